@@ -1,0 +1,61 @@
+# Every target makes its own .venv when there is none; python3 >= 3.11 and make are all it needs.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DEMO_ARGS ?=
+
+.PHONY: help demo test lint types floors unit bench docs format clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo    run the whole job on real data: places, cells, training, table, pictures"
+	@echo "make test    ruff, mypy, import-linter, pytest"
+	@echo "make bench   print the speed table (ratios measured in one run)"
+	@echo "make docs    build the documentation into docs/_build/html"
+	@echo "make format  sort imports, format the code"
+	@echo "make clean   remove caches and builds (keeps $(VENV))"
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+# Two stamps: the demo needs less than the tests. A change of pyproject.toml installs again.
+$(VENV)/.demo-installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[models,plot,demo]'
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.demo-installed
+
+demo: $(VENV)/.demo-installed
+	$(BIN)/geoloc demo $(DEMO_ARGS)
+
+test: lint types floors unit
+
+lint: $(VENV)/.dev-installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev-installed
+	$(BIN)/mypy
+
+floors: $(VENV)/.dev-installed
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.dev-installed
+	$(BIN)/python -m pytest -n 2
+
+bench: $(VENV)/.dev-installed
+	$(BIN)/python -m tests.benchmarks
+
+docs: $(VENV)/.dev-installed
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+format: $(VENV)/.dev-installed
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf dist docs/_build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	find geocells geoloc_models tests -name __pycache__ -type d -prune -exec rm -rf {} +

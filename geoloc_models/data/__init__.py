@@ -1,0 +1,83 @@
+"""Photos, their places and countries, from files to batches.
+
+Names are imported when they are first used: only those of ``dataset`` need torch, only those of
+``images`` need pillow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geoloc_models.data.countries import country_code, country_of, load_countries
+    from geoloc_models.data.dataset import (
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        BrokenImages,
+        PhotoDataset,
+        collate_photos,
+        make_loader,
+        make_transform,
+    )
+    from geoloc_models.data.demo import demo_images, demo_places
+    from geoloc_models.data.images import FileImages, ImageSource, SatelliteCrops
+    from geoloc_models.data.splits import Split, place_blocks, split_rows
+    from geoloc_models.data.table import PhotoTable, read_photo_table
+
+_MODULE_OF_NAME = {
+    "country_code": "countries",
+    "country_of": "countries",
+    "load_countries": "countries",
+    "IMAGENET_MEAN": "dataset",
+    "IMAGENET_STD": "dataset",
+    "BrokenImages": "dataset",
+    "PhotoDataset": "dataset",
+    "collate_photos": "dataset",
+    "make_loader": "dataset",
+    "make_transform": "dataset",
+    "demo_images": "demo",
+    "demo_places": "demo",
+    "FileImages": "images",
+    "ImageSource": "images",
+    "SatelliteCrops": "images",
+    "Split": "splits",
+    "place_blocks": "splits",
+    "split_rows": "splits",
+    "PhotoTable": "table",
+    "read_photo_table": "table",
+}
+
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "BrokenImages",
+    "FileImages",
+    "ImageSource",
+    "PhotoDataset",
+    "PhotoTable",
+    "SatelliteCrops",
+    "Split",
+    "collate_photos",
+    "country_code",
+    "country_of",
+    "demo_images",
+    "demo_places",
+    "load_countries",
+    "make_loader",
+    "make_transform",
+    "place_blocks",
+    "read_photo_table",
+    "split_rows",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF_NAME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_MODULE_OF_NAME[name]}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

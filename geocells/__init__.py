@@ -1,0 +1,50 @@
+"""geocells: partition the earth into cells that a classifier can learn.
+
+>>> from geocells import CellBuilder, CellPartition, LatLonGrid, load_cells, sphere
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._errors import GeocellsWarning
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from . import sphere
+    from .builder import CellBuilder
+    from .grids import LatLonGrid
+    from .partition import CellPartition, load_cells
+
+# Loaded when first asked for: scikit-learn and GeoPandas take a second that a worker process may not need.
+_HOMES = {
+    "CellBuilder": ".builder",
+    "CellPartition": ".partition",
+    "LatLonGrid": ".grids",
+    "load_cells": ".partition",
+    "sphere": "",
+}
+
+__all__ = [
+    "CellBuilder",
+    "CellPartition",
+    "GeocellsWarning",
+    "LatLonGrid",
+    "__version__",
+    "load_cells",
+    "sphere",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if not _HOMES[name]:
+        return importlib.import_module(f".{name}", __name__)
+    return getattr(importlib.import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""Warnings of geocells; bad input raises the built-in ``ValueError`` and ``TypeError``."""
+
+
+class GeocellsWarning(UserWarning):
+    """Something was decided on the caller's behalf that the caller may want to know."""

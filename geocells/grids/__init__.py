@@ -1,0 +1,23 @@
+"""Grids: from a coordinate to a leaf code, and from a cell back to its polygon."""
+
+from typing import Any
+
+from .base import OUTSIDE, Grid, n_codes
+from .grouped import GroupedGrid
+from .latlon import LatLonGrid
+
+__all__ = ["OUTSIDE", "Grid", "GroupedGrid", "LatLonGrid", "grid_from_dict", "n_codes"]
+
+
+def grid_from_dict(values: dict[str, Any]) -> Grid:
+    """Rebuild a grid from the plain values of its ``to_dict``.
+
+    Raises
+    ------
+    ValueError
+        When the values describe no known grid.
+    """
+    if values.get("type") == "latlon":
+        south, west, north, east = values["bounds"]
+        return LatLonGrid(south, west, north, east, values["max_level"])
+    raise ValueError(f"Unknown grid type {values.get('type')!r}; this version knows 'latlon'.")

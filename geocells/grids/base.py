@@ -1,0 +1,53 @@
+"""What a grid promises."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from .._types import CodeArray, FloatArray, ObjectArray
+
+OUTSIDE = np.uint64(0xFFFFFFFFFFFFFFFF)
+"""The code of a coordinate that lies outside the grid."""
+
+
+class Grid(Protocol):
+    """A hierarchy of quadtree cells over part of the earth.
+
+    A grid has ``n_faces`` root cells (1 for latitude-longitude, 6 for S2) of ``4**max_level`` leaves each. A leaf's
+    *code* is ``face * 4**max_level`` plus its place in an order in which every cell, at every level, is one contiguous
+    range: a cell at level l is ``4**(max_level - l)`` codes long and starts at a multiple of that.
+
+    Attributes
+    ----------
+    n_faces : int
+        Number of root cells.
+    max_level : int
+        Level of the leaves.
+    """
+
+    @property
+    def n_faces(self) -> int: ...  # noqa: D102
+    @property
+    def max_level(self) -> int: ...  # noqa: D102
+
+    def encode(self, coords: FloatArray) -> CodeArray:
+        """Leaf code of each row of (n, 2) latitude, longitude in degrees; `OUTSIDE` off the grid."""
+        ...
+
+    def polygons(self, codes: CodeArray, levels: Any) -> ObjectArray:
+        """Shapely polygon of each cell, given by its first leaf code and its level.
+
+        Longitudes run on past 180 degrees where the grid crosses the antimeridian.
+        """
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the grid as plain values that `grid_from_dict` turns back into an equal grid."""
+        ...
+
+
+def n_codes(grid: Grid) -> int:
+    """Return the number of leaves of a grid: its codes are 0 .. n_codes - 1."""
+    return grid.n_faces * 4**grid.max_level

@@ -1,0 +1,134 @@
+"""Boxes on the globe: of the data, of polygons, of what the caller names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import shapely
+
+from .. import _validation_kernels
+from .._types import FloatArray
+from .latlon import wrap
+
+Box = tuple[float, float, float, float]
+
+N_BUCKETS = 3600
+WORLD: Box = (-90.0, -180.0, 90.0, 180.0)
+
+
+def box_of_coords(coords: FloatArray, extremes: Box | None = None) -> Box:
+    """South, west, north, east of the smallest box that holds coordinates.
+
+    Parameters
+    ----------
+    coords : (n, 2) float64
+        Latitude, longitude in degrees, at least one row.
+    extremes : tuple of float, optional
+        Least latitude, least longitude, greatest latitude, greatest longitude, where they are known.
+
+    Returns
+    -------
+    box : tuple of float
+        Degrees. West to east is the shortest arc that holds every longitude, over the antimeridian where that is
+        shorter (then west > east). Data around the whole circle, with no gap of 0.2 degrees, get all of it.
+    """
+    if extremes is None:
+        south, west = coords.min(axis=0)
+        north, east = coords.max(axis=0)
+    else:
+        south, west, north, east = extremes
+    if east - west <= 180.0:
+        # The gap around the back is at least as wide as any other.
+        return float(south), float(west), float(north), float(east)
+    least, greatest = np.full(N_BUCKETS, np.inf), np.full(N_BUCKETS, -np.inf)
+    _validation_kernels.bucket_extremes(
+        np.ascontiguousarray(coords[:, 1]), N_BUCKETS, least, greatest
+    )
+    occupied = np.isfinite(least)
+    west, east = shortest_arc(least[occupied], greatest[occupied])
+    return float(south), west, float(north), east
+
+
+def shortest_arc(wests: FloatArray, easts: FloatArray) -> tuple[float, float]:
+    """West and east end of the shortest arc that holds the arcs ``wests[i]..easts[i]``, none over the antimeridian.
+
+    The whole circle, -180 to 180, when no gap between them reaches 0.2 degrees.
+    """
+    order = np.argsort(wests, kind="stable")
+    wests = wests[order]
+    easts = np.maximum.accumulate(easts[order])
+    gaps = np.append(wests[1:], wests[0] + 360.0) - easts
+    widest = int(np.argmax(gaps))
+    if gaps[widest] < 720.0 / N_BUCKETS:
+        return -180.0, 180.0
+    west, east = float(wests[(widest + 1) % len(wests)]), float(easts[widest])
+    # An arc that ends exactly on the antimeridian is written without crossing it.
+    if west == 180.0 and east < 180.0:
+        west = -180.0
+    if east == -180.0 and west > -180.0:
+        east = 180.0
+    return west, east
+
+
+def box_of_bounds(bounds: Any) -> Box:
+    """South, west, north, east of a tuple, a polygon, or an array, GeoSeries or GeoDataFrame of polygons.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When it is none of these, or has no extent.
+    """
+    if hasattr(bounds, "geometry") and hasattr(bounds, "crs"):
+        geometry = bounds.geometry
+        return _box_of_polygons(
+            np.asarray(geometry if geometry.crs is None else geometry.to_crs(4326))
+        )
+    if isinstance(bounds, shapely.Geometry):
+        return _box_of_polygons(np.array([bounds], dtype=object))
+    try:
+        values = np.asarray(bounds, dtype=object).ravel()
+    except ValueError:
+        values = np.empty(0, dtype=object)
+    if len(values) and all(isinstance(value, shapely.Geometry) for value in values):
+        return _box_of_polygons(values)
+    try:
+        south, west, north, east = (float(value) for value in values)
+    except (TypeError, ValueError):
+        raise ValueError(
+            "bounds must be (south, west, north, east) in degrees, a polygon, or a GeoSeries or GeoDataFrame of "
+            f"polygons; got {bounds!r}."
+        ) from None
+    if not (-90.0 <= south <= north <= 90.0 and abs(west) <= 180.0 and abs(east) <= 180.0):
+        raise ValueError(
+            "bounds must be (south, west, north, east) in degrees with -90 <= south <= north <= 90 and longitudes in "
+            f"[-180, 180]; got {(south, west, north, east)}. Are latitude and longitude swapped?"
+        )
+    return south, west, north, east
+
+
+def _box_of_polygons(polygons: Any) -> Box:
+    parts = shapely.get_parts(polygons)
+    parts = parts[~shapely.is_empty(parts)]
+    if len(parts) == 0:
+        raise ValueError("bounds holds only empty polygons.")
+    wests, souths, easts, norths = shapely.bounds(parts).T
+    if not (
+        souths.min() >= -90.0
+        and norths.max() <= 90.0
+        and wests.min() >= -180.0
+        and easts.max() <= 360.0
+    ):
+        raise ValueError(
+            "bounds must lie on the globe, in degrees (longitude as x, latitude as y); its polygons reach from "
+            f"({wests.min()}, {souths.min()}) to ({easts.max()}, {norths.max()})."
+        )
+    if easts.max() > 180.0:
+        return (
+            float(souths.min()),
+            wrap(float(wests.min())),
+            float(norths.max()),
+            wrap(float(easts.max())),
+        )
+    west, east = shortest_arc(wests, easts)
+    return float(souths.min()), west, float(norths.max()), east

@@ -1,0 +1,7 @@
+"""Partitions: disjoint ranges of leaf codes, and everything one asks of the cells they make."""
+
+from ._assign import nearest_cells
+from ._ranges import Ranges
+from .cells import OUTSIDE_CHOICES, CellPartition, load_cells
+
+__all__ = ["OUTSIDE_CHOICES", "CellPartition", "Ranges", "load_cells", "nearest_cells"]

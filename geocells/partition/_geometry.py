@@ -1,0 +1,49 @@
+"""Polygons of cells: the union of the quadtree cells that their ranges cut into."""
+
+from __future__ import annotations
+
+import numpy as np
+import shapely
+from shapely import affinity
+
+from .._types import ObjectArray
+from ..grids import GroupedGrid
+from . import _ranges_kernels
+from ._ranges import Ranges
+
+
+def cell_polygons(grid: GroupedGrid, ranges: Ranges, n_cells: int) -> ObjectArray:
+    """Polygon of each cell, (n_cells,) of shapely Polygon or MultiPolygon in (longitude, latitude) degrees.
+
+    Holes are holes. A cell over the antimeridian is cut there into parts, as GeoJSON has it.
+
+    Notes
+    -----
+    Every edge is the very float64 number that encoding compares against, so neighbours share their edges exactly.
+    """
+    leaf_levels = grid.max_level_of_code(ranges.starts)
+    codes, levels, owners = _ranges_kernels.quadtree_cells(ranges.starts, ranges.stops, leaf_levels)
+    pieces = grid.polygons(codes, levels)
+    cell_of_piece = ranges.cells[owners]
+    order = np.argsort(cell_of_piece, kind="stable")
+    edges = np.searchsorted(cell_of_piece[order], np.arange(n_cells + 1))
+    polygons = np.empty(n_cells, dtype=object)
+    for cell in range(n_cells):
+        own = pieces[order[edges[cell] : edges[cell + 1]]]
+        polygons[cell] = own[0] if len(own) == 1 else shapely.union_all(own)
+    return _cut_at_antimeridian(polygons)
+
+
+def _cut_at_antimeridian(polygons: ObjectArray) -> ObjectArray:
+    east = shapely.bounds(polygons)[:, 2]
+    for cell in np.flatnonzero(east > 180.0):
+        polygon = polygons[cell]
+        near = shapely.intersection(polygon, shapely.box(-180.0, -90.0, 180.0, 90.0))
+        far = shapely.intersection(polygon, shapely.box(180.0, -90.0, 540.0, 90.0))
+        parts = [
+            part
+            for part in shapely.get_parts([near, affinity.translate(far, xoff=-360.0)])
+            if part.geom_type == "Polygon" and not part.is_empty
+        ]
+        polygons[cell] = parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
+    return polygons

@@ -1,0 +1,148 @@
+"""GeoParquet in and out; no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._types import ObjectArray
+from ..grids import GroupedGrid, grid_from_dict, n_codes
+from ._ranges import Ranges
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from .cells import CellPartition
+
+FORMAT_VERSION = 1
+METADATA_KEY = b"geocells"
+
+
+def to_geodataframe(cells: CellPartition) -> gpd.GeoDataFrame:
+    """Table of the cells with their polygons; see `CellPartition.to_geodataframe`."""
+    import geopandas as gpd
+    import pandas as pd
+
+    columns: dict[str, Any] = {"count": cells.counts, "level": cells.levels}
+    if cells.groups is not None:
+        columns["group"] = cells.groups
+    columns |= {
+        "latitude": cells.locations[:, 0],
+        "longitude": cells.locations[:, 1],
+        "centroid_latitude": cells.centroids[:, 0],
+        "centroid_longitude": cells.centroids[:, 1],
+    }
+    index = pd.RangeIndex(cells.n_cells, name="cell")
+    return gpd.GeoDataFrame(columns, index=index, geometry=cells.polygons(), crs=4326)
+
+
+def save(cells: CellPartition, path: Path) -> Path:
+    """Write GeoParquet beside ``path`` and rename it there."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    order = np.argsort(cells.ranges.cells, kind="stable")
+    edges = np.searchsorted(cells.ranges.cells[order], np.arange(cells.n_cells + 1))
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
+        draft = Path(folder) / "cells.parquet"
+        to_geodataframe(cells).to_parquet(draft, index=True)
+        table = pq.read_table(draft)
+        offsets = pa.array(edges, type=pa.int32())
+        for name, codes in (("code_start", cells.ranges.starts), ("code_stop", cells.ranges.stops)):
+            lists = pa.ListArray.from_arrays(offsets, pa.array(codes[order], type=pa.uint64()))
+            table = table.append_column(name, lists)
+        metadata = {
+            "format_version": FORMAT_VERSION,
+            "grids": cells.grid.to_dicts(),
+            "group_names": None if cells.group_names is None else list(cells.group_names),
+            "outside": cells.outside,
+            "parameters": cells.parameters,
+        }
+        table = table.replace_schema_metadata(
+            {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(metadata).encode()}
+        )
+        pq.write_table(table, draft, compression="zstd")
+        os.replace(draft, path)
+    return path
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Fields of a `CellPartition`, checked."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is not a readable Parquet file ({error}).") from error
+    encoded = (table.schema.metadata or {}).get(METADATA_KEY)
+    if encoded is None:
+        raise ValueError(
+            f"{path} holds no cells of geocells: its metadata has no {METADATA_KEY.decode()!r} entry. Was it written "
+            "by CellPartition.save?"
+        )
+    try:
+        return _fields(table, json.loads(encoded))
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError, pa.ArrowException) as error:
+        raise ValueError(f"{path} is damaged or from another version: {error}") from error
+
+
+def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
+    version = metadata["format_version"]
+    if version != FORMAT_VERSION:
+        raise ValueError(f"format version {version}; this library reads {FORMAT_VERSION}")
+    grid = GroupedGrid(tuple(grid_from_dict(values) for values in metadata["grids"]))
+    n_cells = table.num_rows
+    lengths = table["code_start"].combine_chunks().value_lengths().to_numpy(zero_copy_only=False)
+    stop_lengths = (
+        table["code_stop"].combine_chunks().value_lengths().to_numpy(zero_copy_only=False)
+    )
+    if not np.array_equal(lengths, stop_lengths):
+        raise ValueError("its code ranges have starts without stops")
+    ranges = Ranges.in_order(
+        table["code_start"].combine_chunks().flatten().to_numpy().astype(np.uint64),
+        table["code_stop"].combine_chunks().flatten().to_numpy().astype(np.uint64),
+        np.repeat(np.arange(n_cells, dtype=np.int64), lengths),
+    )
+    if len(ranges) and int(ranges.stops[-1]) > grid.group_start(len(grid.grids) - 1) + n_codes(
+        grid.grids[-1]
+    ):
+        raise ValueError("its code ranges run off its grid")
+    group_names, group_of_cell = None, None
+    if metadata["group_names"] is not None:
+        group_names = np.array(metadata["group_names"], dtype=object)
+        group_of_cell = _group_numbers(table, group_names)
+    columns = {
+        name: table[name].to_numpy().astype(np.float64)
+        for name in ("latitude", "longitude", "centroid_latitude", "centroid_longitude")
+    }
+    coords = {
+        "locations": np.column_stack([columns["latitude"], columns["longitude"]]),
+        "centroids": np.column_stack([columns["centroid_latitude"], columns["centroid_longitude"]]),
+    }
+    for name, pairs in coords.items():
+        if not (np.abs(pairs) <= (90.0, 180.0)).all():
+            raise ValueError(f"its {name} are not on the globe")
+    return {
+        **coords,
+        "grid": grid,
+        "ranges": ranges,
+        "counts": table["count"].to_numpy().astype(np.int64),
+        "levels": table["level"].to_numpy().astype(np.int64),
+        "group_names": group_names,
+        "group_of_cell": group_of_cell,
+        "outside": metadata["outside"],
+        "parameters": metadata["parameters"],
+    }
+
+
+def _group_numbers(table: Any, group_names: ObjectArray) -> Any:
+    number_of = {name: number for number, name in enumerate(group_names)}
+    return np.array([number_of[name] for name in table["group"].to_pylist()], dtype=np.int64)

@@ -1,0 +1,132 @@
+"""Disjoint sorted ranges of leaf codes, a cell each: what every partition flattens to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .._jit import over_rows
+from .._types import CodeArray, IntArray
+from ..claims import Claims
+from . import _ranges_kernels
+
+TABLE_BITS = 16
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """Disjoint half-open ranges of leaf codes in order, a cell each.
+
+    Attributes
+    ----------
+    starts, stops : (n_ranges,) uint64
+        ``starts[i] < stops[i] <= starts[i + 1]``.
+    cells : (n_ranges,) int64
+        The cell of each range.
+    """
+
+    starts: CodeArray
+    stops: CodeArray
+    cells: IntArray
+    _table: dict[str, tuple[int, IntArray]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @classmethod
+    def flatten(cls, claims: Claims) -> Ranges:
+        """Lay ordered claims flat: every code goes to the first claim that holds it.
+
+        Parameters
+        ----------
+        claims : Claims
+            Quadtree cells, so that any two ranges are disjoint or nested.
+
+        Returns
+        -------
+        ranges : Ranges
+            Neighbouring ranges of one cell joined. A cell whose every code was claimed before has none.
+
+        Notes
+        -----
+        O(n_claims log n_claims): sorted by start, longest first, then one sweep with a stack.
+        """
+        n_claims = len(claims.starts)
+        spans = claims.stops - claims.starts
+        # Longest first among equal starts; lexsort is stable, so equal ranges keep the order of the claims.
+        order = np.lexsort((np.uint64(0xFFFFFFFFFFFFFFFF) - spans, claims.starts))
+        starts, stops, cells = _ranges_kernels.flatten(
+            claims.starts[order], claims.stops[order], order.astype(np.int64), claims.cells
+        )
+        if n_claims and len(starts) == 0:
+            raise ValueError("Claims hold only empty ranges.")
+        return cls(starts, stops, cells)
+
+    @classmethod
+    def in_order(cls, starts: CodeArray, stops: CodeArray, cells: IntArray) -> Ranges:
+        """Ranges from disjoint ones in any order; neighbours of one cell joined."""
+        order = np.argsort(starts, kind="stable")
+        starts, stops, cells = starts[order], stops[order], cells[order]
+        if len(starts) == 0:
+            return cls(starts, stops, cells)
+        if (starts[1:] < stops[:-1]).any() or (stops <= starts).any():
+            raise ValueError("Ranges overlap or are empty.")
+        first = np.ones(len(starts), dtype=bool)
+        first[1:] = (starts[1:] != stops[:-1]) | (cells[1:] != cells[:-1])
+        last = np.append(first[1:], True)
+        return cls(starts[first], stops[last], cells[first])
+
+    def gaps(self, start: int, stop: int) -> tuple[CodeArray, CodeArray]:
+        """Starts and stops of the ranges of ``start .. stop - 1`` that belong to no cell."""
+        low, high = np.searchsorted(self.starts, np.array([start, stop], dtype=np.uint64))
+        starts = np.append(np.uint64(start), self.stops[low:high])
+        stops = np.append(self.starts[low:high], np.uint64(stop))
+        open_ = starts < stops
+        return starts[open_], stops[open_]
+
+    def renamed(self, cell_of: IntArray) -> Ranges:
+        """Ranges after cell i has become ``cell_of[i]``."""
+        return Ranges.in_order(self.starts, self.stops, cell_of[self.cells])
+
+    def first_codes(self, n_cells: int) -> CodeArray:
+        """Lowest code of each cell; 2**64 - 1 for a cell without ranges."""
+        first = np.full(n_cells, np.iinfo(np.uint64).max, dtype=np.uint64)
+        np.minimum.at(first, self.cells, self.starts)
+        return first
+
+    def cell_of_codes(self, codes: CodeArray) -> IntArray:
+        """Cell of each leaf code, -1 where no cell claims it.
+
+        Notes
+        -----
+        A table over the codes' leading bits brings each search down to the few ranges that share them, so that most
+        codes need one or two comparisons instead of a walk through the whole list.
+        """
+        cells = np.empty(len(codes), dtype=np.int64)
+        if len(self.starts) == 0:
+            cells.fill(-1)
+            return cells
+        shift, table = self._prefix_table()
+        over_rows(
+            _ranges_kernels.look_up,
+            len(codes),
+            codes,
+            self.starts,
+            self.stops,
+            self.cells,
+            table,
+            np.uint64(shift),
+            cells,
+        )
+        return cells
+
+    def _prefix_table(self) -> tuple[int, IntArray]:
+        if "table" not in self._table:
+            bits = int(self.stops[-1] - np.uint64(1)).bit_length()
+            shift = max(0, bits - TABLE_BITS)
+            prefixes = np.arange((int(self.stops[-1] - np.uint64(1)) >> shift) + 2, dtype=np.uint64)
+            # Number of ranges that start at or below the first code of each prefix.
+            table = np.searchsorted(self.starts, prefixes << np.uint64(shift), side="right")
+            self._table["table"] = (shift, table.astype(np.int64))
+        return self._table["table"]

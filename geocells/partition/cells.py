@@ -1,0 +1,244 @@
+"""The partition: one frozen object that answers for its cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._types import ArrayLike, FloatArray, IntArray, ObjectArray
+from ..grids import GroupedGrid
+from ..validation import Coordinates, check_choice, check_coords, check_groups
+from . import _assign, _io, _plot
+from ._geometry import cell_polygons
+from ._ranges import Ranges
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+    from matplotlib.axes import Axes
+
+OUTSIDE_CHOICES = ("nearest", "noise", "raise")
+
+
+@dataclass(frozen=True, eq=False)
+class CellPartition:
+    """Cells of the earth, numbered by their lowest code.
+
+    Made by :class:`geocells.CellBuilder` or :func:`geocells.load_cells`; never changed afterwards.
+
+    Attributes
+    ----------
+    centroids : (n_cells, 2) float64
+        Mean of each cell's images on the sphere; latitude, longitude in degrees.
+    locations : (n_cells, 2) float64
+        The point that a cell answers with; latitude, longitude in degrees.
+    counts : (n_cells,) int64
+        Images in each cell, those handed over from places without a cell included.
+    levels : (n_cells,) int64
+        Quadtree level of each cell, 0 for a root.
+    groups : (n_cells,) object or None
+        Group (country, say) of each cell, where the images had groups.
+    grid : GroupedGrid
+        From coordinates to leaf codes.
+    ranges : Ranges
+        Disjoint sorted ranges of leaf codes, a cell each.
+    parameters : dict
+        How the cells were made.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geocells import CellBuilder
+    >>> coords = np.array([[47.4, 8.5]] * 3 + [[59.3, 18.1]] * 3)
+    >>> cells = CellBuilder(min_images=3, method="top_down").fit(coords).cells_
+    >>> cells.n_cells
+    2
+    >>> cells.assign([[47.0, 8.0], [60.0, 18.0]]).tolist()
+    [0, 1]
+    """
+
+    grid: GroupedGrid
+    ranges: Ranges
+    centroids: FloatArray
+    locations: FloatArray
+    counts: IntArray
+    levels: IntArray
+    group_names: ObjectArray | None = None
+    group_of_cell: IntArray | None = None
+    outside: str = "nearest"
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Freeze the arrays too."""
+        for array in (
+            self.centroids,
+            self.locations,
+            self.counts,
+            self.levels,
+            self.group_names,
+            self.group_of_cell,
+            self.ranges.starts,
+            self.ranges.stops,
+            self.ranges.cells,
+        ):
+            if array is not None:
+                array.setflags(write=False)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.counts)
+
+    def __len__(self) -> int:
+        return self.n_cells
+
+    @property
+    def groups(self) -> ObjectArray | None:
+        """Group of each cell, (n_cells,) object; None where the images had no groups."""
+        if self.group_names is None or self.group_of_cell is None:
+            return None
+        names: ObjectArray = self.group_names[self.group_of_cell]
+        return names
+
+    def __repr__(self) -> str:
+        method = self.parameters.get("method", "cells")
+        groups = "" if self.group_names is None else f", {len(self.group_names)} groups"
+        if not self.n_cells:
+            return f"<CellPartition {method}: no cells{groups}>"
+        return (
+            f"<CellPartition {method}: {self.n_cells} cells{groups}, {int(self.counts.sum())} images, "
+            f"{int(self.counts.min())} to {int(self.counts.max())} a cell>"
+        )
+
+    def assign(
+        self, coords: ArrayLike, groups: ArrayLike | None = None, *, outside: str | None = None
+    ) -> Any:
+        """Cell of each coordinate.
+
+        Parameters
+        ----------
+        coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
+            Latitude, longitude in degrees.
+        groups : array-like (n,), optional
+            Group of each coordinate; then only the cells of that group answer (a group that has no cells is answered
+            from all of them). Left out of a partition with groups, the cell that holds the coordinate answers; where
+            cells of several groups do, the one with the nearest centroid.
+        outside : {"nearest", "noise", "raise"}, optional
+            Where no cell holds the coordinate: the cell with the nearest centroid, -1, or an error. Default: as the
+            partition was built.
+
+        Returns
+        -------
+        labels : (n,) int64
+            Cell numbers; -1 for noise. A pandas Series with the rows' own index where ``coords`` has one.
+
+        Raises
+        ------
+        ValueError
+            When a coordinate is not on the globe, or none of the cells holds it and ``outside="raise"``.
+
+        Notes
+        -----
+        Encode, one search among the ranges: O(n log n_ranges), near O(n) by a table over leading bits.
+        """
+        checked = check_coords(coords, allow_empty=True)
+        labels = self.assign_checked(checked, self._group_of_row(groups, len(checked)), outside)
+        if checked.index is None:
+            return labels
+        import pandas as pd
+
+        return pd.Series(labels, index=checked.index, name="cell")
+
+    def assign_checked(
+        self, coords: Coordinates, group_of_row: IntArray | None, outside: str | None = None
+    ) -> IntArray:
+        """Do the work of :meth:`assign` on coordinates that were checked before."""
+        outside = check_choice(outside or self.outside, "outside", OUTSIDE_CHOICES)
+        array = coords.array
+        labels = _assign.cells_that_hold(
+            self.grid, self.ranges, array, group_of_row, self.centroids
+        )
+        homeless = np.flatnonzero(labels < 0)
+        if len(homeless) == 0 or outside == "noise":
+            return labels
+        if outside == "raise":
+            row = int(homeless[0])
+            raise ValueError(
+                f"No cell holds {len(homeless)} of {len(array)} coordinates (first: row {row}, latitude "
+                f'{array[row, 0]}, longitude {array[row, 1]}). Use outside="nearest" or outside="noise".'
+            )
+        if self.n_cells:
+            labels[homeless] = _assign.nearest_cells(
+                array[homeless],
+                self.centroids,
+                None if group_of_row is None else group_of_row[homeless],
+                self.group_of_cell,
+            )
+        return labels
+
+    def _group_of_row(self, groups: ArrayLike | None, n_rows: int) -> IntArray | None:
+        if groups is None:
+            return None
+        if self.group_names is None:
+            raise ValueError("These cells were built without groups: leave groups out of assign.")
+        import pandas as pd
+
+        names = check_groups(groups, n_rows)
+        known = pd.Index(self.group_names)
+        numbers: IntArray = known.get_indexer(pd.Index(names, dtype=object)).astype(np.int64)
+        return numbers
+
+    def polygons(self) -> ObjectArray:
+        """Polygon of each cell, (n_cells,) of shapely geometries in (longitude, latitude) degrees, holes included."""
+        return cell_polygons(self.grid, self.ranges, self.n_cells)
+
+    def to_geodataframe(self) -> gpd.GeoDataFrame:
+        """Table of the cells with their polygons.
+
+        Returns
+        -------
+        table : geopandas.GeoDataFrame
+            Index ``cell``; columns ``count``, ``level``, ``group`` (where there are groups), ``latitude`` and
+            ``longitude`` of the location, ``centroid_latitude`` and ``centroid_longitude``, ``geometry`` in
+            EPSG:4326, cut at the antimeridian.
+        """
+        return _io.to_geodataframe(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the cells as GeoParquet: polygons for every map program, code ranges for :func:`load_cells`.
+
+        The file is written beside its target and renamed, so a broken run leaves nothing half-written.
+        """
+        return _io.save(self, Path(path))
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the cells with matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure otherwise.
+        **options
+            ``color_by`` ("cell", "count" or "level"), ``locations`` (mark the cells' locations, True), ``outlines``
+            (a GeoDataFrame drawn underneath, countries say), ``dots`` (mark cells too small to see, True).
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        return _plot.plot(self, ax, **options)
+
+
+def load_cells(path: str | Path) -> CellPartition:
+    """Read a partition that :meth:`CellPartition.save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file holds no cells of this library, or is damaged.
+    """
+    return CellPartition(**_io.load(Path(path)))

@@ -165,6 +165,8 @@ def _names() -> tuple[dict[str, str], dict[str, str]]:
         for alias in (name, *aliases.split("|")):
             owners.setdefault(_plain(alias), set()).add(code)
     code_of_name = {name: min(of) for name, of in owners.items() if len(of) == 1}
+    # A country's own name, and before it the code, outweigh another's alias.
+    code_of_name.update({_plain(name): k for k, name in zip(codes, table["name"], strict=True)})
     code_of_name.update({_plain(code): code for code in codes})
     return code_of_name, dict(zip(codes, table["name"], strict=True))
 

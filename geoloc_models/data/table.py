@@ -200,7 +200,7 @@ def read_photo_table(
         wanted[role] = name if name is not None else role if role in columns else None
     used = {role: name for role, name in wanted.items() if name is not None}
 
-    raw = _read_columns(source, list(dict.fromkeys(used.values())), used)
+    raw = _read_columns(source, columns, list(dict.fromkeys(used.values())), used)
     if len(raw) == 0:
         raise GeolocError(f"{source.name} has no rows below its header. Give at least one photo.")
     latitude = _numbers(raw[used["latitude"]], used["latitude"], source)
@@ -258,21 +258,25 @@ def _read_column_names(source: Path) -> list[str]:
     return columns
 
 
-def _read_columns(source: Path, names: list[str], used: dict[str, str]) -> pd.DataFrame:
+def _read_columns(
+    source: Path, columns: list[str], names: list[str], used: dict[str, str]
+) -> pd.DataFrame:
     if _kind(source) in _PARQUET:
         try:
             return pq.read_table(source, columns=names).to_pandas()
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(source, "Parquet", error) from error
     numbers = {used["latitude"], used["longitude"]}
-    return _read_text(
+    # All columns are read, since with usecols pandas does not notice rows that are too long: a
+    # decimal comma would shift the longitude into the place of the latitude's digits.
+    table = _read_text(
         source,
-        usecols=names,
-        dtype={name: "object" for name in names if name not in numbers},
+        dtype={name: "object" for name in columns if name not in numbers},
         # Only coordinates may be "NaN": in the country column, NA is Namibia.
-        na_values={name: _NOT_A_NUMBER if name in numbers else [""] for name in names},
+        na_values={name: _NOT_A_NUMBER if name in numbers else [""] for name in columns},
         keep_default_na=False,
     )
+    return table[names]
 
 
 def _read_text(source: Path, **options: Any) -> pd.DataFrame:

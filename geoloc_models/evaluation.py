@@ -97,7 +97,7 @@ class Evaluation:
     median_km: Interval
 
     def to_dict(self) -> dict[str, Any]:
-        """The layout of ``results.json``; percentages and kilometres, radii as text."""
+        """Arrange the figures as in ``results.json``; percentages and kilometres, radii as text."""
         return {
             "country": self.country.value,
             "within_km": {f"{r:g}": figure.value for r, figure in self.within_km.items()},

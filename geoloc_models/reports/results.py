@@ -1,0 +1,77 @@
+"""Results as files: results.json, predictions.parquet, skipped.csv; each whole or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import replacing, write_json
+from geoloc_models.evaluation import Evaluation, Predictions
+
+
+def results_content(
+    evaluations: Mapping[str, Evaluation], references: Mapping[str, float]
+) -> dict[str, Any]:
+    """Arrange the content of ``results.json``.
+
+    Parameters
+    ----------
+    evaluations : mapping of str to Evaluation
+        By model name, at least one.
+    references : mapping of str to float
+        Of :func:`geoloc_models.evaluation.references`.
+
+    Returns
+    -------
+    dict
+        ``n_test``, ``reference`` and ``models``; percentages and kilometres. ``n_test`` also
+        stands in a model where it differs from the largest.
+    """
+    sizes = {name: evaluation.n_test for name, evaluation in evaluations.items()}
+    n_test = max(sizes.values())
+    models = {}
+    for name, evaluation in evaluations.items():
+        models[name] = evaluation.to_dict()
+        if sizes[name] != n_test:
+            models[name]["n_test"] = sizes[name]
+    return {"n_test": n_test, "reference": dict(references), "models": models}
+
+
+def write_results(
+    path: str | Path, evaluations: Mapping[str, Evaluation], references: Mapping[str, float]
+) -> None:
+    """Write ``results.json``."""
+    write_json(path, results_content(evaluations, references))
+
+
+def write_predictions(path: str | Path, predictions: Predictions) -> None:
+    """Write one row per image: row, latitude, longitude, country, confidence (where known)."""
+    columns: dict[str, Any] = {
+        "row": predictions.rows,
+        "latitude": predictions.coords[:, 0],
+        "longitude": predictions.coords[:, 1],
+        "country": predictions.countries,
+    }
+    if predictions.confidence is not None:
+        columns["confidence"] = predictions.confidence
+    with replacing(path) as partial:
+        pd.DataFrame(columns).to_parquet(partial, index=False)
+
+
+def read_predictions(path: str | Path) -> Predictions:
+    """Read what :func:`write_predictions` wrote; the probabilities are not kept."""
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise GeolocError(f"{path} cannot be read as predictions: {error}.") from error
+    return Predictions(
+        coords=frame[["latitude", "longitude"]].to_numpy(np.float64),
+        countries=frame["country"].to_numpy(object),
+        probabilities=None,
+        rows=frame["row"].to_numpy(np.int64),
+    )

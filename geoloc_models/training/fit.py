@@ -1,0 +1,254 @@
+"""Train a task with Lightning: checkpoints, resume, history, and nothing fetched from anywhere."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.data import BrokenImages, PhotoDataset, make_loader
+from geoloc_models.tasks import ClassificationTask
+from geoloc_models.training._callbacks import CollectBroken, History, RunProgress
+from geoloc_models.training.options import TrainingOptions
+
+
+@dataclass(frozen=True)
+class FitRecord:
+    """What training left behind; the task itself holds the best epoch's weights.
+
+    Parameters
+    ----------
+    history : list of dict
+        Losses and accuracies of each epoch.
+    best_epoch : int
+        The epoch with the lowest validation loss, counted from 1.
+    broken : BrokenImages
+        Training and validation images that could not be read.
+    seconds : float
+        Wall-clock time of this call.
+    """
+
+    history: list[dict[str, float]]
+    best_epoch: int
+    broken: BrokenImages
+    seconds: float
+
+
+def seed_run(seed: int) -> None:
+    """Seed Python, NumPy and torch, quietly; call it before building a task."""
+    with _quiet():
+        pl.seed_everything(seed, workers=True, verbose=False)
+
+
+def fit_task(
+    task: ClassificationTask,
+    train: PhotoDataset,
+    validation: PhotoDataset,
+    options: TrainingOptions,
+    run_dir: str | Path,
+    *,
+    resume: bool = False,
+    description: str = "Training",
+    progress: bool = True,
+) -> FitRecord:
+    """Train a task and leave it with the weights of its best epoch.
+
+    Parameters
+    ----------
+    task : ClassificationTask
+        Built after :func:`seed_run`; trained in place.
+    train, validation : PhotoDataset
+        Neither may be empty.
+    options : TrainingOptions
+        How to train.
+    run_dir : str or Path
+        Gets ``checkpoints/best.ckpt``, ``checkpoints/last.ckpt`` and ``history.csv``.
+    resume : bool, default False
+        Go on after the last whole epoch found in ``run_dir``; without one, start anew.
+    description : str
+        Label of the progress bar.
+    progress : bool, default True
+        Show the bar.
+
+    Returns
+    -------
+    FitRecord
+
+    Raises
+    ------
+    GeolocError
+        A part is empty, all its images are broken, or the loss is not a number.
+    KeyboardInterrupt
+        After an orderly stop; the checkpoint of the last whole epoch remains.
+
+    Notes
+    -----
+    Order of images and augmentation in epoch e depend on (seed, e) alone, so on a CPU a resumed
+    run ends with the weights of an uninterrupted one. Checkpoints are read as plain tensors
+    (``weights_only``): loading one runs no code from the file.
+    """
+    for part, dataset in (("training", train), ("validation", validation)):
+        if len(dataset) == 0:
+            raise GeolocError(
+                f"The {part} part is empty; more images, or other fractions of the split, are "
+                "needed."
+            )
+    started = time.perf_counter()
+    run_dir = Path(run_dir)
+    checkpoints = run_dir / "checkpoints"
+    last = checkpoints / "last.ckpt"
+    if not resume:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    checkpoints.mkdir(parents=True, exist_ok=True)
+
+    history, broken = History(run_dir / "history.csv"), CollectBroken()
+    best = ModelCheckpoint(
+        dirpath=checkpoints,
+        filename="best",
+        monitor="val_loss",
+        mode="min",
+        save_top_k=1,
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    callbacks: list[pl.Callback] = [history, broken, best]
+    if progress:
+        callbacks.append(RunProgress(description))
+    with _quiet():
+        trainer = pl.Trainer(
+            accelerator="auto",
+            devices=1,
+            precision=_precision(options.precision),
+            max_epochs=options.epochs,
+            callbacks=callbacks,
+            logger=_logger(options, run_dir),
+            default_root_dir=run_dir,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        _fit(trainer, task, _Loaders(train, validation, options), last if last.is_file() else None)
+    task.load_state_dict(_read_checkpoint(checkpoints / "best.ckpt")["state_dict"])
+    losses = [epoch["val_loss"] for epoch in history.epochs]
+    return FitRecord(
+        history=history.epochs,
+        best_epoch=int(np.nanargmin(losses)) + 1,
+        broken=broken.broken,
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Loaders(pl.LightningDataModule):
+    """Loaders made anew for each epoch, seeded by (seed, epoch)."""
+
+    def __init__(
+        self, train: PhotoDataset, validation: PhotoDataset, options: TrainingOptions
+    ) -> None:
+        super().__init__()
+        self.train, self.validation, self.options = train, validation, options
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffle by (seed, epoch); so is the augmentation seeded."""
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        state = np.random.SeedSequence([self.options.seed, epoch]).generate_state(2)
+        torch.manual_seed(int(state[0]))
+        np.random.seed(int(state[1]))  # noqa: NPY002  (augmentations may draw from it)
+        return self._loader(self.train, shuffle=True, seed=int(state[0]))
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """In the order of rows."""
+        return self._loader(self.validation, shuffle=False, seed=self.options.seed)
+
+    def _loader(self, dataset: PhotoDataset, *, shuffle: bool, seed: int) -> DataLoader[Any]:
+        return make_loader(
+            dataset,
+            batch_size=self.options.batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            workers=self.options.workers,
+        )
+
+
+def _fit(
+    trainer: pl.Trainer, task: ClassificationTask, loaders: _Loaders, checkpoint: Path | None
+) -> None:
+    """Run the trainer; an interruption leaves as KeyboardInterrupt, not as Lightning's exit."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(task, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    except torch.OutOfMemoryError as error:
+        batch_size = loaders.options.batch_size
+        raise GeolocError(
+            f"The device has too little memory for batches of {batch_size} images; try "
+            f"--batch-size {max(1, batch_size // 2)}."
+        ) from error
+    finally:
+        if signal.getsignal(signal.SIGINT) is not handler:
+            signal.signal(signal.SIGINT, handler)
+
+
+def _precision(name: str) -> Any:
+    """Lightning's name of a precision; ``auto`` looks at the device."""
+    if name == "auto":
+        if not torch.cuda.is_available():
+            return "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}[name]
+
+
+def _logger(options: TrainingOptions, run_dir: Path) -> Any:
+    """TensorBoard's logger where asked for; the CSV history needs none."""
+    if options.log != "tensorboard":
+        return False
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    try:
+        return TensorBoardLogger(run_dir, name="", version="tensorboard")
+    except ModuleNotFoundError:
+        raise GeolocError(
+            "The log tensorboard needs the package tensorboard (pip install tensorboard); or "
+            "choose the log csv."
+        ) from None
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any]:
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return checkpoint
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's hints about workers, devices and cloud services off the terminal."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning", "lightning.pytorch.utilities")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=r".*(lightning|Lightning|pin_memory).*")
+            warnings.filterwarnings("ignore", message=r".*training_step. returned .None.*")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-CodeArray = NDArray[np.uint64]
+CodeArray = NDArray[np.unsignedinteger[Any]]
 BoolArray = NDArray[np.bool_]
 ObjectArray = NDArray[np.object_]
 

@@ -47,12 +47,10 @@ def survey(start, stop, coords, faults, extremes):
 
 
 @kernel
-def bucket_extremes(longitudes, n_buckets, least, greatest):
-    """Write the least and greatest longitude in each of ``n_buckets`` equal buckets of the circle."""
-    for row in range(longitudes.size):
-        longitude = longitudes[row]
-        bucket = int((longitude + 180.0) * (n_buckets / 360.0))
-        if bucket >= n_buckets:
-            bucket = n_buckets - 1
+def bucket_extremes(start, stop, coords, n_buckets, least, greatest):
+    """Write the block's least and greatest longitude in each of ``n_buckets`` equal buckets of the circle."""
+    for row in range(start, stop):
+        longitude = coords[row, 1]
+        bucket = min(int((longitude + 180.0) * (n_buckets / 360.0)), n_buckets - 1)
         least[bucket] = min(least[bucket], longitude)
         greatest[bucket] = max(greatest[bucket], longitude)

@@ -14,9 +14,9 @@ from . import algorithms
 from ._types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
 from .algorithms import Bins
 from .claims import Claims
-from .grids import OUTSIDE, Grid, GroupedGrid, LatLonGrid, n_codes
+from .grids import Grid, GroupedGrid, LatLonGrid, n_codes
 from .grids.bounds import Box, box_of_bounds, box_of_coords
-from .partition import OUTSIDE_CHOICES, CellPartition, Ranges, nearest_cells
+from .partition import OUTSIDE_CHOICES, CellPartition, Ranges, nearest_cells, rename_cells
 from .sphere import SphereSums
 from .sphere.means import CANCELLED, NO_WEIGHTS, first_point
 from .validation import (
@@ -81,7 +81,7 @@ class CellBuilder(ClusterMixin, BaseEstimator):
     set of images alone, not on their order, the number of threads or the machine. Where no cell at all can be claimed
     (of a group, unless its leftover is noise), everything (of that group) is one cell.
 
-    O(n) to encode, O(n bits / 11) to order, then work by the number of cells.
+    O(n) to encode, O(n bits / 13) to order, then work by the number of cells.
 
     References
     ----------
@@ -326,8 +326,9 @@ def _root_boxes(
 
 
 def _refuse_outside(codes: CodeArray, coords: FloatArray) -> None:
-    if len(codes) and codes.max() == OUTSIDE:
-        rows = np.flatnonzero(codes == OUTSIDE)
+    outside = np.iinfo(codes.dtype).max
+    if len(codes) and codes.max() == outside:
+        rows = np.flatnonzero(codes == outside)
         raise ValueError(
             f"bounds must hold every image; {len(rows)} of {len(codes)} lie outside (first: row {rows[0]}, latitude "
             f"{coords[rows[0], 0]}, longitude {coords[rows[0], 1]}). Widen bounds or drop those rows."
@@ -366,11 +367,9 @@ def _settle(
 ) -> tuple[IntArray, SphereSums, Ranges, IntArray]:
     """From claims to labels, sums, ranges and levels, with every image in its place."""
     ranges = Ranges.flatten(claims)
-    ranges, levels = _with_leftover_cells(options, grid, ranges, claims.levels, bins)
+    homeless = bins.codes[ranges.cell_of_codes(bins.codes) < 0]
+    ranges, levels, homeless = _with_leftover_cells(options, grid, ranges, claims.levels, homeless)
     n_cells = len(levels)
-    homeless = np.empty(0, dtype=np.uint64)
-    if options.leftover == "nearest":
-        homeless = bins.codes[ranges.cell_of_codes(bins.codes) < 0]
     if len(homeless):
         # Each leftover bin is a cell for now, so that one pass over the images gives its mean too.
         bin_numbers = n_cells + np.arange(len(homeless), dtype=np.int64)
@@ -399,8 +398,7 @@ def _settle(
     rank[order] = np.arange(n_cells)
     if len(homeless) or not np.array_equal(rank, np.arange(n_cells)):
         final = rank[final]
-        # A last entry for the labels -1 to land on.
-        labels = np.append(final, -1)[labels]
+        rename_cells(labels, final)
         sums = sums.merged(final, n_cells)
         ranges = joined.renamed(rank)
         levels = levels[order]
@@ -408,18 +406,21 @@ def _settle(
 
 
 def _with_leftover_cells(
-    options: _Options, grid: GroupedGrid, ranges: Ranges, levels: IntArray, bins: Bins
-) -> tuple[Ranges, IntArray]:
-    """Add the cells that leftover images make: of a group without any, and where they are asked for."""
-    homeless = bins.codes[ranges.cell_of_codes(bins.codes) < 0]
+    options: _Options, grid: GroupedGrid, ranges: Ranges, levels: IntArray, homeless: CodeArray
+) -> tuple[Ranges, IntArray, CodeArray]:
+    """Add the cells that leftover images make: of a group without any, and where they are asked for.
+
+    Returns the bins that are still to be handed to a cell, last.
+    """
+    none = np.empty(0, dtype=np.uint64)
     if len(homeless) == 0 or (options.leftover == "noise" and len(levels)):
-        return ranges, levels
+        return ranges, levels, none
+    group_of_bin = grid.group_of_code(homeless)
     has_cells = np.isin(np.arange(len(grid.grids)), grid.group_of_code(ranges.starts))
+    makes_cell = np.ones(len(grid.grids), dtype=bool) if options.leftover == "cell" else ~has_cells
     starts, stops, cells = [ranges.starts], [ranges.stops], [ranges.cells]
     n_cells = len(levels)
-    for group in np.unique(grid.group_of_code(homeless)):
-        if has_cells[group] and options.leftover != "cell":
-            continue
+    for group in np.unique(group_of_bin[makes_cell[group_of_bin]]):
         first = grid.group_start(int(group))
         free = ranges.gaps(first, first + n_codes(grid.grids[group]))
         starts.append(free[0])
@@ -427,7 +428,8 @@ def _with_leftover_cells(
         cells.append(np.full(len(free[0]), n_cells, dtype=np.int64))
         n_cells += 1
     joined = Ranges.in_order(np.concatenate(starts), np.concatenate(stops), np.concatenate(cells))
-    return joined, np.append(levels, np.zeros(n_cells - len(levels), dtype=np.int64))
+    levels = np.append(levels, np.zeros(n_cells - len(levels), dtype=np.int64))
+    return joined, levels, homeless[~makes_cell[group_of_bin]]
 
 
 def _centroids(sums: SphereSums, coords: FloatArray, labels: IntArray) -> FloatArray:

@@ -2,11 +2,19 @@
 
 from typing import Any
 
-from .base import OUTSIDE, Grid, n_codes
+from .base import OUTSIDE, Grid, n_codes, outside_code
 from .grouped import GroupedGrid
 from .latlon import LatLonGrid
 
-__all__ = ["OUTSIDE", "Grid", "GroupedGrid", "LatLonGrid", "grid_from_dict", "n_codes"]
+__all__ = [
+    "OUTSIDE",
+    "Grid",
+    "GroupedGrid",
+    "LatLonGrid",
+    "grid_from_dict",
+    "n_codes",
+    "outside_code",
+]
 
 
 def grid_from_dict(values: dict[str, Any]) -> Grid:

@@ -8,8 +8,15 @@ import numpy as np
 
 from .._types import CodeArray, FloatArray, ObjectArray
 
+CodeType = type[np.uint64] | type[np.uint32]
+
 OUTSIDE = np.uint64(0xFFFFFFFFFFFFFFFF)
 """The code of a coordinate that lies outside the grid."""
+
+
+def outside_code(dtype: CodeType) -> Any:
+    """Return the code of a coordinate outside the grid: the type's largest number."""
+    return dtype(np.iinfo(dtype).max)
 
 
 class Grid(Protocol):
@@ -32,8 +39,8 @@ class Grid(Protocol):
     @property
     def max_level(self) -> int: ...  # noqa: D102
 
-    def encode(self, coords: FloatArray) -> CodeArray:
-        """Leaf code of each row of (n, 2) latitude, longitude in degrees; `OUTSIDE` off the grid."""
+    def encode(self, coords: FloatArray, dtype: CodeType = np.uint64) -> CodeArray:
+        """Leaf code of each row of (n, 2) latitude, longitude in degrees; the type's largest number off the grid."""
         ...
 
     def polygons(self, codes: CodeArray, levels: Any) -> ObjectArray:

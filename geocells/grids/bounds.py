@@ -8,6 +8,7 @@ import numpy as np
 import shapely
 
 from .. import _validation_kernels
+from .._jit import row_blocks, run_blocks
 from .._types import FloatArray
 from .latlon import wrap
 
@@ -41,10 +42,14 @@ def box_of_coords(coords: FloatArray, extremes: Box | None = None) -> Box:
     if east - west <= 180.0:
         # The gap around the back is at least as wide as any other.
         return float(south), float(west), float(north), float(east)
-    least, greatest = np.full(N_BUCKETS, np.inf), np.full(N_BUCKETS, -np.inf)
-    _validation_kernels.bucket_extremes(
-        np.ascontiguousarray(coords[:, 1]), N_BUCKETS, least, greatest
+    blocks = row_blocks(len(coords))
+    leasts = np.full((len(blocks), N_BUCKETS), np.inf)
+    greatests = np.full((len(blocks), N_BUCKETS), -np.inf)
+    run_blocks(
+        _validation_kernels.bucket_extremes,
+        [(*block, coords, N_BUCKETS, leasts[i], greatests[i]) for i, block in enumerate(blocks)],
     )
+    least, greatest = leasts.min(axis=0), greatests.max(axis=0)
     occupied = np.isfinite(least)
     west, east = shortest_arc(least[occupied], greatest[occupied])
     return float(south), west, float(north), east

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._types import CodeArray, FloatArray, IntArray, ObjectArray
-from .base import OUTSIDE, Grid, n_codes
+from .base import CodeType, Grid, n_codes, outside_code
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class GroupedGrid:
             for face in range(grid.n_faces)
         ]
 
+    @property
+    def code_type(self) -> CodeType:
+        """Narrowest type that holds every code and one more for "outside"."""
+        return np.uint32 if self.code_bits <= 31 else np.uint64
+
     def encode(self, coords: FloatArray, group_of_row: IntArray | None = None) -> CodeArray:
         """Leaf code of each coordinate in the grid of its group.
 
@@ -72,20 +77,22 @@ class GroupedGrid:
 
         Returns
         -------
-        codes : (n,) uint64
-            ``2**64 - 1`` outside the group's grid.
+        codes : (n,) of ``code_type``
+            The type's largest number outside the group's grid.
         """
+        dtype = self.code_type
         if group_of_row is None:
-            return self.grids[0].encode(coords)
-        codes = np.full(len(coords), OUTSIDE, dtype=np.uint64)
+            return self.grids[0].encode(coords, dtype)
+        outside = outside_code(dtype)
+        codes: CodeArray = np.full(len(coords), outside, dtype=dtype)
         order = np.argsort(group_of_row, kind="stable")
         edges = np.searchsorted(group_of_row[order], np.arange(len(self.grids) + 1))
         for group, grid in enumerate(self.grids):
             rows = order[edges[group] : edges[group + 1]]
             if len(rows):
-                own = grid.encode(coords[rows])
-                inside = own != OUTSIDE
-                codes[rows[inside]] = own[inside] + np.uint64(self.group_start(group))
+                own = grid.encode(coords[rows], dtype)
+                inside = own != outside
+                codes[rows[inside]] = own[inside] + dtype(self.group_start(group))
         return codes
 
     def group_of_code(self, codes: CodeArray) -> IntArray:

@@ -12,10 +12,13 @@ import shapely
 from .._jit import over_rows
 from .._types import CodeArray, FloatArray, IntArray, ObjectArray
 from . import _latlon_kernels
-from .base import OUTSIDE
+from .base import CodeType, outside_code
 
 DEEPEST = 31
 """Level at which two 31-bit numbers fill a code; 9 mm of latitude when the root is the globe."""
+
+SMALLEST_SIDE = 1e-9
+"""Degrees; 0.1 mm of latitude. Shorter sides drown in the rounding of float64."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,11 @@ class LatLonGrid:
             )
         if not 0 <= self.max_level <= DEEPEST:
             raise ValueError(f"max_level must lie in 0..{DEEPEST}; got {self.max_level}.")
+        if min(self.cell_size(self.max_level)) < SMALLEST_SIDE:
+            raise ValueError(
+                f"Leaves of {min(self.cell_size(self.max_level)):.3g} degrees are too small to tell apart in float64; "
+                f"at least {SMALLEST_SIDE} is needed: lower max_level."
+            )
 
     @classmethod
     def with_cell_size(
@@ -94,6 +102,7 @@ class LatLonGrid:
         -------
         grid : LatLonGrid
         """
+        min_cell_size = max(min_cell_size, SMALLEST_SIDE * 2**extra_levels)
         south, west, north, east = widened(bounds, min_cell_size)
         deepest = 0
         width = (east - west) if east > west else (east - west + 360.0)
@@ -126,21 +135,23 @@ class LatLonGrid:
             math.ldexp(self._unwrapped_east - self.west, -level),
         )
 
-    def encode(self, coords: FloatArray) -> CodeArray:
+    def encode(self, coords: FloatArray, dtype: CodeType = np.uint64) -> CodeArray:
         """Leaf code of each coordinate.
 
         Parameters
         ----------
         coords : (n, 2) float64
             Latitude, longitude in degrees, longitudes in [-180, 180].
+        dtype : {numpy.uint64, numpy.uint32}
+            Of the codes; the narrow one for speed, where they fit into 31 bits.
 
         Returns
         -------
         codes : (n,) uint64
-            Morton code in ``0 .. 4**max_level - 1``; ``2**64 - 1`` outside the box.
+            Morton code in ``0 .. 4**max_level - 1``; the type's largest number outside the box.
         """
         coords = np.ascontiguousarray(coords, dtype=np.float64)
-        codes = np.empty(len(coords), dtype=np.uint64)
+        codes = np.empty(len(coords), dtype=dtype)
         over_rows(
             _latlon_kernels.encode,
             len(coords),
@@ -150,7 +161,7 @@ class LatLonGrid:
             float(self.north),
             float(self._unwrapped_east),
             int(self.max_level),
-            OUTSIDE,
+            outside_code(dtype),
             codes,
         )
         return codes

@@ -1,7 +1,14 @@
 """Partitions: disjoint ranges of leaf codes, and everything one asks of the cells they make."""
 
 from ._assign import nearest_cells
-from ._ranges import Ranges
+from ._ranges import Ranges, rename_cells
 from .cells import OUTSIDE_CHOICES, CellPartition, load_cells
 
-__all__ = ["OUTSIDE_CHOICES", "CellPartition", "Ranges", "load_cells", "nearest_cells"]
+__all__ = [
+    "OUTSIDE_CHOICES",
+    "CellPartition",
+    "Ranges",
+    "load_cells",
+    "nearest_cells",
+    "rename_cells",
+]

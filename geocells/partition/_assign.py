@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .._types import FloatArray, IntArray
+from .._types import CodeArray, FloatArray, IntArray
 from ..grids import OUTSIDE, GroupedGrid
 from ..sphere import haversine, to_unit_vectors
 from ._ranges import Ranges
@@ -30,7 +30,7 @@ def cells_that_hold(
     cells = np.full(len(coords), NO_CELL, dtype=np.int64)
     nearest_km = np.full(len(coords), np.inf)
     for group, own in enumerate(grid.grids):
-        codes = own.encode(coords)
+        codes: CodeArray = own.encode(coords)
         rows = np.flatnonzero(codes != OUTSIDE)
         found = ranges.cell_of_codes(codes[rows] + np.uint64(grid.group_start(group)))
         rows, found = rows[found >= 0], found[found >= 0]

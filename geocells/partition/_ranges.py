@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .._jit import over_rows
 from .._types import CodeArray, IntArray
 from ..claims import Claims
 from . import _ranges_kernels
 
-TABLE_BITS = 16
+ROOT_BITS = 20
+PAGE_BITS = 6
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class Ranges:
     starts: CodeArray
     stops: CodeArray
     cells: IntArray
-    _table: dict[str, tuple[int, IntArray]] = field(default_factory=dict, repr=False, compare=False)
+    _cache: dict[str, tuple[NDArray[np.int32], int, int]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -98,35 +102,51 @@ class Ranges:
     def cell_of_codes(self, codes: CodeArray) -> IntArray:
         """Cell of each leaf code, -1 where no cell claims it.
 
+        Parameters
+        ----------
+        codes : (n,) uint64 or uint32
+
+        Returns
+        -------
+        cells : (n,) int64
+
         Notes
         -----
-        A table over the codes' leading bits brings each search down to the few ranges that share them, so that most
-        codes need one or two comparisons instead of a walk through the whole list.
+        A page table, as an operating system keeps for its memory: the leading bits of a code name an entry, which
+        holds the cell or, where ranges meet inside it, the page for the next six bits. Most codes take one or two
+        steps without a branch to mispredict; the table is built at the first call.
         """
         cells = np.empty(len(codes), dtype=np.int64)
         if len(self.starts) == 0:
             cells.fill(-1)
             return cells
-        shift, table = self._prefix_table()
+        entries, root_shift, n_root = self._page_table()
         over_rows(
             _ranges_kernels.look_up,
             len(codes),
             codes,
-            self.starts,
-            self.stops,
-            self.cells,
-            table,
-            np.uint64(shift),
+            self.stops[-1],
+            entries,
+            root_shift,
+            n_root,
+            PAGE_BITS,
             cells,
         )
         return cells
 
-    def _prefix_table(self) -> tuple[int, IntArray]:
-        if "table" not in self._table:
-            bits = int(self.stops[-1] - np.uint64(1)).bit_length()
-            shift = max(0, bits - TABLE_BITS)
-            prefixes = np.arange((int(self.stops[-1] - np.uint64(1)) >> shift) + 2, dtype=np.uint64)
-            # Number of ranges that start at or below the first code of each prefix.
-            table = np.searchsorted(self.starts, prefixes << np.uint64(shift), side="right")
-            self._table["table"] = (shift, table.astype(np.int64))
-        return self._table["table"]
+    def _page_table(self) -> tuple[NDArray[np.int32], int, int]:
+        if "table" not in self._cache:
+            last = int(self.stops[-1]) - 1
+            n_levels = -(-max(0, last.bit_length() - ROOT_BITS) // PAGE_BITS)
+            root_shift = n_levels * PAGE_BITS
+            n_root = (last >> root_shift) + 1
+            entries = _ranges_kernels.build_pages(
+                self.starts, self.stops, self.cells, root_shift, n_root, PAGE_BITS
+            )
+            self._cache["table"] = (entries, root_shift, n_root)
+        return self._cache["table"]
+
+
+def rename_cells(cells: IntArray, new_names: IntArray) -> None:
+    """Put ``new_names[cell]`` in the place of every cell but -1, in place."""
+    over_rows(_ranges_kernels.rename, len(cells), cells, new_names)

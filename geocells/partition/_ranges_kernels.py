@@ -4,6 +4,9 @@ import numpy as np
 
 from .._jit import kernel
 
+CHUNK = 1024
+"""Rows that go down the page table together."""
+
 
 @kernel
 def flatten(starts, stops, orders, cells):
@@ -61,28 +64,118 @@ def flatten(starts, stops, orders, cells):
 
 
 @kernel
-def look_up(start, stop, codes, starts, stops, cells, table, shift, found):
-    """Write the cell of each code, -1 where no range holds it."""
-    last = table.size - 2
+def build_pages(starts, stops, cells, root_shift, n_root, page_bits):
+    """Build the page table of disjoint sorted ranges; see `look_up`.
+
+    Level by level: an entry whose codes all belong to one cell (or to none) holds the answer, a mixed one the number of
+    the page below.
+    """
+    n_ranges = starts.size
+    page_size = 1 << page_bits
+    entries = np.empty(n_root + 64 * page_size, dtype=np.int32)
+    n_entries = n_root
+    # Blocks of entries still to fill: where they lie, and the first code they stand for.
+    block_at = np.zeros(1, dtype=np.int64)
+    block_code = np.zeros(1, dtype=np.uint64)
+    n_blocks = 1
+    size = n_root
+    shift = root_shift
+    while n_blocks > 0:
+        room = 64
+        next_at = np.empty(room, dtype=np.int64)
+        next_code = np.empty(room, dtype=np.uint64)
+        n_next = 0
+        span = np.uint64(1) << np.uint64(shift)
+        for block in range(n_blocks):
+            code = block_code[block]
+            low = 0
+            high = n_ranges
+            while low < high:
+                middle = (low + high) >> 1
+                if stops[middle] <= code:
+                    low = middle + 1
+                else:
+                    high = middle
+            index = low
+            for entry in range(block_at[block], block_at[block] + size):
+                last = code + (span - np.uint64(1))
+                while index < n_ranges and stops[index] <= code:
+                    index += 1
+                if index == n_ranges or starts[index] > last:
+                    entries[entry] = -1
+                elif starts[index] <= code and stops[index] > last:
+                    entries[entry] = cells[index]
+                else:
+                    if n_entries + page_size > entries.size:
+                        larger = np.empty(2 * entries.size, dtype=np.int32)
+                        larger[:n_entries] = entries[:n_entries]
+                        entries = larger
+                    if n_next == room:
+                        room *= 2
+                        more_at = np.empty(room, dtype=np.int64)
+                        more_code = np.empty(room, dtype=np.uint64)
+                        more_at[:n_next] = next_at
+                        more_code[:n_next] = next_code
+                        next_at = more_at
+                        next_code = more_code
+                    next_at[n_next] = n_entries
+                    next_code[n_next] = code
+                    n_next += 1
+                    entries[entry] = -2 - np.int32((n_entries - n_root) >> page_bits)
+                    n_entries += page_size
+                code += span
+        block_at = next_at
+        block_code = next_code
+        n_blocks = n_next
+        size = page_size
+        shift -= page_bits
+    return entries[:n_entries].copy()
+
+
+@kernel
+def look_up(start, stop, codes, n_codes, entries, root_shift, n_root, page_bits, found):
+    """Write the cell of each code, -1 where none claims it, by walking down the page table.
+
+    The leading bits of a code name an entry of the root page. An entry of at least -1 is the answer; below that, it
+    names the page in which the next ``page_bits`` bits name an entry, and so on. A chunk of rows goes down together,
+    so that their loads overlap and no branch waits for one.
+    """
+    mask = np.uint64((1 << page_bits) - 1)
+    last_code = np.uint64(n_codes) - np.uint64(1)
+    for first in range(start, stop, CHUNK):
+        last = min(first + CHUNK, stop)
+        own = codes[first:last]
+        out = found[first:last]
+        shift = np.uint64(root_shift)
+        n_deeper = 0
+        for k in range(own.size):
+            code = np.uint64(own[k])
+            inside = code <= last_code
+            entry = entries[(code if inside else np.uint64(0)) >> shift]
+            entry = entry if inside else np.int32(-1)
+            n_deeper += np.int64(1) if entry < -1 else np.int64(0)
+            out[k] = entry
+        while n_deeper > 0:
+            shift -= np.uint64(page_bits)
+            n_deeper = 0
+            for k in range(own.size):
+                entry = out[k]
+                deeper = entry < -1
+                place = np.uint64(n_root) + (np.uint64(-2 - entry) << np.uint64(page_bits))
+                place += (np.uint64(own[k]) >> shift) & mask
+                below = np.int64(entries[place if deeper else np.uint64(0)])
+                entry = below if deeper else entry
+                n_deeper += np.int64(1) if entry < -1 else np.int64(0)
+                out[k] = entry
+
+
+@kernel
+def rename(start, stop, cells, new_names):
+    """Put ``new_names[cell]`` in the place of every cell of the block; -1 stays."""
     for row in range(start, stop):
-        code = codes[row]
-        prefix = np.int64(code >> shift)
-        if prefix < 0 or prefix > last:
-            found[row] = -1
-            continue
-        low = table[prefix]
-        high = table[prefix + 1]
-        while low < high:
-            middle = (low + high) >> 1
-            if starts[middle] <= code:
-                low = middle + 1
-            else:
-                high = middle
-        index = low - 1
-        if index >= 0 and code < stops[index]:
-            found[row] = cells[index]
-        else:
-            found[row] = -1
+        cell = cells[row]
+        if cell >= 0:
+            cells[row] = new_names[cell]
 
 
 @kernel

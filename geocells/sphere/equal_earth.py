@@ -21,7 +21,7 @@ def equal_earth(coords: ArrayLike) -> FloatArray:
     Returns
     -------
     xy : (n, 2) float64
-        x eastwards in [-2.7067, 2.7067], y northwards in [-1.3174, 1.3174].
+        x eastwards in [-2.7066, 2.7066], y northwards in [-1.3174, 1.3174].
 
     Notes
     -----

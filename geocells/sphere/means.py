@@ -55,7 +55,7 @@ class SphereSums:
     counts : (n_labels,) int64
         Images, or their weights, summed.
     scale : float
-        A power of two; chosen from the total weight so that no sum can overflow. At most 2^52; with ten million
+        A power of two; chosen from the total weight so that no sum can overflow. At most 2^50; with ten million
         images 2^37, that is 0.05 mm on the ground.
     """
 
@@ -73,18 +73,18 @@ class SphereSums:
     ) -> SphereSums:
         """Sum the unit vectors of (n, 2) ``coords`` by ``labels`` (-1: left out)."""
         total = int(weights.sum()) if len(weights) else len(coords)
-        scale = float(2 ** min(52, 61 - total.bit_length()))
+        scale = float(2 ** min(50, 61 - total.bit_length()))
         blocks = row_blocks(len(coords))
-        sums = np.zeros((len(blocks), n_labels, 3), dtype=np.int64)
-        counts = np.zeros((len(blocks), n_labels), dtype=np.int64)
+        sums = np.zeros((len(blocks), n_labels, 4), dtype=np.int64)
         run_blocks(
             _kernels.add_unit_vectors,
             [
-                (start, stop, coords, labels, weights, scale, sums[block], counts[block])
+                (start, stop, coords, labels, weights, scale, sums[block])
                 for block, (start, stop) in enumerate(blocks)
             ],
         )
-        return cls(sums.sum(axis=0), counts.sum(axis=0), scale)
+        total_sums = sums.sum(axis=0)
+        return cls(total_sums[:, :3], total_sums[:, 3].copy(), scale)
 
     def merged(self, target: IntArray, n_labels: int) -> SphereSums:
         """Sums after label i has become ``target[i]`` (-1: dropped)."""

@@ -1,0 +1,18 @@
+"""Settings that all tests share."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Compiling a kernel takes seconds the first time, so examples have no deadline. Under CI the examples are the same in
+# every run: a failure there can be repeated.
+settings.register_profile(
+    "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None)
+settings.load_profile("ci" if os.environ.get("CI", "").lower() == "true" else "default")
+
+# No window may open in a test.
+os.environ.setdefault("MPLBACKEND", "Agg")

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import geopandas as gpd
+import naive
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from strategies import coordinates
+
+from geocells.grids.bounds import box_of_bounds, box_of_coords
+
+
+def test_box_of_data_is_their_extent():
+    assert box_of_coords(np.array([[47.0, 8.0], [46.0, 9.5], [46.5, 6.0]])) == (46, 6, 47, 9.5)
+
+
+def test_box_takes_the_shortest_arc_over_the_antimeridian():
+    assert box_of_coords(np.array([[0.0, 170.0], [1.0, -160.0]])) == (0, 170, 1, -160)
+
+
+def test_box_of_data_on_the_antimeridian_does_not_circle_the_globe():
+    south, west, north, east = box_of_coords(np.array([[0.0, 180.0], [1.0, -180.0]]))
+    assert (south, north) == (0, 1)
+    assert abs(west) == abs(east) == 180
+    assert (east - west) % 360 == 0
+    assert box_of_coords(np.array([[0.0, -180.0], [1.0, 175.0]])) == (0, 175, 1, 180)
+    assert box_of_coords(np.array([[0.0, 180.0], [1.0, -175.0]])) == (0, -180, 1, -175)
+
+
+def test_data_around_the_whole_circle_get_all_of_it():
+    coords = np.column_stack([np.linspace(-10, 10, 3601), np.linspace(-180, 180, 3601)])
+    assert box_of_coords(coords) == (-10, -180, 10, 180)
+
+
+@given(coordinates())
+def test_box_is_the_circle_without_its_widest_gap(coords):
+    south, west, north, east = box_of_coords(coords)
+    twin = naive.box_of_points([tuple(point) for point in coords])
+    width = (east - west) % 360.0 if (west, east) != (-180.0, 180.0) else 360.0
+    twin_width = (twin[3] - twin[1]) % 360.0
+    assert (south, north) == (twin[0], twin[2])
+    if len(set(coords[:, 1] % 360.0)) > 1 and twin_width > 0:
+        # Widths, not edges: with two gaps equally wide either arc will do. Differences of degrees round to 1e-13.
+        assert width == pytest.approx(twin_width, abs=1e-12) or 360.0 - twin_width < 0.2
+
+
+def test_a_tuple_is_its_own_box():
+    assert box_of_bounds((45.8, 5.9, 47.9, 10.6)) == (45.8, 5.9, 47.9, 10.6)
+    assert box_of_bounds(np.array([-5.0, 170.0, 5.0, -170.0])) == (-5, 170, 5, -170)
+
+
+def test_polygons_have_the_box_around_all_their_parts():
+    near, far = shapely.box(6, 46, 8, 47), shapely.box(9, 45, 10, 46)
+    expected = (45, 6, 47, 10)
+    assert box_of_bounds(shapely.MultiPolygon([near, far])) == expected
+    assert box_of_bounds([near, far]) == expected
+    assert box_of_bounds(gpd.GeoSeries([near, far], crs=4326)) == expected
+    assert box_of_bounds(gpd.GeoDataFrame(geometry=[near, far])) == expected
+
+
+def test_polygons_cut_at_the_antimeridian_have_the_box_over_it():
+    fiji = shapely.MultiPolygon(
+        [shapely.box(177, -19, 180, -16), shapely.box(-180, -19, -178, -16)]
+    )
+    assert box_of_bounds(fiji) == (-19, 177, -16, -178)
+
+
+def test_polygons_drawn_past_180_degrees_have_the_box_over_the_antimeridian():
+    assert box_of_bounds(shapely.box(177, -19, 182, -16)) == (-19, 177, -16, -178)
+
+
+def test_polygons_in_another_reference_system_are_converted():
+    metres = gpd.GeoSeries([shapely.box(6, 46, 8, 47)], crs=4326).to_crs(3857)
+    # Web Mercator and back in float64: about 1e-14 of the coordinate.
+    assert box_of_bounds(metres) == pytest.approx((46, 6, 47, 8), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "message"),
+    [
+        ((8.0, 45.0, 10.0), "must be .south, west, north, east."),
+        ("Switzerland", "must be .south, west, north, east."),
+        ((45.0, 5.0, float("nan"), 10.0), "-90 <= south <= north <= 90"),
+        ((48.0, 5.0, 45.0, 10.0), "-90 <= south <= north <= 90"),
+        ((5.0, 45.0, 100.0, 47.0), "swapped"),
+        ((45.0, 5.0, 47.0, 190.0), r"\[-180, 180\]"),
+        (shapely.Polygon(), "only empty polygons"),
+        (shapely.box(0, 0, 10, 95), "must lie on the globe"),
+        (shapely.box(-190, 0, 10, 10), "must lie on the globe"),
+    ],
+)
+def test_bounds_that_are_no_box_are_refused(bounds, message):
+    with pytest.raises(ValueError, match=message):
+        box_of_bounds(bounds)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from geocells import LatLonGrid
+from geocells.grids import GroupedGrid
+
+SMALL = LatLonGrid(0, 0, 8, 8, max_level=1)
+LARGE = LatLonGrid(0, 0, 8, 8, max_level=3)
+
+
+def test_groups_that_overlap_on_the_map_have_codes_apart():
+    grid = GroupedGrid((SMALL, LARGE))
+    coords = np.array([[7.0, 7.0], [7.0, 7.0], [1.0, 1.0], [0.5, 0.5]])
+    codes = grid.encode(coords, np.array([0, 1, 1, 0]))
+    assert codes.tolist() == [3, 64 + 63, 64 + 3, 0]
+    # Worked by hand: at level 3, (7, 7) is the last leaf, 63; (1, 1) is row 1, column 1: code 3.
+    assert grid.group_of_code(codes).tolist() == [0, 1, 1, 0]
+
+
+def test_each_group_encodes_in_its_own_grid():
+    grid = GroupedGrid((SMALL, LARGE))
+    rng = np.random.default_rng(0)
+    coords, groups = rng.uniform(0, 8, size=(50, 2)), rng.integers(0, 2, size=50)
+    codes = grid.encode(coords, groups)
+    for row in range(50):
+        own = grid.grids[groups[row]].encode(coords[row : row + 1])[0]
+        assert codes[row] == own + groups[row] * 64
+
+
+def test_unknown_groups_and_places_outside_their_own_box_lie_outside():
+    grid = GroupedGrid((SMALL, LatLonGrid(20, 20, 28, 28, max_level=1)))
+    coords = np.array([[1.0, 1.0], [1.0, 1.0], [21.0, 21.0]])
+    codes = grid.encode(coords, np.array([-1, 1, 1]))
+    outside = np.iinfo(codes.dtype).max
+    assert codes.tolist() == [outside, outside, 4]
+
+
+def test_faces_name_every_root_and_its_first_code():
+    assert GroupedGrid((SMALL, LARGE)).faces() == [(0, 0, 1), (1, 64, 3)]
+    assert GroupedGrid((LARGE,)).code_bits == 6
+    assert GroupedGrid((SMALL, LARGE)).code_bits == 7
+
+
+def test_levels_and_polygons_are_those_of_the_groups_own_grid():
+    grid = GroupedGrid((SMALL, LatLonGrid(20, 20, 28, 28, max_level=3)))
+    codes = np.array([64, 3], dtype=np.uint64)
+    assert grid.max_level_of_code(codes).tolist() == [3, 1]
+    polygons = grid.polygons(codes, np.array([1, 1]))
+    assert [polygon.bounds for polygon in polygons] == [(20, 20, 24, 24), (4, 4, 8, 8)]
+
+
+def test_no_grids_are_refused():
+    with pytest.raises(ValueError, match="At least one grid"):
+        GroupedGrid(())
+
+
+def test_more_groups_than_the_codes_hold_are_refused():
+    with pytest.raises(ValueError, match="63 bits a code; raise min_cell_size"):
+        GroupedGrid((LatLonGrid(max_level=31),) * 3)

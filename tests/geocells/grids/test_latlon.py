@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import naive
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import boxes, coordinates, coordinates_in
+
+from geocells import LatLonGrid
+from geocells.grids import OUTSIDE, grid_from_dict, n_codes
+from geocells.grids.bounds import box_of_coords
+
+levels = st.one_of(st.integers(0, 6), st.integers(0, 31))
+
+
+def grid_of(box: tuple[float, float, float, float], max_level: int) -> LatLonGrid:
+    """Grid of a level, or of the last one above it whose leaves float64 can tell apart."""
+    return LatLonGrid(*box, min(max_level, LatLonGrid.with_cell_size(box, 1e-9).max_level))
+
+
+def codes_by_twin(grid: LatLonGrid, coords: np.ndarray) -> list[int]:
+    twin = naive.Grid(*grid.bounds, grid.max_level)
+    codes = [twin.encode(tuple(point)) for point in coords]
+    return [int(OUTSIDE) if code is None else code for code in codes]
+
+
+def test_quarters_are_numbered_south_west_south_east_north_west_north_east():
+    grid = LatLonGrid(0, 0, 8, 8, max_level=1)
+    assert grid.encode(np.array([[1, 1], [1, 5], [5, 1], [5, 5]])).tolist() == [0, 1, 2, 3]
+
+
+def test_leaves_of_two_levels_have_the_codes_worked_by_hand():
+    grid = LatLonGrid(0, 0, 4, 4, max_level=2)
+    middles = np.array([[row + 0.5, column + 0.5] for row in range(4) for column in range(4)])
+    assert grid.encode(middles).reshape(4, 4).tolist() == [
+        [0, 1, 4, 5],
+        [2, 3, 6, 7],
+        [8, 9, 12, 13],
+        [10, 11, 14, 15],
+    ]
+
+
+def test_southern_and_western_edges_belong_to_the_cell_and_the_last_edges_to_the_last_cell():
+    grid = LatLonGrid(0, 0, 4, 4, max_level=2)
+    on_corners = np.array([[0, 0], [1, 1], [2, 2], [3, 3], [4, 4], [0, 4], [4, 0]])
+    assert grid.encode(on_corners).tolist() == [0, 3, 12, 15, 15, 5, 10]
+
+
+@given(st.data(), boxes, levels)
+def test_codes_equal_the_twin(data, box, max_level):
+    coords = data.draw(coordinates_in(box, max_rows=40))
+    grid = grid_of(box, max_level)
+    codes = grid.encode(coords)
+    assert codes.dtype == np.uint64
+    assert codes.tolist() == codes_by_twin(grid, coords)
+
+
+@given(coordinates(max_rows=60), boxes, levels)
+def test_codes_of_coordinates_anywhere_equal_the_twin(coords, box, max_level):
+    grid = grid_of(box, max_level)
+    assert grid.encode(coords).tolist() == codes_by_twin(grid, coords)
+
+
+@given(st.data(), boxes, levels)
+def test_every_cell_of_every_level_is_one_range_of_codes(data, box, max_level):
+    coords = data.draw(coordinates_in(box, max_rows=30))
+    grid = grid_of(box, max_level)
+    codes = grid.encode(coords)
+    level = data.draw(st.integers(0, grid.max_level))
+    span = 4 ** (grid.max_level - level)
+    firsts = [int(code) // span * span for code in codes]
+    south, west, north, east = grid.boxes(
+        np.array(firsts, dtype=np.uint64), np.full(len(codes), level)
+    ).T
+    twin = naive.Grid(*box, grid.max_level)
+    longitudes = np.array([twin.unwrapped(float(longitude)) for longitude in coords[:, 1]])
+    assert ((south <= coords[:, 0]) & (coords[:, 0] <= north)).all()
+    assert ((west <= longitudes) & (longitudes <= east)).all()
+    # Strictly inside on the far edges, save on the root's own.
+    assert ((coords[:, 0] < north) | (north == box[2])).all()
+    assert ((longitudes < east) | (east == twin.unwrapped_east)).all()
+
+
+@given(boxes, st.integers(1, 31), st.integers(0, 2**32 - 1))
+def test_a_point_exactly_on_the_edge_of_a_cells_box_lies_in_it(box, max_level, seed):
+    grid = grid_of(box, max_level)
+    codes = np.random.default_rng(seed).integers(0, n_codes(grid), size=20, dtype=np.uint64)
+    south, west, _, _ = grid.boxes(codes, np.full(20, grid.max_level)).T
+    # Only longitudes whose two names are both exact can be written in [-180, 180] without moving.
+    exact = west - 360.0 * (west > 180.0)
+    kept = (exact + 360.0 * (west > 180.0)) == west
+    corners = np.column_stack([south, exact])[kept]
+    assert grid.encode(corners).tolist() == codes[kept].tolist()
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (-90, -180, 90, 180),
+        (-90, -180, 90, 0),
+        (-90, 0, 90, 180),
+        (-90, 170, 90, -170),
+        (-90, 10, 90, 9),
+        (-90, 90, 90, -180),
+        (-90, 180, 90, -90),
+    ],
+)
+@pytest.mark.parametrize("max_level", [0, 1, 5, 14, 31])
+def test_both_names_of_the_antimeridian_have_one_code(box, max_level):
+    latitudes = np.array([-90.0, -12.3, 0.0, 90.0])
+    grid = LatLonGrid(*box, max_level)
+    east = grid.encode(np.column_stack([latitudes, np.full(4, 180.0)]))
+    west = grid.encode(np.column_stack([latitudes, np.full(4, -180.0)]))
+    assert east.tolist() == west.tolist()
+    assert OUTSIDE not in east
+
+
+def test_a_box_over_the_antimeridian_runs_eastwards_through_it():
+    grid = LatLonGrid(0, 170, 8, -170, max_level=1)
+    coords = np.array([[1, 170], [1, 179.9], [1, 180], [1, -180], [1, -170], [1, 0], [1, 169.9]])
+    assert grid.encode(coords).tolist() == [0, 0, 1, 1, 1, OUTSIDE, OUTSIDE]
+
+
+def test_poles_lie_in_the_first_and_last_rows():
+    grid = LatLonGrid(max_level=2)
+    assert grid.encode(np.array([[-90.0, -180.0], [90.0, 179.0]])).tolist() == [0, 15]
+
+
+def test_coordinates_outside_the_box_get_the_code_outside():
+    grid = LatLonGrid(0, 0, 8, 8, max_level=3)
+    above = np.nextafter(8.0, 9.0)
+    outside = np.array([[above, 1], [-1e-9, 1], [1, above], [1, -1e-9], [1, 180], [-90, 1]])
+    assert (grid.encode(outside) == OUTSIDE).all()
+
+
+def test_no_coordinates_have_no_codes():
+    assert LatLonGrid().encode(np.empty((0, 2))).shape == (0,)
+
+
+def test_deepest_codes_fill_62_bits():
+    grid = LatLonGrid(max_level=31)
+    assert int(grid.encode(np.array([[90.0, np.nextafter(180.0, 0.0)]]))[0]) == 4**31 - 1
+
+
+def test_threads_do_not_change_the_codes(monkeypatch):
+    coords = np.random.default_rng(0).uniform((-90, -180), (90, 180), size=(203, 2))
+    alone = LatLonGrid().encode(coords)
+    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
+    monkeypatch.setenv("GEOCELLS_NUM_THREADS", "5")
+    assert np.array_equal(LatLonGrid().encode(coords), alone)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "size", "deepest"),
+    [
+        ((0, 0, 8, 16), 1.0, 3),
+        ((0, 0, 8, 16), 1.0000001, 2),
+        ((0, 0, 16, 8), 0.5, 4),
+        ((0, 0, 8, 8), 8.0, 0),
+        ((0, 0, 8, 8), 4.0, 1),
+        ((-90, -180, 90, 180), 0.01, 14),
+        ((0, 170, 40, -170), 5.0, 2),
+    ],
+)
+def test_deepest_level_is_the_last_whose_both_sides_reach_the_cell_size(bounds, size, deepest):
+    grid = LatLonGrid.with_cell_size(bounds, size)
+    assert grid.max_level == deepest
+    assert min(grid.cell_size(deepest)) >= size
+    assert min(grid.cell_size(deepest + 1)) < size
+
+
+@given(boxes, st.floats(1e-6, 400.0))
+def test_deepest_level_equals_the_twin(box, size):
+    grid = LatLonGrid.with_cell_size(box, size)
+    height, width = grid.cell_size(0)
+    assert grid.max_level == naive.deepest_level(height, width, size)
+
+
+def test_extra_levels_lie_below_the_deepest_cells():
+    assert LatLonGrid.with_cell_size((0, 0, 8, 8), 1.0, extra_levels=2).max_level == 5
+
+
+def test_levels_stop_at_31():
+    assert LatLonGrid.with_cell_size((-90, -180, 90, 180), 1e-12).max_level == 31
+
+
+def test_leaves_too_small_for_float64_are_refused():
+    with pytest.raises(ValueError, match=r"too small to tell apart in float64.*lower max_level"):
+        LatLonGrid(0, 0, 1e-3, 1e-3, max_level=31)
+
+
+@given(coordinates(max_rows=4), st.floats(1e-6, 400.0))
+def test_a_box_widened_to_one_cell_still_holds_its_points(coords, size):
+    grid = LatLonGrid.with_cell_size(box_of_coords(coords), size)
+    assert OUTSIDE not in grid.encode(coords)
+
+
+@given(
+    st.floats(-90.0, 90.0),
+    st.floats(-180.0, 180.0),
+    st.sampled_from([0.01, 0.1, 0.3, 1e-3, 1e-5, 1.7, 100.0]),
+    st.floats(0.0, 1.0),
+    st.integers(0, 3),
+)
+def test_a_box_a_hair_short_of_one_cell_still_holds_its_corners(south, west, size, share, ulps):
+    def stepped(start, most):
+        end = start + size * share if share < 0.5 else start + size
+        for _ in range(ulps):
+            end = np.nextafter(end, start)
+        return min(end, most)
+
+    coords = np.array([(south, west), (stepped(south, 90.0), stepped(west, 180.0))])
+    grid = LatLonGrid.with_cell_size(box_of_coords(coords), size)
+    assert OUTSIDE not in grid.encode(coords)
+
+
+@pytest.mark.parametrize("pole", [-90.0, 90.0])
+@pytest.mark.parametrize("size", [0.01, 0.03, 0.1, 0.7, 1e-5, 33.3, 179.0, 200.0])
+def test_a_box_at_a_pole_is_widened_towards_the_equator(pole, size):
+    grid = LatLonGrid.with_cell_size((pole, 10.0, pole, 10.0), size)
+    assert OUTSIDE not in grid.encode(np.array([[pole, 10.0]]))
+    assert grid.north - grid.south == pytest.approx(min(size, 180.0), rel=1e-9)
+
+
+def test_polygons_are_boxes_in_longitude_latitude():
+    grid = LatLonGrid(0, 10, 8, 18, max_level=3)
+    polygon = grid.polygons(np.array([4**2], dtype=np.uint64), np.array([1]))[0]
+    assert polygon.equals(shapely.box(14, 0, 18, 4))
+
+
+def test_polygons_run_on_past_the_antimeridian():
+    grid = LatLonGrid(0, 170, 8, -170, max_level=1)
+    polygons = grid.polygons(np.array([0, 1], dtype=np.uint64), np.array([1, 1]))
+    assert [polygon.bounds for polygon in polygons] == [(170, 0, 180, 4), (180, 0, 190, 4)]
+
+
+@pytest.mark.parametrize(
+    ("edges", "message"),
+    [
+        ((8, 0, 8, 8), "south < north"),
+        ((9, 0, 8, 8), "south < north"),
+        ((-91, 0, 8, 8), "-90 <= south"),
+        ((0, 0, float("nan"), 8), "south < north"),
+        ((0, 5, 8, 5), "west and east to differ"),
+        ((0, -181, 8, 8), r"\[-180, 180\]"),
+        ((0, 0, 8, 200), r"\[-180, 180\]"),
+    ],
+)
+def test_boxes_without_extent_or_off_the_globe_are_refused(edges, message):
+    with pytest.raises(ValueError, match=message):
+        LatLonGrid(*edges)
+
+
+@pytest.mark.parametrize("max_level", [-1, 32])
+def test_levels_that_no_code_holds_are_refused(max_level):
+    with pytest.raises(ValueError, match=r"max_level must lie in 0\.\.31"):
+        LatLonGrid(max_level=max_level)
+
+
+@given(boxes, st.integers(0, 31))
+def test_a_grid_comes_back_equal_from_its_plain_values(box, max_level):
+    grid = grid_of(box, max_level)
+    assert grid_from_dict(grid.to_dict()) == grid
+
+
+def test_plain_values_of_an_unknown_grid_are_refused():
+    with pytest.raises(ValueError, match="Unknown grid type 'hexagons'"):
+        grid_from_dict({"type": "hexagons"})

@@ -15,7 +15,7 @@ import geopandas as gpd
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -30,6 +30,7 @@ DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 LAND = "#f4f2ec"
 BORDER = "#8c8c8c"
 SEA = "#e3ecf3"
+CELL_ALPHA = 0.6
 
 
 @dataclass(frozen=True)
@@ -96,23 +97,25 @@ def map_of_cells(
     Returns
     -------
     Figure
-        Cells coloured by their number of training images, on a logarithmic scale.
+        Cells coloured by their number of training images, on a logarithmic scale where the
+        largest number is above 20 times the smallest.
     """
     coords = np.asarray(coords, dtype=np.float64)
     frame = cells.to_geodataframe()
     counts = np.asarray(cells.counts, dtype=np.float64)
-    norm = LogNorm(vmin=max(counts.min(), 1.0), vmax=max(counts.max(), counts.min() + 1.0))
-    colours = mpl.colormaps["cividis"]
+    least, most = max(counts.min(), 1.0), max(counts.max(), counts.min() + 1.0)
+    norm = LogNorm(least, most) if most > 20 * least else Normalize(least, most)
+    colours = mpl.colormaps["viridis"]
     figure = Figure(figsize=_map_size(panels), layout="constrained")
     axes = np.atleast_1d(
-        figure.subplots(1, len(panels), width_ratios=[_aspect(panel) for panel in panels])
+        figure.subplots(1, len(panels), width_ratios=[_width(panel) for panel in panels])
     )
     for axis, panel in zip(axes, panels, strict=True):
         _draw_outlines(axis, countries, panel)
         frame.plot(
             ax=axis,
             color=[colours(norm(count)) for count in counts],
-            alpha=0.55,
+            alpha=CELL_ALPHA,
             edgecolor="none",
             aspect=None,
             zorder=2,
@@ -132,11 +135,10 @@ def map_of_cells(
         )
         _frame_map(axis, panel)
     bar = figure.colorbar(
-        mpl.cm.ScalarMappable(norm=norm, cmap=colours), ax=list(axes), shrink=0.7, alpha=0.55
+        mpl.cm.ScalarMappable(norm=norm, cmap=colours), ax=list(axes), shrink=0.7, alpha=CELL_ALPHA
     )
     bar.set_label("Training images in the cell")
     bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    bar.ax.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
     figure.suptitle(title)
     return figure
 
@@ -167,12 +169,17 @@ def _aspect(panel: MapPanel) -> float:
     return (east - west) * _stretch(panel) / (north - south)
 
 
+def _width(panel: MapPanel) -> float:
+    """Width of a panel for a height of 1: its own, within reason."""
+    return float(np.clip(_aspect(panel), 0.5, 1.3 if panel != WORLD_PANEL else 2.0))
+
+
 def _map_size(panels: Sequence[MapPanel]) -> tuple[float, float]:
-    height = 7.0
-    width = height * 0.85 * sum(_aspect(panel) for panel in panels) + 2.0
-    if width > 15.0:
-        return 15.0, max(height * 15.0 / width, 4.0)
-    return max(width, 6.0), height
+    height = 7.5
+    width = height * 0.8 * sum(_width(panel) for panel in panels) + 2.0
+    if len(panels) == 1:
+        height = 0.85 * (width - 2.0) / _aspect(panels[0]) + 1.0
+    return width, height
 
 
 def error_curves(

@@ -127,8 +127,17 @@ class RunProgress(pl.Callback):
             shown = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.bar.set_postfix_str(shown + ("" if loss is None else f", val loss {loss:.3f}"))
 
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar after an error or an interruption."""
+        self._close()
+
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Close the bar, also after an error or an interruption."""
+        """Close the bar."""
+        self._close()
+
+    def _close(self) -> None:
         if self.bar is not None:
             self.bar.close()
             self.bar = None

@@ -17,7 +17,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.data import BrokenImages, PhotoDataset, make_loader
@@ -164,22 +164,28 @@ class _Loaders(pl.LightningDataModule):
         self.train, self.validation, self.options = train, validation, options
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffle by (seed, epoch); so is the augmentation seeded."""
+        """Shuffle by (seed, epoch); so is the augmentation seeded.
+
+        The order is drawn here rather than by the loader: how often Lightning asks a loader for
+        an iterator differs between a fresh run and a resumed one, and each time moves its
+        generator.
+        """
         epoch = self.trainer.current_epoch if self.trainer else 0
-        state = np.random.SeedSequence([self.options.seed, epoch]).generate_state(2)
-        torch.manual_seed(int(state[0]))
-        np.random.seed(int(state[1]))  # noqa: NPY002  (augmentations may draw from it)
-        return self._loader(self.train, shuffle=True, seed=int(state[0]))
+        random = np.random.default_rng([self.options.seed, epoch])
+        order = random.permutation(len(self.train)).tolist()
+        seed = int(random.integers(2**31))
+        torch.manual_seed(seed)
+        return self._loader(Subset(self.train, order), seed=seed)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """In the order of rows."""
-        return self._loader(self.validation, shuffle=False, seed=self.options.seed)
+        return self._loader(self.validation, seed=self.options.seed)
 
-    def _loader(self, dataset: PhotoDataset, *, shuffle: bool, seed: int) -> DataLoader[Any]:
+    def _loader(self, dataset: Dataset[Any], *, seed: int) -> DataLoader[Any]:
         return make_loader(
             dataset,
             batch_size=self.options.batch_size,
-            shuffle=shuffle,
+            shuffle=False,
             seed=seed,
             workers=self.options.workers,
         )

@@ -24,7 +24,8 @@ class TrainingOptions:
         None (random), ``"imagenet"`` or a file, as for
         :func:`geoloc_models.encoders.build_encoder`.
     image_size : int
-        Side of the square images, in pixels.
+        Side of the square images, in pixels; at least 32, or 64 for ``resnet50``, and 224 for
+        ``vit_b_16``.
     batch_size : int
         Images per step.
     learning_rate : float
@@ -66,7 +67,7 @@ class TrainingOptions:
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("log", self.log, LOGS)
         for name, least in {
-            "image_size": 16,
+            "image_size": 32,
             "batch_size": 1,
             "epochs": 1,
             "hidden": 1,
@@ -82,6 +83,10 @@ class TrainingOptions:
             raise GeolocError(f"learning_rate must be above 0, not {self.learning_rate}.")
         if not 0 <= self.dropout < 1:
             raise GeolocError(f"dropout must lie in [0, 1), not {self.dropout}.")
+        if self.encoder == "resnet50" and self.image_size < 64:
+            raise GeolocError(
+                f"resnet50 takes images of at least 64 x 64 pixels, not {self.image_size}."
+            )
         if self.encoder == "vit_b_16" and self.image_size != 224:
             raise GeolocError(
                 f"vit_b_16 takes images of 224 x 224 pixels, not {self.image_size}; leave "

@@ -1,0 +1,68 @@
+"""Tasks with the tiny encoder: shapes, gradients, learning, empty and unknown rows."""
+
+import pytest
+import torch
+from geoloc_models_small import random_batch, small_table, small_task
+
+TABLE = small_table()
+
+
+@pytest.fixture(params=["country", "cells"])
+def task(request):
+    return small_task(request.param, TABLE)
+
+
+def test_one_logit_per_class(task):
+    assert task(torch.zeros(3, 3, 32, 32)).shape == (3, task.answers.n_classes)
+    assert task.answers.n_classes >= 2
+
+
+def test_probabilities_sum_to_one_in_float32(task):
+    probabilities = task.probabilities(torch.randn(3, 3, 32, 32))
+    assert probabilities.dtype == torch.float32
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(3))
+
+
+def test_gradient_reaches_every_parameter(task):
+    loss, _, _ = task.score(random_batch(task))
+    loss.backward()
+    for name, parameter in task.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_overfits_eight_samples(task):
+    batch = random_batch(task)
+    optimiser = task.configure_optimizers()
+    first, _, _ = task.score(batch)
+    for _ in range(60):
+        optimiser.zero_grad()
+        loss, share, _ = task.score(batch)
+        loss.backward()
+        optimiser.step()
+    assert loss < first / 10
+    assert share == 1.0
+
+
+def test_the_loss_ignores_rows_of_unknown_class(task):
+    task.eval()
+    batch = random_batch(task, 4)
+    known = {key: value[:2] for key, value in batch.items()}
+    batch["country"] = batch["cell"] = torch.tensor([*batch["country"][:2].tolist(), -1, -1])
+    loss, _, n_rows = task.score(batch)
+    assert n_rows == 2
+    torch.testing.assert_close(loss, task.score(known)[0])
+
+
+def test_a_batch_with_nothing_to_learn_from_is_skipped(task):
+    batch = random_batch(task, 2)
+    batch["country"] = batch["cell"] = torch.tensor([-1, -1])
+    assert task.score(batch) is None
+    empty = {"image": torch.zeros(0, 3, 0, 0), "country": torch.zeros(0), "cell": torch.zeros(0)}
+    assert task.score(empty) is None
+
+
+def test_adam_has_the_learning_rate():
+    optimiser = small_task("country", TABLE, learning_rate=3e-4).configure_optimizers()
+    assert isinstance(optimiser, torch.optim.Adam)
+    assert optimiser.param_groups[0]["lr"] == 3e-4

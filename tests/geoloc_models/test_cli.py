@@ -1,0 +1,247 @@
+"""The command line: the whole job on generated JPEGs, and one sentence for bad input."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+from geoloc_models_small import small_table
+from typer.testing import CliRunner
+
+from geoloc_models.cli import app
+
+RADII = ["1", "25", "200", "750", "2500"]
+QUICK = ["--encoder", "tiny", "--image-size", "32", "--epochs", "2", "--learning-rate", "1e-3"]
+QUICK += ["--min-images", "5", "--batch-size", "16", "--hidden", "16"]
+
+
+def geoloc(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def write_table(folder, n_rows=60):
+    photos = small_table(n_rows, folder=folder / "photos")
+    frame = photos.frame.assign(path=[f"photos/{row}.jpg" for row in range(n_rows)])
+    frame.to_csv(folder / "photos.csv", index=False)
+    return folder / "photos.csv"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A cell model trained by the command line on 60 photos, two of them broken."""
+    folder = tmp_path_factory.mktemp("job")
+    table = write_table(folder)
+    whole = (folder / "photos" / "0.jpg").read_bytes()
+    (folder / "photos" / "0.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "photos" / "1.jpg").write_text("not an image")
+    result = geoloc("train", table, *QUICK, "--output", folder / "run")
+    return folder, table, result
+
+
+def test_training_prints_a_table_and_leaves_a_whole_run_folder(trained):
+    folder, _, result = trained
+    assert result.exit_code == 0, result.output
+    assert "Cells, consolidated" in result.stdout
+    assert "Always the training centre" in result.stdout
+    names = {path.name for path in (folder / "run").iterdir()}
+    assert names == {
+        "bundle",
+        "cells.parquet",
+        "checkpoints",
+        "history.csv",
+        "options.json",
+        "predictions.parquet",
+        "results.json",
+        "skipped.csv",
+        "split.parquet",
+    }
+
+
+def test_results_have_the_promised_layout(trained):
+    folder, _, _ = trained
+    content = json.loads((folder / "run" / "results.json").read_text())
+    assert set(content) == {"n_test", "reference", "models"}
+    assert set(content["reference"]) == {"majority_country", "centre_median_km"}
+    model = content["models"]["cells_consolidated"]
+    assert list(model["within_km"]) == list(model["interval"]["within_km"]) == RADII
+    assert len(model["interval"]["median_km"]) == 2
+
+
+def test_broken_images_are_counted_and_listed(trained):
+    folder, _, result = trained
+    skipped = pd.read_csv(folder / "run" / "skipped.csv")
+    assert skipped["row"].tolist() == [0, 1]
+    assert "2 broken images were skipped" in result.stdout
+    predicted = pd.read_parquet(folder / "run" / "predictions.parquet")
+    assert not set(predicted["row"]) & {0, 1}
+
+
+def test_evaluating_again_gives_the_same_figures(trained):
+    folder, _, _ = trained
+    before = json.loads((folder / "run" / "results.json").read_text())
+    result = geoloc("evaluate", folder / "run", "--output", folder / "again")
+    assert result.exit_code == 0, result.output
+    assert json.loads((folder / "again" / "results.json").read_text()) == before
+
+
+def test_another_table_can_be_evaluated(trained, tmp_path):
+    folder, _, _ = trained
+    other = write_table(tmp_path, 10)
+    result = geoloc("evaluate", folder / "run", "--table", other)
+    assert result.exit_code == 0, result.output
+    content = json.loads((folder / "run" / "on-photos" / "results.json").read_text())
+    assert content["n_test"] == 10
+
+
+def test_a_finished_run_is_not_overwritten(trained):
+    folder, table, _ = trained
+    result = geoloc("train", table, *QUICK, "--output", folder / "run")
+    refused(result, "already holds a run")
+
+
+def test_resuming_a_finished_run_trains_nothing(trained):
+    folder, table, _ = trained
+    weights = folder / "run" / "bundle" / "model.safetensors"
+    before = weights.stat().st_mtime_ns
+    result = geoloc("train", table, *QUICK, "--output", folder / "run", "--resume")
+    assert result.exit_code == 0, result.output
+    assert weights.stat().st_mtime_ns == before
+
+
+def test_resuming_with_other_options_is_refused(trained):
+    folder, table, _ = trained
+    arguments = [*QUICK, "--output", folder / "run", "--resume"]
+    refused(geoloc("train", table, *arguments, "--batch-size", 8), "batch_size = 16, not 8")
+    refused(geoloc("train", table, *arguments, "--min-images", 6), "min_images = 5, not 6")
+
+
+def test_the_baseline_trains_too(trained, tmp_path):
+    _, table, _ = trained
+    arguments = ["--task", "country", *QUICK, "--epochs", "8", "--output", tmp_path / "run"]
+    result = geoloc("train", table, *arguments)
+    assert result.exit_code == 0, result.output
+    content = json.loads((tmp_path / "run" / "results.json").read_text())
+    # Two colours for two countries: far above a coin.
+    assert content["models"]["country"]["country"] > 75
+
+
+def refused(result, *words):
+    """Exit code 2, one sentence on stderr (below a progress bar), no traceback."""
+    assert result.exit_code == 2, result.output
+    lines = [line for line in result.stderr.strip().splitlines() if "batch/s]" not in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: ")
+    assert "Traceback" not in result.output
+    for word in words:
+        assert word in lines[0]
+
+
+def edited(folder, **columns):
+    """Write a table with some columns replaced."""
+    path = write_table(folder, 12)
+    pd.read_csv(path).assign(**columns).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"country": ["Atlantis"] * 12}, ["Atlantis", "Row 1"]),
+        ({"latitude": [47.0, None] + [47.0] * 10}, ["row 2"]),
+        ({"latitude": [95.0] + [47.0] * 11}, ["95", "row 1"]),
+        ({"latitude": [120.0] * 12, "longitude": [47.0] * 12}, ["swapped"]),
+    ],
+)
+def test_bad_rows_are_named(tmp_path, columns, words):
+    table = edited(tmp_path, **columns)
+    refused(geoloc("train", table, *QUICK, "--output", tmp_path / "run"), *words)
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_columns_are_named(tmp_path):
+    (tmp_path / "photos.csv").write_text("path,latitude\na.jpg,47\n")
+    refused(geoloc("train", tmp_path / "photos.csv", *QUICK), "longitude")
+
+
+def test_an_empty_table_is_refused(tmp_path):
+    (tmp_path / "photos.csv").write_text("path,latitude,longitude\n")
+    refused(geoloc("train", tmp_path / "photos.csv", *QUICK), "no rows")
+
+
+def test_a_missing_table_is_named(tmp_path):
+    refused(geoloc("train", tmp_path / "nowhere.csv", *QUICK), "nowhere.csv")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--min-images", 0], ["min_images", "0"]),
+        (["--min-images", -5], ["min_images", "-5"]),
+        (["--min-cell-size", 0], ["min_cell_size", "0"]),
+        (["--encoder", "resnet99"], ["resnet99", "tiny"]),
+        (["--epochs", 0], ["epochs", "0"]),
+        (["--weights", "nowhere.pth"], ["nowhere.pth"]),
+        (["--max-images", 50], ["max_images"]),
+    ],
+)
+def test_unsound_options_are_refused(tmp_path, options, words):
+    table = write_table(tmp_path, 12)
+    run = tmp_path / "run"
+    refused(geoloc("train", table, *QUICK, "--output", run, *options), *words)
+    assert not run.exists()
+
+
+def test_only_broken_photos_are_refused(tmp_path):
+    table = write_table(tmp_path, 12)
+    for path in (tmp_path / "photos").iterdir():
+        path.write_text("not an image")
+    refused(geoloc("train", table, *QUICK, "--output", tmp_path / "run"), "Not one training image")
+    assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_evaluate_refuses_a_folder_that_is_no_run(tmp_path):
+    refused(geoloc("evaluate", tmp_path), "options.json")
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["evaluate"]])
+def test_help_reads_well(command):
+    result = geoloc(*command, "--help")
+    assert result.exit_code == 0
+    assert "Usage" in result.stdout
+
+
+def test_help_does_not_wait_for_torch():
+    code = "import sys, geoloc_models.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path):
+    table = write_table(tmp_path, 60)
+    code = (
+        "import os, signal, sys, threading\n"
+        "from geoloc_models.training._callbacks import History\n"
+        "end = History.on_train_epoch_end\n"
+        "def interrupt(self, trainer, module):\n"
+        "    end(self, trainer, module)\n"
+        "    if trainer.current_epoch == 1: os.kill(os.getpid(), signal.SIGINT)\n"
+        "History.on_train_epoch_end = interrupt\n"
+        "from geoloc_models.cli import main\n"
+        "sys.argv = ['geoloc', *sys.argv[1:]]\n"
+        "main()\n"
+    )
+    arguments = [*map(str, QUICK), "--epochs", "50", "--output", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-c", code, "train", str(table), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 128 + signal.SIGINT, done.stderr
+    assert "--resume" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert not [path for path in (tmp_path / "run").rglob("*") if "part" in path.suffix]

@@ -1,0 +1,374 @@
+from __future__ import annotations
+
+import math
+
+import naive_s2
+import numpy as np
+import pytest
+import s2sphere
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import coordinates
+
+from geocells import CellBuilder, load_cells
+from geocells.grids import OUTSIDE, GroupedGrid, LatLonGrid, S2Grid, grid_from_dict, n_codes
+from geocells.grids._s2_kernels import leaf_by_the_book
+from geocells.grids._s2_outlines import outlines
+
+levels = st.integers(0, 30)
+
+
+def reference_ids(coords: np.ndarray, level: int = 30) -> np.ndarray:
+    """Ids of s2sphere, with +180 read as -180."""
+    ids = []
+    for latitude, longitude in coords.tolist():
+        point = s2sphere.LatLng.from_degrees(latitude, -180.0 if longitude == 180.0 else longitude)
+        ids.append(s2sphere.CellId.from_lat_lng(point).parent(level).id())
+    return np.array(ids, dtype=np.uint64)
+
+
+def uniform_on_sphere(n: int, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.column_stack(
+        [np.degrees(np.arcsin(rng.uniform(-1, 1, n))), rng.uniform(-180, 180, n)]
+    )
+
+
+def reference_cell(code: int, level: int, max_level: int = 30) -> s2sphere.Cell:
+    place = int(code) << (2 * (30 - max_level))
+    return s2sphere.Cell(s2sphere.CellId(2 * place + (1 << (2 * (30 - level)))))
+
+
+def awkward_coords() -> np.ndarray:
+    """Poles, antimeridian, borders and corners of faces and cells, signed zeros, and their neighbours in float64."""
+    corner = math.degrees(math.asin(1 / math.sqrt(3)))
+    latitudes = {0.0, -0.0, 90.0, 45.0, 30.0, 60.0, 35.26439, corner, 89.999999999, 1e-300, 5e-324}
+    longitudes = {
+        0.0,
+        -0.0,
+        180.0,
+        45.0,
+        90.0,
+        135.0,
+        30.0,
+        60.0,
+        1e-300,
+        1e-16,
+        179.99999999999997,
+    }
+    grid = {(a, b) for a in latitudes for b in longitudes}
+    rows = [(s * a, t * b) for a, b in grid for s in (1, -1) for t in (1, -1)]
+    rng = np.random.default_rng(3)
+    for level in (1, 2, 5, 13, 29, 30):
+        for _ in range(60):
+            face = int(rng.integers(6))
+            i, j = (int(k) << (30 - level) for k in rng.integers(0, 2**level + 1, 2))
+            u, v = (s2sphere.CellId.st_to_uv(k / 2**30) for k in (i, j))
+            point = s2sphere.LatLng.from_point(s2sphere.face_uv_to_xyz(face, u, v))
+            rows.append((point.lat().degrees, point.lng().degrees))
+    coords = np.array(rows)
+    nudged = [np.nextafter(coords, np.inf), np.nextafter(coords, -np.inf)]
+    coords = np.vstack([coords, *nudged])
+    return np.column_stack([coords[:, 0].clip(-90, 90), coords[:, 1].clip(-180, 180)])
+
+
+def spherical_area(geometry: shapely.Geometry) -> float:
+    """Steradians inside straight lines of a map: the integral of sin(latitude) - sin(reference) along the border."""
+    total = 0.0
+    for part in shapely.get_parts(geometry):
+        reference = math.radians(part.bounds[1])
+        for k, ring in enumerate([part.exterior, *part.interiors]):
+            lon, lat = np.radians(shapely.get_coordinates(ring)).T
+            # Simpson's rule, along straight sides.
+            nodes = [lat[:-1], (lat[:-1] + lat[1:]) / 2, lat[1:]]
+            heights = [2 * np.cos((a + reference) / 2) * np.sin((a - reference) / 2) for a in nodes]
+            mean = (heights[0] + 4 * heights[1] + heights[2]) / 6
+            area = abs(float((np.diff(lon) * mean).sum()))
+            total += area if k == 0 else -area
+    return total
+
+
+# ------------------------------------------------------------------------------------------------ codes
+
+
+def test_ids_equal_those_of_s2sphere():
+    coords = uniform_on_sphere(60_000, seed=1)
+    assert np.array_equal(S2Grid().cell_ids(coords), reference_ids(coords))
+
+
+def test_ids_of_awkward_points_equal_those_of_s2sphere():
+    coords = awkward_coords()
+    ours, theirs = S2Grid().cell_ids(coords), reference_ids(coords)
+    assert coords[ours != theirs].tolist() == []
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 11, 29, 30])
+def test_ids_of_every_level_equal_those_of_s2sphere(level):
+    coords = np.vstack([uniform_on_sphere(500, seed=level), awkward_coords()[::7]])
+    assert np.array_equal(S2Grid().cell_ids(coords, level), reference_ids(coords, level))
+    # The grid's own leaves don't matter for ids.
+    assert np.array_equal(S2Grid(4).cell_ids(coords, level), S2Grid().cell_ids(coords, level))
+
+
+def test_plus_and_minus_180_are_one_meridian():
+    latitudes = np.linspace(-90, 90, 37)
+    east = np.column_stack([latitudes, np.full(37, 180.0)])
+    west = np.column_stack([latitudes, np.full(37, -180.0)])
+    assert np.array_equal(S2Grid().cell_ids(east), S2Grid().cell_ids(west))
+
+
+def test_every_row_equals_its_calculation_by_the_book():
+    coords = uniform_on_sphere(300_000, seed=5)
+    codes = S2Grid().encode(coords).astype(np.int64)
+    doubtful = np.random.default_rng(0).integers(0, len(coords), 20_000)
+    _, i, j = (
+        np.array(k) for k in zip(*(leaf_by_the_book(*c) for c in coords[doubtful]), strict=True)
+    )
+    faces, own_i, own_j, _ = S2Grid().squares(codes[doubtful], np.full(len(doubtful), 30))
+    assert np.array_equal(codes[doubtful] >> 60, faces)
+    assert np.array_equal(i, own_i)
+    assert np.array_equal(j, own_j)
+
+
+@given(st.lists(coordinates, min_size=1, max_size=20), levels)
+def test_codes_equal_the_twins(points, level):
+    codes = S2Grid(level).encode(np.array(points, dtype=np.float64))
+    assert codes.tolist() == [naive_s2.encode(*map(float, point), level) for point in points]
+
+
+def test_codes_are_the_ids_without_their_marker():
+    coords = uniform_on_sphere(1000, seed=2)
+    for level in (0, 7, 30):
+        ids = reference_ids(coords, level).astype(object)
+        codes = [int(own) >> (2 * (30 - level) + 1) for own in ids]
+        assert S2Grid(level).encode(coords).tolist() == codes
+
+
+def test_narrow_codes_equal_wide_ones():
+    coords = uniform_on_sphere(1000, seed=2)
+    grid = S2Grid(14)
+    narrow = grid.encode(coords, np.uint32)
+    assert narrow.dtype == np.uint32
+    assert np.array_equal(narrow, grid.encode(coords))
+    assert np.array_equal(grid.from_morton(grid.to_morton(narrow)), narrow)
+
+
+def test_no_rows_give_no_codes():
+    grid = S2Grid()
+    empty = np.empty((0, 2))
+    assert len(grid.encode(empty)) == len(grid.cell_ids(empty)) == 0
+    assert len(grid.to_morton(grid.encode(empty))) == 0
+    assert len(grid.polygons(grid.encode(empty), np.empty(0, np.int64))) == 0
+
+
+def test_codes_do_not_depend_on_threads(monkeypatch):
+    coords = uniform_on_sphere(200_000, seed=9)
+    codes = S2Grid().encode(coords)
+    monkeypatch.setenv("GEOCELLS_NUM_THREADS", "3")
+    assert np.array_equal(S2Grid().encode(coords), codes)
+
+
+def test_a_grid_survives_its_dictionary():
+    for grid in (S2Grid(), S2Grid(7)):
+        assert grid_from_dict(grid.to_dict()) == grid
+
+
+def test_levels_that_s2_does_not_have_are_refused():
+    for level in (-1, 31):
+        with pytest.raises(ValueError, match=r"0\.\.30"):
+            S2Grid(level)
+        with pytest.raises(ValueError, match=r"0\.\.30"):
+            S2Grid().cell_ids(np.zeros((1, 2)), level)
+
+
+def test_the_deepest_level_is_the_last_whose_average_edge_reaches_the_size():
+    for degrees in (100.0, 50.0, 1.0, 0.01, 1e-5):
+        radians = math.radians(degrees)
+        assert S2Grid.with_cell_size(degrees).max_level == s2sphere.AVG_EDGE.get_max_level(radians)
+    assert S2Grid.with_cell_size(0.01).max_level == 13
+    assert S2Grid.with_cell_size(0.01, extra_levels=2).max_level == 15
+    assert S2Grid.with_cell_size(1e-12).max_level == 30
+    assert S2Grid.with_cell_size(1e-12, extra_levels=3).max_level == 30
+    # An edge of exactly the size still counts.
+    assert S2Grid.with_cell_size(S2Grid().cell_size(9)[0]).max_level == 9
+
+
+# ------------------------------------------------------------------------------------------ Morton order
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 3])
+def test_morton_codes_equal_the_twins(level):
+    codes = np.arange(6 * 4**level, dtype=np.uint64)
+    morton = S2Grid(level).to_morton(codes)
+    assert morton.tolist() == [naive_s2.to_morton(int(code), level) for code in codes]
+    assert sorted(morton.tolist()) == codes.tolist()
+
+
+@given(levels, st.randoms(use_true_random=False))
+def test_morton_order_and_back_is_the_identity(level, random):
+    grid = S2Grid(level)
+    codes = np.array(
+        [random.randrange(n_codes(grid)) for _ in range(50)] + [int(OUTSIDE)], dtype=np.uint64
+    )
+    assert np.array_equal(grid.from_morton(grid.to_morton(codes)), codes)
+    assert np.array_equal(grid.to_morton(grid.from_morton(codes)), codes)
+
+
+@given(st.integers(0, 6), st.integers(0, 6), st.randoms(use_true_random=False))
+def test_a_quadtree_cell_is_an_aligned_range_in_both_orders(level, deeper, random):
+    grid = S2Grid(level + min(deeper, 4))
+    span = 4 ** (grid.max_level - level)
+    start = span * random.randrange(6 * 4**level)
+    morton = np.sort(grid.to_morton(np.arange(start, start + span, dtype=np.uint64)))
+    assert morton[0] % span == 0
+    assert np.array_equal(morton, morton[0] + np.arange(span, dtype=np.uint64))
+
+
+def test_latitude_longitude_codes_are_in_morton_order_already():
+    codes = np.arange(64, dtype=np.uint64)
+    grid = LatLonGrid(max_level=3)
+    assert np.array_equal(grid.to_morton(codes), codes)
+    assert np.array_equal(grid.from_morton(codes), codes)
+
+
+# --------------------------------------------------------------------------------------------- polygons
+
+
+@pytest.mark.parametrize("level", [0, 1, 2, 3, 4, 6, 9, 13, 20, 26])
+def test_areas_are_those_of_s2sphere(level):
+    n_cells = 6 * 4**level
+    rng = np.random.default_rng(level)
+    places = np.arange(n_cells) if n_cells < 500 else rng.integers(0, n_cells, 300)
+    codes = places.astype(np.uint64) << np.uint64(2 * (30 - level))
+    at_poles = S2Grid().encode(
+        np.array([[90 - 1e-11, 45.0 + 90 * k] for k in range(4)] + [[-90 + 1e-11, 45.0], [0, -180]])
+    )
+    shift = np.uint64(2 * (30 - level))
+    codes = np.concatenate([codes, at_poles >> shift << shift])
+    polygons = S2Grid().polygons(codes, np.full(len(codes), level))
+    assert shapely.is_valid(polygons).all()
+    exact = [reference_cell(code, level).exact_area() for code in codes]
+    # 0.1 % for the straight pieces of curved sides; s2sphere's own areas carry six digits.
+    assert [spherical_area(polygon) for polygon in polygons] == pytest.approx(exact, rel=1e-3)
+
+
+def test_corners_are_the_vertices_of_s2sphere():
+    coords = uniform_on_sphere(200, seed=8)
+    for level in (3, 12, 30):
+        shift = np.uint64(2 * (30 - level))
+        codes = S2Grid().encode(coords) >> shift << shift
+        polygons = S2Grid().polygons(codes, np.full(len(codes), level))
+        for code, polygon in zip(codes, polygons, strict=True):
+            drawn = shapely.get_coordinates(polygon)
+            cell = reference_cell(code, level)
+            for k in range(4):
+                vertex = s2sphere.LatLng.from_point(cell.get_vertex(k))
+                point = np.array([vertex.lng().degrees, vertex.lat().degrees])
+                # A few last bits of 180 degrees: our vertices are not normalised first.
+                assert np.abs(drawn - point).max(axis=1).min() < 2e-13
+
+
+@pytest.mark.parametrize("level", [0, 2, 5, 10, 16])
+def test_points_lie_in_the_polygon_of_their_cell(level):
+    coords = uniform_on_sphere(400, seed=level)
+    coords[:100, 0] = np.sign(coords[:100, 0]) * (90 - 10.0 ** np.linspace(-6, 1, 100))
+    coords[100:140, 1] = np.sign(coords[100:140, 1]) * (180 - 10.0 ** np.linspace(-6, 0, 40))
+    grid = S2Grid(level)
+    polygons = grid.polygons(grid.encode(coords), np.full(len(coords), level))
+    points = shapely.points(coords[:, 1], coords[:, 0])
+    missed = np.flatnonzero(~shapely.covers(polygons, points))
+    assert len(missed) < 8
+    # Those that miss lie within a thousandth of a side of it (the map stretches longitudes).
+    size = grid.cell_size(level)[0]
+    stray = shapely.distance(polygons[missed], points[missed]) * np.cos(
+        np.radians(coords[missed, 0])
+    )
+    assert (stray <= 2e-3 * size).all()
+
+
+def test_a_cell_at_a_pole_reaches_it():
+    for latitude in (90, -90):
+        near = math.copysign(90 - 1e-7, latitude)
+        for level in (1, 6, 25):
+            grid = S2Grid(level)
+            code = grid.encode(np.array([[near, 30.0]]))
+            polygon = grid.polygons(code, np.array([level]))[0]
+            top = shapely.get_coordinates(polygon)
+            assert sorted(top[top[:, 1] == latitude][:, 0].tolist()) in ([0, 90], [0, 0, 90])
+
+
+def test_whole_faces_at_the_antimeridian_are_cut_there():
+    polygons = S2Grid(0).polygons(np.arange(6, dtype=np.uint64), np.zeros(6, np.int64))
+    assert [polygon.geom_type for polygon in polygons] == [
+        "Polygon", "Polygon", "Polygon", "MultiPolygon", "Polygon", "Polygon",
+    ]  # fmt: skip
+    assert polygons[2].bounds == pytest.approx((-180, math.degrees(math.asin(3**-0.5)), 180, 90))
+    assert polygons[3].bounds == pytest.approx((-180, -45, 180, 45))
+    assert shapely.area(polygons).sum() == pytest.approx(360 * 180, rel=1e-12)
+
+
+def test_six_faces_make_the_map():
+    grid = S2Grid(0)
+    whole = grid.union_polygons(
+        np.arange(6, dtype=np.uint64), np.zeros(6, np.int64), np.zeros(6, np.int64), 1
+    )[0]
+    assert whole.equals(shapely.box(-180, -90, 180, 90))
+
+
+def test_holes_one_leaf_from_a_border_leave_a_valid_polygon():
+    # A face-wide cell with a deep hole two of the hole's sides from the northern border of face 0.
+    size, side = 1 << 30, 1 << 14
+    rows = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    squares = [(0, (1 << 27) + i * side, size - (3 - j) * side, side) for i, j in rows]
+    corner = ((1 << 27), size - 3 * side)
+    squares += [(0, 0, 0, 1 << 29)]
+    face, i, j, sides = np.array(squares).T
+    polygons = outlines(
+        face, i, j, sides, np.zeros(len(face), np.int64), 1, finest=0.2 * side / size
+    )
+    assert shapely.is_valid(polygons).all()
+    assert corner[0] > 0
+
+
+def test_cells_of_mixed_levels_cover_the_map_without_gaps_or_overlaps():
+    coords = np.vstack(
+        [uniform_on_sphere(3000, seed=4), np.tile([[90.0, 0.0], [-90.0, 7.0]], (40, 1))]
+    )
+    coords = np.vstack([coords, np.tile([[12.0, 180.0], [46.9, 7.4]], (300, 1))])
+    for options in (
+        {"method": "top_down", "min_images": 5},
+        {"method": "consolidated", "min_images": 20, "leftover": "cell"},
+        {"method": "consolidated", "min_images": 800, "leftover": "cell"},
+    ):
+        builder = CellBuilder(grid=S2Grid(9), **options).fit(coords)
+        polygons = builder.cells_.polygons()
+        assert shapely.is_valid(polygons).all()
+        assert set(shapely.get_type_id(polygons)) <= {3, 6}
+        if options.get("leftover") == "cell":
+            # The union of the cells is the whole map; shared borders agree point by point.
+            union = shapely.union_all(polygons)
+            assert union.equals(shapely.box(-180, -90, 180, 90))
+            assert shapely.area(polygons).sum() == pytest.approx(360 * 180, rel=1e-12)
+        tree = shapely.STRtree(polygons)
+        left, right = tree.query(polygons, predicate="overlaps")
+        shared = shapely.area(shapely.intersection(polygons[left], polygons[right]))
+        assert shared.max(initial=0.0) < 1e-9
+
+
+def test_cells_of_s2_survive_their_file(tmp_path):
+    coords = uniform_on_sphere(2000, seed=6)
+    builder = CellBuilder(50, method="consolidated", grid=S2Grid(10)).fit(coords)
+    cells = load_cells(builder.cells_.save(tmp_path / "cells.parquet"))
+    assert np.array_equal(cells.assign(coords), builder.labels_)
+    assert cells.grid.grids == (S2Grid(10),)
+
+
+def test_a_single_grid_of_thirty_levels_fits_the_codes():
+    coords = np.vstack([uniform_on_sphere(100, seed=1), [[47.0, 8.0]] * 5])
+    grid = GroupedGrid((S2Grid(30),))
+    assert grid.code_bits == 63
+    builder = CellBuilder(5, method="top_down", grid=S2Grid(30)).fit(coords)
+    assert np.array_equal(builder.assign(coords), builder.labels_)
+    with pytest.raises(ValueError, match="63 bits"):
+        GroupedGrid((S2Grid(30), S2Grid(30)))

@@ -1,0 +1,620 @@
+from __future__ import annotations
+
+import geopandas as gpd
+import naive
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from strategies import (
+    boxes,
+    coordinates,
+    coordinates_in,
+    groups_of,
+    leftovers,
+    methods,
+    min_cell_sizes,
+)
+
+from geocells import CellBuilder, LatLonGrid, sphere
+
+# Means are sums of vectors good to 5e-14 on both sides; a short mean vector stretches that.
+SAME_PLACE_KM = 1e-9
+
+SWISS = (45.8, 5.9, 47.9, 10.6)
+SWEDISH = (55.3, 11.0, 69.1, 24.2)
+
+
+def swiss_and_swedish(n_rows: int = 300, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates scattered over two boxes, and their countries."""
+    rng = np.random.default_rng(seed)
+    names = np.where(rng.random(n_rows) < 0.5, "CH", "SE").astype(object)
+    boxes_ = np.where((names == "CH")[:, None], SWISS, SWEDISH)
+    shares = rng.beta(0.3, 0.5, size=(n_rows, 2))
+    return boxes_[:, :2] + shares * (boxes_[:, 2:] - boxes_[:, :2]), names
+
+
+def twin_of(
+    builder: CellBuilder, coords: np.ndarray, groups: list[str] | None = None
+) -> naive.Partition:
+    """The naive partition on the grids that the builder chose."""
+    names = sorted(set(groups)) if groups else []
+    return naive.fit(
+        [tuple(point) for point in coords.tolist()],
+        [naive.Grid(*own.bounds, own.max_level) for own in builder.cells_.grid.grids],
+        [names.index(group) for group in groups] if groups else None,
+        method=builder.method,
+        min_images=builder.min_images,
+        max_images=builder.max_images,
+        leftover=builder.leftover,
+    )
+
+
+def assert_equals_twin(builder: CellBuilder, coords: np.ndarray, twin: naive.Partition) -> None:
+    assert builder.labels_.tolist() == twin.labels
+    assert builder.counts_.tolist() == twin.counts
+    assert builder.cells_.levels.tolist() == twin.levels
+    for cell, mean in enumerate(twin.centroids):
+        length = naive.resultant([tuple(point) for point in coords[builder.labels_ == cell]])
+        if length > 1e-6:
+            distance = sphere.haversine(builder.centroids_[cell], mean)[0]
+            assert distance <= SAME_PLACE_KM / length
+
+
+# ------------------------------------------------------------------------------------------ by hand
+
+
+def corners(*counts_at: tuple[int, tuple[float, float]]) -> np.ndarray:
+    return np.array([point for count, point in counts_at for _ in range(count)])
+
+
+def test_top_down_cells_of_a_case_worked_by_hand():
+    coords = corners((3, (1, 1)), (1, (1, 7)), (2, (7, 7)))
+    builder = CellBuilder(3, method="top_down", min_cell_size=4, bounds=(0, 0, 8, 8)).fit(coords)
+    assert builder.labels_.tolist() == [0, 0, 0, 1, 2, 2]
+    assert builder.counts_.tolist() == [3, 1, 2]
+    assert builder.cells_.levels.tolist() == [1, 1, 1]
+    assert builder.n_cells_ == 3
+    assert builder.centroids_ == pytest.approx(np.array([(1, 1), (1, 7), (7, 7)]), abs=1e-12)
+
+
+def test_consolidated_cells_of_a_case_worked_by_hand():
+    coords = corners((3, (1, 1)), (1, (1, 7)), (2, (7, 7)))
+    builder = CellBuilder(3, method="consolidated", min_cell_size=4, bounds=(0, 0, 8, 8)).fit(
+        coords
+    )
+    assert builder.labels_.tolist() == [0, 0, 0, 1, 1, 1]
+    assert builder.cells_.levels.tolist() == [1, 0]
+    assert builder.assign([(5, 1), (3.999, 3.999), (4, 4)]).tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("leftover", "labels", "counts"),
+    [("nearest", [0, 0, 0, 1, 1, 1, 1], [3, 4]), ("cell", [0, 0, 0, 1, 2, 2, 2], [3, 1, 3]),
+     ("noise", [0, 0, 0, -1, 1, 1, 1], [3, 3])],
+)  # fmt: skip
+def test_leftover_of_a_case_worked_by_hand(leftover, labels, counts):
+    # One image in the quarter north-west of the first cell, nearer to (7, 7) than to (1, 1).
+    coords = corners((3, (1, 1)), (1, (7, 3)), (3, (7, 7)))
+    builder = CellBuilder(
+        3, method="consolidated", min_cell_size=4, bounds=(0, 0, 8, 8), leftover=leftover
+    )
+    assert builder.fit(coords).labels_.tolist() == labels
+    assert builder.counts_.tolist() == counts
+
+
+def test_images_handed_to_the_nearest_cell_count_in_its_mean():
+    coords = corners((3, (1, 1)), (1, (7, 3)), (3, (7, 7)))
+    builder = CellBuilder(3, method="consolidated", min_cell_size=4, bounds=(0, 0, 8, 8)).fit(
+        coords
+    )
+    assert builder.centroids_[1] == pytest.approx(sphere.spherical_mean(coords[3:]), abs=1e-12)
+
+
+def test_leftover_goes_to_its_nearest_cell_by_whole_finest_bins():
+    # Both leftover images share a bin, so both go where the bin's mean is nearest, though one alone would not.
+    coords = corners((4, (1, 1)), (1, (5, 1)), (1, (7.9, 3.9)), (4, (7, 7)))
+    builder = CellBuilder(3, method="consolidated", min_cell_size=4, bounds=(0, 0, 8, 8)).fit(
+        coords
+    )
+    assert sphere.haversine((5, 1), (1, 1)) < sphere.haversine((5, 1), (7, 7))
+    assert builder.labels_.tolist() == [0] * 4 + [1] * 6
+
+
+def test_max_images_splits_where_images_crowd():
+    coords = corners((5, (1, 1)), (5, (1, 5)), (2, (7, 7)))
+    builder = CellBuilder(
+        2, method="top_down", max_images=5, min_cell_size=4, bounds=(0, 0, 8, 8)
+    ).fit(coords)
+    assert builder.counts_.tolist() == [5, 5, 2]
+    whole = CellBuilder(2, method="top_down", max_images=12, min_cell_size=4).fit(coords)
+    assert whole.n_cells_ == 1
+
+
+# --------------------------------------------------------------------------------------- the twin
+
+
+@given(coordinates(max_rows=120), methods(), leftovers, min_cell_sizes)
+def test_cells_equal_the_twin(coords, options, leftover, min_cell_size):
+    builder = CellBuilder(**options, leftover=leftover, min_cell_size=min_cell_size).fit(coords)
+    twin = twin_of(builder, coords)
+    assume(not twin.tied)
+    assert_equals_twin(builder, coords, twin)
+
+
+@given(st.data(), boxes, methods(), leftovers)
+def test_cells_of_border_exact_data_equal_the_twin(data, box, options, leftover):
+    coords = data.draw(coordinates_in(box, max_rows=100))
+    grid = LatLonGrid(*box, max_level=data.draw(st.integers(0, 5)))
+    builder = CellBuilder(**options, leftover=leftover, grid=grid).fit(coords)
+    twin = twin_of(builder, coords)
+    assume(not twin.tied)
+    assert_equals_twin(builder, coords, twin)
+
+
+@given(st.data(), coordinates(max_rows=100), methods(), leftovers)
+def test_cells_of_groups_equal_the_twin(data, coords, options, leftover):
+    groups = data.draw(groups_of(len(coords)))
+    builder = CellBuilder(**options, leftover=leftover, min_cell_size=0.5)
+    builder.fit(coords, groups=groups)
+    twin = twin_of(builder, coords, groups)
+    assume(not twin.tied)
+    assert_equals_twin(builder, coords, twin)
+    own = np.array(groups, dtype=object)
+    housed = builder.labels_ >= 0
+    assert (builder.cells_.groups[builder.labels_[housed]] == own[housed]).all()
+
+
+@given(coordinates(max_rows=60), methods(), leftovers)
+def test_assigning_anywhere_equals_a_scan(coords, options, leftover):
+    half = len(coords) // 2 + 1
+    builder = CellBuilder(**options, leftover=leftover, min_cell_size=1.0).fit(coords[:half])
+    twin = twin_of(builder, coords[:half])
+    assume(not twin.tied)
+    labels = builder.cells_.assign(coords, outside="noise")
+    assert labels.tolist() == [twin.assign(tuple(point)) for point in coords.tolist()]
+
+
+# ------------------------------------------------------------------------------------- the facts
+
+
+@given(coordinates(), methods(), leftovers, min_cell_sizes)
+def test_training_images_are_assigned_to_their_own_cell(coords, options, leftover, min_cell_size):
+    builder = CellBuilder(**options, leftover=leftover, min_cell_size=min_cell_size).fit(coords)
+    assigned = builder.assign(coords)
+    housed = builder.labels_ >= 0
+    assert np.array_equal(assigned[housed], builder.labels_[housed])
+    assert housed.all() or leftover == "noise"
+    # Leftover that is noise lies in no cell; asked without a fallback, assign says so.
+    assert np.array_equal(builder.cells_.assign(coords, outside="noise"), builder.labels_)
+
+
+@given(st.data(), coordinates(), methods(), leftovers)
+def test_training_images_are_assigned_to_their_own_cell_of_their_group(
+    data, coords, options, leftover
+):
+    groups = data.draw(groups_of(len(coords)))
+    builder = CellBuilder(**options, leftover=leftover).fit(coords, groups=groups)
+    assert np.array_equal(builder.cells_.assign(coords, groups, outside="noise"), builder.labels_)
+
+
+@given(coordinates(), st.integers(1, 40), leftovers, min_cell_sizes)
+def test_consolidated_cells_hold_enough_images(coords, min_images, leftover, min_cell_size):
+    builder = CellBuilder(
+        min_images, method="consolidated", leftover=leftover, min_cell_size=min_cell_size
+    ).fit(coords)
+    short = builder.counts_ < min_images
+    if len(coords) < min_images:
+        assert builder.n_cells_ == 1
+    elif leftover == "cell":
+        assert short.sum() <= 1
+    else:
+        assert not short.any()
+    assert (builder.labels_ < 0).sum() < min_images
+
+
+@given(coordinates(), methods(), leftovers)
+def test_counts_and_labels_agree_and_no_cell_is_empty(coords, options, leftover):
+    builder = CellBuilder(**options, leftover=leftover).fit(coords)
+    housed = builder.labels_[builder.labels_ >= 0]
+    assert builder.counts_.tolist() == np.bincount(housed, minlength=builder.n_cells_).tolist()
+    assert builder.counts_.min() >= 1
+    assert builder.n_cells_ == len(builder.cells_) == len(builder.centroids_)
+
+
+@given(coordinates(), methods(), leftovers, st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_does_not_matter(coords, options, leftover, random):
+    order = list(range(len(coords)))
+    random.shuffle(order)
+    builder = CellBuilder(**options, leftover=leftover).fit(coords)
+    shuffled = CellBuilder(**options, leftover=leftover).fit(coords[order])
+    assert np.array_equal(shuffled.labels_, builder.labels_[order])
+    assert shuffled.centroids_.tolist() == builder.centroids_.tolist()
+    assert np.array_equal(shuffled.counts_, builder.counts_)
+
+
+@pytest.mark.parametrize("method", ["top_down", "consolidated"])
+@pytest.mark.parametrize("leftover", ["nearest", "cell", "noise"])
+def test_the_number_of_threads_does_not_matter(monkeypatch, method, leftover):
+    coords, groups = swiss_and_swedish(2000)
+    results = []
+    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 16)
+    for n_threads in ("1", "2", "5"):
+        monkeypatch.setenv("GEOCELLS_NUM_THREADS", n_threads)
+        builder = CellBuilder(15, method=method, leftover=leftover, min_cell_size=0.1)
+        builder.fit(coords, groups=groups)
+        alone = clone(builder).fit(coords)
+        results.append(
+            (builder.labels_.tolist(), builder.centroids_.tolist(), builder.assign(coords, groups).tolist(),
+             alone.labels_.tolist(), alone.centroids_.tolist())
+        )  # fmt: skip
+    assert results[0] == results[1] == results[2]
+
+
+@given(coordinates(), methods(), min_cell_sizes)
+def test_cells_are_numbered_by_their_lowest_code(coords, options, min_cell_size):
+    cells = CellBuilder(**options, min_cell_size=min_cell_size).fit(coords).cells_
+    first = cells.ranges.first_codes(cells.n_cells)
+    assert (first[1:] > first[:-1]).all()
+
+
+@given(coordinates(), methods(), leftovers)
+def test_both_names_of_the_antimeridian_lie_in_one_cell(coords, options, leftover):
+    coords = np.concatenate([coords, [(coords[0, 0], 180.0), (coords[0, 0], -180.0)]])
+    builder = CellBuilder(**options, leftover=leftover, min_cell_size=0.3).fit(coords)
+    flipped = coords.copy()
+    on_it = np.abs(coords[:, 1]) == 180.0
+    flipped[on_it, 1] *= -1.0
+    assert np.array_equal(builder.cells_.assign(flipped, outside="noise"), builder.labels_)
+
+
+@given(st.data(), boxes, methods())
+def test_a_point_on_any_border_lies_in_exactly_one_cell(data, box, options):
+    coords = data.draw(coordinates_in(box))
+    grid = LatLonGrid(*box, max_level=data.draw(st.integers(1, 6)))
+    builder = CellBuilder(**options, grid=grid, leftover="cell").fit(coords)
+    codes = grid.encode(coords)
+    ranges = builder.cells_.ranges
+    n_claims = ((ranges.starts[:, None] <= codes) & (codes < ranges.stops[:, None])).sum(axis=0)
+    assert (n_claims == 1).all()
+
+
+@given(coordinates(max_rows=20), st.integers(1, 50))
+def test_repeating_every_image_with_as_many_more_wanted_changes_no_cell(coords, times):
+    once = CellBuilder(2, method="consolidated").fit(coords)
+    often = CellBuilder(2 * times, method="consolidated").fit(np.repeat(coords, times, axis=0))
+    assert np.array_equal(often.labels_[::times], once.labels_)
+    assert np.array_equal(often.counts_, once.counts_ * times)
+
+
+def test_one_place_repeated_many_times_is_one_cell():
+    coords = np.tile([(47.3769, 8.5417)], (100_000, 1))
+    builder = CellBuilder(200, method="consolidated").fit(coords)
+    assert builder.n_cells_ == 1
+    assert (builder.labels_ == 0).all()
+    assert builder.centroids_[0] == pytest.approx((47.3769, 8.5417), abs=1e-9)
+
+
+@pytest.mark.parametrize("method", ["top_down", "consolidated"])
+@pytest.mark.parametrize(
+    "point", [(90.0, 0.0), (-90.0, 180.0), (0.0, 180.0), (0.0, -180.0), (47.4, 8.5)]
+)
+def test_one_image_is_one_cell(method, point):
+    builder = CellBuilder(1, method=method).fit([point])
+    assert builder.labels_.tolist() == [0]
+    assert builder.assign([point]).tolist() == [0]
+    assert sphere.haversine(builder.centroids_[0], point)[0] <= SAME_PLACE_KM
+
+
+@pytest.mark.parametrize("method", ["top_down", "consolidated"])
+@pytest.mark.parametrize("leftover", ["nearest", "cell", "noise"])
+def test_everything_is_one_cell_when_nothing_can_be_claimed(method, leftover):
+    coords = np.random.default_rng(0).uniform((40, 0), (50, 10), size=(20, 2))
+    builder = CellBuilder(21, method=method, leftover=leftover).fit(coords)
+    assert builder.labels_.tolist() == [0] * 20
+    assert builder.counts_.tolist() == [20]
+
+
+def test_with_max_images_everything_is_one_cell_when_no_leaf_has_enough():
+    coords = np.random.default_rng(0).uniform((40, 0), (50, 10), size=(20, 2))
+    builder = CellBuilder(20, method="top_down", max_images=20, min_cell_size=0.01)
+    assert builder.fit(np.concatenate([coords, coords[:1] + 0.5])).n_cells_ == 1
+
+
+def test_a_group_without_cells_is_one_cell_unless_its_leftover_is_noise():
+    coords, groups = swiss_and_swedish(200)
+    groups[:5] = "XX"
+    for leftover in ("nearest", "cell"):
+        builder = CellBuilder(20, leftover=leftover).fit(coords, groups=groups)
+        assert len(set(builder.labels_[:5])) == 1
+        assert builder.cells_.groups[builder.labels_[0]] == "XX"
+    noisy = CellBuilder(20, leftover="noise").fit(coords, groups=groups)
+    assert (noisy.labels_[:5] == -1).all()
+
+
+@given(coordinates(), st.integers(1, 30), st.integers(0, 30))
+def test_cells_split_by_max_images_hold_min_to_max_images(coords, min_images, extra):
+    # One place with enough images for a cell of its own, so that something is claimed.
+    coords = np.concatenate([coords, np.tile(coords[:1], (min_images, 1))])
+    builder = CellBuilder(
+        min_images,
+        method="top_down",
+        max_images=min_images + extra,
+        min_cell_size=0.3,
+        leftover="noise",
+    ).fit(coords)
+    above = builder.cells_.levels < builder.cells_.grid.grids[0].max_level
+    assert builder.counts_.min() >= min_images
+    assert (builder.counts_[above] <= min_images + extra).all()
+
+
+@given(coordinates(), methods(), min_cell_sizes)
+def test_no_cell_is_shorter_than_the_smallest_size(coords, options, min_cell_size):
+    cells = CellBuilder(**options, min_cell_size=min_cell_size).fit(coords).cells_
+    grid = cells.grid.grids[0]
+    # A box cannot be wider than the globe, nor higher than from pole to pole.
+    height, width = grid.cell_size(int(cells.levels.max()))
+    assert height >= min(min_cell_size, 180.0) * (1 - 1e-12)
+    assert width >= min_cell_size * (1 - 1e-12)
+
+
+# ----------------------------------------------------------------------------------------- weights
+
+
+@given(coordinates(max_rows=60), methods(), leftovers, st.integers(0, 2**32 - 1))
+def test_whole_weights_equal_repeated_rows(coords, options, leftover, seed):
+    weights = np.random.default_rng(seed).integers(1, 5, size=len(coords))
+    weighted = CellBuilder(**options, leftover=leftover).fit(coords, sample_weight=weights)
+    repeated = CellBuilder(**options, leftover=leftover).fit(np.repeat(coords, weights, axis=0))
+    assert np.array_equal(np.repeat(weighted.labels_, weights), repeated.labels_)
+    assert np.array_equal(weighted.counts_, repeated.counts_)
+    assert weighted.centroids_.tolist() == repeated.centroids_.tolist()
+
+
+@given(st.data(), boxes, methods(), leftovers)
+def test_rows_of_weight_0_shape_no_cell_of_a_given_box(data, box, options, leftover):
+    coords = data.draw(coordinates_in(box, max_rows=80))
+    weights = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 3, size=len(coords))
+    assume(weights.any())
+    options = {**options, "leftover": leftover, "bounds": box, "min_cell_size": 0.1}
+    weighted = CellBuilder(**options).fit(coords, sample_weight=weights)
+    repeated = CellBuilder(**options).fit(np.repeat(coords, weights, axis=0))
+    assert np.array_equal(np.repeat(weighted.labels_, weights), repeated.labels_)
+    assert weighted.centroids_.tolist() == repeated.centroids_.tolist()
+    if leftover != "noise":
+        assert np.array_equal(weighted.labels_, weighted.assign(coords))
+
+
+def test_rows_of_weight_0_do_not_widen_the_default_box():
+    coords = np.array([(1.0, 1.0), (1.0, 2.0), (2.0, 2.0), (80.0, 170.0)])
+    weighted = CellBuilder(1).fit(coords, sample_weight=[1, 1, 1, 0])
+    assert weighted.cells_.grid.grids[0].bounds == (1.0, 1.0, 2.0, 2.0)
+
+
+def test_a_weight_of_one_for_all_changes_nothing():
+    coords, _ = swiss_and_swedish(100)
+    plain = CellBuilder(10).fit(coords)
+    assert np.array_equal(CellBuilder(10).fit(coords, sample_weight=1).labels_, plain.labels_)
+
+
+# ------------------------------------------------------------------------------------------ bounds
+
+
+def test_the_default_box_is_that_of_the_data_group_by_group():
+    coords, groups = swiss_and_swedish()
+    builder = CellBuilder(20).fit(coords, groups=groups)
+    for own, name in zip(builder.cells_.grid.grids, ("CH", "SE"), strict=True):
+        part = coords[groups == name]
+        assert own.bounds == (*part.min(axis=0), *part.max(axis=0))
+
+
+def test_the_default_box_takes_the_shortest_arc_over_the_antimeridian():
+    coords = np.array([(-17.0, 178.0), (-18.0, -179.0), (-16.5, 179.5)])
+    builder = CellBuilder(1, min_cell_size=1).fit(coords)
+    assert builder.cells_.grid.grids[0].bounds == (-18.0, 178.0, -16.5, -179.0)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        SWISS,
+        list(SWISS),
+        shapely.box(5.9, 45.8, 10.6, 47.9),
+        gpd.GeoSeries([shapely.box(5.9, 45.8, 8, 47.9), shapely.box(8, 46, 10.6, 47)], crs=4326),
+    ],
+)
+def test_bounds_may_be_a_box_or_polygons(bounds):
+    coords = np.array([(46.0, 7.0), (47.0, 8.0)])
+    builder = CellBuilder(1, bounds=bounds).fit(coords)
+    assert builder.cells_.grid.grids[0].bounds == SWISS
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"CH": SWISS, "SE": SWEDISH, "unused": (0, 0, 1, 1)},
+        {"SE": shapely.box(11.0, 55.3, 24.2, 69.1), "CH": SWISS},
+        gpd.GeoDataFrame(
+            geometry=[shapely.box(11.0, 55.3, 24.2, 69.1), shapely.box(5.9, 45.8, 10.6, 47.9)],
+            index=["SE", "CH"], crs=4326,
+        ),
+        gpd.GeoSeries({"SE": shapely.box(11.0, 55.3, 24.2, 69.1), "CH": shapely.box(5.9, 45.8, 10.6, 47.9)}),
+    ],
+)  # fmt: skip
+def test_bounds_may_differ_from_group_to_group(bounds):
+    coords, groups = swiss_and_swedish(50)
+    builder = CellBuilder(5, bounds=bounds).fit(coords, groups=groups)
+    assert [own.bounds for own in builder.cells_.grid.grids] == [SWISS, SWEDISH]
+
+
+def test_one_box_serves_every_group():
+    coords, groups = swiss_and_swedish(50)
+    europe = (40.0, 0.0, 72.0, 30.0)
+    builder = CellBuilder(5, bounds=europe).fit(coords, groups=groups)
+    assert [own.bounds for own in builder.cells_.grid.grids] == [europe, europe]
+
+
+def test_images_outside_bounds_are_refused_with_the_first_row():
+    with pytest.raises(
+        ValueError,
+        match=r"2 of 3 lie outside \(first: row 1, latitude 10.0, longitude 8.0\).*Widen",
+    ):
+        CellBuilder(1, bounds=SWISS).fit([(47.0, 8.0), (10.0, 8.0), (47.0, 80.0)])
+
+
+def test_a_group_without_an_entry_in_bounds_is_named():
+    coords, groups = swiss_and_swedish(20)
+    with pytest.raises(ValueError, match="no entry for the group 'SE'"):
+        CellBuilder(1, bounds={"CH": SWISS}).fit(coords, groups=groups)
+
+
+def test_bounds_by_group_need_groups():
+    with pytest.raises(ValueError, match="given no groups"):
+        CellBuilder(1, bounds={"CH": SWISS}).fit([(47.0, 8.0)])
+
+
+# --------------------------------------------------------------------------------- parameters, inputs
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"min_images": 0}, ValueError, "min_images must be at least 1; got 0"),
+        ({"min_images": -5}, ValueError, "min_images must be at least 1; got -5"),
+        ({"min_images": 2.0}, TypeError, "min_images must be a whole number"),
+        ({"min_images": True}, TypeError, "min_images must be a whole number"),
+        ({"min_images": "200"}, TypeError, "min_images must be a whole number"),
+        ({"min_images": None}, TypeError, "min_images must be a whole number"),
+        ({"min_cell_size": 0}, ValueError, "min_cell_size must be a finite number of degrees above 0"),
+        ({"min_cell_size": -0.1}, ValueError, "min_cell_size must be a finite number"),
+        ({"min_cell_size": float("nan")}, ValueError, "min_cell_size must be a finite number"),
+        ({"min_cell_size": float("inf")}, ValueError, "min_cell_size must be a finite number"),
+        ({"min_cell_size": "small"}, TypeError, "min_cell_size must be a number of degrees"),
+        ({"method": "bottom-up"}, ValueError, "method must be one of .*'top_down'.*got 'bottom-up'"),
+        ({"method": None}, ValueError, "method must be one of"),
+        ({"leftover": "drop"}, ValueError, "leftover must be one of 'nearest', 'cell', 'noise'; got 'drop'"),
+        ({"outside": "error"}, ValueError, "outside must be one of 'nearest', 'noise', 'raise'"),
+        ({"grid": "hexagons"}, ValueError, "grid must be one of"),
+        ({"grid": 5}, TypeError, "grid must be"),
+        ({"grid": LatLonGrid(), "bounds": SWISS}, ValueError, "leave bounds out"),
+        ({"method": "consolidated", "max_images": 500}, ValueError, "max_images belongs to method=\"top_down\""),
+        ({"method": "top_down", "max_images": 0}, ValueError, "max_images must be at least 1"),
+        ({"method": "top_down", "max_images": 5, "min_images": 6}, ValueError, "at least min_images; got 5 < 6"),
+        ({"bounds": (47.0, 8.0)}, ValueError, "bounds must be"),
+    ],
+)  # fmt: skip
+def test_unsound_parameters_are_refused_when_fitting(options, error, message):
+    builder = CellBuilder(**options)
+    with pytest.raises(error, match=message):
+        builder.fit([(47.0, 8.0)])
+    assert not hasattr(builder, "labels_")
+
+
+@pytest.mark.parametrize("call", ["assign", "predict"])
+def test_assigning_before_fitting_is_refused(call):
+    with pytest.raises(NotFittedError, match=r"call fit\(coords\) before"):
+        getattr(CellBuilder(), call)([(47.0, 8.0)])
+
+
+def test_a_failed_fit_leaves_the_cells_of_the_last_one():
+    builder = CellBuilder(1).fit([(47.0, 8.0)])
+    with pytest.raises(ValueError, match="Latitude"):
+        builder.fit([(95.0, 8.0)])
+    assert builder.assign([(47.0, 8.0)]).tolist() == [0]
+
+
+def test_predict_and_fit_predict_are_assign_and_labels():
+    coords, groups = swiss_and_swedish(100)
+    builder = CellBuilder(10)
+    labels = builder.fit_predict(coords, groups=groups)
+    assert labels is builder.labels_
+    assert np.array_equal(builder.predict(coords, groups), builder.assign(coords, groups))
+
+
+def test_features_are_accepted_and_change_nothing_here():
+    coords, _ = swiss_and_swedish(100)
+    feats = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
+    assert np.array_equal(
+        CellBuilder(10).fit(coords, feats).labels_, CellBuilder(10).fit(coords).labels_
+    )
+
+
+def test_the_callers_coordinates_are_left_alone():
+    coords, _ = swiss_and_swedish(50)
+    before = coords.copy()
+    coords.setflags(write=False)
+    CellBuilder(5).fit(coords)
+    assert np.array_equal(coords, before)
+
+
+def test_numpy_integers_are_whole_numbers():
+    assert CellBuilder(np.int64(1)).fit([(47.0, 8.0)]).n_cells_ == 1
+
+
+def test_groups_may_be_numbers_and_come_back_as_they_were():
+    coords = np.array([(1.0, 1.0), (2.0, 2.0), (1.0, 1.0)])
+    builder = CellBuilder(1, min_cell_size=5).fit(coords, groups=np.array([7, 3, 3]))
+    assert builder.cells_.groups.tolist() == [3, 7]
+    assert builder.assign([(1.0, 1.0)], [7]).tolist() == [1]
+
+
+def test_groups_may_be_categorical():
+    coords, groups = swiss_and_swedish(60)
+    plain = CellBuilder(5).fit(coords, groups=groups)
+    categories = pd.Series(groups).astype("category")
+    assert np.array_equal(CellBuilder(5).fit(coords, groups=categories).labels_, plain.labels_)
+
+
+# -------------------------------------------------------------------------------------- scikit-learn
+
+
+def test_parameters_are_stored_as_given_and_cloned():
+    bounds = {"CH": SWISS}
+    builder = CellBuilder(50, method="top_down", max_images=99, bounds=bounds, leftover="cell")
+    parameters = builder.get_params()
+    assert parameters == {
+        "min_images": 50, "method": "top_down", "max_images": 99, "min_cell_size": 0.01, "grid": "latlon",
+        "bounds": bounds, "leftover": "cell", "outside": "nearest",
+    }  # fmt: skip
+    copy = clone(builder)
+    assert copy is not builder
+    assert copy.get_params() == parameters
+    assert not hasattr(copy, "cells_")
+
+
+def test_set_params_takes_effect_at_the_next_fit():
+    coords, _ = swiss_and_swedish(100)
+    builder = CellBuilder(5).fit(coords)
+    n_cells = builder.n_cells_
+    assert builder.set_params(min_images=50).fit(coords).n_cells_ < n_cells
+    with pytest.raises(ValueError, match="Invalid parameter 'min_pictures'"):
+        builder.set_params(min_pictures=3)
+
+
+def test_options_are_keyword_only():
+    with pytest.raises(TypeError):
+        CellBuilder(200, "top_down")
+
+
+def test_text_and_html_name_the_estimator_and_its_changed_parameters():
+    builder = CellBuilder(50, method="top_down")
+    assert repr(builder) == "CellBuilder(method='top_down', min_images=50)"
+    html = builder._repr_html_()
+    assert "CellBuilder" in html
+    assert "top_down" in html
+
+
+def test_grid_search_over_min_images_runs():
+    coords, _ = swiss_and_swedish(200)
+
+    def median_km(builder, held_out, _labels=None):
+        guesses = builder.centroids_[builder.predict(held_out)]
+        return -float(np.median(sphere.haversine(guesses, held_out)))
+
+    search = GridSearchCV(CellBuilder(), {"min_images": [5, 150]}, scoring=median_km, cv=3)
+    assert search.fit(coords).best_params_ == {"min_images": 5}

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.exceptions import NotFittedError
 
 from . import algorithms
+from ._estimator import Estimator
 from ._types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
 from .algorithms import Bins
 from .claims import Claims
@@ -34,7 +33,7 @@ METHODS = ("top_down", "consolidated")
 LEFTOVER_CHOICES = ("nearest", "cell", "noise")
 
 
-class CellBuilder(ClusterMixin, BaseEstimator):
+class CellBuilder(Estimator):
     """Partition the earth into cells that hold enough images to learn from.
 
     Parameters
@@ -198,6 +197,8 @@ class CellBuilder(ClusterMixin, BaseEstimator):
             Before :meth:`fit`.
         """
         if not hasattr(self, "cells_"):
+            from sklearn.exceptions import NotFittedError
+
             raise NotFittedError(
                 "This CellBuilder has no cells yet: call fit(coords) before assign or predict."
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from .._types import CodeArray, FloatArray, IntArray
 from ..grids import OUTSIDE, GroupedGrid
@@ -70,6 +69,8 @@ def _query(targets: FloatArray, vectors: FloatArray) -> IntArray:
     """Index of the nearest target; the lowest one when several are equally near."""
     if len(targets) == 1:
         return np.zeros(len(vectors), dtype=np.int64)
+    from scipy.spatial import cKDTree
+
     distances, found = cKDTree(targets).query(vectors, k=2, workers=1)
     tied = distances[:, 0] == distances[:, 1]
     return np.where(tied, found.min(axis=1), found[:, 0]).astype(np.int64)

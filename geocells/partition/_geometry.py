@@ -6,8 +6,8 @@ import numpy as np
 import shapely
 from shapely import affinity
 
-from .._types import ObjectArray
-from ..grids import GroupedGrid
+from .._types import IntArray, ObjectArray
+from ..grids import CurvedGrid, GroupedGrid
 from . import _ranges_kernels
 from ._ranges import Ranges
 
@@ -19,12 +19,39 @@ def cell_polygons(grid: GroupedGrid, ranges: Ranges, n_cells: int) -> ObjectArra
 
     Notes
     -----
-    Every edge is the very float64 number that encoding compares against, so neighbours share their edges exactly.
+    On a grid of latitude and longitude every edge is the very float64 number that encoding compares against, so
+    neighbours share their edges exactly. A curved grid joins its cells itself, where they are squares.
     """
     leaf_levels = grid.max_level_of_code(ranges.starts)
     codes, levels, owners = _ranges_kernels.quadtree_cells(ranges.starts, ranges.stops, leaf_levels)
-    pieces = grid.polygons(codes, levels)
     cell_of_piece = ranges.cells[owners]
+    group_of_piece = grid.group_of_code(codes)
+    is_curved = np.array([isinstance(own, CurvedGrid) for own in grid.grids])[group_of_piece]
+    if not is_curved.any():
+        return _unions_of_boxes(grid.polygons(codes, levels), cell_of_piece, n_cells)
+    boxes = np.flatnonzero(~is_curved)
+    polygons = _unions_of_boxes(
+        grid.polygons(codes[boxes], levels[boxes]), cell_of_piece[boxes], n_cells
+    )
+    for group in np.unique(group_of_piece[is_curved]):
+        rows = np.flatnonzero(group_of_piece == group)
+        own_grid = grid.grids[group]
+        if not isinstance(own_grid, CurvedGrid):
+            continue
+        cells, owner_of_row = np.unique(cell_of_piece[rows], return_inverse=True)
+        unions = own_grid.union_polygons(
+            codes[rows] - np.uint64(grid.group_start(int(group))),
+            levels[rows],
+            owner_of_row,
+            len(cells),
+        )
+        empty = shapely.is_empty(polygons[cells])
+        polygons[cells[empty]] = unions[empty]
+        polygons[cells[~empty]] = shapely.union(polygons[cells[~empty]], unions[~empty])
+    return polygons
+
+
+def _unions_of_boxes(pieces: ObjectArray, cell_of_piece: IntArray, n_cells: int) -> ObjectArray:
     order = np.argsort(cell_of_piece, kind="stable")
     edges = np.searchsorted(cell_of_piece[order], np.arange(n_cells + 1))
     polygons = np.empty(n_cells, dtype=object)

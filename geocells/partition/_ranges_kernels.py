@@ -4,9 +4,6 @@ import numpy as np
 
 from .._jit import kernel
 
-CHUNK = 1024
-"""Rows that go down the page table together."""
-
 
 @kernel
 def flatten(starts, stops, orders, cells):
@@ -97,32 +94,44 @@ def build_pages(starts, stops, cells, root_shift, n_root, page_bits):
                 else:
                     high = middle
             index = low
-            for entry in range(block_at[block], block_at[block] + size):
-                last = code + (span - np.uint64(1))
+            entry = block_at[block]
+            end = entry + size
+            while entry < end:
                 while index < n_ranges and stops[index] <= code:
                     index += 1
-                if index == n_ranges or starts[index] > last:
-                    entries[entry] = -1
-                elif starts[index] <= code and stops[index] > last:
-                    entries[entry] = cells[index]
+                # Entries from here on that lie in no range, or wholly in this one: filled in one go.
+                n_alike = np.int64(0)
+                answer = np.int32(-1)
+                if index == n_ranges:
+                    n_alike = end - entry
+                elif starts[index] > code:
+                    n_alike = min(np.int64((starts[index] - code) >> np.uint64(shift)), end - entry)
                 else:
-                    if n_entries + page_size > entries.size:
-                        larger = np.empty(2 * entries.size, dtype=np.int32)
-                        larger[:n_entries] = entries[:n_entries]
-                        entries = larger
-                    if n_next == room:
-                        room *= 2
-                        more_at = np.empty(room, dtype=np.int64)
-                        more_code = np.empty(room, dtype=np.uint64)
-                        more_at[:n_next] = next_at
-                        more_code[:n_next] = next_code
-                        next_at = more_at
-                        next_code = more_code
-                    next_at[n_next] = n_entries
-                    next_code[n_next] = code
-                    n_next += 1
-                    entries[entry] = -2 - np.int32((n_entries - n_root) >> page_bits)
-                    n_entries += page_size
+                    n_alike = min(np.int64((stops[index] - code) >> np.uint64(shift)), end - entry)
+                    answer = np.int32(cells[index])
+                if n_alike > 0:
+                    entries[entry : entry + n_alike] = answer
+                    entry += n_alike
+                    code += np.uint64(n_alike) << np.uint64(shift)
+                    continue
+                if n_entries + page_size > entries.size:
+                    larger = np.empty(2 * entries.size, dtype=np.int32)
+                    larger[:n_entries] = entries[:n_entries]
+                    entries = larger
+                if n_next == room:
+                    room *= 2
+                    more_at = np.empty(room, dtype=np.int64)
+                    more_code = np.empty(room, dtype=np.uint64)
+                    more_at[:n_next] = next_at
+                    more_code[:n_next] = next_code
+                    next_at = more_at
+                    next_code = more_code
+                next_at[n_next] = n_entries
+                next_code[n_next] = code
+                n_next += 1
+                entries[entry] = -2 - np.int32((n_entries - n_root) >> page_bits)
+                n_entries += page_size
+                entry += 1
                 code += span
         block_at = next_at
         block_code = next_code
@@ -137,36 +146,26 @@ def look_up(start, stop, codes, n_codes, entries, root_shift, n_root, page_bits,
     """Write the cell of each code, -1 where none claims it, by walking down the page table.
 
     The leading bits of a code name an entry of the root page. An entry of at least -1 is the answer; below that, it
-    names the page in which the next ``page_bits`` bits name an entry, and so on. A chunk of rows goes down together,
-    so that their loads overlap and no branch waits for one.
+    names the page in which the next ``page_bits`` bits name an entry, and so on.
     """
-    mask = np.uint64((1 << page_bits) - 1)
-    last_code = np.uint64(n_codes) - np.uint64(1)
-    for first in range(start, stop, CHUNK):
-        last = min(first + CHUNK, stop)
-        own = codes[first:last]
-        out = found[first:last]
+    bits = np.uint64(page_bits)
+    mask = (np.uint64(1) << bits) - np.uint64(1)
+    end = np.uint64(n_codes)
+    pages = np.uint64(n_root)
+    own = codes[start:stop]
+    out = found[start:stop]
+    for k in range(own.size):
+        code = np.uint64(own[k])
+        if code >= end:
+            out[k] = -1
+            continue
         shift = np.uint64(root_shift)
-        n_deeper = 0
-        for k in range(own.size):
-            code = np.uint64(own[k])
-            inside = code <= last_code
-            entry = entries[(code if inside else np.uint64(0)) >> shift]
-            entry = entry if inside else np.int32(-1)
-            n_deeper += np.int64(1) if entry < -1 else np.int64(0)
-            out[k] = entry
-        while n_deeper > 0:
-            shift -= np.uint64(page_bits)
-            n_deeper = 0
-            for k in range(own.size):
-                entry = out[k]
-                deeper = entry < -1
-                place = np.uint64(n_root) + (np.uint64(-2 - entry) << np.uint64(page_bits))
-                place += (np.uint64(own[k]) >> shift) & mask
-                below = np.int64(entries[place if deeper else np.uint64(0)])
-                entry = below if deeper else entry
-                n_deeper += np.int64(1) if entry < -1 else np.int64(0)
-                out[k] = entry
+        entry = entries[code >> shift]
+        while entry < -1:
+            shift -= bits
+            page = np.uint64(-2 - np.int64(entry))
+            entry = entries[pages + (page << bits) + ((code >> shift) & mask)]
+        out[k] = entry
 
 
 @kernel

@@ -1,0 +1,82 @@
+"""The contract of a scikit-learn estimator, kept without its import.
+
+Importing ``sklearn.base`` brings in pandas and scipy.stats and takes longer than a whole fit; so the contract is met by
+its methods, as scikit-learn allows, and scikit-learn itself is loaded only by those that need it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Self
+
+
+class Estimator:
+    """Parameters by name, a readable repr, tags: what ``clone``, ``GridSearchCV`` and pipelines ask for.
+
+    A subclass's ``__init__`` only stores its parameters under their names.
+    """
+
+    _estimator_type = "clusterer"
+
+    @classmethod
+    def _parameters(cls) -> dict[str, inspect.Parameter]:
+        parameters = dict(inspect.signature(cls.__init__).parameters)
+        del parameters["self"]
+        return parameters
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters by name, those of parameters that are estimators too with ``deep``."""
+        values: dict[str, Any] = {}
+        for name in self._parameters():
+            value = getattr(self, name)
+            values[name] = value
+            if deep and hasattr(value, "get_params") and not isinstance(value, type):
+                values |= {f"{name}__{key}": inner for key, inner in value.get_params().items()}
+        return values
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Set parameters by name (``name__inner`` for those of a parameter that is an estimator)."""
+        known = self._parameters()
+        inner: dict[str, dict[str, Any]] = {}
+        for key, value in parameters.items():
+            name, _, rest = key.partition("__")
+            if name not in known:
+                raise ValueError(
+                    f"Invalid parameter {name!r} for {type(self).__name__}; it has {', '.join(known)}."
+                )
+            if rest:
+                inner.setdefault(name, {})[rest] = value
+            else:
+                setattr(self, name, value)
+        for name, values in inner.items():
+            getattr(self, name).set_params(**values)
+        return self
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{name}={getattr(self, name)!r}"
+            for name, parameter in self._parameters().items()
+            if getattr(self, name) is not parameter.default
+            and getattr(self, name) != parameter.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def _repr_html_(self) -> str:
+        from sklearn.utils import estimator_html_repr
+
+        return str(estimator_html_repr(self))
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="clusterer",
+            target_tags=TargetTags(required=False),
+            transformer_tags=None,
+            classifier_tags=None,
+            regressor_tags=None,
+            input_tags=InputTags(two_d_array=True),
+        )
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "cells_")

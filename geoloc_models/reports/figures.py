@@ -110,6 +110,7 @@ def map_of_cells(
     axes = np.atleast_1d(
         figure.subplots(1, len(panels), width_ratios=[_width(panel) for panel in panels])
     )
+    thin = len(panels) == 1 and panels[0] == WORLD_PANEL
     for axis, panel in zip(axes, panels, strict=True):
         _draw_outlines(axis, countries, panel)
         frame.plot(
@@ -120,14 +121,18 @@ def map_of_cells(
             aspect=None,
             zorder=2,
         )
-        frame.boundary.plot(ax=axis, color="#333333", linewidth=0.5, aspect=None, zorder=3)
-        countries.boundary.plot(ax=axis, color="black", linewidth=0.7, aspect=None, zorder=4)
+        frame.boundary.plot(
+            ax=axis, color="#333333", linewidth=0.2 if thin else 0.5, aspect=None, zorder=3
+        )
+        countries.boundary.plot(
+            ax=axis, color="black", linewidth=0.3 if thin else 0.7, aspect=None, zorder=4
+        )
         axis.plot(
             coords[:, 1],
             coords[:, 0],
             linestyle="none",
             marker="o",
-            markersize=2.0,
+            markersize=0.7 if thin else 2.0,
             color=OKABE_ITO[1],
             markeredgewidth=0,
             alpha=0.8,

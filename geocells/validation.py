@@ -17,6 +17,7 @@ from ._types import ArrayLike, FloatArray, IntArray, ObjectArray
 
 LATITUDE_NAMES = ("latitude", "lat", "y")
 LONGITUDE_NAMES = ("longitude", "lon", "lng", "long", "x")
+GROUP_KINDS = ("string", "boolean", "integer", "floating", "mixed-integer-float")
 
 
 @dataclass(frozen=True)
@@ -200,16 +201,21 @@ def check_groups(groups: ArrayLike, n_rows: int) -> ObjectArray:
 
 
 def number_groups(names: ObjectArray) -> tuple[IntArray, ObjectArray]:
-    """Number of each row's group, and the groups' names in order."""
+    """Number of each row's group, and the groups' names in order, as plain Python values."""
     import pandas as pd
 
     try:
         numbers_, unique = pd.factorize(names, sort=True)
+        kind = pd.api.types.infer_dtype(unique, skipna=False)
     except TypeError:
+        kind = "mixed"
+    if kind not in GROUP_KINDS:
         raise TypeError(
-            "groups must be all strings or all numbers, so that they have an order; got a mixture."
-        ) from None
-    return numbers_.astype(np.int64), np.asarray(unique, dtype=object)
+            "groups must be all strings or all numbers, so that they have an order and can be saved; got "
+            f"{kind} values."
+        )
+    plain = [name.item() if isinstance(name, np.generic) else name for name in unique]
+    return numbers_.astype(np.int64), np.array(plain, dtype=object)
 
 
 def check_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> IntArray | None:

@@ -1,8 +1,8 @@
 """Partitions: disjoint ranges of leaf codes, and everything one asks of the cells they make."""
 
-from ._assign import nearest_cells
+from ._assign import OUTSIDE_CHOICES, nearest_cells
 from ._ranges import Ranges, rename_cells
-from .cells import OUTSIDE_CHOICES, CellPartition, load_cells
+from .cells import CellPartition, load_cells
 
 __all__ = [
     "OUTSIDE_CHOICES",

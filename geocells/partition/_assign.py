@@ -10,6 +10,8 @@ from ..sphere import haversine, to_unit_vectors
 from ._ranges import Ranges
 
 NO_CELL = -1
+OUTSIDE_CHOICES = ("nearest", "noise", "raise")
+"""What may be answered where no cell holds a coordinate."""
 
 
 def cells_that_hold(

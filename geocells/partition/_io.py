@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._types import ObjectArray
+from .._types import CodeArray, IntArray, ObjectArray
 from ..grids import GroupedGrid, grid_from_dict, n_codes
+from ._assign import OUTSIDE_CHOICES
 from ._ranges import Ranges
 
 if TYPE_CHECKING:
@@ -100,21 +101,21 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"format version {version}; this library reads {FORMAT_VERSION}")
     grid = GroupedGrid(tuple(grid_from_dict(values) for values in metadata["grids"]))
     n_cells = table.num_rows
-    lengths = table["code_start"].combine_chunks().value_lengths().to_numpy(zero_copy_only=False)
-    stop_lengths = (
-        table["code_stop"].combine_chunks().value_lengths().to_numpy(zero_copy_only=False)
-    )
+    lengths, starts = _code_lists(table, "code_start")
+    stop_lengths, stops = _code_lists(table, "code_stop")
     if not np.array_equal(lengths, stop_lengths):
         raise ValueError("its code ranges have starts without stops")
-    ranges = Ranges.in_order(
-        table["code_start"].combine_chunks().flatten().to_numpy().astype(np.uint64),
-        table["code_stop"].combine_chunks().flatten().to_numpy().astype(np.uint64),
-        np.repeat(np.arange(n_cells, dtype=np.int64), lengths),
-    )
+    if not lengths.all():
+        raise ValueError(f"its cell {int(np.flatnonzero(lengths == 0)[0])} has no code ranges")
+    ranges = Ranges.in_order(starts, stops, np.repeat(np.arange(n_cells, dtype=np.int64), lengths))
     if len(ranges) and int(ranges.stops[-1]) > grid.group_start(len(grid.grids) - 1) + n_codes(
         grid.grids[-1]
     ):
         raise ValueError("its code ranges run off its grid")
+    if metadata["outside"] not in OUTSIDE_CHOICES:
+        raise ValueError(f"outside is {metadata['outside']!r}")
+    if not isinstance(metadata["parameters"], dict):
+        raise ValueError("its parameters have no names")
     group_names, group_of_cell = None, None
     if metadata["group_names"] is not None:
         group_names = np.array(metadata["group_names"], dtype=object)
@@ -134,13 +135,39 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         **coords,
         "grid": grid,
         "ranges": ranges,
-        "counts": table["count"].to_numpy().astype(np.int64),
-        "levels": table["level"].to_numpy().astype(np.int64),
+        "counts": _whole_numbers(table, "count", least=1),
+        "levels": _whole_numbers(table, "level", least=0),
         "group_names": group_names,
         "group_of_cell": group_of_cell,
         "outside": metadata["outside"],
         "parameters": metadata["parameters"],
     }
+
+
+def _code_lists(table: Any, name: str) -> tuple[IntArray, CodeArray]:
+    """Length of each cell's list of codes, and the codes one list after the other."""
+    import pyarrow as pa
+
+    lists = table[name].combine_chunks()
+    if not (pa.types.is_list(lists.type) and pa.types.is_integer(lists.type.value_type)):
+        raise ValueError(f"its {name} holds {lists.type}, not lists of codes")
+    codes = lists.flatten()
+    if lists.null_count or codes.null_count:
+        raise ValueError(f"its {name} misses codes")
+    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
+    return lengths.astype(np.int64), codes.to_numpy().astype(np.uint64)
+
+
+def _whole_numbers(table: Any, name: str, *, least: int) -> IntArray:
+    import pyarrow as pa
+
+    values = table[name]
+    if not pa.types.is_integer(values.type) or values.null_count:
+        raise ValueError(f"its {name} misses whole numbers")
+    numbers: IntArray = values.to_numpy().astype(np.int64)
+    if len(numbers) and numbers.min() < least:
+        raise ValueError(f"its {name} falls to {numbers.min()}")
+    return numbers
 
 
 def _group_numbers(table: Any, group_names: ObjectArray) -> Any:

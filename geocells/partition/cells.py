@@ -12,14 +12,13 @@ from .._types import ArrayLike, FloatArray, IntArray, ObjectArray
 from ..grids import GroupedGrid
 from ..validation import Coordinates, check_choice, check_coords, check_groups
 from . import _assign, _io, _plot
+from ._assign import OUTSIDE_CHOICES
 from ._geometry import cell_polygons
 from ._ranges import Ranges
 
 if TYPE_CHECKING:
     import geopandas as gpd
     from matplotlib.axes import Axes
-
-OUTSIDE_CHOICES = ("nearest", "noise", "raise")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import coordinates, groups_of, leftovers, methods, min_cell_sizes
+
+from geocells import CellBuilder, CellPartition, LatLonGrid, load_cells
+
+COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(400, 2))
+GROUPS = np.where(COORDS[:, 1] < 8.0, "west", "east").astype(object)
+
+
+def some_cells() -> CellPartition:
+    return CellBuilder(20, min_cell_size=0.1).fit(COORDS, groups=GROUPS).cells_
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return some_cells().save(tmp_path / "cells.parquet")
+
+
+def assert_equal(one: CellPartition, other: CellPartition) -> None:
+    assert one.grid == other.grid
+    for name in ("starts", "stops", "cells"):
+        assert np.array_equal(getattr(one.ranges, name), getattr(other.ranges, name))
+    for name in ("centroids", "locations", "counts", "levels"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+        assert getattr(one, name).dtype == getattr(other, name).dtype
+    assert (one.groups is None) == (other.groups is None)
+    if one.groups is not None:
+        assert one.groups.tolist() == other.groups.tolist()
+        assert one.group_names.tolist() == other.group_names.tolist()
+    assert one.outside == other.outside
+    assert one.parameters == other.parameters
+
+
+# ---------------------------------------------------------------------------------------- round trip
+
+
+@given(st.data(), coordinates(max_rows=60), methods(), leftovers, min_cell_sizes)
+def test_what_is_loaded_equals_what_was_saved(
+    tmp_path_factory, data, coords, options, leftover, min_cell_size
+):
+    groups = data.draw(st.none() | groups_of(len(coords)))
+    options = {**options, "leftover": leftover, "min_cell_size": min_cell_size}
+    cells = CellBuilder(**options).fit(coords, groups=groups).cells_
+    loaded = load_cells(cells.save(tmp_path_factory.mktemp("cells") / "cells.parquet"))
+    assert_equal(loaded, cells)
+    elsewhere = data.draw(coordinates(max_rows=30))
+    assert np.array_equal(loaded.assign(elsewhere), cells.assign(elsewhere))
+
+
+@pytest.mark.parametrize("group", ["CH", "Côte d'Ivoire", 7, 2.5, True])
+def test_groups_of_any_kind_come_back(tmp_path, group):
+    cells = CellBuilder(1).fit([(1, 1)], groups=[group]).cells_
+    loaded = load_cells(cells.save(tmp_path / "cells.parquet"))
+    assert loaded.groups.tolist() == [group]
+    assert loaded.assign([(1, 1)], [group]).tolist() == [0]
+
+
+def test_numpy_integers_as_groups_come_back(tmp_path):
+    cells = CellBuilder(1).fit([(1, 1), (2, 2)], groups=[np.int64(4), np.int64(9)]).cells_
+    assert load_cells(cells.save(tmp_path / "cells.parquet")).groups.tolist() == [4, 9]
+
+
+def test_numpy_numbers_as_parameters_come_back(tmp_path):
+    builder = CellBuilder(
+        np.int64(1), min_cell_size=np.float32(0.5), grid=LatLonGrid(0, 0, 8, 8, np.int64(2))
+    )
+    loaded = load_cells(builder.fit([(1, 1)]).cells_.save(tmp_path / "cells.parquet"))
+    assert loaded.parameters["min_images"] == 1
+    assert loaded.grid.grids[0].max_level == 2
+
+
+def test_a_group_without_cells_is_remembered(tmp_path):
+    coords = np.concatenate([COORDS, [(0.0, 0.0)]])
+    groups = [*GROUPS, "south"]
+    cells = CellBuilder(20, leftover="noise").fit(coords, groups=groups).cells_
+    assert "south" not in cells.groups
+    loaded = load_cells(cells.save(tmp_path / "cells.parquet"))
+    assert_equal(loaded, cells)
+    assert loaded.assign([(0.0, 0.0)], ["south"], outside="noise").tolist() == [-1]
+
+
+def test_the_fallback_outside_is_remembered(tmp_path):
+    cells = CellBuilder(1, outside="noise").fit([(1, 1)]).cells_
+    assert load_cells(cells.save(tmp_path / "cells.parquet")).assign([(50, 50)]).tolist() == [-1]
+
+
+def test_paths_may_be_strings_and_are_returned(tmp_path):
+    path = some_cells().save(str(tmp_path / "cells.parquet"))
+    assert path == tmp_path / "cells.parquet"
+    assert load_cells(str(path)).n_cells == some_cells().n_cells
+
+
+def test_saving_the_same_cells_twice_gives_the_same_bytes(tmp_path):
+    first = some_cells().save(tmp_path / "first.parquet").read_bytes()
+    assert some_cells().save(tmp_path / "second.parquet").read_bytes() == first
+
+
+# --------------------------------------------------------------------------------------- GeoParquet
+
+
+def test_the_file_is_geoparquet_that_geopandas_reads(saved):
+    table = gpd.read_parquet(saved)
+    cells = some_cells()
+    assert table.crs == 4326
+    assert table["count"].tolist() == cells.counts.tolist()
+    assert table["group"].tolist() == cells.groups.tolist()
+    assert shapely.equals(table.geometry.to_numpy(), cells.polygons()).all()
+    # GeoPandas reads and writes without the metadata of this library, so map programs keep the polygons at least.
+    metadata = json.loads(pq.read_schema(saved).metadata[b"geo"])
+    assert metadata["primary_column"] == "geometry"
+
+
+def test_no_pickle_is_in_the_file(saved):
+    metadata = pq.read_schema(saved).metadata
+    assert json.loads(metadata[b"geocells"])["format_version"] == 1
+    assert not any(b"pickle" in key.lower() for key in metadata)
+
+
+def test_the_table_of_cells_has_the_documented_columns():
+    table = some_cells().to_geodataframe()
+    assert list(table.columns) == [
+        "count", "level", "group", "latitude", "longitude", "centroid_latitude", "centroid_longitude", "geometry",
+    ]  # fmt: skip
+    assert table.index.name == "cell"
+    assert table.index.tolist() == list(range(len(table)))
+    ungrouped = CellBuilder(20).fit(COORDS).cells_.to_geodataframe()
+    assert "group" not in ungrouped.columns
+
+
+# ------------------------------------------------------------------------------------------- damage
+
+
+def rewritten(
+    path: Path, metadata: dict[str, object] | None = None, **columns: pa.Array | None
+) -> Path:
+    """The file with some of its metadata or columns changed (None: left out)."""
+    table = pq.read_table(path)
+    for name, column in columns.items():
+        place = table.schema.get_field_index(name)
+        table = (
+            table.remove_column(place) if column is None else table.set_column(place, name, column)
+        )
+    stored = dict(table.schema.metadata)
+    if metadata is not None:
+        values = {**json.loads(stored[b"geocells"]), **metadata}
+        kept = {key: value for key, value in values.items() if value != "left out"}
+        stored[b"geocells"] = json.dumps(kept).encode()
+    pq.write_table(table.replace_schema_metadata(stored), path)
+    return path
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no file .*nowhere\.parquet"):
+        load_cells(tmp_path / "nowhere.parquet")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1", b"not parquet at all", b"\0" * 1000, b"PAR1" * 50]
+)
+def test_a_file_that_is_not_parquet_is_refused(tmp_path, content):
+    path = tmp_path / "cells.parquet"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"cells\.parquet is not a readable Parquet file"):
+        load_cells(path)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99, 0.9999])
+def test_a_truncated_file_is_refused(saved, share):
+    content = saved.read_bytes()
+    saved.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(ValueError, match="is not a readable Parquet file"):
+        load_cells(saved)
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"is not a readable Parquet file|holds no cells"):
+        load_cells(tmp_path)
+
+
+def test_a_parquet_file_of_something_else_is_refused(tmp_path):
+    path = tmp_path / "other.parquet"
+    gpd.GeoDataFrame({"a": [1]}, geometry=[shapely.Point(0, 0)], crs=4326).to_parquet(path)
+    with pytest.raises(
+        ValueError, match=r"other\.parquet holds no cells of geocells.*CellPartition\.save"
+    ):
+        load_cells(path)
+
+
+@pytest.mark.parametrize("key", ["format_version", "grids", "group_names", "outside", "parameters"])
+def test_a_file_without_part_of_its_metadata_is_refused(saved, key):
+    with pytest.raises(ValueError, match=f"damaged or from another version: .*{key}"):
+        load_cells(rewritten(saved, {key: "left out"}))
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"format_version": 99},
+        {"format_version": None},
+        {"grids": []},
+        {"grids": None},
+        {"grids": [{"type": "hexagons"}]},
+        {"grids": [{"type": "latlon"}]},
+        {"grids": [{"type": "latlon", "bounds": [0, 0, 8], "max_level": 3}]},
+        {"grids": [{"type": "latlon", "bounds": [8, 0, 0, 8], "max_level": 3}]},
+        {"grids": [{"type": "latlon", "bounds": [0, 0, 8, 8], "max_level": "deep"}]},
+        {"grids": [{"type": "latlon", "bounds": [0, 0, 8, 8], "max_level": 0}] * 2},
+        {"group_names": ["west"]},
+        {"group_names": ["a", "b"]},
+        {"group_names": 5},
+        {"outside": "somewhere"},
+        {"parameters": [1, 2]},
+    ],
+)
+def test_a_file_with_unsound_metadata_is_refused(saved, metadata):
+    with pytest.raises(ValueError, match="damaged or from another version"):
+        load_cells(rewritten(saved, metadata))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["count", "level", "group", "latitude", "longitude", "centroid_latitude", "centroid_longitude",
+     "code_start", "code_stop"],
+)  # fmt: skip
+def test_a_file_without_one_of_its_columns_is_refused(saved, name):
+    with pytest.raises(ValueError, match="damaged or from another version"):
+        load_cells(rewritten(saved, **{name: None}))
+
+
+DAMAGES = {
+    "a count is missing": ("count", lambda values: [None, *values[1:]], pa.int64()),
+    "a count is negative": ("count", lambda values: [-5, *values[1:]], pa.int64()),
+    "a level is missing": ("level", lambda values: [None, *values[1:]], pa.int64()),
+    "a latitude is missing": ("latitude", lambda values: [None, *values[1:]], pa.float64()),
+    "a latitude is NaN": ("centroid_latitude", lambda values: [float("nan"), *values[1:]], pa.float64()),
+    "a latitude is 95": ("latitude", lambda values: [95.0, *values[1:]], pa.float64()),
+    "a longitude is 200": ("centroid_longitude", lambda values: [200.0, *values[1:]], pa.float64()),
+    "latitudes are words": ("latitude", lambda values: ["x"] * len(values), pa.string()),
+    "a group is unknown": ("group", lambda values: ["north", *values[1:]], pa.string()),
+    "ranges have starts without stops": (
+        "code_stop", lambda values: [values[0][:-1], *values[1:]], pa.list_(pa.uint64())
+    ),
+    "a range is empty": ("code_stop", lambda values: [[0] * len(values[0]), *values[1:]], pa.list_(pa.uint64())),
+    "ranges overlap": ("code_start", lambda values: [values[0], values[0][:1], *values[2:]], pa.list_(pa.uint64())),
+    "ranges run off the grid": (
+        "code_stop", lambda values: [*values[:-1], [*values[-1][:-1], 2**62]], pa.list_(pa.uint64())
+    ),
+    "ranges are missing": ("code_start", lambda values: [None, *values[1:]], pa.list_(pa.uint64())),
+    "ranges are numbers": ("code_start", lambda values: [1] * len(values), pa.int64()),
+    "a cell has no range": ("both", lambda values: [[], *values[1:]], pa.list_(pa.uint64())),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_file_with_unsound_columns_is_refused(saved, damage):
+    name, change, kind = DAMAGES[damage]
+    names = ("code_start", "code_stop") if name == "both" else (name,)
+    table = pq.read_table(saved)
+    columns = {each: pa.array(change(table[each].to_pylist()), type=kind) for each in names}
+    with pytest.raises(ValueError, match="damaged or from another version"):
+        load_cells(rewritten(saved, **columns))
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5))
+def test_a_file_with_flipped_bytes_is_refused_or_whole(tmp_path_factory, seed, n_flips):
+    path = some_cells_saved(tmp_path_factory)
+    content = bytearray(path.read_bytes())
+    rng = np.random.default_rng(seed)
+    for place in rng.integers(0, len(content), size=n_flips):
+        content[place] ^= int(rng.integers(1, 256))
+    broken = path.with_name(f"broken-{seed}.parquet")
+    broken.write_bytes(content)
+    try:
+        cells = load_cells(broken)
+    except ValueError as error:
+        message = str(error)
+        cells = None
+    if cells is None:
+        assert broken.name in message
+        return
+    labels = cells.assign(COORDS)
+    assert ((labels >= -1) & (labels < cells.n_cells)).all()
+
+
+_SAVED: list[Path] = []
+
+
+def some_cells_saved(factory: pytest.TempPathFactory) -> Path:
+    if not _SAVED:
+        _SAVED.append(some_cells().save(factory.mktemp("whole") / "cells.parquet"))
+    return _SAVED[0]
+
+
+# ------------------------------------------------------------------------------------ interrupted runs
+
+
+@pytest.mark.parametrize(
+    "where", ["pyarrow.parquet.write_table", "os.replace", "geopandas.GeoDataFrame.to_parquet"]
+)
+@pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
+def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(saved, monkeypatch, where, error):
+    before = saved.read_bytes()
+
+    def breaks(*_args, **_kwargs):
+        raise error
+
+    monkeypatch.setattr(where, breaks)
+    with pytest.raises(type(error)):
+        CellBuilder(5).fit(COORDS).cells_.save(saved)
+    monkeypatch.undo()
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == ["cells.parquet"]
+
+
+def test_saving_replaces_an_older_file(saved):
+    fresh = CellBuilder(5).fit(COORDS).cells_
+    fresh.save(saved)
+    assert load_cells(saved).n_cells == fresh.n_cells
+
+
+def test_saving_into_a_folder_that_is_not_there_says_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        some_cells().save(tmp_path / "nowhere" / "cells.parquet")

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import geocells
+
+HEAVY = ["torch", "geopandas", "pandas", "sklearn", "matplotlib", "pyarrow", "numba"]
+
+
+def run_fresh(code: str, **environment: str) -> str:
+    """What a fresh interpreter prints."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        check=True, capture_output=True, text=True, env={**os.environ, **environment},
+    ).stdout  # fmt: skip
+
+
+def test_every_public_name_is_there():
+    for name in geocells.__all__:
+        assert getattr(geocells, name) is not None
+    assert set(geocells.__all__) <= set(dir(geocells))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'CellBilder'"):
+        geocells.CellBilder  # noqa: B018
+
+
+def test_importing_loads_nothing_heavy():
+    loaded = run_fresh(
+        f"import geocells, json, sys; print(json.dumps([n for n in {HEAVY} if n in sys.modules]))"
+    )
+    assert json.loads(loaded) == []
+
+
+def test_fitting_needs_no_torch():
+    loaded = run_fresh(
+        "import sys; from geocells import CellBuilder; CellBuilder(1).fit([(47.0, 8.0)]); print('torch' in sys.modules)"
+    )
+    assert loaded.strip() == "False"
+
+
+def test_another_process_with_other_threads_gives_the_same_bits():
+    code = (
+        "import numpy as np, geocells, geocells._jit as jit; jit.ROWS_WORTH_A_THREAD = 64\n"
+        "coords = np.random.default_rng(5).normal((47, 8), 0.8, size=(3000, 2))\n"
+        "builder = geocells.CellBuilder(40).fit(coords)\n"
+        "print(builder.labels_.sum(), builder.centroids_.tobytes().hex())"
+    )
+    here = geocells.CellBuilder(40).fit(
+        np.random.default_rng(5).normal((47, 8), 0.8, size=(3000, 2))
+    )
+    there = run_fresh(code, GEOCELLS_NUM_THREADS="3").split()
+    assert there == [str(here.labels_.sum()), here.centroids_.tobytes().hex()]

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import shapely
+
+from geocells import CellBuilder
+from geocells.validation import (
+    check_choice,
+    check_coords,
+    check_count,
+    check_groups,
+    check_positive,
+    check_sample_weight,
+    number_groups,
+)
+
+GOOD = [(47.3769, 8.5417), (59.3293, 18.0686), (46.9, 7.4)]
+
+
+def with_row(row: int, point: tuple[float, float]) -> list[tuple[float, float]]:
+    rows = list(GOOD)
+    rows[row] = point
+    return rows
+
+
+# ------------------------------------------------------------------------------------------ refused
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("column", [0, 1])
+def test_a_missing_or_infinite_number_is_refused_with_its_row(bad, column):
+    point = [47.0, 8.0]
+    point[column] = bad
+    with pytest.raises(
+        ValueError, match=r"1 of 3 rows hold NaN or infinity \(first: row 1.*Drop those rows"
+    ):
+        check_coords(with_row(1, tuple(point)))
+
+
+def test_a_latitude_of_95_is_refused_with_its_row_and_not_called_swapped_where_swapping_would_not_help():
+    with pytest.raises(
+        ValueError,
+        match=r"Latitude must lie in \[-90, 90\] degrees; 1 of 3 rows do not \(first: row 2, 95\.0\)\. Correct or drop",
+    ):
+        check_coords(with_row(2, (95.0, 120.0)))
+
+
+def test_swapped_columns_are_suspected_when_every_bad_row_would_fit_the_other_way_round():
+    tokyo_swapped = [(139.69, 35.68), (47.0, 8.0), (151.2, -33.9)]
+    with pytest.raises(
+        ValueError,
+        match=r"2 of 3 rows do not \(first: row 0, 139\.69\)\. Are latitude and longitude swapped",
+    ):
+        check_coords(tokyo_swapped)
+
+
+def test_a_longitude_of_200_is_refused_with_its_row_and_the_way_back():
+    with pytest.raises(
+        ValueError,
+        match=r"Longitude must lie in \[-180, 180\].*1 of 3 rows do not \(first: row 0, 200\.0\).*"
+        r"\(longitude \+ 180\) % 360 - 180",
+    ):
+        check_coords(with_row(0, (10.0, 200.0)))
+
+
+def test_the_first_bad_row_is_named_whatever_the_number_of_threads(monkeypatch):
+    coords = np.zeros((200, 2))
+    coords[[77, 150, 199]] = (91.0, 0.0)
+    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
+    monkeypatch.setenv("GEOCELLS_NUM_THREADS", "4")
+    with pytest.raises(ValueError, match=r"3 of 200 rows do not \(first: row 77, 91\.0\)"):
+        check_coords(coords)
+
+
+@pytest.mark.parametrize("empty", [[], np.empty((0, 2)), pd.DataFrame({"lat": [], "lon": []})])
+def test_no_rows_are_refused(empty):
+    with pytest.raises(ValueError, match=r"coords holds no rows.*at least one image"):
+        CellBuilder().fit(empty)
+
+
+def test_no_rows_are_fine_where_they_are_allowed():
+    assert len(check_coords([], allow_empty=True)) == 0
+    assert CellBuilder(1).fit(GOOD).assign(np.empty((0, 2))).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "coords",
+    [(47.0, 8.0), np.zeros((3, 3)), np.zeros((2, 3, 2)), 47.0, np.zeros((3, 1)), [[1.0, 2.0, 3.0]]],
+)
+def test_other_shapes_are_refused(coords):
+    with pytest.raises(
+        ValueError, match=r"one \(latitude, longitude\) pair a row, shape \(n, 2\); got shape"
+    ):
+        check_coords(coords)
+
+
+def test_ragged_rows_are_refused():
+    with pytest.raises(ValueError, match=r"inhomogeneous|shape"):
+        check_coords([(1.0, 2.0), (3.0,)])
+
+
+def test_words_are_refused():
+    with pytest.raises(
+        ValueError, match="coords must hold numbers, latitude and longitude in degrees"
+    ):
+        check_coords([("47 N", "8 E")])
+
+
+@pytest.mark.parametrize("coords", [None, "47.0, 8.0", {"lat": 1.0}, object()])
+def test_things_that_hold_no_coordinates_are_refused(coords):
+    with pytest.raises((TypeError, ValueError), match="coords must hold"):
+        check_coords(coords)
+
+
+def test_sparse_and_complex_coordinates_are_refused():
+    with pytest.raises(TypeError, match=r"coords is a sparse matrix.*toarray"):
+        check_coords(scipy.sparse.csr_matrix(np.ones((3, 2))))
+    with pytest.raises(ValueError, match="Complex data not supported"):
+        check_coords(np.ones((3, 2), dtype=complex))
+
+
+def test_a_table_without_coordinate_columns_is_refused_with_the_columns_it_has():
+    table = pd.DataFrame({"path": ["a"], "north": [1.0], "east": [2.0]})
+    with pytest.raises(
+        ValueError,
+        match=r"without latitude and longitude columns; it has \['path', 'north', 'east'\]",
+    ):
+        check_coords(table)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "kind"),
+    [(None, "nothing"), (shapely.Point(), "an empty point"), (shapely.box(0, 0, 1, 1), "Polygon")],
+)
+def test_geometries_that_are_no_points_are_refused_with_their_row(geometry, kind):
+    points = gpd.GeoSeries([shapely.Point(8, 47), geometry], crs=4326)
+    with pytest.raises(ValueError, match=f"1 of 2 rows do not .first: row 1, {kind}"):
+        check_coords(points)
+
+
+# ------------------------------------------------------------------------------------------ accepted
+
+
+@pytest.mark.parametrize(
+    "coords",
+    [
+        GOOD,
+        tuple(GOOD),
+        np.array(GOOD, dtype=np.float32).astype(object),
+        np.array(GOOD)[:, ::-1][:, ::-1],
+        np.asfortranarray(GOOD),
+        [[str(value) for value in row] for row in GOOD],
+        pd.DataFrame(GOOD, columns=["Latitude", "LONGITUDE"]),
+        pd.DataFrame(GOOD, columns=["LAT", "LON"]).assign(path="x.jpg"),
+        pd.DataFrame(GOOD, columns=["lat", "lng"]).iloc[:, ::-1],
+        pd.DataFrame(GOOD, columns=["first", "second"]),
+        pd.DataFrame(GOOD, columns=["y", "x"], dtype="Float64"),
+    ],
+)  # fmt: skip
+def test_coordinates_come_from_anything_that_holds_them(coords):
+    checked = check_coords(coords)
+    assert checked.array.dtype == np.float64
+    assert checked.array.flags.c_contiguous
+    # One of them travelled as float32, good to 1e-7 of the value.
+    assert checked.array == pytest.approx(np.array(GOOD), rel=1e-7)
+
+
+def test_extremes_are_the_least_and_greatest():
+    assert check_coords(GOOD).extremes == (46.9, 7.4, 59.3293, 18.0686)
+
+
+@pytest.mark.parametrize("crs", [4326, 3857, 2056, 8857])
+@pytest.mark.parametrize("as_frame", [False, True])
+def test_points_of_any_reference_system_become_latitude_and_longitude(crs, as_frame):
+    swiss = [(47.3769, 8.5417), (46.9, 7.4)]
+    points = gpd.GeoSeries([shapely.Point(lon, lat) for lat, lon in swiss], crs=4326).to_crs(crs)
+    coords = check_coords(gpd.GeoDataFrame(geometry=points) if as_frame else points)
+    # There and back again through a projection: PROJ iterates to about 1e-11 degrees; the Swiss grid's change of
+    # datum is good to a millimetre, 1e-8 degrees.
+    assert coords.array == pytest.approx(np.array(swiss), abs=1e-7)
+
+
+def test_points_without_a_reference_system_are_taken_as_longitude_latitude():
+    points = gpd.GeoSeries([shapely.Point(8.5, 47.4)])
+    assert check_coords(points).array.tolist() == [[47.4, 8.5]]
+
+
+def test_the_index_is_kept_by_assign():
+    table = pd.DataFrame(GOOD, columns=["lat", "lon"], index=["a", "b", "c"])
+    labels = CellBuilder(1, min_cell_size=1).fit(table).assign(table)
+    assert isinstance(labels, pd.Series)
+    assert labels.index.tolist() == ["a", "b", "c"]
+    assert labels.name == "cell"
+    points = gpd.GeoSeries(
+        [shapely.Point(lon, lat) for lat, lon in GOOD], index=[5, 6, 7], crs=4326
+    )
+    from_points = CellBuilder(1, min_cell_size=1).fit(table).assign(points)
+    assert from_points.index.tolist() == [5, 6, 7]
+    assert from_points.tolist() == labels.tolist()
+
+
+def test_edges_of_the_globe_are_on_it():
+    edges = [(90.0, 180.0), (-90.0, -180.0), (90.0, -180.0), (0.0, 0.0), (-0.0, -0.0)]
+    assert check_coords(edges).array.tolist() == [list(edge) for edge in edges]
+
+
+# -------------------------------------------------------------------------------- groups and weights
+
+
+@pytest.mark.parametrize(
+    "groups", [["CH", "SE"], ["CH"] * 4, [["CH"], ["CH"], ["SE"]], "CHSE", "CH"]
+)
+def test_groups_of_another_length_are_refused(groups):
+    with pytest.raises(ValueError, match=r"one group a row, shape \(3,\) like coords; got shape"):
+        check_groups(groups, 3)
+    with pytest.raises(ValueError, match="groups must name one group a row"):
+        CellBuilder(1).fit(GOOD, groups=groups)
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT])
+def test_a_missing_group_is_refused_with_its_row(missing):
+    with pytest.raises(
+        ValueError,
+        match=r"needs a group; 1 of 3 rows have none \(first: row 2\).*Drop those rows or name",
+    ):
+        check_groups(["CH", "SE", missing], 3)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [["CH", 5, "SE"], [("CH", 1)] * 3, list(pd.date_range("2020", periods=3)), [b"CH"] * 3],
+)
+def test_groups_that_are_neither_strings_nor_numbers_are_refused(groups):
+    names = np.empty(3, dtype=object)
+    names[:] = groups
+    with pytest.raises(TypeError, match="all strings or all numbers"):
+        CellBuilder(1).fit(GOOD, groups=names)
+
+
+def test_groups_are_numbered_in_order():
+    numbers, names = number_groups(np.array(["SE", "CH", "SE"], dtype=object))
+    assert numbers.tolist() == [1, 0, 1]
+    assert names.tolist() == ["CH", "SE"]
+
+
+def test_groups_are_kept_as_plain_python_values():
+    _, names = number_groups(np.array([np.int64(3), np.int64(1)], dtype=object))
+    assert [type(name) for name in names] == [int, int]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1, 2], r"one number a row, shape \(3,\) like coords; got shape \(2,\)"),
+        ([[1], [2], [3]], r"one number a row.*got shape \(3, 1\)"),
+        ([1, 0.5, 2], r"whole numbers of at least 0; 1 of 3 rows are not \(first: row 1, 0\.5\)"),
+        ([1, 2, -1], r"first: row 2, -1\.0"),
+        ([float("nan"), 1, 1], r"first: row 0, nan"),
+        ([float("inf"), 1, 1], r"first: row 0, inf"),
+        (["a", "b", "c"], "sample_weight must hold numbers"),
+        ([0, 0, 0], "0 everywhere: no image is left"),
+        ([2**53, 1, 1], r"2\*\*53 or more images; scale it down"),
+    ],
+)
+def test_unsound_weights_are_refused(weights, message):
+    with pytest.raises(ValueError, match=message):
+        check_sample_weight(weights, 3)
+    with pytest.raises(ValueError, match=message):
+        CellBuilder(1).fit(GOOD, sample_weight=weights)
+
+
+def test_sound_weights_become_whole_numbers():
+    assert check_sample_weight(None, 3) is None
+    weights = check_sample_weight([1.0, 0, True], 3)
+    assert weights.dtype == np.int64
+    assert weights.tolist() == [1, 0, 1]
+    assert check_sample_weight(2, 3).tolist() == [2, 2, 2]
+
+
+# ------------------------------------------------------------------------------------------ scalars
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (0, ValueError),
+        (-1, ValueError),
+        (1.0, TypeError),
+        (True, TypeError),
+        (np.bool_(True), TypeError),
+        ("1", TypeError),
+        (None, TypeError),
+    ],
+)
+def test_counts_are_whole_numbers_of_at_least_one(value, error):
+    with pytest.raises(error, match=r"n must be .*at least 1.* got ") as raised:
+        check_count(value, "n")
+    assert repr(value) in str(raised.value)
+
+
+@pytest.mark.parametrize("value", [1, np.int32(1), np.uint64(1)])
+def test_sound_counts_become_python_integers(value):
+    assert type(check_count(value, "n")) is int
+
+
+@pytest.mark.parametrize(
+    ("value", "error"),
+    [
+        (0, ValueError),
+        (-0.5, ValueError),
+        (float("nan"), ValueError),
+        (float("inf"), ValueError),
+        (True, TypeError),
+        ("1", TypeError),
+        (1j, TypeError),
+    ],
+)
+def test_positive_numbers_are_finite_and_above_0(value, error):
+    with pytest.raises(error, match=r"size must be a .*number of degrees above 0; got"):
+        check_positive(value, "size", "degrees")
+
+
+def test_sound_positive_numbers_become_floats():
+    assert check_positive(np.float32(0.5), "size", "degrees") == 0.5
+    assert type(check_positive(2, "size", "degrees")) is float
+
+
+def test_a_choice_is_one_of_the_words():
+    assert check_choice("a", "letter", ("a", "b")) == "a"
+    with pytest.raises(ValueError, match="letter must be one of 'a', 'b'; got 'c'"):
+        check_choice("c", "letter", ("a", "b"))

@@ -2,15 +2,18 @@
 
 from typing import Any
 
-from .base import OUTSIDE, Grid, n_codes, outside_code
+from .base import OUTSIDE, CurvedGrid, Grid, n_codes, outside_code
 from .grouped import GroupedGrid
 from .latlon import LatLonGrid
+from .s2 import S2Grid
 
 __all__ = [
     "OUTSIDE",
+    "CurvedGrid",
     "Grid",
     "GroupedGrid",
     "LatLonGrid",
+    "S2Grid",
     "grid_from_dict",
     "n_codes",
     "outside_code",
@@ -28,4 +31,8 @@ def grid_from_dict(values: dict[str, Any]) -> Grid:
     if values.get("type") == "latlon":
         south, west, north, east = values["bounds"]
         return LatLonGrid(south, west, north, east, values["max_level"])
-    raise ValueError(f"Unknown grid type {values.get('type')!r}; this version knows 'latlon'.")
+    if values.get("type") == "s2":
+        return S2Grid(values["max_level"])
+    raise ValueError(
+        f"Unknown grid type {values.get('type')!r}; this version knows 'latlon' and 's2'."
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from .._types import CodeArray, FloatArray, ObjectArray
+from .._types import CodeArray, FloatArray, IntArray, ObjectArray
 
 CodeType = type[np.uint64] | type[np.uint32]
 
@@ -43,15 +43,34 @@ class Grid(Protocol):
         """Leaf code of each row of (n, 2) latitude, longitude in degrees; the type's largest number off the grid."""
         ...
 
+    def to_morton(self, codes: CodeArray) -> CodeArray:
+        """Leaf codes in plain Morton order within each face, so that neighbours on a side follow from the bits."""
+        ...
+
+    def from_morton(self, morton: CodeArray) -> CodeArray:
+        """Leaf codes from `to_morton`'s."""
+        ...
+
     def polygons(self, codes: CodeArray, levels: Any) -> ObjectArray:
         """Shapely polygon of each cell, given by its first leaf code and its level.
 
-        Longitudes run on past 180 degrees where the grid crosses the antimeridian.
+        Longitudes run on past 180 degrees where a grid of latitude and longitude crosses the antimeridian.
         """
         ...
 
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values that `grid_from_dict` turns back into an equal grid."""
+        ...
+
+
+@runtime_checkable
+class CurvedGrid(Grid, Protocol):
+    """A grid whose cells are no boxes on the map, so that it has to join them itself."""
+
+    def union_polygons(
+        self, codes: CodeArray, levels: IntArray, owners: IntArray, n_owners: int
+    ) -> ObjectArray:
+        """Shapely polygon of each union of cells, cut at the antimeridian; cell i belongs to union ``owners[i]``."""
         ...
 
 

@@ -32,7 +32,7 @@ class GroupedGrid:
         """Refuse more groups than the codes have room for."""
         if not self.grids:
             raise ValueError("At least one grid is needed.")
-        if len(self.grids) << self.bits >= 1 << 63:
+        if len(self.grids) << self.bits > 1 << 63:
             raise ValueError(
                 f"{len(self.grids)} groups of cells this small need more than 63 bits a code; raise min_cell_size "
                 "or fit fewer groups at a time."

@@ -200,6 +200,14 @@ class LatLonGrid:
             "max_level": int(self.max_level),
         }
 
+    def to_morton(self, codes: CodeArray) -> CodeArray:
+        """Return the codes: they are in Morton order."""
+        return codes
+
+    def from_morton(self, morton: CodeArray) -> CodeArray:
+        """Return the codes: they are in Morton order."""
+        return morton
+
 
 def widened(
     bounds: tuple[float, float, float, float], smallest: float

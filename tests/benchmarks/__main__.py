@@ -9,10 +9,10 @@ import sys
 import numba
 import numpy as np
 
-from . import quadtree
+from . import quadtree, s2
 from .timing import table
 
-SUITES = {"quadtree": quadtree.rows}
+SUITES = {"quadtree": quadtree.rows, "s2": s2.rows}
 
 
 def main(names: list[str]) -> int:

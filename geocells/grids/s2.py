@@ -44,8 +44,8 @@ class S2Grid:
     Notes
     -----
     A code is ``face * 4**max_level`` plus the leaf's place along the face's Hilbert curve: the S2 cell id at
-    ``max_level`` without the marker bit behind it. Longitude +180 is read as -180; S2 left to itself names two cells for
-    that one meridian. At a pole, the cell depends on the longitude as far as S2's does.
+    ``max_level`` without the marker bit behind it. Longitude +180 is read as -180; S2 left to itself names two cells
+    for that one meridian. At a pole, the cell depends on the longitude as far as S2's does.
 
     Ids equal those of other S2 libraries bit for bit, since whatever lies within 2e-5 leaves of a border is rounded as
     they round it.

@@ -56,8 +56,7 @@ class Estimator:
         shown = [
             f"{name}={getattr(self, name)!r}"
             for name, parameter in self._parameters().items()
-            if getattr(self, name) is not parameter.default
-            and getattr(self, name) != parameter.default
+            if not _is_same(getattr(self, name), parameter.default)
         ]
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -80,3 +79,8 @@ class Estimator:
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "cells_")
+
+
+def _is_same(value: Any, default: Any) -> bool:
+    """Tell whether a parameter has its default; never compares arrays or tables, which have no one answer."""
+    return value is default or (type(value) is type(default) and bool(value == default))

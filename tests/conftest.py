@@ -7,12 +7,16 @@ import os
 from hypothesis import HealthCheck, settings
 
 # Compiling a kernel takes seconds the first time, so examples have no deadline. Under CI the examples are the same in
-# every run: a failure there can be repeated.
+# every run: a failure there can be repeated. HYPOTHESIS_PROFILE=thorough searches for an hour what a run has a minute for.
 settings.register_profile(
-    "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    "default", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True, database=None)
-settings.load_profile("ci" if os.environ.get("CI", "").lower() == "true" else "default")
+settings.register_profile("thorough", settings.get_profile("default"), max_examples=2000)
+settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE")
+    or ("ci" if os.environ.get("CI", "").lower() == "true" else "default")
+)
 
 # No window may open in a test.
 os.environ.setdefault("MPLBACKEND", "Agg")

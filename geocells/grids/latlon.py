@@ -131,8 +131,8 @@ class LatLonGrid:
     def cell_size(self, level: int) -> tuple[float, float]:
         """Height and width of the cells of a level, in degrees."""
         return (
-            math.ldexp(self.north - self.south, -level),
-            math.ldexp(self._unwrapped_east - self.west, -level),
+            math.ldexp(self.north - self.south, -int(level)),
+            math.ldexp(self._unwrapped_east - self.west, -int(level)),
         )
 
     def encode(self, coords: FloatArray, dtype: CodeType = np.uint64) -> CodeArray:

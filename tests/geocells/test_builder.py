@@ -8,9 +8,11 @@ import pytest
 import shapely
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from sklearn.base import clone
+from sklearn.base import clone, is_clusterer
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.validation import check_is_fitted
 from strategies import (
     boxes,
     coordinates,
@@ -603,10 +605,36 @@ def test_options_are_keyword_only():
 
 def test_text_and_html_name_the_estimator_and_its_changed_parameters():
     builder = CellBuilder(50, method="top_down")
-    assert repr(builder) == "CellBuilder(method='top_down', min_images=50)"
+    assert repr(builder) == "CellBuilder(min_images=50, method='top_down')"
+    assert repr(CellBuilder(200, leftover="nearest")) == "CellBuilder()"
     html = builder._repr_html_()
     assert "CellBuilder" in html
     assert "top_down" in html
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [np.array(SWISS), gpd.GeoSeries([shapely.box(5.9, 45.8, 10.6, 47.9)], crs=4326), SWISS],
+)
+def test_text_html_and_clones_of_builders_with_bounds_of_any_kind(bounds):
+    builder = CellBuilder(5, bounds=bounds)
+    assert repr(builder).startswith("CellBuilder(min_images=5, bounds=")
+    assert "bounds" in builder._repr_html_()
+    assert clone(builder).fit([(46.0, 7.0)]).cells_.grid.grids[0].bounds == SWISS
+
+
+def test_scikit_learn_sees_a_clusterer_that_knows_whether_it_is_fitted():
+    builder = CellBuilder(1)
+    assert is_clusterer(builder)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(builder)
+    check_is_fitted(builder.fit([(47.0, 8.0)]))
+
+
+def test_a_pipeline_ends_in_a_builder():
+    pipeline = make_pipeline(CellBuilder(5)).set_params(cellbuilder__min_images=2)
+    assert pipeline.fit_predict([(1.0, 1.0)] * 3).tolist() == [0, 0, 0]
+    assert pipeline.get_params()["cellbuilder__min_images"] == 2
 
 
 def test_grid_search_over_min_images_runs():

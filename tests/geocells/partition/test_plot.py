@@ -27,9 +27,11 @@ def _closes_figures():
     plt.close("all")
 
 
-def pixels(ax: Axes) -> np.ndarray:
+def n_colors(ax: Axes) -> int:
+    """Different colours on the drawn figure."""
     ax.figure.canvas.draw()
-    return np.asarray(ax.figure.canvas.buffer_rgba())
+    pixels = np.ascontiguousarray(ax.figure.canvas.buffer_rgba())
+    return len(np.unique(pixels.view(np.uint32)))
 
 
 @pytest.mark.parametrize("color_by", ["cell", "count", "level"])
@@ -38,7 +40,7 @@ def test_a_map_is_drawn_with_a_patch_for_every_cell(cells, color_by):
     assert isinstance(ax, Axes)
     n_parts = sum(len(shapely.get_parts(polygon)) for polygon in cells.polygons())
     assert sum(len(group.get_paths()) for group in ax.collections) >= min(n_parts, cells.n_cells)
-    assert len(np.unique(pixels(ax).reshape(-1, 4), axis=0)) > 5
+    assert n_colors(ax) > 5
 
 
 def test_the_map_goes_where_it_is_asked_to(cells):
@@ -79,14 +81,14 @@ def test_one_degree_of_longitude_is_drawn_as_long_as_on_the_ground(cells):
 def test_a_single_cell_anywhere_is_drawn(point):
     ax = CellBuilder(1).fit([point]).cells_.plot()
     assert np.isfinite([*ax.get_xlim(), *ax.get_ylim(), ax.get_aspect()]).all()
-    pixels(ax)
+    assert n_colors(ax) > 2
 
 
 def test_cells_cut_at_the_antimeridian_are_drawn():
     cells = (
         CellBuilder(3, min_cell_size=0.5).fit([(0.0, 179.0), (1.0, -179.0), (1.0, 180.0)]).cells_
     )
-    assert len(np.unique(pixels(cells.plot()).reshape(-1, 4), axis=0)) > 2
+    assert n_colors(cells.plot()) > 2
 
 
 def test_an_unknown_colouring_is_refused(cells):

@@ -1,0 +1,16 @@
+"""Sphinx configuration."""
+
+project = "geocells"
+author = "The geocells developers"
+copyright = "2026, the geocells developers"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+myst_enable_extensions = ["colon_fence"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build", "scripts"]
+html_theme = "pydata_sphinx_theme"
+html_title = "geocells"
+html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_show_sourcelink = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_google_docstring = False

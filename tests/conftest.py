@@ -7,7 +7,7 @@ import os
 from hypothesis import HealthCheck, settings
 
 # Compiling a kernel takes seconds the first time, so examples have no deadline. Under CI the examples are the same in
-# every run: a failure there can be repeated. HYPOTHESIS_PROFILE=thorough searches for an hour what a run has a minute for.
+# every run: a failure there can be repeated. HYPOTHESIS_PROFILE=thorough takes an hour instead of a minute to search.
 settings.register_profile(
     "default", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +63,10 @@ class LatLonGrid:
     max_level: int = 14
 
     def __post_init__(self) -> None:
-        """Refuse boxes without area and levels that no code can hold."""
+        """Refuse boxes without area and levels that no code can hold; take plain numbers for numpy's."""
+        for name in ("south", "west", "north", "east"):
+            object.__setattr__(self, name, float(getattr(self, name)))
+        object.__setattr__(self, "max_level", operator.index(self.max_level))
         if not (-90.0 <= self.south < self.north <= 90.0):
             raise ValueError(
                 f"A box needs -90 <= south < north <= 90 degrees; got south {self.south}, north {self.north}."

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import inspect
+
 import geopandas as gpd
 import naive
 import numpy as np
@@ -24,6 +26,12 @@ from strategies import (
 )
 
 from geocells import CellBuilder, LatLonGrid, sphere
+
+
+def consolidated(min_images: int, **options: object) -> CellBuilder:
+    """Build by consolidation, whatever the default method is."""
+    return CellBuilder(min_images, method="consolidated", **options)
+
 
 # Means are sums of vectors good to 5e-14 on both sides; a short mean vector stretches that.
 SAME_PLACE_KM = 1e-9
@@ -332,10 +340,10 @@ def test_a_group_without_cells_is_one_cell_unless_its_leftover_is_noise():
     coords, groups = swiss_and_swedish(200)
     groups[:5] = "XX"
     for leftover in ("nearest", "cell"):
-        builder = CellBuilder(20, leftover=leftover).fit(coords, groups=groups)
+        builder = consolidated(20, leftover=leftover).fit(coords, groups=groups)
         assert len(set(builder.labels_[:5])) == 1
         assert builder.cells_.groups[builder.labels_[0]] == "XX"
-    noisy = CellBuilder(20, leftover="noise").fit(coords, groups=groups)
+    noisy = consolidated(20, leftover="noise").fit(coords, groups=groups)
     assert (noisy.labels_[:5] == -1).all()
 
 
@@ -394,14 +402,19 @@ def test_rows_of_weight_0_shape_no_cell_of_a_given_box(data, box, options, lefto
 
 def test_rows_of_weight_0_do_not_widen_the_default_box():
     coords = np.array([(1.0, 1.0), (1.0, 2.0), (2.0, 2.0), (80.0, 170.0)])
-    weighted = CellBuilder(1).fit(coords, sample_weight=[1, 1, 1, 0])
+    weighted = consolidated(1).fit(coords, sample_weight=[1, 1, 1, 0])
     assert weighted.cells_.grid.grids[0].bounds == (1.0, 1.0, 2.0, 2.0)
+
+
+def test_a_group_of_weight_0_alone_is_refused_by_name():
+    with pytest.raises(ValueError, match="0 for every image of the group 'SE'"):
+        consolidated(1).fit([(47.0, 8.0), (59.0, 18.0)], groups=["CH", "SE"], sample_weight=[1, 0])
 
 
 def test_a_weight_of_one_for_all_changes_nothing():
     coords, _ = swiss_and_swedish(100)
-    plain = CellBuilder(10).fit(coords)
-    assert np.array_equal(CellBuilder(10).fit(coords, sample_weight=1).labels_, plain.labels_)
+    plain = consolidated(10).fit(coords)
+    assert np.array_equal(consolidated(10).fit(coords, sample_weight=1).labels_, plain.labels_)
 
 
 # ------------------------------------------------------------------------------------------ bounds
@@ -409,7 +422,7 @@ def test_a_weight_of_one_for_all_changes_nothing():
 
 def test_the_default_box_is_that_of_the_data_group_by_group():
     coords, groups = swiss_and_swedish()
-    builder = CellBuilder(20).fit(coords, groups=groups)
+    builder = consolidated(20).fit(coords, groups=groups)
     for own, name in zip(builder.cells_.grid.grids, ("CH", "SE"), strict=True):
         part = coords[groups == name]
         assert own.bounds == (*part.min(axis=0), *part.max(axis=0))
@@ -417,7 +430,7 @@ def test_the_default_box_is_that_of_the_data_group_by_group():
 
 def test_the_default_box_takes_the_shortest_arc_over_the_antimeridian():
     coords = np.array([(-17.0, 178.0), (-18.0, -179.0), (-16.5, 179.5)])
-    builder = CellBuilder(1, min_cell_size=1).fit(coords)
+    builder = consolidated(1, min_cell_size=1).fit(coords)
     assert builder.cells_.grid.grids[0].bounds == (-18.0, 178.0, -16.5, -179.0)
 
 
@@ -432,7 +445,7 @@ def test_the_default_box_takes_the_shortest_arc_over_the_antimeridian():
 )
 def test_bounds_may_be_a_box_or_polygons(bounds):
     coords = np.array([(46.0, 7.0), (47.0, 8.0)])
-    builder = CellBuilder(1, bounds=bounds).fit(coords)
+    builder = consolidated(1, bounds=bounds).fit(coords)
     assert builder.cells_.grid.grids[0].bounds == SWISS
 
 
@@ -450,14 +463,14 @@ def test_bounds_may_be_a_box_or_polygons(bounds):
 )  # fmt: skip
 def test_bounds_may_differ_from_group_to_group(bounds):
     coords, groups = swiss_and_swedish(50)
-    builder = CellBuilder(5, bounds=bounds).fit(coords, groups=groups)
+    builder = consolidated(5, bounds=bounds).fit(coords, groups=groups)
     assert [own.bounds for own in builder.cells_.grid.grids] == [SWISS, SWEDISH]
 
 
 def test_one_box_serves_every_group():
     coords, groups = swiss_and_swedish(50)
     europe = (40.0, 0.0, 72.0, 30.0)
-    builder = CellBuilder(5, bounds=europe).fit(coords, groups=groups)
+    builder = consolidated(5, bounds=europe).fit(coords, groups=groups)
     assert [own.bounds for own in builder.cells_.grid.grids] == [europe, europe]
 
 
@@ -466,18 +479,18 @@ def test_images_outside_bounds_are_refused_with_the_first_row():
         ValueError,
         match=r"2 of 3 lie outside \(first: row 1, latitude 10.0, longitude 8.0\).*Widen",
     ):
-        CellBuilder(1, bounds=SWISS).fit([(47.0, 8.0), (10.0, 8.0), (47.0, 80.0)])
+        consolidated(1, bounds=SWISS).fit([(47.0, 8.0), (10.0, 8.0), (47.0, 80.0)])
 
 
 def test_a_group_without_an_entry_in_bounds_is_named():
     coords, groups = swiss_and_swedish(20)
     with pytest.raises(ValueError, match="no entry for the group 'SE'"):
-        CellBuilder(1, bounds={"CH": SWISS}).fit(coords, groups=groups)
+        consolidated(1, bounds={"CH": SWISS}).fit(coords, groups=groups)
 
 
 def test_bounds_by_group_need_groups():
     with pytest.raises(ValueError, match="given no groups"):
-        CellBuilder(1, bounds={"CH": SWISS}).fit([(47.0, 8.0)])
+        consolidated(1, bounds={"CH": SWISS}).fit([(47.0, 8.0)])
 
 
 # --------------------------------------------------------------------------------- parameters, inputs
@@ -524,7 +537,7 @@ def test_assigning_before_fitting_is_refused(call):
 
 
 def test_a_failed_fit_leaves_the_cells_of_the_last_one():
-    builder = CellBuilder(1).fit([(47.0, 8.0)])
+    builder = consolidated(1).fit([(47.0, 8.0)])
     with pytest.raises(ValueError, match="Latitude"):
         builder.fit([(95.0, 8.0)])
     assert builder.assign([(47.0, 8.0)]).tolist() == [0]
@@ -532,7 +545,7 @@ def test_a_failed_fit_leaves_the_cells_of_the_last_one():
 
 def test_predict_and_fit_predict_are_assign_and_labels():
     coords, groups = swiss_and_swedish(100)
-    builder = CellBuilder(10)
+    builder = consolidated(10)
     labels = builder.fit_predict(coords, groups=groups)
     assert labels is builder.labels_
     assert np.array_equal(builder.predict(coords, groups), builder.assign(coords, groups))
@@ -542,7 +555,7 @@ def test_features_are_accepted_and_change_nothing_here():
     coords, _ = swiss_and_swedish(100)
     feats = np.random.default_rng(0).normal(size=(100, 4)).astype(np.float32)
     assert np.array_equal(
-        CellBuilder(10).fit(coords, feats).labels_, CellBuilder(10).fit(coords).labels_
+        consolidated(10).fit(coords, feats).labels_, consolidated(10).fit(coords).labels_
     )
 
 
@@ -550,26 +563,26 @@ def test_the_callers_coordinates_are_left_alone():
     coords, _ = swiss_and_swedish(50)
     before = coords.copy()
     coords.setflags(write=False)
-    CellBuilder(5).fit(coords)
+    consolidated(5).fit(coords)
     assert np.array_equal(coords, before)
 
 
 def test_numpy_integers_are_whole_numbers():
-    assert CellBuilder(np.int64(1)).fit([(47.0, 8.0)]).n_cells_ == 1
+    assert consolidated(np.int64(1)).fit([(47.0, 8.0)]).n_cells_ == 1
 
 
 def test_groups_may_be_numbers_and_come_back_as_they_were():
     coords = np.array([(1.0, 1.0), (2.0, 2.0), (1.0, 1.0)])
-    builder = CellBuilder(1, min_cell_size=5).fit(coords, groups=np.array([7, 3, 3]))
+    builder = consolidated(1, min_cell_size=5).fit(coords, groups=np.array([7, 3, 3]))
     assert builder.cells_.groups.tolist() == [3, 7]
     assert builder.assign([(1.0, 1.0)], [7]).tolist() == [1]
 
 
 def test_groups_may_be_categorical():
     coords, groups = swiss_and_swedish(60)
-    plain = CellBuilder(5).fit(coords, groups=groups)
+    plain = consolidated(5).fit(coords, groups=groups)
     categories = pd.Series(groups).astype("category")
-    assert np.array_equal(CellBuilder(5).fit(coords, groups=categories).labels_, plain.labels_)
+    assert np.array_equal(consolidated(5).fit(coords, groups=categories).labels_, plain.labels_)
 
 
 # -------------------------------------------------------------------------------------- scikit-learn
@@ -578,11 +591,18 @@ def test_groups_may_be_categorical():
 def test_parameters_are_stored_as_given_and_cloned():
     bounds = {"CH": SWISS}
     builder = CellBuilder(50, method="top_down", max_images=99, bounds=bounds, leftover="cell")
+    given = {
+        "min_images": 50,
+        "method": "top_down",
+        "max_images": 99,
+        "bounds": bounds,
+        "leftover": "cell",
+    }
     parameters = builder.get_params()
-    assert parameters == {
-        "min_images": 50, "method": "top_down", "max_images": 99, "min_cell_size": 0.01, "grid": "latlon",
-        "bounds": bounds, "leftover": "cell", "outside": "nearest",
-    }  # fmt: skip
+    assert list(parameters) == list(inspect.signature(CellBuilder).parameters)
+    for name, parameter in inspect.signature(CellBuilder).parameters.items():
+        assert parameters[name] == given.get(name, parameter.default)
+    assert parameters["bounds"] is bounds
     copy = clone(builder)
     assert copy is not builder
     assert copy.get_params() == parameters
@@ -591,7 +611,7 @@ def test_parameters_are_stored_as_given_and_cloned():
 
 def test_set_params_takes_effect_at_the_next_fit():
     coords, _ = swiss_and_swedish(100)
-    builder = CellBuilder(5).fit(coords)
+    builder = consolidated(5).fit(coords)
     n_cells = builder.n_cells_
     assert builder.set_params(min_images=50).fit(coords).n_cells_ < n_cells
     with pytest.raises(ValueError, match="Invalid parameter 'min_pictures'"):
@@ -600,7 +620,7 @@ def test_set_params_takes_effect_at_the_next_fit():
 
 def test_options_are_keyword_only():
     with pytest.raises(TypeError):
-        CellBuilder(200, "top_down")
+        consolidated(200, "top_down")
 
 
 def test_text_and_html_name_the_estimator_and_its_changed_parameters():
@@ -624,7 +644,7 @@ def test_text_html_and_clones_of_builders_with_bounds_of_any_kind(bounds):
 
 
 def test_scikit_learn_sees_a_clusterer_that_knows_whether_it_is_fitted():
-    builder = CellBuilder(1)
+    builder = consolidated(1)
     assert is_clusterer(builder)
     with pytest.raises(NotFittedError):
         check_is_fitted(builder)
@@ -632,7 +652,7 @@ def test_scikit_learn_sees_a_clusterer_that_knows_whether_it_is_fitted():
 
 
 def test_a_pipeline_ends_in_a_builder():
-    pipeline = make_pipeline(CellBuilder(5)).set_params(cellbuilder__min_images=2)
+    pipeline = make_pipeline(consolidated(5)).set_params(cellbuilder__min_images=2)
     assert pipeline.fit_predict([(1.0, 1.0)] * 3).tolist() == [0, 0, 0]
     assert pipeline.get_params()["cellbuilder__min_images"] == 2
 
@@ -644,5 +664,7 @@ def test_grid_search_over_min_images_runs():
         guesses = builder.centroids_[builder.predict(held_out)]
         return -float(np.median(sphere.haversine(guesses, held_out)))
 
-    search = GridSearchCV(CellBuilder(), {"min_images": [5, 150]}, scoring=median_km, cv=3)
+    search = GridSearchCV(
+        CellBuilder(method="consolidated"), {"min_images": [5, 150]}, scoring=median_km, cv=3
+    )
     assert search.fit(coords).best_params_ == {"min_images": 5}

@@ -50,10 +50,10 @@ def test_another_process_with_other_threads_gives_the_same_bits():
     code = (
         "import numpy as np, geocells, geocells._jit as jit; jit.ROWS_WORTH_A_THREAD = 64\n"
         "coords = np.random.default_rng(5).normal((47, 8), 0.8, size=(3000, 2))\n"
-        "builder = geocells.CellBuilder(40).fit(coords)\n"
+        "builder = geocells.CellBuilder(40, method='consolidated').fit(coords)\n"
         "print(builder.labels_.sum(), builder.centroids_.tobytes().hex())"
     )
-    here = geocells.CellBuilder(40).fit(
+    here = geocells.CellBuilder(40, method="consolidated").fit(
         np.random.default_rng(5).normal((47, 8), 0.8, size=(3000, 2))
     )
     there = run_fresh(code, GEOCELLS_NUM_THREADS="3").split()

@@ -259,6 +259,19 @@ def test_levels_that_no_code_holds_are_refused(max_level):
         LatLonGrid(max_level=max_level)
 
 
+@pytest.mark.parametrize("max_level", [2.0, "2", None])
+def test_levels_that_are_no_whole_numbers_are_refused(max_level):
+    with pytest.raises(TypeError, match="integer"):
+        LatLonGrid(max_level=max_level)
+
+
+def test_numbers_of_numpy_become_plain_ones():
+    grid = LatLonGrid(*np.array([0, 0, 8, 8]), max_level=np.int64(2))
+    assert grid == LatLonGrid(0, 0, 8, 8, max_level=2)
+    assert [type(edge) for edge in grid.bounds] == [float] * 4
+    assert type(grid.max_level) is int
+
+
 @given(boxes, st.integers(0, 31))
 def test_a_grid_comes_back_equal_from_its_plain_values(box, max_level):
     grid = grid_of(box, max_level)

@@ -10,13 +10,18 @@ from strategies import coordinates, groups_of
 
 from geocells import CellBuilder, CellPartition, sphere
 
+
+def consolidated(min_images: int, **options: object) -> CellBuilder:
+    """Build by consolidation, whatever the default method is."""
+    return CellBuilder(min_images, method="consolidated", **options)
+
+
 # Two cells, 0 around (1, 1) and 1 around (7, 7), in a box with two empty quarters.
 HAND = np.array([(1.0, 1.0)] * 3 + [(7.0, 7.0)] * 3)
 
 
 def by_hand(**options: object) -> CellPartition:
-    options = {"min_images": 3, "bounds": (0, 0, 8, 8), "min_cell_size": 4, **options}
-    return CellBuilder(**options).fit(HAND).cells_
+    return consolidated(3, bounds=(0, 0, 8, 8), min_cell_size=4, **options).fit(HAND).cells_
 
 
 # ------------------------------------------------------------------------------------------- assign
@@ -55,7 +60,7 @@ def test_the_callers_choice_outside_overrides_that_of_the_partition():
 
 @given(coordinates(max_rows=60), coordinates(max_rows=60))
 def test_outside_every_cell_no_other_centroid_is_nearer(coords, elsewhere):
-    cells = CellBuilder(5, min_cell_size=1.0).fit(coords).cells_
+    cells = consolidated(5, min_cell_size=1.0).fit(coords).cells_
     labels = cells.assign(elsewhere)
     assert ((labels >= 0) & (labels < cells.n_cells)).all()
     lost = cells.assign(elsewhere, outside="noise") < 0
@@ -70,7 +75,7 @@ def test_outside_every_cell_no_other_centroid_is_nearer(coords, elsewhere):
 @given(st.data(), coordinates(max_rows=80))
 def test_groups_are_answered_by_their_own_cells(data, coords):
     groups = data.draw(groups_of(len(coords)))
-    cells = CellBuilder(3).fit(coords, groups=groups).cells_
+    cells = consolidated(3).fit(coords, groups=groups).cells_
     elsewhere = data.draw(coordinates(max_rows=30))
     asked = np.random.default_rng(0).choice(sorted(set(groups)), size=len(elsewhere))
     assert (cells.groups[cells.assign(elsewhere, asked)] == asked).all()
@@ -78,7 +83,7 @@ def test_groups_are_answered_by_their_own_cells(data, coords):
 
 def test_an_unknown_group_is_answered_from_all_cells():
     coords, groups = [(47.0, 8.0), (59.0, 18.0)], ["CH", "SE"]
-    cells = CellBuilder(1).fit(coords, groups=groups).cells_
+    cells = consolidated(1).fit(coords, groups=groups).cells_
     assert cells.assign([(59.1, 18.0), (47.1, 8.0)], ["FI", "FI"]).tolist() == [1, 0]
     assert cells.assign([(59.0, 18.0)], ["FI"], outside="noise").tolist() == [-1]
 
@@ -88,7 +93,7 @@ def test_without_groups_the_nearest_of_the_cells_that_hold_a_place_answers():
     coords = [(0.0, 0.0), (4.0, 4.0), (10.0, 10.0), (6.0, 6.0)]
     groups = ["A", "A", "B", "B"]
     bounds = (0.0, 0.0, 10.0, 10.0)
-    cells = CellBuilder(2, bounds=bounds, min_cell_size=10).fit(coords, groups=groups).cells_
+    cells = consolidated(2, bounds=bounds, min_cell_size=10).fit(coords, groups=groups).cells_
     assert cells.assign([(4.0, 4.0), (6.0, 6.0)]).tolist() == [0, 1]
     assert cells.assign([(4.0, 4.0), (6.0, 6.0)], ["B", "A"]).tolist() == [1, 0]
 
@@ -99,7 +104,7 @@ def test_groups_are_refused_by_cells_built_without_them():
 
 
 def test_groups_of_another_length_are_refused():
-    cells = CellBuilder(1).fit([(1, 1)], groups=["CH"]).cells_
+    cells = consolidated(1).fit([(1, 1)], groups=["CH"]).cells_
     with pytest.raises(ValueError, match=r"shape \(2,\) like coords; got shape \(1,\)"):
         cells.assign([(1, 1), (2, 2)], ["CH"])
 
@@ -137,7 +142,7 @@ def test_cells_are_frozen():
 
 def test_text_says_how_many_cells_and_images():
     assert repr(by_hand()) == "<CellPartition consolidated: 2 cells, 6 images, 3 to 3 a cell>"
-    grouped = CellBuilder(1).fit([(1, 1), (2, 2)], groups=["A", "B"]).cells_
+    grouped = consolidated(1).fit([(1, 1), (2, 2)], groups=["A", "B"]).cells_
     assert "2 groups" in repr(grouped)
 
 
@@ -151,7 +156,7 @@ def test_locations_are_the_centroids_here():
 
 @given(coordinates(max_rows=80))
 def test_centroids_are_the_means_of_the_images(coords):
-    builder = CellBuilder(4).fit(coords)
+    builder = consolidated(4).fit(coords)
     for cell in range(builder.n_cells_):
         own = [tuple(point) for point in coords[builder.labels_ == cell].tolist()]
         length = naive.resultant(own)
@@ -162,10 +167,10 @@ def test_centroids_are_the_means_of_the_images(coords):
 
 def test_the_centroid_of_images_that_cancel_is_the_first_of_them():
     opposite = np.array([(10.0, 170.0), (-10.0, -10.0)])
-    assert CellBuilder(2).fit(opposite).centroids_.tolist() == [[-10.0, -10.0]]
+    assert consolidated(2).fit(opposite).centroids_.tolist() == [[-10.0, -10.0]]
 
 
 def test_the_centroid_of_images_around_the_antimeridian_lies_among_them():
     coords = np.array([(0.0, 179.0), (0.0, -179.0), (0.0, 180.0), (0.0, -180.0)])
-    centroid = CellBuilder(4).fit(coords).centroids_[0]
+    centroid = consolidated(4).fit(coords).centroids_[0]
     assert sphere.haversine(centroid, (0.0, 180.0))[0] <= 1e-9

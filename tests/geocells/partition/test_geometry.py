@@ -19,6 +19,12 @@ from strategies import (
 
 from geocells import CellBuilder, LatLonGrid
 
+
+def consolidated(min_images: int, **options: object) -> CellBuilder:
+    """Build by consolidation, whatever the default method is."""
+    return CellBuilder(min_images, method="consolidated", **options)
+
+
 # Areas are sums of products of degrees: 64 800 for the globe, so 1e-9 of a square degree is rounding.
 AREA_TOLERANCE = 1e-9
 # Cutting at the antimeridian moves edges by 360 degrees, which rounds them to 6e-14.
@@ -39,7 +45,7 @@ def box_area(box: tuple[float, float, float, float]) -> float:
 def test_a_parent_has_its_children_as_holes():
     # One sixteenth inside the box has images enough; the rest of the box is the root's own cell around it.
     coords = [(3.5, 3.5)] * 2 + [(0.5, 7.5), (7.5, 0.5)]
-    cells = CellBuilder(2, bounds=(0, 0, 8, 8), min_cell_size=2).fit(coords).cells_
+    cells = consolidated(2, bounds=(0, 0, 8, 8), min_cell_size=2).fit(coords).cells_
     root, child = cells.polygons()[cells.levels == 0][0], cells.polygons()[cells.levels == 2][0]
     assert child.equals(shapely.box(2, 2, 4, 4))
     assert root.equals(shapely.box(0, 0, 8, 8).difference(child))
@@ -49,14 +55,14 @@ def test_a_parent_has_its_children_as_holes():
 def test_a_cell_split_by_its_children_is_a_multipolygon():
     # Two opposite quarters are cells of their own; what is left of the root touches in one point only.
     coords = [(1, 1)] * 3 + [(7, 7)] * 3 + [(1, 7)] * 2 + [(7, 1)]
-    cells = CellBuilder(3, bounds=(0, 0, 8, 8), min_cell_size=4).fit(coords).cells_
+    cells = consolidated(3, bounds=(0, 0, 8, 8), min_cell_size=4).fit(coords).cells_
     root = cells.polygons()[cells.levels == 0][0]
     assert root.geom_type == "MultiPolygon"
     assert root.equals(shapely.union(shapely.box(4, 0, 8, 4), shapely.box(0, 4, 4, 8)))
 
 
 def test_polygons_have_longitude_as_x():
-    cells = CellBuilder(1, bounds=(45, 5, 48, 11), min_cell_size=10).fit([(46, 7)]).cells_
+    cells = consolidated(1, bounds=(45, 5, 48, 11), min_cell_size=10).fit([(46, 7)]).cells_
     west, south, east, north = cells.polygons()[0].bounds
     assert (west, east) != (45, 48)
     assert (south + north) / 2 == 46.5
@@ -98,7 +104,7 @@ def test_polygons_of_the_datas_own_box_hold_their_images(coords, options, leftov
 def test_polygons_fill_the_box_when_leftover_is_a_cell_around_the_others(data, box, min_images):
     coords = data.draw(coordinates_in(box, max_rows=100))
     grid = LatLonGrid(*box, max_level=data.draw(st.integers(0, 5)))
-    builder = CellBuilder(min_images, grid=grid, leftover="cell").fit(coords)
+    builder = consolidated(min_images, grid=grid, leftover="cell").fit(coords)
     cells = builder.cells_
     if (cells.levels == 0).any():
         # The root is a cell, by claim or by leftover: whatever no other cell claims is its own.
@@ -124,7 +130,7 @@ def test_a_point_in_the_middle_of_a_polygon_is_assigned_to_its_cell(data, box, o
 
 def test_a_cell_over_the_antimeridian_is_cut_there():
     coords = [(0.0, 179.0), (1.0, -179.0), (1.0, 180.0)]
-    cells = CellBuilder(3, min_cell_size=0.5).fit(coords).cells_
+    cells = consolidated(3, min_cell_size=0.5).fit(coords).cells_
     (polygon,) = cells.polygons()
     assert polygon.geom_type == "MultiPolygon"
     assert shapely.is_valid(polygon)
@@ -134,7 +140,7 @@ def test_a_cell_over_the_antimeridian_is_cut_there():
 
 def test_a_cell_that_ends_at_the_antimeridian_is_not_cut():
     grid = LatLonGrid(0, 170, 8, -170, max_level=1)
-    polygons = CellBuilder(1, grid=grid).fit([(1, 175), (1, 180), (7, -175)]).cells_.polygons()
+    polygons = consolidated(1, grid=grid).fit([(1, 175), (1, 180), (7, -175)]).cells_.polygons()
     assert [polygon.geom_type for polygon in polygons] == ["Polygon"] * 3
     assert [polygon.bounds for polygon in polygons] == [
         (170, 0, 180, 4),
@@ -158,7 +164,7 @@ def test_neighbours_share_their_edges_exactly():
 @given(st.data(), coordinates(max_rows=60))
 def test_polygons_of_each_group_are_disjoint_and_hold_their_images(data, coords):
     groups = data.draw(groups_of(len(coords)))
-    builder = CellBuilder(5, min_cell_size=0.5).fit(coords, groups=groups)
+    builder = consolidated(5, min_cell_size=0.5).fit(coords, groups=groups)
     cells = builder.cells_
     polygons = cells.polygons()
     for name in set(groups):
@@ -174,7 +180,7 @@ def test_polygons_of_each_group_are_disjoint_and_hold_their_images(data, coords)
 @pytest.mark.parametrize("box", BOXES)
 def test_one_cell_has_the_root_box_as_its_polygon(box):
     south, west, north, east = box
-    cells = CellBuilder(1, grid=LatLonGrid(*box, max_level=0)).fit([(north, east)]).cells_
+    cells = consolidated(1, grid=LatLonGrid(*box, max_level=0)).fit([(north, east)]).cells_
     whole = shapely.box(west, south, east if east > west else east + 360.0, north)
     near = shapely.intersection(whole, shapely.box(-180, -90, 180, 90))
     far = affinity.translate(shapely.intersection(whole, shapely.box(180, -90, 540, 90)), xoff=-360)

@@ -15,12 +15,18 @@ from strategies import coordinates, groups_of, leftovers, methods, min_cell_size
 
 from geocells import CellBuilder, CellPartition, LatLonGrid, load_cells
 
+
+def consolidated(min_images: int, **options: object) -> CellBuilder:
+    """Build by consolidation, whatever the default method is."""
+    return CellBuilder(min_images, method="consolidated", **options)
+
+
 COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(400, 2))
 GROUPS = np.where(COORDS[:, 1] < 8.0, "west", "east").astype(object)
 
 
 def some_cells() -> CellPartition:
-    return CellBuilder(20, min_cell_size=0.1).fit(COORDS, groups=GROUPS).cells_
+    return consolidated(20, min_cell_size=0.1).fit(COORDS, groups=GROUPS).cells_
 
 
 @pytest.fixture
@@ -61,19 +67,19 @@ def test_what_is_loaded_equals_what_was_saved(
 
 @pytest.mark.parametrize("group", ["CH", "Côte d'Ivoire", 7, 2.5, True])
 def test_groups_of_any_kind_come_back(tmp_path, group):
-    cells = CellBuilder(1).fit([(1, 1)], groups=[group]).cells_
+    cells = consolidated(1).fit([(1, 1)], groups=[group]).cells_
     loaded = load_cells(cells.save(tmp_path / "cells.parquet"))
     assert loaded.groups.tolist() == [group]
     assert loaded.assign([(1, 1)], [group]).tolist() == [0]
 
 
 def test_numpy_integers_as_groups_come_back(tmp_path):
-    cells = CellBuilder(1).fit([(1, 1), (2, 2)], groups=[np.int64(4), np.int64(9)]).cells_
+    cells = consolidated(1).fit([(1, 1), (2, 2)], groups=[np.int64(4), np.int64(9)]).cells_
     assert load_cells(cells.save(tmp_path / "cells.parquet")).groups.tolist() == [4, 9]
 
 
 def test_numpy_numbers_as_parameters_come_back(tmp_path):
-    builder = CellBuilder(
+    builder = consolidated(
         np.int64(1), min_cell_size=np.float32(0.5), grid=LatLonGrid(0, 0, 8, 8, np.int64(2))
     )
     loaded = load_cells(builder.fit([(1, 1)]).cells_.save(tmp_path / "cells.parquet"))
@@ -84,7 +90,7 @@ def test_numpy_numbers_as_parameters_come_back(tmp_path):
 def test_a_group_without_cells_is_remembered(tmp_path):
     coords = np.concatenate([COORDS, [(0.0, 0.0)]])
     groups = [*GROUPS, "south"]
-    cells = CellBuilder(20, leftover="noise").fit(coords, groups=groups).cells_
+    cells = consolidated(20, leftover="noise").fit(coords, groups=groups).cells_
     assert "south" not in cells.groups
     loaded = load_cells(cells.save(tmp_path / "cells.parquet"))
     assert_equal(loaded, cells)
@@ -92,7 +98,7 @@ def test_a_group_without_cells_is_remembered(tmp_path):
 
 
 def test_the_fallback_outside_is_remembered(tmp_path):
-    cells = CellBuilder(1, outside="noise").fit([(1, 1)]).cells_
+    cells = consolidated(1, outside="noise").fit([(1, 1)]).cells_
     assert load_cells(cells.save(tmp_path / "cells.parquet")).assign([(50, 50)]).tolist() == [-1]
 
 
@@ -135,7 +141,7 @@ def test_the_table_of_cells_has_the_documented_columns():
     ]  # fmt: skip
     assert table.index.name == "cell"
     assert table.index.tolist() == list(range(len(table)))
-    ungrouped = CellBuilder(20).fit(COORDS).cells_.to_geodataframe()
+    ungrouped = consolidated(20).fit(COORDS).cells_.to_geodataframe()
     assert "group" not in ungrouped.columns
 
 
@@ -318,14 +324,14 @@ def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(saved, monkeyp
 
     monkeypatch.setattr(where, breaks)
     with pytest.raises(type(error)):
-        CellBuilder(5).fit(COORDS).cells_.save(saved)
+        consolidated(5).fit(COORDS).cells_.save(saved)
     monkeypatch.undo()
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["cells.parquet"]
 
 
 def test_saving_replaces_an_older_file(saved):
-    fresh = CellBuilder(5).fit(COORDS).cells_
+    fresh = consolidated(5).fit(COORDS).cells_
     fresh.save(saved)
     assert load_cells(saved).n_cells == fresh.n_cells
 

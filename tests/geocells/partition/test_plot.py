@@ -13,12 +13,18 @@ from matplotlib.axes import Axes
 
 from geocells import CellBuilder, CellPartition
 
+
+def consolidated(min_images: int, **options: object) -> CellBuilder:
+    """Build by consolidation, whatever the default method is."""
+    return CellBuilder(min_images, method="consolidated", **options)
+
+
 COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(400, 2))
 
 
 @pytest.fixture
 def cells() -> CellPartition:
-    return CellBuilder(20, min_cell_size=0.1).fit(COORDS).cells_
+    return consolidated(20, min_cell_size=0.1).fit(COORDS).cells_
 
 
 @pytest.fixture(autouse=True)
@@ -79,14 +85,14 @@ def test_one_degree_of_longitude_is_drawn_as_long_as_on_the_ground(cells):
 
 @pytest.mark.parametrize("point", [(90.0, 0.0), (-90.0, 180.0), (0.0, 180.0), (47.0, 8.0)])
 def test_a_single_cell_anywhere_is_drawn(point):
-    ax = CellBuilder(1).fit([point]).cells_.plot()
+    ax = consolidated(1).fit([point]).cells_.plot()
     assert np.isfinite([*ax.get_xlim(), *ax.get_ylim(), ax.get_aspect()]).all()
     assert n_colors(ax) > 2
 
 
 def test_cells_cut_at_the_antimeridian_are_drawn():
     cells = (
-        CellBuilder(3, min_cell_size=0.5).fit([(0.0, 179.0), (1.0, -179.0), (1.0, 180.0)]).cells_
+        consolidated(3, min_cell_size=0.5).fit([(0.0, 179.0), (1.0, -179.0), (1.0, 180.0)]).cells_
     )
     assert n_colors(cells.plot()) > 2
 

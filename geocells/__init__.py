@@ -1,6 +1,6 @@
 """geocells: partition the earth into cells that a classifier can learn.
 
->>> from geocells import CellBuilder, CellPartition, LatLonGrid, load_cells, sphere
+>>> from geocells import CellBuilder, CellPartition, LatLonGrid, S2Grid, load_cells, sphere
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from . import sphere
     from .builder import CellBuilder
-    from .grids import LatLonGrid
+    from .grids import LatLonGrid, S2Grid
     from .partition import CellPartition, load_cells
 
 # Loaded when first asked for: scikit-learn and GeoPandas take a second that a worker process may not need.
@@ -23,6 +23,7 @@ _HOMES = {
     "CellBuilder": ".builder",
     "CellPartition": ".partition",
     "LatLonGrid": ".grids",
+    "S2Grid": ".grids",
     "load_cells": ".partition",
     "sphere": "",
 }
@@ -32,6 +33,7 @@ __all__ = [
     "CellPartition",
     "GeocellsWarning",
     "LatLonGrid",
+    "S2Grid",
     "__version__",
     "load_cells",
     "sphere",

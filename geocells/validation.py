@@ -200,6 +200,26 @@ def check_groups(groups: ArrayLike, n_rows: int) -> ObjectArray:
     return names
 
 
+def check_feats(feats: ArrayLike | None, n_rows: int) -> Any:
+    """Return one feature vector a row, (n, d) of real numbers; a memory map stays one. Values are checked when read."""
+    if feats is None:
+        return None
+    if hasattr(feats, "to_numpy"):
+        feats = feats.to_numpy()
+    array = np.asanyarray(feats)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"feats must hold real numbers, float32 or float64; got {array.dtype}.")
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise ValueError(
+            f"feats must hold one feature vector a row, shape (n, n_features); got shape {array.shape}."
+        )
+    if len(array) != n_rows:
+        raise ValueError(
+            f"feats must have one row for each of the {n_rows} coordinates; got {len(array)} rows."
+        )
+    return array
+
+
 def number_groups(names: ObjectArray) -> tuple[IntArray, ObjectArray]:
     """Number of each row's group, and the groups' names in order, as plain Python values."""
     import pandas as pd

@@ -41,7 +41,7 @@ class GroupedGrid:
     @property
     def bits(self) -> int:
         """Bits below the group's number."""
-        return max((n_codes(grid) - 1).bit_length() for grid in self.grids)
+        return max(int(n_codes(grid) - 1).bit_length() for grid in self.grids)
 
     @property
     def code_bits(self) -> int:

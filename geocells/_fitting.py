@@ -1,0 +1,312 @@
+"""The steps of a fit, from coordinates to settled cells; `CellBuilder.fit` tells them in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import algorithms
+from ._options import Options
+from ._types import CodeArray, FloatArray, IntArray, ObjectArray
+from .algorithms import Bins
+from .claims import Claims
+from .grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
+from .grids.bounds import Box, box_of_bounds, box_of_coords
+from .moments import FeatureRows, Moments, moments_by_label
+from .partition import Ranges, nearest_cells, rename_cells
+from .sphere import SphereSums
+from .sphere.means import CANCELLED, NO_WEIGHTS, first_point
+from .validation import Coordinates, check_coords
+
+
+def resolve_grid(
+    options: Options,
+    coords: Coordinates,
+    group_of_row: IntArray | None,
+    group_names: ObjectArray | None,
+    weights: IntArray | None,
+) -> tuple[GroupedGrid, IntArray]:
+    """One grid a group, and the level of its deepest cells."""
+    if weights is not None and not weights.all():
+        # Rows that stand for no image have no say in the boxes.
+        rows = np.flatnonzero(weights)
+        coords = check_coords(coords.array[rows])
+        if group_of_row is not None:
+            group_of_row = group_of_row[rows]
+    n_groups = 1 if group_names is None else len(group_names)
+    extra = options.extra_levels
+    if not isinstance(options.grid, str):
+        if options.grid.max_level < extra:
+            raise ValueError(
+                f"overlap={options.overlap} needs leaves {extra} levels below the cells; the grid's max_level is "
+                f"{options.grid.max_level}."
+            )
+        grid = GroupedGrid((options.grid,) * n_groups)
+    elif options.grid == "s2":
+        grid = GroupedGrid((S2Grid.with_cell_size(options.min_cell_size, extra),) * n_groups)
+    else:
+        boxes = _root_boxes(options.bounds, coords, group_of_row, group_names)
+        grid = GroupedGrid(
+            tuple(LatLonGrid.with_cell_size(box, options.min_cell_size, extra) for box in boxes)
+        )
+    return grid, np.array([own.max_level - extra for own in grid.grids], dtype=np.int64)
+
+
+def _root_boxes(
+    bounds: Any,
+    coords: Coordinates,
+    group_of_row: IntArray | None,
+    group_names: ObjectArray | None,
+) -> list[Box]:
+    if group_of_row is None or group_names is None:
+        if isinstance(bounds, Mapping):
+            raise ValueError("bounds names groups, but fit was given no groups.")
+        if bounds is None:
+            return [box_of_coords(coords.array, coords.extremes)]
+        return [box_of_bounds(bounds)]
+    if bounds is None:
+        absent = np.setdiff1d(np.arange(len(group_names)), group_of_row)
+        if len(absent):
+            raise ValueError(
+                f"sample_weight is 0 for every image of the group {group_names[absent[0]]!r}: drop those rows."
+            )
+        order = np.argsort(group_of_row, kind="stable")
+        edges = np.searchsorted(group_of_row[order], np.arange(len(group_names) + 1))
+        return [
+            box_of_coords(coords.array[order[start:stop]])
+            for start, stop in zip(edges[:-1], edges[1:], strict=True)
+        ]
+    by_group = isinstance(bounds, Mapping)
+    if hasattr(bounds, "geometry") and hasattr(bounds, "crs"):
+        by_group = all(name in bounds.index for name in group_names)
+        bounds = bounds.geometry
+    if not by_group:
+        return [box_of_bounds(bounds)] * len(group_names)
+    # A GeoSeries looks for geometries when asked what it contains.
+    names = bounds.index if hasattr(bounds, "crs") else bounds
+    missing = [name for name in group_names if name not in names]
+    if missing:
+        raise ValueError(f"bounds has no entry for the group {missing[0]!r}.")
+    if hasattr(bounds, "crs"):
+        return [box_of_bounds(bounds.loc[[name]]) for name in group_names]
+    return [box_of_bounds(bounds[name]) for name in group_names]
+
+
+def refuse_outside(codes: CodeArray, coords: FloatArray, weights: IntArray | None) -> None:
+    """Raise where the caller's bounds do not hold an image."""
+    outside = np.iinfo(codes.dtype).max
+    if not len(codes) or codes.max() != outside:
+        return
+    rows = np.flatnonzero(codes == outside)
+    if weights is not None:
+        rows = rows[weights[rows] > 0]
+    if len(rows):
+        raise ValueError(
+            f"bounds must hold every image; {len(rows)} of {len(codes)} lie outside (first: row {rows[0]}, latitude "
+            f"{coords[rows[0], 0]}, longitude {coords[rows[0], 1]}). Widen bounds or drop those rows."
+        )
+
+
+def construct(
+    options: Options,
+    grid: GroupedGrid,
+    deepest: IntArray,
+    bins: Bins,
+    codes: CodeArray,
+    feats: FeatureRows | None,
+    weights: IntArray | None,
+) -> Claims:
+    """Claims of the chosen method, root by root."""
+    if options.method == "bottom_up":
+        return _bottom_up(options, grid, deepest, bins, codes, feats, weights)
+    parts = []
+    for group, root, leaf_level in grid.faces():
+        if options.method == "top_down":
+            part = algorithms.top_down(
+                bins,
+                root,
+                leaf_level,
+                int(deepest[group]),
+                min_images=options.min_images,
+                max_images=options.max_images,
+            )
+        else:
+            part = algorithms.consolidate(
+                bins, root, leaf_level, int(deepest[group]), min_images=options.min_images
+            )
+        parts.append(part)
+    return Claims.concatenate(parts)
+
+
+def _bottom_up(
+    options: Options,
+    grid: GroupedGrid,
+    deepest: IntArray,
+    bins: Bins,
+    codes: CodeArray,
+    feats: FeatureRows | None,
+    weights: IntArray | None,
+) -> Claims:
+    """Heat maps of every root, one pass over the features, then the competition root by root."""
+    faces = [_MortonFace(grid, *face) for face in grid.faces()]
+    maps = [
+        algorithms.heat_maps(
+            face.bins_of(bins),
+            face.leaf_level,
+            int(deepest[face.group]),
+            overlap=options.overlap,
+            min_images=options.min_images,
+        )
+        for face in faces
+    ]
+    moments: list[Moments | None] = [None] * len(faces)
+    if feats is not None:
+        # Every image belongs to the finest sub-bin that a window needs.
+        nodes = Claims.concatenate(
+            [face.claims_of(own.node_claims()) for face, own in zip(faces, maps, strict=True)]
+        )
+        owner_of_node = np.full(nodes.n_cells + 1, -1, dtype=np.int64)
+        owns = np.concatenate([own.own_counts > 0 for own in maps])
+        owner_of_node[:-1][owns] = np.arange(int(owns.sum()))
+        owner_of_row = Ranges.flatten(nodes).cell_of_codes(codes)
+        rename_cells(owner_of_row, owner_of_node)
+        of_all = moments_by_label(feats, owner_of_row, int(owns.sum()), weights, progress=True)
+        edges = np.cumsum([0] + [int((own.own_counts > 0).sum()) for own in maps])
+        moments = [of_all[start:stop] for start, stop in zip(edges[:-1], edges[1:], strict=True)]
+    return Claims.concatenate(
+        [
+            face.claims_of(
+                algorithms.bottom_up(
+                    own,
+                    own_moments,
+                    min_images=options.min_images,
+                    competition=options.competition,
+                    score=options.score,
+                )
+            )
+            for face, own, own_moments in zip(faces, maps, moments, strict=True)
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class _MortonFace:
+    """One root cell, its leaves renumbered from 0 in Morton order, in which neighbours follow from the bits."""
+
+    grid: GroupedGrid
+    group: int
+    root: int
+    leaf_level: int
+
+    @property
+    def _own(self) -> Grid:
+        return self.grid.grids[self.group]
+
+    @property
+    def _place(self) -> int:
+        """First code of the face within its own grid; the same in both orders."""
+        return self.root - self.grid.group_start(self.group)
+
+    def bins_of(self, bins: Bins) -> Bins:
+        low, high = bins.slice_of(self.root, self.root + 4**self.leaf_level)
+        own = bins.codes[low:high] - np.uint64(self.grid.group_start(self.group))
+        codes = self._own.to_morton(own) - np.uint64(self._place)
+        counts = np.diff(bins.totals[low : high + 1])
+        order = np.argsort(codes, kind="stable")
+        return Bins(codes[order], np.concatenate([[0], np.cumsum(counts[order])]))
+
+    def claims_of(self, claims: Claims) -> Claims:
+        """Claims in the grid's own codes. A quadtree cell is one in both orders, but may start at another leaf."""
+        codes = self._own.from_morton(claims.starts + np.uint64(self._place))
+        spans = claims.stops - claims.starts
+        starts = (codes & ~(spans - np.uint64(1))) + np.uint64(self.grid.group_start(self.group))
+        return Claims(starts, starts + spans, claims.cells, claims.levels)
+
+
+def settle(
+    options: Options,
+    grid: GroupedGrid,
+    claims: Claims,
+    bins: Bins,
+    codes: CodeArray,
+    coords: FloatArray,
+    weights: IntArray | None,
+) -> tuple[IntArray, SphereSums, Ranges, IntArray]:
+    """From claims to labels, sums, ranges and levels, with every image in its place."""
+    ranges = Ranges.flatten(claims)
+    homeless = bins.codes[ranges.cell_of_codes(bins.codes) < 0]
+    ranges, levels, homeless = _with_leftover_cells(options, grid, ranges, claims.levels, homeless)
+    n_cells = len(levels)
+    if len(homeless):
+        # Each leftover bin is a cell for now, so that one pass over the images gives its mean too.
+        bin_numbers = n_cells + np.arange(len(homeless), dtype=np.int64)
+        ranges = Ranges.in_order(
+            np.concatenate([ranges.starts, homeless]),
+            np.concatenate([ranges.stops, homeless + np.uint64(1)]),
+            np.concatenate([ranges.cells, bin_numbers]),
+        )
+    labels = ranges.cell_of_codes(codes)
+    sums = SphereSums.of(
+        coords, labels, n_cells + len(homeless), NO_WEIGHTS if weights is None else weights
+    )
+    final = np.arange(n_cells + len(homeless), dtype=np.int64)
+    if len(homeless):
+        means, _ = sums.means()
+        final[n_cells:] = nearest_cells(
+            means[n_cells:],
+            means[:n_cells],
+            grid.group_of_code(homeless),
+            grid.group_of_code(ranges.first_codes(n_cells + len(homeless))[:n_cells]),
+        )
+    # Number the cells by their lowest code.
+    joined = ranges.renamed(final)
+    order = np.argsort(joined.first_codes(n_cells), kind="stable")
+    rank = np.empty(n_cells, dtype=np.int64)
+    rank[order] = np.arange(n_cells)
+    if len(homeless) or not np.array_equal(rank, np.arange(n_cells)):
+        final = rank[final]
+        rename_cells(labels, final)
+        sums = sums.merged(final, n_cells)
+        ranges = joined.renamed(rank)
+        levels = levels[order]
+    return labels, sums, ranges, levels
+
+
+def _with_leftover_cells(
+    options: Options, grid: GroupedGrid, ranges: Ranges, levels: IntArray, homeless: CodeArray
+) -> tuple[Ranges, IntArray, CodeArray]:
+    """Add the cells that leftover images make: of a group without any, and where they are asked for.
+
+    Returns the bins that are still to be handed to a cell, last.
+    """
+    none = np.empty(0, dtype=np.uint64)
+    if len(homeless) == 0 or (options.leftover == "noise" and len(levels)):
+        return ranges, levels, none
+    group_of_bin = grid.group_of_code(homeless)
+    has_cells = np.isin(np.arange(len(grid.grids)), grid.group_of_code(ranges.starts))
+    makes_cell = np.ones(len(grid.grids), dtype=bool) if options.leftover == "cell" else ~has_cells
+    starts, stops, cells = [ranges.starts], [ranges.stops], [ranges.cells]
+    n_cells = len(levels)
+    for group in np.unique(group_of_bin[makes_cell[group_of_bin]]):
+        first = grid.group_start(int(group))
+        free = ranges.gaps(first, first + n_codes(grid.grids[group]))
+        starts.append(free[0])
+        stops.append(free[1])
+        cells.append(np.full(len(free[0]), n_cells, dtype=np.int64))
+        n_cells += 1
+    joined = Ranges.in_order(np.concatenate(starts), np.concatenate(stops), np.concatenate(cells))
+    levels = np.append(levels, np.zeros(n_cells - len(levels), dtype=np.int64))
+    return joined, levels, homeless[~makes_cell[group_of_bin]]
+
+
+def centroids_of(sums: SphereSums, coords: FloatArray, labels: IntArray) -> FloatArray:
+    """Mean of each cell's images; the first image where they cancel out."""
+    centroids, lengths = sums.means()
+    for cell in np.flatnonzero(lengths <= CANCELLED):
+        own = coords[labels == cell]
+        if len(own):
+            centroids[cell] = first_point(own)
+    return centroids

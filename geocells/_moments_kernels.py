@@ -19,7 +19,8 @@ def added_up(lanes):
 @inline_kernel
 def squared_distance(left, right, lanes):
     """Return the squared distance of two vectors."""
-    lanes[:] = 0.0
+    for lane in range(LANES):
+        lanes[lane] = 0.0
     n_features = left.size
     whole = n_features - n_features % LANES
     for column in range(0, whole, LANES):
@@ -35,7 +36,8 @@ def squared_distance(left, right, lanes):
 @inline_kernel
 def move_towards(mean, other, share, lanes):
     """Move ``mean`` by ``share`` of the way to ``other``; return the squared distance they had."""
-    lanes[:] = 0.0
+    for lane in range(LANES):
+        lanes[lane] = 0.0
     n_features = mean.size
     whole = n_features - n_features % LANES
     for column in range(0, whole, LANES):
@@ -71,7 +73,8 @@ def add_rows(feats, labels, weights, first, last, part, n_parts, counts, means, 
             squared = squared_distance(x, x, lanes)
         elif counts[label] == 0:
             squared = squared_distance(x, x, lanes)
-            means[label, first:last] = x
+            for column in range(x.size):
+                means[label, first + column] = x[column]
             counts[label] = weight
         else:
             n_before = counts[label]
@@ -93,7 +96,8 @@ def merge_into(counts, means, m2, targets, out_counts, out_means, out_m2):
         if target < 0 or counts[group] == 0:
             continue
         if out_counts[target] == 0:
-            out_means[target, :] = means[group]
+            for column in range(means.shape[1]):
+                out_means[target, column] = means[group, column]
             out_m2[target] = m2[group]
             out_counts[target] = counts[group]
             continue

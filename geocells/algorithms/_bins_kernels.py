@@ -69,7 +69,8 @@ def count_in_buckets(first, last, edges, codes, low_bits, out_codes, out_counts)
     """Write the distinct codes of the buckets ``first:last`` in order, and how often each occurs; return how many.
 
     The codes of one bucket agree in all but their ``low_bits`` low bits. A large bucket is counted in a table with a
-    place for each of its codes, a small one sorted.
+    place for each of its codes, a small one
+    is sorted by insertion.
     """
     mask = np.uint64((1 << low_bits) - 1)
     table = np.zeros(1 << low_bits, dtype=np.int64)
@@ -81,13 +82,20 @@ def count_in_buckets(first, last, edges, codes, low_bits, out_codes, out_counts)
         if own.size == 0:
             continue
         if own.size < SMALL_BUCKET:
-            ordered = np.sort(own)
-            for k in range(ordered.size):
-                if k == 0 or ordered[k] != ordered[k - 1]:
-                    out_codes[n_out] = ordered[k]
-                    out_counts[n_out] = 0
-                    n_out += 1
-                out_counts[n_out - 1] += 1
+            first_out = n_out
+            for k in range(own.size):
+                place = n_out
+                while place > first_out and out_codes[place - 1] > own[k]:
+                    place -= 1
+                if place > first_out and out_codes[place - 1] == own[k]:
+                    out_counts[place - 1] += 1
+                    continue
+                for later in range(n_out, place, -1):
+                    out_codes[later] = out_codes[later - 1]
+                    out_counts[later] = out_counts[later - 1]
+                out_codes[place] = own[k]
+                out_counts[place] = 1
+                n_out += 1
             continue
         high = np.uint64(own[0]) & ~mask
         for k in range(own.size):

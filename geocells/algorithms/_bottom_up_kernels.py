@@ -25,7 +25,8 @@ def added_up(lanes):
 @inline_kernel
 def squared_distance(left, right, lanes):
     """Return the squared distance of two vectors."""
-    lanes[:] = 0.0
+    for lane in range(LANES):
+        lanes[lane] = 0.0
     whole = left.size - left.size % LANES
     for column in range(0, whole, LANES):
         for lane in range(LANES):
@@ -54,7 +55,8 @@ def pushed(array, size, value):
     """Put a value at the end of an array; return the array, twice as large where it was full."""
     if size == array.size:
         more = np.empty(2 * array.size, dtype=array.dtype)
-        more[:size] = array
+        for index in range(size):
+            more[index] = array[index]
         array = more
     array[size] = value
     return array
@@ -81,14 +83,21 @@ def gather_level(low, high, children, own_counts, own_rows, counts, rows, means,
 
 
 @inline_kernel
+def copy_row(target, source, means, m2):
+    """Copy a row of moments."""
+    for column in range(means.shape[1]):
+        means[target, column] = means[source, column]
+    m2[target] = m2[source]
+
+
+@inline_kernel
 def refresh(node, children, own_counts, own_rows, counts, rows, means, m2, lanes):
     """Merge a node's moments anew into its own row, from its own images and its children."""
     row = rows[node]
     count = own_counts[node]
     if row >= 0:
         if count > 0:
-            means[row] = means[own_rows[node]]
-            m2[row] = m2[own_rows[node]]
+            copy_row(row, own_rows[node], means, m2)
         else:
             m2[row] = 0.0
     for child in range(children[node, 0], children[node, 1]):
@@ -96,8 +105,7 @@ def refresh(node, children, own_counts, own_rows, counts, rows, means, m2, lanes
             continue
         if row >= 0:
             if count == 0:
-                means[row] = means[rows[child]]
-                m2[row] = m2[rows[child]]
+                copy_row(row, rows[child], means, m2)
             else:
                 merge_rows(row, count, rows[child], counts[child], means, m2, lanes)
         count += counts[child]
@@ -130,7 +138,8 @@ def score(members, score_by, counts, rows, means, m2, mean, lanes, scratch):
             total += counts[node]
     if score_by == BY_COUNT:
         return -float(total)
-    mean[:] = 0.0
+    for column in range(mean.size):
+        mean[column] = 0.0
     squares = 0.0
     n_parts = 0
     for node in members:
@@ -335,4 +344,4 @@ def compete(
                 seen[window - low] = n_claimed
                 touched = pushed(touched, n_touched, window)
                 n_touched += 1
-    return claimed[:n_claimed].copy()
+    return claimed[:n_claimed]

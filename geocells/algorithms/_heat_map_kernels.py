@@ -58,6 +58,15 @@ def find_near(codes, index, target):
     return -1
 
 
+@inline_kernel
+def with_room(array, room):
+    """Return a copy of an array with more room behind it."""
+    larger = np.empty(room, dtype=array.dtype)
+    for index in range(array.size):
+        larger[index] = array[index]
+    return larger
+
+
 @kernel
 def coarsen(codes, counts):
     """Sub-bins one level up: sorted parents and their images."""
@@ -91,7 +100,7 @@ def find_windows(codes, counts, level, overlap, min_images):
     members = np.empty(n_members, dtype=np.int64)
     room = 256
     anchors = np.empty(room, dtype=np.uint64)
-    windows = np.empty((room, n_members), dtype=np.int64)
+    windows = np.empty(room * n_members, dtype=np.int64)
     n_windows = 0
     for seed in range(codes.size):
         if counts[seed] < share:
@@ -128,17 +137,14 @@ def find_windows(codes, counts, level, overlap, min_images):
                 if not first or n_images < min_images:
                     continue
                 if n_windows == room:
+                    anchors = with_room(anchors, 2 * room)
+                    windows = with_room(windows, 2 * room * n_members)
                     room *= 2
-                    more_anchors = np.empty(room, dtype=np.uint64)
-                    more_windows = np.empty((room, n_members), dtype=np.int64)
-                    more_anchors[:n_windows] = anchors
-                    more_windows[:n_windows] = windows
-                    anchors = more_anchors
-                    windows = more_windows
                 anchors[n_windows] = (spread(row - up) << np.uint64(1)) | spread(column - left)
-                windows[n_windows, :] = members
+                for member in range(n_members):
+                    windows[n_windows * n_members + member] = members[member]
                 n_windows += 1
-    return anchors[:n_windows].copy(), windows[:n_windows].copy()
+    return anchors[:n_windows], windows[: n_windows * n_members].reshape(n_windows, n_members)
 
 
 @kernel

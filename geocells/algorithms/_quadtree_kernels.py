@@ -35,7 +35,8 @@ def child_edges(codes, low, high, start, child_span, edges):
 def grown(array):
     """Return a copy with twice the room."""
     larger = np.empty(2 * array.size, dtype=array.dtype)
-    larger[: array.size] = array
+    for index in range(array.size):
+        larger[index] = array[index]
     return larger
 
 

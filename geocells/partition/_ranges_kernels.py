@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from .._jit import kernel
+from .._jit import inline_kernel, kernel
+
+
+@inline_kernel
+def with_room(array, room):
+    """Return a copy of an array with more room behind it."""
+    larger = np.empty(room, dtype=array.dtype)
+    for index in range(array.size):
+        larger[index] = array[index]
+    return larger
 
 
 @kernel
@@ -110,22 +119,17 @@ def build_pages(starts, stops, cells, root_shift, n_root, page_bits):
                     n_alike = min(np.int64((stops[index] - code) >> np.uint64(shift)), end - entry)
                     answer = np.int32(cells[index])
                 if n_alike > 0:
-                    entries[entry : entry + n_alike] = answer
+                    for alike in range(entry, entry + n_alike):
+                        entries[alike] = answer
                     entry += n_alike
                     code += np.uint64(n_alike) << np.uint64(shift)
                     continue
                 if n_entries + page_size > entries.size:
-                    larger = np.empty(2 * entries.size, dtype=np.int32)
-                    larger[:n_entries] = entries[:n_entries]
-                    entries = larger
+                    entries = with_room(entries, 2 * entries.size)
                 if n_next == room:
                     room *= 2
-                    more_at = np.empty(room, dtype=np.int64)
-                    more_code = np.empty(room, dtype=np.uint64)
-                    more_at[:n_next] = next_at
-                    more_code[:n_next] = next_code
-                    next_at = more_at
-                    next_code = more_code
+                    next_at = with_room(next_at, room)
+                    next_code = with_room(next_code, room)
                 next_at[n_next] = n_entries
                 next_code[n_next] = code
                 n_next += 1
@@ -202,15 +206,9 @@ def quadtree_cells(starts, stops, range_leaf_levels):
                 step += 1
             if n_out == room:
                 room *= 2
-                more_codes = np.empty(room, dtype=np.uint64)
-                more_levels = np.empty(room, dtype=np.int64)
-                more_owners = np.empty(room, dtype=np.int64)
-                more_codes[:n_out] = codes
-                more_levels[:n_out] = levels
-                more_owners[:n_out] = owners
-                codes = more_codes
-                levels = more_levels
-                owners = more_owners
+                codes = with_room(codes, room)
+                levels = with_room(levels, room)
+                owners = with_room(owners, room)
             codes[n_out] = code
             levels[n_out] = leaf_level - step
             owners[n_out] = index

@@ -1,0 +1,268 @@
+"""CellBuilder's default: bottom-up cells on both grids, with features, from any data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+import strategies
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from geocells import CellBuilder, CellPartition, LatLonGrid, S2Grid, _jit, load_cells
+
+
+@st.composite
+def options(draw: st.DrawFn) -> dict[str, object]:
+    return {
+        "min_images": draw(strategies.min_images),
+        "min_cell_size": draw(strategies.min_cell_sizes),
+        "overlap": draw(st.sampled_from([1, 2, 4])),
+        "competition": draw(st.sampled_from(["level", "all"])),
+        "score": draw(st.sampled_from(["mean_wcss", "wcss", "count"])),
+        "grid": draw(st.sampled_from(["latlon", "s2"])),
+    }
+
+
+def features(n_rows: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n_rows, 4)).astype(np.float32)
+
+
+def assert_same_cells(left: CellPartition, right: CellPartition) -> None:
+    for name in ("starts", "stops", "cells"):
+        assert np.array_equal(getattr(left.ranges, name), getattr(right.ranges, name))
+    assert np.array_equal(left.counts, right.counts)
+    assert np.array_equal(left.centroids, right.centroids)
+
+
+@given(strategies.coordinates(), options(), strategies.leftovers, st.booleans(), st.data())
+def test_training_images_are_assigned_to_their_own_cell(
+    coords: np.ndarray,
+    parameters: dict[str, object],
+    leftover: str,
+    grouped: bool,
+    data: st.DataObject,
+) -> None:
+    groups = data.draw(strategies.groups_of(len(coords))) if grouped else None
+    builder = CellBuilder(**parameters, leftover=leftover).fit(
+        coords, features(len(coords)), groups
+    )
+    assigned = builder.assign(coords, groups)
+    kept = builder.labels_ >= 0
+    assert np.array_equal(assigned[kept], builder.labels_[kept])
+    assert kept.all() or leftover == "noise"
+    assert np.array_equal(
+        np.bincount(builder.labels_[kept], minlength=builder.n_cells_), builder.counts_
+    )
+
+
+@given(strategies.coordinates(), options())
+def test_cells_hold_enough_images_or_are_the_only_one(
+    coords: np.ndarray, parameters: dict[str, object]
+) -> None:
+    builder = CellBuilder(**parameters).fit(coords, features(len(coords)))
+    if builder.n_cells_ > 1:
+        assert builder.counts_.min() >= parameters["min_images"]
+    else:
+        assert builder.counts_.sum() == len(coords)
+
+
+@given(strategies.coordinates(), options(), st.integers(0, 2**32 - 1))
+def test_the_order_of_the_images_does_not_show(
+    coords: np.ndarray, parameters: dict[str, object], seed: int
+) -> None:
+    feats = features(len(coords))
+    order = np.random.default_rng(seed).permutation(len(coords))
+    first = CellBuilder(**parameters).fit(coords, feats)
+    second = CellBuilder(**parameters).fit(coords[order], feats[order])
+    assert np.array_equal(second.labels_, first.labels_[order])
+    assert_same_cells(first.cells_, second.cells_)
+
+
+@given(strategies.coordinates(), options(), st.integers(0, 2**32 - 1))
+def test_weights_count_as_repeated_images(
+    coords: np.ndarray, parameters: dict[str, object], seed: int
+) -> None:
+    weights = np.random.default_rng(seed).integers(1, 4, len(coords))
+    feats = features(len(coords))
+    weighted = CellBuilder(**parameters).fit(coords, feats, sample_weight=weights)
+    repeated = CellBuilder(**parameters).fit(
+        np.repeat(coords, weights, axis=0), np.repeat(feats, weights, axis=0)
+    )
+    assert np.array_equal(np.repeat(weighted.labels_, weights), repeated.labels_)
+    assert_same_cells(weighted.cells_, repeated.cells_)
+
+
+@given(
+    strategies.coordinates(),
+    options(),
+    st.sampled_from(
+        [("level", "mean_wcss"), ("level", "wcss"), ("level", "count"), ("all", "wcss")]
+    ),
+)
+def test_without_overlap_the_partition_is_the_consolidated_one(
+    coords: np.ndarray, parameters: dict[str, object], rule: tuple[str, str]
+) -> None:
+    competition, score = rule
+    plain = parameters | {"overlap": 1, "competition": competition, "score": score}
+    ours = CellBuilder(**plain).fit(coords, features(len(coords)))
+    nested = CellBuilder(
+        plain["min_images"],
+        method="consolidated",
+        min_cell_size=plain["min_cell_size"],
+        grid=plain["grid"],
+    ).fit(coords)
+    assert np.array_equal(ours.labels_, nested.labels_)
+    assert_same_cells(ours.cells_, nested.cells_)
+
+
+@settings(max_examples=15)
+@given(strategies.coordinates(), options())
+def test_polygons_are_valid_and_apart(coords: np.ndarray, parameters: dict[str, object]) -> None:
+    polygons = CellBuilder(**parameters).fit(coords, features(len(coords))).cells_.polygons()
+    assert shapely.is_valid(polygons).all()
+    area = shapely.area(polygons).sum()
+    # The union of disjoint polygons has the sum of their areas; S2's curved sides are drawn to 1e-3 of their length.
+    assert shapely.area(shapely.union_all(polygons)) == pytest.approx(area, rel=1e-3, abs=1e-9)
+
+
+def test_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (3000, 2))
+    feats = features(3000)
+    monkeypatch.setattr(_jit, "ROWS_WORTH_A_THREAD", 100)
+    built = []
+    for threads in ("1", "3"):
+        monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)
+        built.append(CellBuilder(50).fit(coords, feats).cells_)
+    assert_same_cells(*built)
+
+
+def test_features_decide_between_overlapping_hot_spots() -> None:
+    # Three places in a row; the middle one looks like its right neighbour, then like its left one.
+    coords = np.repeat([[0.5, 1.5], [0.5, 2.5], [0.5, 3.5]], 10, axis=0)
+    looks = np.repeat([0.0, 5.0, 5.1], 10)[:, None]
+    shared = {"grid": LatLonGrid(0.0, 0.0, 8.0, 8.0, max_level=3), "overlap": 2}
+    right = CellBuilder(20, **shared).fit(coords, looks)
+    left = CellBuilder(20, **shared).fit(coords, 5.1 - looks[::-1])
+    assert right.labels_[10] == right.labels_[20]
+    assert left.labels_[0] == left.labels_[10]
+
+
+def test_without_features_places_close_together_are_the_cohesive_ones() -> None:
+    coords = np.repeat([[0.5, 1.1], [0.5, 2.9], [0.5, 3.1]], 10, axis=0)
+    grid = LatLonGrid(0.0, 0.0, 8.0, 8.0, max_level=3)
+    labels = CellBuilder(20, grid=grid).fit(coords).labels_
+    assert labels[10] == labels[20]
+
+
+def test_a_million_copies_of_one_point_are_one_cell() -> None:
+    coords = np.tile([[47.4, 8.5]], (1_000_000, 1))
+    builder = CellBuilder(200).fit(coords, np.ones((1_000_000, 2), dtype=np.float32))
+    assert builder.n_cells_ == 1
+    assert builder.counts_.tolist() == [1_000_000]
+    # 2^-41 of a unit vector and the rounding of degrees.
+    np.testing.assert_allclose(builder.centroids_, [[47.4, 8.5]], atol=1e-9)
+
+
+@pytest.mark.parametrize("grid", ["latlon", "s2"])
+@pytest.mark.parametrize("n_images", [1, 199])
+def test_fewer_images_than_min_images_are_one_cell(grid: str, n_images: int) -> None:
+    coords = np.random.default_rng(0).uniform((-60, -170), (60, 170), (n_images, 2))
+    builder = CellBuilder(200, grid=grid).fit(coords, features(n_images))
+    assert builder.n_cells_ == 1
+    assert builder.assign([[0.0, 0.0]]).tolist() == [0]
+
+
+def test_constant_features_leave_the_choice_to_level_and_code() -> None:
+    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (100_000, 2))
+    constant = np.full((100_000, 3), 0.1, dtype=np.float32)
+    first = CellBuilder(200).fit(coords, constant)
+    second = CellBuilder(200).fit(coords[::-1], constant)
+    assert first.counts_.min() >= 200
+    assert np.array_equal(first.labels_, second.labels_[::-1])
+
+
+def test_more_dimensions_than_images_are_fine() -> None:
+    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (60, 2))
+    feats = np.random.default_rng(1).normal(size=(60, 4096))
+    builder = CellBuilder(10).fit(coords, feats)
+    assert builder.counts_.min() >= 10
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_unsound_features_are_refused_by_row(value: float) -> None:
+    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (500, 2))
+    feats = features(500)
+    feats[123, 2] = value
+    with pytest.raises(ValueError, match=r"Features must be finite.*row 123"):
+        CellBuilder(50).fit(coords, feats)
+
+
+@pytest.mark.parametrize(
+    ("feats", "message"),
+    [
+        (np.zeros((9, 2)), "one row for each of the 10 coordinates; got 9"),
+        (np.zeros(10), "one feature vector a row"),
+        (np.zeros((10, 0)), "one feature vector a row"),
+        (np.array([["a"]] * 10), "real numbers"),
+        (np.zeros((10, 2), dtype=complex), "real numbers"),
+    ],
+)
+def test_features_of_another_shape_or_kind_are_refused(feats: np.ndarray, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        CellBuilder(2).fit(np.zeros((10, 2)), feats)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"overlap": 3}, "overlap must be one of"),
+        ({"overlap": 0}, "overlap must be at least 1"),
+        ({"competition": "none"}, "competition must be one of"),
+        ({"score": "entropy"}, "score must be one of"),
+        ({"grid": "h3"}, "grid must be one of"),
+        ({"grid": "s2", "bounds": (0, 0, 1, 1)}, "covers the globe"),
+        ({"grid": LatLonGrid(0, 0, 1, 1, max_level=0)}, "needs leaves 1 levels below"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(
+    parameters: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        CellBuilder(2, **parameters).fit(np.full((10, 2), 0.5))
+
+
+def test_a_memory_map_gives_the_cells_of_the_array(tmp_path: Path) -> None:
+    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (5000, 2))
+    feats = features(5000)
+    np.save(tmp_path / "feats.npy", feats)
+    mapped = np.load(tmp_path / "feats.npy", mmap_mode="r")
+    assert_same_cells(
+        CellBuilder(50).fit(coords, feats).cells_, CellBuilder(50).fit(coords, mapped).cells_
+    )
+
+
+@pytest.mark.parametrize("grid", ["latlon", "s2", S2Grid(max_level=20)])
+def test_saved_cells_answer_as_before(tmp_path: Path, grid: object) -> None:
+    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (3000, 2))
+    builder = CellBuilder(100, grid=grid).fit(coords, features(3000))
+    loaded = load_cells(builder.cells_.save(tmp_path / "cells.parquet"))
+    assert_same_cells(builder.cells_, loaded)
+    new = np.random.default_rng(1).uniform((40, 0), (55, 20), (500, 2))
+    assert np.array_equal(loaded.assign(new), builder.assign(new))
+    assert loaded.parameters["score"] == "mean_wcss"
+
+
+def test_the_adaptive_split_of_planet_drops_the_cells_that_stay_small() -> None:
+    rng = np.random.default_rng(0)
+    coords = np.concatenate(
+        [rng.normal((47.0, 8.0), 0.5, (3000, 2)), rng.uniform((-60, -170), (60, 170), (40, 2))]
+    )
+    builder = CellBuilder(50, method="top_down", grid="s2", max_images=500, leftover="noise").fit(
+        coords
+    )
+    assert builder.counts_.min() >= 50
+    assert builder.counts_.max() <= 500
+    assert (builder.labels_ == -1).sum() == len(coords) - builder.counts_.sum() > 0

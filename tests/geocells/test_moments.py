@@ -1,0 +1,174 @@
+"""Moments against NumPy and scikit-learn; what one reads once must not depend on how it was read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+
+from geocells import _jit, moments
+from geocells.moments import FeatureRows, Moments, merge_moments, moments_by_label
+
+
+def naive_moments(
+    feats: np.ndarray, labels: np.ndarray, n_labels: int, weights: np.ndarray | None = None
+) -> Moments:
+    weights = np.ones(len(feats), dtype=np.int64) if weights is None else weights
+    out = Moments.empty(n_labels, feats.shape[1])
+    for label in range(n_labels):
+        own = np.repeat(np.arange(len(feats)), weights)
+        own = feats[own[labels[own] == label]].astype(np.float64)
+        if len(own):
+            out.count[label] = len(own)
+            out.mean[label] = own.mean(axis=0)
+            out.m2[label] = ((own - own.mean(axis=0)) ** 2).sum()
+    return out
+
+
+@st.composite
+def labelled(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    n_rows, n_labels = draw(st.integers(1, 80)), draw(st.integers(1, 6))
+    # One column, less than a lane, several lanes, more than one task.
+    n_features = draw(st.sampled_from([1, 3, 8, 19, 130, 300]))
+    dtype = draw(st.sampled_from([np.float32, np.float64]))
+    feats = (rng.normal(size=(n_rows, n_features)) + draw(st.sampled_from([0.0, 1000.0]))).astype(
+        dtype
+    )
+    return feats, rng.integers(-1, n_labels, n_rows), n_labels
+
+
+@given(labelled())
+def test_moments_equal_those_of_numpy(case: tuple[np.ndarray, np.ndarray, int]) -> None:
+    feats, labels, n_labels = case
+    fast = moments_by_label(FeatureRows.of_array(feats), labels, n_labels)
+    slow = naive_moments(feats, labels, n_labels)
+    np.testing.assert_array_equal(fast.count, slow.count)
+    # Some tens of additions, each right to 1e-16; an offset of 1000 costs three digits of the spread.
+    np.testing.assert_allclose(fast.mean, slow.mean, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(fast.m2, slow.m2, rtol=1e-9, atol=1e-9)
+
+
+@given(labelled(), st.integers(0, 2**32 - 1))
+def test_a_weight_counts_as_so_many_equal_rows(
+    case: tuple[np.ndarray, np.ndarray, int], seed: int
+) -> None:
+    feats, labels, n_labels = case
+    weights = np.random.default_rng(seed).integers(0, 4, len(feats))
+    fast = moments_by_label(FeatureRows.of_array(feats), labels, n_labels, weights)
+    slow = naive_moments(feats, labels, n_labels, weights)
+    np.testing.assert_array_equal(fast.count, slow.count)
+    np.testing.assert_allclose(fast.mean, slow.mean, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(fast.m2, slow.m2, rtol=1e-9, atol=1e-9)
+
+
+@given(labelled(), st.integers(0, 2**32 - 1))
+def test_merged_moments_are_those_of_all_rows(
+    case: tuple[np.ndarray, np.ndarray, int], seed: int
+) -> None:
+    feats, labels, n_labels = case
+    left = np.random.default_rng(seed).random(len(feats)) < 0.5
+    parts = [
+        moments_by_label(FeatureRows.of_array(feats[rows]), labels[rows], n_labels)
+        for rows in (left, ~left)
+    ]
+    whole = naive_moments(feats, labels, n_labels)
+    merged = merge_moments(*parts)
+    np.testing.assert_array_equal(merged.count, whole.count)
+    np.testing.assert_allclose(merged.mean, whole.mean, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(merged.m2, whole.m2, rtol=1e-9, atol=1e-9)
+
+
+def test_groups_join_and_drop_when_merged() -> None:
+    feats = np.array([[0.0], [2.0], [10.0], [50.0]])
+    by_row = moments_by_label(FeatureRows.of_array(feats), np.arange(4), 4)
+    joined = by_row.merged(np.array([0, 0, 1, -1]), 2)
+    assert joined.count.tolist() == [2, 1]
+    assert joined.mean.tolist() == [[1.0], [10.0]]
+    assert joined.m2.tolist() == [2.0, 0.0]
+
+
+def test_wcss_is_the_inertia_of_scikit_learn() -> None:
+    rng = np.random.default_rng(0)
+    feats = rng.normal(size=(300, 5)) + rng.integers(0, 4, 300)[:, None] * 5.0
+    fitted = KMeans(n_clusters=4, n_init=1, random_state=0, algorithm="lloyd", tol=0.0).fit(feats)
+    ours = moments_by_label(FeatureRows.of_array(feats), fitted.labels_.astype(np.int64), 4)
+    assert ours.m2.sum() == pytest.approx(fitted.inertia_, rel=1e-9)
+
+
+def test_an_offset_of_1000_in_float32_costs_nothing_that_float32_held() -> None:
+    spread = np.random.default_rng(0).normal(scale=0.01, size=(5000, 4))
+    feats = (1000.0 + spread).astype(np.float32)
+    ours = moments_by_label(FeatureRows.of_array(feats), np.zeros(5000, dtype=np.int64), 1)
+    exact = feats.astype(np.float64)
+    assert ours.m2[0] == pytest.approx(((exact - exact.mean(axis=0)) ** 2).sum(), rel=1e-9)
+
+
+def test_constant_features_have_no_spread_at_all() -> None:
+    feats = np.full((100_000, 3), 0.1, dtype=np.float32)
+    ours = moments_by_label(FeatureRows.of_array(feats), np.arange(100_000) % 7, 7)
+    assert ours.m2.tolist() == [0.0] * 7
+    assert ours.merged(np.zeros(7, dtype=np.int64), 1).m2.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("n_features", [3, 300])
+def test_threads_do_not_show(n_features: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    feats = rng.normal(size=(12_000, n_features)).astype(np.float32)
+    labels = rng.integers(-1, 50, 12_000)
+    results = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)
+        assert _jit.n_threads() == int(threads)
+        results.append(moments_by_label(FeatureRows.of_array(feats), labels, 50))
+    for other in results[1:]:
+        assert np.array_equal(results[0].mean, other.mean)
+        assert np.array_equal(results[0].m2, other.m2)
+
+
+def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    feats, labels = rng.normal(size=(500, 6)), rng.integers(0, 9, 500)
+    whole = moments_by_label(FeatureRows.of_array(feats), labels, 9)
+    monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * 6 * 7)
+    pieces = moments_by_label(FeatureRows.of_array(feats), labels, 9)
+    assert np.array_equal(whole.mean, pieces.mean)
+    assert np.array_equal(whole.m2, pieces.m2)
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_a_memory_map_gives_what_the_array_gives(tmp_path: Path, mode: str) -> None:
+    rng = np.random.default_rng(0)
+    feats, labels = rng.normal(size=(400, 10)).astype(np.float32), rng.integers(0, 5, 400)
+    np.save(tmp_path / "feats.npy", feats)
+    mapped = np.load(tmp_path / "feats.npy", mmap_mode=mode)
+    if mode != "r":
+        mapped[3] = feats[3] = 7.0
+    from_map = moments_by_label(FeatureRows.of_array(mapped), labels, 5)
+    from_memory = moments_by_label(FeatureRows.of_array(feats), labels, 5)
+    assert np.array_equal(from_map.m2, from_memory.m2)
+    # Letting go of pages must not lose what was written.
+    assert np.array_equal(np.asarray(mapped), feats)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("label", [0, -1])
+@pytest.mark.parametrize("column", [0, 9, 200])
+def test_an_unsound_feature_is_named_wherever_it_stands(
+    value: float, label: int, column: int
+) -> None:
+    feats = np.ones((40, 201), dtype=np.float32)
+    feats[17, column] = value
+    labels = np.zeros(40, dtype=np.int64)
+    labels[17] = label
+    with pytest.raises(ValueError, match=r"finite.*row 17"):
+        moments_by_label(FeatureRows.of_array(feats), labels, 1)
+
+
+def test_moments_of_unequal_shape_are_not_merged() -> None:
+    with pytest.raises(ValueError, match="same shape"):
+        merge_moments(Moments.empty(2, 3), Moments.empty(2, 4))

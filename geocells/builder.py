@@ -12,7 +12,7 @@ from ._options import Options
 from ._types import ArrayLike, IntArray
 from .grids import Grid
 from .moments import FeatureRows
-from .partition import CellPartition
+from .partition import CellPartition, CodeRanges
 from .validation import (
     check_coords,
     check_feats,
@@ -183,8 +183,7 @@ class CellBuilder(Estimator):
         centroids = _fitting.centroids_of(sums, checked.array, labels)
         group_of_cell = grid.group_of_code(ranges.first_codes(len(levels)))
         self.cells_ = CellPartition(
-            grid=grid,
-            ranges=ranges,
+            territory=CodeRanges(grid, ranges),
             centroids=centroids,
             locations=centroids.copy(),
             counts=sums.counts,

@@ -1,13 +1,17 @@
-"""Partitions: disjoint ranges of leaf codes, and everything one asks of the cells they make."""
+"""Partitions: the places that cells hold, and everything one asks of the cells."""
 
 from ._assign import OUTSIDE_CHOICES, nearest_cells
+from ._code_ranges import CodeRanges
 from ._ranges import Ranges, rename_cells
+from ._territory import Territory
 from .cells import CellPartition, load_cells
 
 __all__ = [
     "OUTSIDE_CHOICES",
     "CellPartition",
+    "CodeRanges",
     "Ranges",
+    "Territory",
     "load_cells",
     "nearest_cells",
     "rename_cells",

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._types import CodeArray, IntArray, ObjectArray
-from ..grids import GroupedGrid, grid_from_dict, n_codes
+from .._types import IntArray, ObjectArray
 from ._assign import OUTSIDE_CHOICES
-from ._ranges import Ranges
+from ._code_ranges import CodeRanges
+from ._territory import Territory
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 METADATA_KEY = b"geocells"
+TERRITORIES: dict[str, type[Territory]] = {CodeRanges.kind: CodeRanges}
 
 
 def to_geodataframe(cells: CellPartition) -> gpd.GeoDataFrame:
@@ -44,22 +45,19 @@ def to_geodataframe(cells: CellPartition) -> gpd.GeoDataFrame:
 
 def save(cells: CellPartition, path: Path) -> Path:
     """Write GeoParquet beside ``path`` and rename it there."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    order = np.argsort(cells.ranges.cells, kind="stable")
-    edges = np.searchsorted(cells.ranges.cells[order], np.arange(cells.n_cells + 1))
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
         draft = Path(folder) / "cells.parquet"
         to_geodataframe(cells).to_parquet(draft, index=True)
         table = pq.read_table(draft)
-        offsets = pa.array(edges, type=pa.int32())
-        for name, codes in (("code_start", cells.ranges.starts), ("code_stop", cells.ranges.stops)):
-            lists = pa.ListArray.from_arrays(offsets, pa.array(codes[order], type=pa.uint64()))
-            table = table.append_column(name, lists)
+        of_territory, columns = cells.territory.to_file(cells.n_cells)
+        for name, column in columns.items():
+            table = table.append_column(name, column)
         metadata = {
             "format_version": FORMAT_VERSION,
-            "grids": cells.grid.to_dicts(),
+            "territory": cells.territory.kind,
+            **of_territory,
             "group_names": None if cells.group_names is None else list(cells.group_names),
             "outside": cells.outside,
             "parameters": cells.parameters,
@@ -99,19 +97,10 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
     version = metadata["format_version"]
     if version != FORMAT_VERSION:
         raise ValueError(f"format version {version}; this library reads {FORMAT_VERSION}")
-    grid = GroupedGrid(tuple(grid_from_dict(values) for values in metadata["grids"]))
-    n_cells = table.num_rows
-    lengths, starts = _code_lists(table, "code_start")
-    stop_lengths, stops = _code_lists(table, "code_stop")
-    if not np.array_equal(lengths, stop_lengths):
-        raise ValueError("its code ranges have starts without stops")
-    if not lengths.all():
-        raise ValueError(f"its cell {int(np.flatnonzero(lengths == 0)[0])} has no code ranges")
-    ranges = Ranges.in_order(starts, stops, np.repeat(np.arange(n_cells, dtype=np.int64), lengths))
-    if len(ranges) and int(ranges.stops[-1]) > grid.group_start(len(grid.grids) - 1) + n_codes(
-        grid.grids[-1]
-    ):
-        raise ValueError("its code ranges run off its grid")
+    kind = metadata.get("territory", CodeRanges.kind)
+    if kind not in TERRITORIES:
+        raise ValueError(f"its cells are {kind!r}; this library knows {', '.join(TERRITORIES)}")
+    territory = TERRITORIES[kind].from_file(metadata, table)
     if metadata["outside"] not in OUTSIDE_CHOICES:
         raise ValueError(f"outside is {metadata['outside']!r}")
     if not isinstance(metadata["parameters"], dict):
@@ -133,8 +122,7 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"its {name} are not on the globe")
     return {
         **coords,
-        "grid": grid,
-        "ranges": ranges,
+        "territory": territory,
         "counts": _whole_numbers(table, "count", least=1),
         "levels": _whole_numbers(table, "level", least=0),
         "group_names": group_names,
@@ -142,20 +130,6 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         "outside": metadata["outside"],
         "parameters": metadata["parameters"],
     }
-
-
-def _code_lists(table: Any, name: str) -> tuple[IntArray, CodeArray]:
-    """Length of each cell's list of codes, and the codes one list after the other."""
-    import pyarrow as pa
-
-    lists = table[name].combine_chunks()
-    if not (pa.types.is_list(lists.type) and pa.types.is_integer(lists.type.value_type)):
-        raise ValueError(f"its {name} holds {lists.type}, not lists of codes")
-    codes = lists.flatten()
-    if lists.null_count or codes.null_count:
-        raise ValueError(f"its {name} misses codes")
-    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
-    return lengths.astype(np.int64), codes.to_numpy().astype(np.uint64)
 
 
 def _whole_numbers(table: Any, name: str, *, least: int) -> IntArray:

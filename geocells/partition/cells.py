@@ -11,10 +11,11 @@ import numpy as np
 from .._types import ArrayLike, FloatArray, IntArray, ObjectArray
 from ..grids import GroupedGrid
 from ..validation import Coordinates, check_choice, check_coords, check_groups
-from . import _assign, _io, _plot
+from . import _io, _plot
 from ._assign import OUTSIDE_CHOICES
-from ._geometry import cell_polygons
+from ._code_ranges import CodeRanges
 from ._ranges import Ranges
+from ._territory import Territory
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class CellPartition:
-    """Cells of the earth, numbered by their lowest code.
+    """Cells of the earth.
 
     Made by :class:`geocells.CellBuilder` or :func:`geocells.load_cells`; never changed afterwards.
 
@@ -39,10 +40,12 @@ class CellPartition:
         Quadtree level of each cell, 0 for a root.
     groups : (n_cells,) object or None
         Group (country, say) of each cell, where the images had groups.
+    territory : Territory
+        The places that the cells hold: ranges of leaf codes on a grid, Voronoi cells, or regions.
     grid : GroupedGrid
-        From coordinates to leaf codes.
+        From coordinates to leaf codes, for cells made on a grid.
     ranges : Ranges
-        Disjoint sorted ranges of leaf codes, a cell each.
+        Disjoint sorted ranges of leaf codes, a cell each, for cells made on a grid.
     parameters : dict
         How the cells were made.
 
@@ -58,8 +61,7 @@ class CellPartition:
     [0, 1]
     """
 
-    grid: GroupedGrid
-    ranges: Ranges
+    territory: Territory
     centroids: FloatArray
     locations: FloatArray
     counts: IntArray
@@ -78,9 +80,7 @@ class CellPartition:
             self.levels,
             self.group_names,
             self.group_of_cell,
-            self.ranges.starts,
-            self.ranges.stops,
-            self.ranges.cells,
+            *self.territory.arrays(),
         ):
             if array is not None:
                 array.setflags(write=False)
@@ -92,6 +92,21 @@ class CellPartition:
 
     def __len__(self) -> int:
         return self.n_cells
+
+    @property
+    def grid(self) -> GroupedGrid:
+        """From coordinates to leaf codes; only of cells made on a grid."""
+        return self._code_ranges("grid").grid
+
+    @property
+    def ranges(self) -> Ranges:
+        """Disjoint sorted ranges of leaf codes, a cell each; only of cells made on a grid."""
+        return self._code_ranges("ranges").ranges
+
+    def _code_ranges(self, name: str) -> CodeRanges:
+        if not isinstance(self.territory, CodeRanges):
+            raise AttributeError(f"Cells of kind {self.territory.kind!r} have no {name}.")
+        return self.territory
 
     @property
     def groups(self) -> ObjectArray | None:
@@ -156,9 +171,7 @@ class CellPartition:
         """Do the work of :meth:`assign` on coordinates that were checked before."""
         outside = check_choice(outside or self.outside, "outside", OUTSIDE_CHOICES)
         array = coords.array
-        labels = _assign.cells_that_hold(
-            self.grid, self.ranges, array, group_of_row, self.centroids
-        )
+        labels = self.territory.cells_that_hold(array, group_of_row, self.centroids)
         homeless = np.flatnonzero(labels < 0)
         if len(homeless) == 0 or outside == "noise":
             return labels
@@ -169,10 +182,10 @@ class CellPartition:
                 f'{array[row, 0]}, longitude {array[row, 1]}). Use outside="nearest" or outside="noise".'
             )
         if self.n_cells:
-            labels[homeless] = _assign.nearest_cells(
+            labels[homeless] = self.territory.nearest_cells(
                 array[homeless],
-                self.centroids,
                 None if group_of_row is None else group_of_row[homeless],
+                self.centroids,
                 self.group_of_cell,
             )
         return labels
@@ -191,7 +204,7 @@ class CellPartition:
 
     def polygons(self) -> ObjectArray:
         """Polygon of each cell, (n_cells,) of shapely geometries in (longitude, latitude) degrees, holes included."""
-        return cell_polygons(self.grid, self.ranges, self.n_cells)
+        return self.territory.polygons(self.n_cells)
 
     def to_geodataframe(self) -> gpd.GeoDataFrame:
         """Table of the cells with their polygons.

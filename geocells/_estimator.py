@@ -9,6 +9,8 @@ from __future__ import annotations
 import inspect
 from typing import Any, Self
 
+from ._types import ArrayLike
+
 
 class Estimator:
     """Parameters by name, a readable repr, tags: what ``clone``, ``GridSearchCV`` and pipelines ask for.
@@ -79,6 +81,42 @@ class Estimator:
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "cells_")
+
+
+class CellEstimator(Estimator):
+    """An estimator whose ``fit`` ends in a partition."""
+
+    cells_: Any
+
+    def _keep(self, cells: Any, labels: Any) -> Self:
+        """Store the outcome of a fit: a `CellPartition` and the images' labels (n,) int64."""
+        self.cells_ = cells
+        self.labels_ = labels
+        self.centroids_ = cells.centroids
+        self.counts_ = cells.counts
+        self.n_cells_ = cells.n_cells
+        self.n_features_in_ = 2
+        return self
+
+    def assign(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
+        """Cell of each coordinate; see :meth:`CellPartition.assign`.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        if not hasattr(self, "cells_"):
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError(
+                f"This {type(self).__name__} has no cells yet: call fit(coords) before assign or predict."
+            )
+        return self.cells_.assign(coords, groups)
+
+    def predict(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
+        """Do as :meth:`assign`, under scikit-learn's name."""
+        return self.assign(coords, groups)
 
 
 def _is_same(value: Any, default: Any) -> bool:

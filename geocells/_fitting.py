@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import algorithms
+from ._images import Images
 from ._options import Options
 from ._types import CodeArray, FloatArray, IntArray, ObjectArray
 from .algorithms import Bins
@@ -16,20 +17,16 @@ from .claims import Claims
 from .grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
 from .grids.bounds import Box, box_of_bounds, box_of_coords
 from .moments import FeatureRows, Moments, moments_by_label
-from .partition import Ranges, nearest_cells, rename_cells
+from .partition import CellPartition, CodeRanges, Ranges, nearest_cells, rename_cells
 from .sphere import SphereSums
 from .sphere.means import CANCELLED, NO_WEIGHTS, first_point
 from .validation import Coordinates, check_coords
 
 
-def resolve_grid(
-    options: Options,
-    coords: Coordinates,
-    group_of_row: IntArray | None,
-    group_names: ObjectArray | None,
-    weights: IntArray | None,
-) -> tuple[GroupedGrid, IntArray]:
+def resolve_grid(options: Options, images: Images) -> tuple[GroupedGrid, IntArray]:
     """One grid a group, and the level of its deepest cells."""
+    coords, weights = images.coords, images.weights
+    group_of_row, group_names = images.group_of_row, images.group_names
     if weights is not None and not weights.all():
         # Rows that stand for no image have no say in the boxes.
         rows = np.flatnonzero(weights)
@@ -95,8 +92,9 @@ def _root_boxes(
     return [box_of_bounds(bounds[name]) for name in group_names]
 
 
-def refuse_outside(codes: CodeArray, coords: FloatArray, weights: IntArray | None) -> None:
+def refuse_outside(codes: CodeArray, images: Images) -> None:
     """Raise where the caller's bounds do not hold an image."""
+    coords, weights = images.coords.array, images.weights
     outside = np.iinfo(codes.dtype).max
     if not len(codes) or codes.max() != outside:
         return
@@ -108,6 +106,50 @@ def refuse_outside(codes: CodeArray, coords: FloatArray, weights: IntArray | Non
             f"bounds must hold every image; {len(rows)} of {len(codes)} lie outside (first: row {rows[0]}, latitude "
             f"{coords[rows[0], 0]}, longitude {coords[rows[0], 1]}). Widen bounds or drop those rows."
         )
+
+
+def partition_of(
+    options: Options,
+    grid: GroupedGrid,
+    deepest: IntArray,
+    bins: Bins,
+    codes: CodeArray,
+    images: Images,
+) -> tuple[CellPartition, IntArray]:
+    """Cells of images that were encoded and binned on ``grid``, and their labels."""
+    coords, weights = images.coords.array, images.weights
+    rows = None
+    if options.method == "bottom_up" and options.score != "count":
+        rows = (
+            FeatureRows.of_coords(coords)
+            if images.feats is None
+            else FeatureRows.of_array(images.feats)
+        )
+    claims = construct(options, grid, deepest, bins, codes, rows, weights)
+    labels, sums, ranges, levels = settle(options, grid, claims, bins, codes, coords, weights)
+    centroids = centroids_of(sums, coords, labels)
+    group_of_cell = grid.group_of_code(ranges.first_codes(len(levels)))
+    cells = CellPartition(
+        territory=CodeRanges(grid, ranges),
+        centroids=centroids,
+        locations=centroids.copy(),
+        counts=sums.counts,
+        levels=levels,
+        group_names=images.group_names,
+        group_of_cell=None if images.group_names is None else group_of_cell,
+        outside=options.outside,
+        parameters=options.as_dict(),
+    )
+    if weights is not None and not weights.all():
+        # A row that stands for no image may lie where no cell is; it gets the answer that assign gives.
+        outside = "noise" if options.leftover == "noise" else "nearest"
+        idle = np.flatnonzero((labels < 0) & (weights == 0))
+        labels[idle] = cells.assign_checked(
+            check_coords(coords[idle], allow_empty=True),
+            None if images.group_of_row is None else images.group_of_row[idle],
+            outside,
+        )
+    return cells, labels
 
 
 def construct(

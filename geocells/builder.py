@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from . import _fitting, algorithms
-from ._estimator import Estimator
+from ._estimator import CellEstimator
+from ._images import Images
 from ._options import Options
 from ._types import ArrayLike, IntArray
 from .grids import Grid
-from .moments import FeatureRows
-from .partition import CellPartition, CodeRanges
-from .validation import (
-    check_coords,
-    check_feats,
-    check_groups,
-    check_sample_weight,
-    number_groups,
-)
 
 
-class CellBuilder(Estimator):
+class CellBuilder(CellEstimator):
     """Partition the earth into cells that hold enough images to learn from.
 
     Parameters
@@ -159,75 +149,12 @@ class CellBuilder(Estimator):
             When a parameter or a row is unsound; the message names the first such row and the remedy.
         """
         options = Options.of(self)
-        checked = check_coords(coords)
-        features = check_feats(feats, len(checked))
-        weights = check_sample_weight(sample_weight, len(checked))
-        group_of_row, group_names = None, None
-        if groups is not None:
-            group_of_row, group_names = number_groups(check_groups(groups, len(checked)))
-        grid, deepest = _fitting.resolve_grid(options, checked, group_of_row, group_names, weights)
-        codes = grid.encode(checked.array, group_of_row)
-        _fitting.refuse_outside(codes, checked.array, weights)
-        bins = algorithms.bin_codes(codes, grid.code_bits, weights)
-        rows = None
-        if options.method == "bottom_up" and options.score != "count":
-            rows = (
-                FeatureRows.of_coords(checked.array)
-                if features is None
-                else FeatureRows.of_array(features)
-            )
-        claims = _fitting.construct(options, grid, deepest, bins, codes, rows, weights)
-        labels, sums, ranges, levels = _fitting.settle(
-            options, grid, claims, bins, codes, checked.array, weights
-        )
-        centroids = _fitting.centroids_of(sums, checked.array, labels)
-        group_of_cell = grid.group_of_code(ranges.first_codes(len(levels)))
-        self.cells_ = CellPartition(
-            territory=CodeRanges(grid, ranges),
-            centroids=centroids,
-            locations=centroids.copy(),
-            counts=sums.counts,
-            levels=levels,
-            group_names=group_names,
-            group_of_cell=None if group_names is None else group_of_cell,
-            outside=options.outside,
-            parameters=options.as_dict(),
-        )
-        if weights is not None and not weights.all():
-            # A row that stands for no image may lie where no cell is; it gets the answer that assign gives.
-            outside = "noise" if options.leftover == "noise" else "nearest"
-            idle = np.flatnonzero((labels < 0) & (weights == 0))
-            labels[idle] = self.cells_.assign_checked(
-                check_coords(checked.array[idle], allow_empty=True),
-                None if group_of_row is None else group_of_row[idle],
-                outside,
-            )
-        self.labels_ = labels
-        self.centroids_ = self.cells_.centroids
-        self.counts_ = self.cells_.counts
-        self.n_cells_ = self.cells_.n_cells
-        self.n_features_in_ = 2
-        return self
-
-    def assign(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
-        """Cell of each coordinate; see :meth:`CellPartition.assign`.
-
-        Raises
-        ------
-        NotFittedError
-            Before :meth:`fit`.
-        """
-        if not hasattr(self, "cells_"):
-            from sklearn.exceptions import NotFittedError
-
-            raise NotFittedError(
-                "This CellBuilder has no cells yet: call fit(coords) before assign or predict."
-            )
-        return self.cells_.assign(coords, groups)
-
-    def predict(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
-        """Do as :meth:`assign`, under scikit-learn's name."""
-        return self.assign(coords, groups)
+        images = Images.of(coords, feats, groups, sample_weight)
+        grid, deepest = _fitting.resolve_grid(options, images)
+        codes = grid.encode(images.coords.array, images.group_of_row)
+        _fitting.refuse_outside(codes, images)
+        bins = algorithms.bin_codes(codes, grid.code_bits, images.weights)
+        return self._keep(*_fitting.partition_of(options, grid, deepest, bins, codes, images))
 
     def fit_predict(
         self,

@@ -220,13 +220,18 @@ def widened(
     south, west, north, east = (float(edge) for edge in bounds)
     if north - south < smallest:
         middle = min(max((south + north) / 2, -90.0 + smallest / 2), 90.0 - smallest / 2)
-        south, north = max(-90.0, middle - smallest / 2), min(90.0, middle + smallest / 2)
+        # Never less than the box itself, whatever the middle was rounded to.
+        south = max(-90.0, min(south, middle - smallest / 2))
+        north = min(90.0, max(north, middle + smallest / 2))
     width = east - west if east >= west else east - west + 360.0
     if width < smallest:
         if smallest >= 360.0:
             return south, -180.0, north, 180.0
-        middle = west + width / 2
-        west, east = wrap(middle - smallest / 2), wrap(middle + smallest / 2)
+        middle, end = west + width / 2, east if east >= west else east + 360.0
+        if middle - smallest / 2 < west:
+            west = wrap(middle - smallest / 2)
+        if middle + smallest / 2 > end:
+            east = wrap(middle + smallest / 2)
     return south, west, north, east
 
 

@@ -216,6 +216,13 @@ def test_a_box_a_hair_short_of_one_cell_still_holds_its_corners(south, west, siz
     assert OUTSIDE not in grid.encode(coords)
 
 
+def test_widening_over_the_antimeridian_does_not_round_a_corner_out():
+    # The box is one rounding short of the cell size; around its middle it would end an ulp west of its own corner.
+    corners = np.array([[-90.0, 179.99987335699183], [-89.999, -179.99912664300817]])
+    grid = LatLonGrid.with_cell_size(box_of_coords(corners), 0.001)
+    assert OUTSIDE not in grid.encode(corners)
+
+
 @pytest.mark.parametrize("pole", [-90.0, 90.0])
 @pytest.mark.parametrize("size", [0.01, 0.03, 0.1, 0.7, 1e-5, 33.3, 179.0, 200.0])
 def test_a_box_at_a_pole_is_widened_towards_the_equator(pole, size):

@@ -20,6 +20,10 @@ from .sphere import EARTH_RADIUS_KM, to_unit_vectors
 COLUMNS_A_TASK = 128
 """Features handled together, whatever the number of threads: sums of squares are added up in the same order."""
 
+SHORT = 6
+"""Features of at most so many columns have count, m2 and mean side by side, in one line of memory."""
+
+MANY_ROWS = 10_000
 BLOCK_BYTES = 64 * 2**20
 NO_WEIGHTS: IntArray = np.empty(0, dtype=np.int64)
 
@@ -193,39 +197,63 @@ def moments_by_label(
     O(n d), bound by memory: each row is added to its label's mean (n_labels * d * 8 bytes in all). Threads share out
     columns, 128 at a time, or labels where columns are few; either way the result does not depend on their number.
     """
-    n_features = feats.n_features
-    edges = [*range(0, n_features, COLUMNS_A_TASK), n_features]
-    columns = list(zip(edges[:-1], edges[1:], strict=True))
-    n_parts = n_threads() if len(columns) == 1 and feats.n_rows > 10_000 else 1
-    # Each task keeps its own count, so that tasks need not wait for one another.
-    counts = np.zeros((len(columns), n_labels), dtype=np.int64)
-    m2 = np.zeros((len(columns), n_labels))
-    means = np.zeros((n_labels, n_features))
+    add = _ShortRows if feats.n_features <= SHORT else _LongRows
+    adder = add(n_labels, feats.n_features)
     for start, stop, block in feats.blocks(progress=progress):
         own_weights = NO_WEIGHTS if weights is None else weights[start:stop]
+        unsound = adder.add(block, labels[start:stop], own_weights)
+        if unsound >= 0:
+            raise ValueError(
+                f"Features must be finite (and below 1e150); row {start + unsound} is not. Drop that row, or mend the "
+                "encoder that made it."
+            )
+    return adder.moments()
+
+
+class _LongRows:
+    """Moments being gathered: threads share out the columns, each keeping its own count so that none need wait."""
+
+    def __init__(self, n_labels: int, n_features: int) -> None:
+        edges = [*range(0, n_features, COLUMNS_A_TASK), n_features]
+        self.columns = list(zip(edges[:-1], edges[1:], strict=True))
+        self.counts = np.zeros((len(self.columns), n_labels), dtype=np.int64)
+        self.m2 = np.zeros((len(self.columns), n_labels))
+        self.means = np.zeros((n_labels, n_features))
+
+    def add(self, block: FloatArray, labels: IntArray, weights: IntArray) -> int:
         unsound = run_blocks(
             _moments_kernels.add_rows,
             [
-                (
-                    block,
-                    labels[start:stop],
-                    own_weights,
-                    first,
-                    last,
-                    part,
-                    n_parts,
-                    counts[task],
-                    means,
-                    m2[task],
-                )
-                for task, (first, last) in enumerate(columns)
-                for part in range(n_parts)
+                (block, labels, weights, *columns, self.counts[task], self.means, self.m2[task])
+                for task, columns in enumerate(self.columns)
             ],
         )
-        bad = [row for row in unsound if row >= 0]
-        if bad:
-            raise ValueError(
-                f"Features must be finite (and below 1e150); row {start + min(bad)} is not. Drop that row, or mend "
-                "the encoder that made it."
-            )
-    return Moments(counts[0], means, m2.sum(axis=0))
+        return min((row for row in unsound if row >= 0), default=-1)
+
+    def moments(self) -> Moments:
+        return Moments(self.counts[0], self.means, self.m2.sum(axis=0))
+
+
+class _ShortRows:
+    """Moments being gathered of a few columns: threads share out the labels by their low bits."""
+
+    def __init__(self, n_labels: int, n_features: int) -> None:
+        self.n_features = n_features
+        self.records = np.zeros((max(1, n_labels), SHORT + 2))
+        self.n_labels = n_labels
+
+    def add(self, block: FloatArray, labels: IntArray, weights: IntArray) -> int:
+        n_parts = 1 << (n_threads().bit_length() - 1) if len(labels) > MANY_ROWS else 1
+        done = run_blocks(
+            _moments_kernels.add_short_rows,
+            [(block, labels, weights, part, n_parts - 1, self.records) for part in range(n_parts)],
+        )
+        return min((row for row, _ in done if row >= 0), default=-1)
+
+    def moments(self) -> Moments:
+        records = self.records[: self.n_labels]
+        return Moments(
+            records[:, 0].astype(np.int64),
+            np.ascontiguousarray(records[:, 2 : 2 + self.n_features]),
+            records[:, 1].copy(),
+        )

@@ -55,12 +55,15 @@ def sincos_degrees(degrees):
 @kernel
 def unit_vectors(start, stop, coords, vectors):
     """Write the unit vector of each row of ``coords`` into ``vectors`` (n, 3)."""
-    for row in range(start, stop):
-        sin_latitude, cos_latitude = sincos_degrees(coords[row, 0])
-        sin_longitude, cos_longitude = sincos_degrees(coords[row, 1])
-        vectors[row, 0] = cos_latitude * cos_longitude
-        vectors[row, 1] = cos_latitude * sin_longitude
-        vectors[row, 2] = sin_latitude
+    # One dimension, so that the compiler knows the stride and handles several rows at a time.
+    flat = coords.reshape(-1)[2 * start : 2 * stop]
+    out = vectors.reshape(-1)[3 * start : 3 * stop]
+    for k in range(stop - start):
+        sin_latitude, cos_latitude = sincos_degrees(flat[2 * k])
+        sin_longitude, cos_longitude = sincos_degrees(flat[2 * k + 1])
+        out[3 * k] = cos_latitude * cos_longitude
+        out[3 * k + 1] = cos_latitude * sin_longitude
+        out[3 * k + 2] = sin_latitude
 
 
 @kernel

@@ -118,8 +118,8 @@ def test_constant_features_have_no_spread_at_all() -> None:
 @pytest.mark.parametrize("n_features", [3, 300])
 def test_threads_do_not_show(n_features: int, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    feats = rng.normal(size=(12_000, n_features)).astype(np.float32)
-    labels = rng.integers(-1, 50, 12_000)
+    feats = rng.normal(size=(40_000, n_features)).astype(np.float32)
+    labels = rng.integers(-1, 50, 40_000)
     results = []
     for threads in ("1", "2", "5"):
         monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)

@@ -13,6 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numba
+import numpy as np
+from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -55,8 +57,28 @@ def row_blocks(n_rows: int) -> list[tuple[int, int]]:
     return list(zip(edges[:-1], edges[1:], strict=True))
 
 
+class _Alias:
+    """The memory of a read-only array under the name of a writable one."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self.array = array
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
+
+
+def _as_writable(argument: Any) -> Any:
+    """Read-only arrays as writable ones: numba would compile every kernel once more for them.
+
+    Kernels never write to what they are given to read.
+    """
+    if isinstance(argument, np.ndarray) and not argument.flags.writeable and argument.size:
+        return np.asarray(_Alias(argument))
+    return argument
+
+
 def run_blocks(function: Callable[..., Any], calls: list[tuple[Any, ...]]) -> list[Any]:
     """Run ``function(*call)`` for every call, side by side; results in the order of the calls."""
+    calls = [tuple(_as_writable(argument) for argument in call) for call in calls]
     if len(calls) == 1:
         return [function(*calls[0])]
     with ThreadPoolExecutor(max_workers=min(len(calls), n_threads())) as pool:

@@ -7,35 +7,34 @@ from ._jit import inline_kernel, kernel
 CHUNK = 256
 """Rows whose records are fetched together, so that the waits for memory overlap."""
 
-LANES = 8
-"""Sums of squares run in eight lanes, added up in a fixed order: vector code, and the same bits on every machine."""
+
+@inline_kernel
+def sum_of_squares(values, n_values):
+    """Return the sum of the squares, in eight lanes added up in a fixed order: the same bits on every machine."""
+    s0, s1, s2, s3, s4, s5, s6, s7 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    whole = n_values - n_values % 8
+    for k in range(0, whole, 8):
+        s0 += values[k] * values[k]
+        s1 += values[k + 1] * values[k + 1]
+        s2 += values[k + 2] * values[k + 2]
+        s3 += values[k + 3] * values[k + 3]
+        s4 += values[k + 4] * values[k + 4]
+        s5 += values[k + 5] * values[k + 5]
+        s6 += values[k + 6] * values[k + 6]
+        s7 += values[k + 7] * values[k + 7]
+    for k in range(whole, n_values):
+        s0 += values[k] * values[k]
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
 
 
 @inline_kernel
-def added_up(lanes):
-    """Return the sum of the eight lanes."""
-    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + (
-        (lanes[4] + lanes[5]) + (lanes[6] + lanes[7])
-    )
-
-
-@inline_kernel
-def move_towards(mean, other, share, lanes):
+def move_towards(mean, other, share, deltas):
     """Move ``mean`` by ``share`` of the way to ``other``; return the squared distance they had."""
-    for lane in range(LANES):
-        lanes[lane] = 0.0
-    n_features = mean.size
-    whole = n_features - n_features % LANES
-    for column in range(0, whole, LANES):
-        for lane in range(LANES):
-            delta = other[column + lane] - mean[column + lane]
-            mean[column + lane] += delta * share
-            lanes[lane] += delta * delta
-    for column in range(whole, n_features):
-        delta = other[column] - mean[column]
+    for column in range(mean.size):
+        delta = np.float64(other[column]) - mean[column]
         mean[column] += delta * share
-        lanes[column - whole] += delta * delta
-    return added_up(lanes)
+        deltas[column] = delta
+    return sum_of_squares(deltas, mean.size)
 
 
 @kernel
@@ -46,7 +45,7 @@ def add_rows(feats, labels, weights, first, last, counts, means, m2):
     way. Only the columns ``first:last``.
     """
     weighted = weights.size > 0
-    lanes = np.empty(LANES)
+    deltas = np.empty(last - first)
     unsound = -1
     for row in range(labels.size):
         label = labels[row]
@@ -63,7 +62,7 @@ def add_rows(feats, labels, weights, first, last, counts, means, m2):
             counts[label] = weight
         else:
             share = weight / (n_before + weight)
-            squared = move_towards(means[label, first:last], feats[row, first:last], share, lanes)
+            squared = move_towards(means[label, first:last], feats[row, first:last], share, deltas)
             m2[label] += n_before * share * squared
             counts[label] = n_before + weight
         if not np.isfinite(squared) and unsound < 0:
@@ -123,7 +122,7 @@ def add_short_rows(feats, labels, weights, part, last_part, records):
 @kernel
 def merge_into(counts, means, m2, targets, out_counts, out_means, out_m2):
     """Merge the moments of group i into group ``targets[i]`` (-1: dropped), in order."""
-    lanes = np.empty(LANES)
+    deltas = np.empty(means.shape[1])
     for group in range(counts.size):
         target = targets[group]
         if target < 0 or counts[group] == 0:
@@ -136,6 +135,6 @@ def merge_into(counts, means, m2, targets, out_counts, out_means, out_m2):
             continue
         n_before = out_counts[target]
         share = counts[group] / (n_before + counts[group])
-        squared = move_towards(out_means[target], means[group], share, lanes)
+        squared = move_towards(out_means[target], means[group], share, deltas)
         out_m2[target] += m2[group] + n_before * share * squared
         out_counts[target] = n_before + counts[group]

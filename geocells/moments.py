@@ -17,7 +17,7 @@ from ._jit import n_threads, run_blocks
 from ._types import ArrayLike, FloatArray, IntArray
 from .sphere import EARTH_RADIUS_KM, to_unit_vectors
 
-COLUMNS_A_TASK = 128
+COLUMNS_A_TASK = 256
 """Features handled together, whatever the number of threads: sums of squares are added up in the same order."""
 
 SHORT = 6
@@ -195,7 +195,7 @@ def moments_by_label(
     Notes
     -----
     O(n d), bound by memory: each row is added to its label's mean (n_labels * d * 8 bytes in all). Threads share out
-    columns, 128 at a time, or labels where columns are few; either way the result does not depend on their number.
+    columns, 256 at a time, or labels where columns are few; either way the result does not depend on their number.
     """
     add = _ShortRows if feats.n_features <= SHORT else _LongRows
     adder = add(n_labels, feats.n_features)

@@ -17,7 +17,7 @@ from .claims import Claims
 from .grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
 from .grids.bounds import Box, box_of_bounds, box_of_coords
 from .moments import FeatureRows, Moments, moments_by_label
-from .partition import CellPartition, CodeRanges, Ranges, nearest_cells, rename_cells
+from .partition import CellPartition, CodeRanges, Places, Ranges, nearest_cells, rename_cells
 from .sphere import SphereSums
 from .sphere.means import CANCELLED, NO_WEIGHTS, first_point
 from .validation import Coordinates, check_coords
@@ -128,17 +128,19 @@ def partition_of(
     claims = construct(options, grid, deepest, bins, codes, rows, weights)
     labels, sums, ranges, levels = settle(options, grid, claims, bins, codes, coords, weights)
     centroids = centroids_of(sums, coords, labels)
+    places = Places.of_images(coords, labels, weights)
     group_of_cell = grid.group_of_code(ranges.first_codes(len(levels)))
     cells = CellPartition(
         territory=CodeRanges(grid, ranges),
         centroids=centroids,
-        locations=centroids.copy(),
+        locations=places.locations(options.location, centroids, sums.counts),
         counts=sums.counts,
         levels=levels,
         group_names=images.group_names,
         group_of_cell=None if images.group_names is None else group_of_cell,
         outside=options.outside,
         parameters=options.as_dict(),
+        places=places,
     )
     if weights is not None and not weights.all():
         # A row that stands for no image may lie where no cell is; it gets the answer that assign gives.

@@ -7,7 +7,7 @@ from typing import Any
 
 from .algorithms import COMPETITIONS, SCORES
 from .grids import Grid
-from .partition import OUTSIDE_CHOICES
+from .partition import LOCATION_CHOICES, OUTSIDE_CHOICES
 from .validation import check_choice, check_count, check_positive
 
 METHODS = ("top_down", "consolidated", "bottom_up")
@@ -29,6 +29,7 @@ class Options:
     overlap: int
     competition: str
     score: str
+    location: str
     leftover: str
     outside: str
 
@@ -80,6 +81,7 @@ class Options:
             overlap,
             check_choice(builder.competition, "competition", COMPETITIONS),
             check_choice(builder.score, "score", tuple(SCORES)),
+            check_choice(builder.location, "location", LOCATION_CHOICES),
             check_choice(builder.leftover, "leftover", LEFTOVER_CHOICES),
             check_choice(builder.outside, "outside", OUTSIDE_CHOICES),
         )
@@ -91,6 +93,7 @@ class Options:
             "min_images": self.min_images,
             "max_images": self.max_images,
             "min_cell_size": self.min_cell_size,
+            "location": self.location,
             "leftover": self.leftover,
         } | (
             {"overlap": self.overlap, "competition": self.competition, "score": self.score}

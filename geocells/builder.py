@@ -44,6 +44,9 @@ class CellBuilder(CellEstimator):
     score : {"mean_wcss", "wcss", "count"}
         bottom_up: the hot spot with the lowest within-cell sum of squares (WCSS) of features an image, with the lowest
         in all, or with the most images (the heat map alone) claims first.
+    location : {"mean", "medoid", "mode"}
+        The point that a cell answers with: the mean of its images on the sphere; the image with the least sum of
+        distances to the others; or the coordinate with most images within 1 km. All three can be had of the cells.
     leftover : {"nearest", "cell", "noise"}
         Images that no cell could claim: handed by whole finest bins to the cell (of their group) with the nearest
         centroid; made a cell of their own, one a group, short as it may be; or labelled -1.
@@ -102,6 +105,7 @@ class CellBuilder(CellEstimator):
         overlap: int = 2,
         competition: str = "level",
         score: str = "mean_wcss",
+        location: str = "mean",
         leftover: str = "nearest",
         outside: str = "nearest",
     ) -> None:
@@ -114,6 +118,7 @@ class CellBuilder(CellEstimator):
         self.overlap = overlap
         self.competition = competition
         self.score = score
+        self.location = location
         self.leftover = leftover
         self.outside = outside
 

@@ -2,14 +2,17 @@
 
 from ._assign import OUTSIDE_CHOICES, nearest_cells
 from ._code_ranges import CodeRanges
+from ._locations import LOCATION_CHOICES, Places
 from ._ranges import Ranges, rename_cells
 from ._territory import Territory
 from .cells import CellPartition, load_cells
 
 __all__ = [
+    "LOCATION_CHOICES",
     "OUTSIDE_CHOICES",
     "CellPartition",
     "CodeRanges",
+    "Places",
     "Ranges",
     "Territory",
     "load_cells",

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._types import IntArray, ObjectArray
+from .._types import FloatArray, IntArray, ObjectArray
 from ._assign import OUTSIDE_CHOICES
 from ._code_ranges import CodeRanges
+from ._locations import Places
 from ._territory import Territory
 
 if TYPE_CHECKING:
@@ -43,13 +44,22 @@ def to_geodataframe(cells: CellPartition) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(columns, index=index, geometry=cells.polygons(), crs=4326)
 
 
+def _with_places(cells: CellPartition) -> gpd.GeoDataFrame:
+    """Table of the cells with their medoids and modes too, where they can tell them."""
+    frame = to_geodataframe(cells)
+    if cells.places.can_tell:
+        for name, points in (("medoid", cells.medoids), ("mode", cells.modes)):
+            frame[f"{name}_latitude"], frame[f"{name}_longitude"] = points.T
+    return frame
+
+
 def save(cells: CellPartition, path: Path) -> Path:
     """Write GeoParquet beside ``path`` and rename it there."""
     import pyarrow.parquet as pq
 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
         draft = Path(folder) / "cells.parquet"
-        to_geodataframe(cells).to_parquet(draft, index=True)
+        _with_places(cells).to_parquet(draft, index=True)
         table = pq.read_table(draft)
         of_territory, columns = cells.territory.to_file(cells.n_cells)
         for name, column in columns.items():
@@ -109,19 +119,15 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
     if metadata["group_names"] is not None:
         group_names = np.array(metadata["group_names"], dtype=object)
         group_of_cell = _group_numbers(table, group_names)
-    columns = {
-        name: table[name].to_numpy().astype(np.float64)
-        for name in ("latitude", "longitude", "centroid_latitude", "centroid_longitude")
-    }
-    coords = {
-        "locations": np.column_stack([columns["latitude"], columns["longitude"]]),
-        "centroids": np.column_stack([columns["centroid_latitude"], columns["centroid_longitude"]]),
-    }
-    for name, pairs in coords.items():
-        if not (np.abs(pairs) <= (90.0, 180.0)).all():
-            raise ValueError(f"its {name} are not on the globe")
+    places = Places()
+    if "medoid_latitude" in table.column_names and not table["medoid_latitude"].null_count:
+        places = Places.of_points(
+            _points(table, "medoid_", "medoids"), _points(table, "mode_", "modes")
+        )
     return {
-        **coords,
+        "locations": _points(table, "", "locations"),
+        "centroids": _points(table, "centroid_", "centroids"),
+        "places": places,
         "territory": territory,
         "counts": _whole_numbers(table, "count", least=1),
         "levels": _whole_numbers(table, "level", least=0),
@@ -130,6 +136,16 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         "outside": metadata["outside"],
         "parameters": metadata["parameters"],
     }
+
+
+def _points(table: Any, prefix: str, name: str) -> FloatArray:
+    """Columns of latitude and longitude as (n_cells, 2) float64."""
+    columns = [table[f"{prefix}{axis}"].to_numpy() for axis in ("latitude", "longitude")]
+    points = np.column_stack(columns).astype(np.float64)
+    if not (np.abs(points) <= (90.0, 180.0)).all():
+        raise ValueError(f"its {name} are not on the globe")
+    points.setflags(write=False)
+    return points
 
 
 def _whole_numbers(table: Any, name: str, *, least: int) -> IntArray:

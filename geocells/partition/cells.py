@@ -14,6 +14,7 @@ from ..validation import Coordinates, check_choice, check_coords, check_groups
 from . import _io, _plot
 from ._assign import OUTSIDE_CHOICES
 from ._code_ranges import CodeRanges
+from ._locations import Places
 from ._ranges import Ranges
 from ._territory import Territory
 
@@ -33,7 +34,7 @@ class CellPartition:
     centroids : (n_cells, 2) float64
         Mean of each cell's images on the sphere; latitude, longitude in degrees.
     locations : (n_cells, 2) float64
-        The point that a cell answers with; latitude, longitude in degrees.
+        The point that a cell answers with, its mean, medoid or mode; latitude, longitude in degrees.
     counts : (n_cells,) int64
         Images in each cell, those handed over from places without a cell included.
     levels : (n_cells,) int64
@@ -48,6 +49,8 @@ class CellPartition:
         Disjoint sorted ranges of leaf codes, a cell each, for cells made on a grid.
     parameters : dict
         How the cells were made.
+    places : Places
+        Where `medoids` and `modes` come from.
 
     Examples
     --------
@@ -70,6 +73,7 @@ class CellPartition:
     group_of_cell: IntArray | None = None
     outside: str = "nearest"
     parameters: dict[str, Any] = field(default_factory=dict)
+    places: Places = field(default_factory=Places, repr=False)
 
     def __post_init__(self) -> None:
         """Freeze the arrays too."""
@@ -92,6 +96,24 @@ class CellPartition:
 
     def __len__(self) -> int:
         return self.n_cells
+
+    @property
+    def medoids(self) -> FloatArray:
+        """Image of each cell with the least sum of great-circle distances to the others, (n_cells, 2) float64.
+
+        Latitude, longitude in degrees; of equal ones that with the lowest latitude, then longitude. Exact. Medoids and
+        modes are worked out when first asked for, or when the cells are saved; until then the partition refers to the
+        training coordinates.
+        """
+        return self.places.of(self.centroids, self.counts)[0]
+
+    @property
+    def modes(self) -> FloatArray:
+        """Training coordinate of each cell with most of its images within 1 km, (n_cells, 2) float64.
+
+        Latitude, longitude in degrees; of equal ones that with the lowest latitude, then longitude. See `medoids`.
+        """
+        return self.places.of(self.centroids, self.counts)[1]
 
     @property
     def grid(self) -> GroupedGrid:

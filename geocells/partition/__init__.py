@@ -5,7 +5,8 @@ from ._code_ranges import CodeRanges
 from ._locations import LOCATION_CHOICES, Places
 from ._ranges import Ranges, rename_cells
 from ._territory import Territory
-from .cells import CellPartition, load_cells
+from ._voronoi import Voronoi
+from .cells import CellPartition, load_cells, load_partitions, save_partitions
 
 __all__ = [
     "LOCATION_CHOICES",
@@ -15,7 +16,10 @@ __all__ = [
     "Places",
     "Ranges",
     "Territory",
+    "Voronoi",
     "load_cells",
+    "load_partitions",
     "nearest_cells",
     "rename_cells",
+    "save_partitions",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ._assign import OUTSIDE_CHOICES
 from ._code_ranges import CodeRanges
 from ._locations import Places
 from ._territory import Territory
+from ._voronoi import Voronoi
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -23,7 +25,10 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 METADATA_KEY = b"geocells"
-TERRITORIES: dict[str, type[Territory]] = {CodeRanges.kind: CodeRanges}
+TERRITORIES: dict[str, type[Territory]] = {
+    CodeRanges.kind: CodeRanges,
+    Voronoi.kind: Voronoi,
+}
 
 
 def to_geodataframe(cells: CellPartition) -> gpd.GeoDataFrame:
@@ -55,23 +60,50 @@ def _with_places(cells: CellPartition) -> gpd.GeoDataFrame:
 
 def save(cells: CellPartition, path: Path) -> Path:
     """Write GeoParquet beside ``path`` and rename it there."""
+    return _write(path, _with_places(cells), [cells], _metadata(cells))
+
+
+def save_several(partitions: Sequence[CellPartition], path: Path) -> Path:
+    """Write several partitions into one GeoParquet, a column ``partition`` telling them apart."""
+    import pandas as pd
+
+    frames = [
+        _with_places(cells).assign(partition=number) for number, cells in enumerate(partitions)
+    ]
+    metadata = {
+        "format_version": FORMAT_VERSION,
+        "partitions": [_metadata(cells) for cells in partitions],
+    }
+    return _write(path, pd.concat(frames), partitions, metadata)
+
+
+def _metadata(cells: CellPartition) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "territory": cells.territory.kind,
+        **cells.territory.to_file(cells.n_cells)[0],
+        "group_names": None if cells.group_names is None else list(cells.group_names),
+        "outside": cells.outside,
+        "parameters": cells.parameters,
+    }
+
+
+def _write(
+    path: Path,
+    frame: gpd.GeoDataFrame,
+    partitions: Sequence[CellPartition],
+    metadata: dict[str, Any],
+) -> Path:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as folder:
         draft = Path(folder) / "cells.parquet"
-        _with_places(cells).to_parquet(draft, index=True)
+        frame.to_parquet(draft, index=True)
         table = pq.read_table(draft)
-        of_territory, columns = cells.territory.to_file(cells.n_cells)
-        for name, column in columns.items():
-            table = table.append_column(name, column)
-        metadata = {
-            "format_version": FORMAT_VERSION,
-            "territory": cells.territory.kind,
-            **of_territory,
-            "group_names": None if cells.group_names is None else list(cells.group_names),
-            "outside": cells.outside,
-            "parameters": cells.parameters,
-        }
+        columns = [cells.territory.to_file(cells.n_cells)[1] for cells in partitions]
+        for name in columns[0]:
+            table = table.append_column(name, pa.chunked_array([own[name] for own in columns]))
         table = table.replace_schema_metadata(
             {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(metadata).encode()}
         )
@@ -82,6 +114,36 @@ def save(cells: CellPartition, path: Path) -> Path:
 
 def load(path: Path) -> dict[str, Any]:
     """Fields of a `CellPartition`, checked."""
+
+    def fields_of(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
+        if "partitions" in metadata:
+            raise ValueError(
+                f"it holds {len(metadata['partitions'])} partitions; read it with CellHierarchy.load"
+            )
+        return _fields(table, metadata)
+
+    fields: dict[str, Any] = _read(path, fields_of)
+    return fields
+
+
+def load_several(path: Path) -> list[dict[str, Any]]:
+    """Fields of every `CellPartition` of a file, checked."""
+
+    def fields_of(table: Any, metadata: dict[str, Any]) -> list[dict[str, Any]]:
+        import pyarrow.compute as pc
+
+        if "partitions" not in metadata:
+            raise ValueError("it holds one partition; read it with load_cells")
+        return [
+            _fields(table.filter(pc.equal(table["partition"], number)), own)
+            for number, own in enumerate(metadata["partitions"])
+        ]
+
+    fields: list[dict[str, Any]] = _read(path, fields_of)
+    return fields
+
+
+def _read(path: Path, fields_of: Callable[[Any, dict[str, Any]], Any]) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -98,7 +160,7 @@ def load(path: Path) -> dict[str, Any]:
             "by CellPartition.save?"
         )
     try:
-        return _fields(table, json.loads(encoded))
+        return fields_of(table, json.loads(encoded))
     except (KeyError, TypeError, ValueError, IndexError, OverflowError, pa.ArrowException) as error:
         raise ValueError(f"{path} is damaged or from another version: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -276,3 +277,13 @@ def load_cells(path: str | Path) -> CellPartition:
         When the file holds no cells of this library, or is damaged.
     """
     return CellPartition(**_io.load(Path(path)))
+
+
+def save_partitions(partitions: Sequence[CellPartition], path: str | Path) -> Path:
+    """Write several partitions into one GeoParquet file; see :func:`load_partitions`."""
+    return _io.save_several(partitions, Path(path))
+
+
+def load_partitions(path: str | Path) -> list[CellPartition]:
+    """Read the partitions that :func:`save_partitions` wrote."""
+    return [CellPartition(**fields) for fields in _io.load_several(Path(path))]

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from . import sphere
     from .builder import CellBuilder
     from .grids import LatLonGrid, S2Grid
+    from .hierarchy import CellHierarchy
+    from .intersections import CellIntersections
     from .partition import CellPartition, load_cells
 
 # Loaded when first asked for: scikit-learn and GeoPandas take a second that a worker process may not need.
 _HOMES = {
     "CellBuilder": ".builder",
+    "CellHierarchy": ".hierarchy",
+    "CellIntersections": ".intersections",
     "CellPartition": ".partition",
     "LatLonGrid": ".grids",
     "S2Grid": ".grids",
@@ -30,6 +34,8 @@ _HOMES = {
 
 __all__ = [
     "CellBuilder",
+    "CellHierarchy",
+    "CellIntersections",
     "CellPartition",
     "GeocellsWarning",
     "LatLonGrid",

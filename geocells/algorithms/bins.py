@@ -35,6 +35,13 @@ class Bins:
         """Images in each bin, (n_bins,) int64."""
         return np.diff(self.totals)
 
+    def renamed(self, codes: CodeArray) -> Bins:
+        """Bins after code i has become ``codes[i]``, in the same order; those of one code joined."""
+        codes = codes.astype(np.uint64)
+        first = np.ones(len(codes), dtype=bool)
+        first[1:] = codes[1:] != codes[:-1]
+        return Bins(codes[first], self.totals[np.append(first, True)])
+
     def slice_of(self, start: int, stop: int) -> tuple[int, int]:
         """Positions of the first bin at or above ``start`` and of the first at or above ``stop``."""
         low, high = np.searchsorted(self.codes, np.array([start, stop], dtype=np.uint64))

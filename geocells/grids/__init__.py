@@ -5,6 +5,7 @@ from typing import Any
 from .base import OUTSIDE, CurvedGrid, Grid, n_codes, outside_code
 from .grouped import GroupedGrid
 from .latlon import LatLonGrid
+from .nested import coarsened, common_grid, refined
 from .s2 import S2Grid
 
 __all__ = [
@@ -14,9 +15,12 @@ __all__ = [
     "GroupedGrid",
     "LatLonGrid",
     "S2Grid",
+    "coarsened",
+    "common_grid",
     "grid_from_dict",
     "n_codes",
     "outside_code",
+    "refined",
 ]
 
 

@@ -1,0 +1,44 @@
+"""The partition of images whose cells are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _fitting
+from ._images import Images
+from ._types import IntArray
+from .partition import CellPartition, Places, Territory
+from .sphere import SphereSums
+from .sphere.means import NO_WEIGHTS
+
+
+def partition_of_labels(
+    territory: Territory,
+    images: Images,
+    labels: IntArray,
+    levels: IntArray,
+    *,
+    group_of_cell: IntArray | None,
+    outside: str,
+    location: str,
+    parameters: dict[str, Any],
+) -> CellPartition:
+    """Cells with their counts, means and locations, from the cell of each image (-1: of none)."""
+    coords, weights = images.coords.array, images.weights
+    sums = SphereSums.of(coords, labels, len(levels), NO_WEIGHTS if weights is None else weights)
+    centroids = _fitting.centroids_of(sums, coords, labels)
+    places = Places.of_images(coords, labels, weights)
+    return CellPartition(
+        territory=territory,
+        centroids=centroids,
+        locations=places.locations(location, centroids, sums.counts),
+        counts=sums.counts,
+        levels=np.asarray(levels, dtype=np.int64),
+        group_names=images.group_names,
+        group_of_cell=group_of_cell,
+        outside=outside,
+        parameters=parameters,
+        places=places,
+    )

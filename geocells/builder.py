@@ -8,8 +8,9 @@ from . import _fitting, algorithms
 from ._estimator import CellEstimator
 from ._images import Images
 from ._options import Options
-from ._types import ArrayLike, IntArray
+from ._types import ArrayLike
 from .grids import Grid
+from .validation import index_of, with_index
 
 
 class CellBuilder(CellEstimator):
@@ -74,6 +75,11 @@ class CellBuilder(CellEstimator):
 
     O(n) to encode and order, then work by the number of cells; bottom-up reads the features once, whatever the number
     of hot spots.
+
+    `score` is a parameter here, so there is no ``score()``: `GridSearchCV` and `cross_val_score` need a ``scoring``,
+    called with a fitted builder and held-out coordinates (and features, where those came in as ``y``). Distances
+    alone make a poor one, since smaller cells always win; score what a classifier makes of the cells, as in
+    ``examples/grid_search.py``.
 
     References
     ----------
@@ -167,6 +173,6 @@ class CellBuilder(CellEstimator):
         feats: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-    ) -> IntArray:
-        """Build the cells and return ``labels_``."""
-        return self.fit(coords, feats, groups, sample_weight).labels_
+    ) -> Any:
+        """Build the cells and return ``labels_``, as a Series with the rows' own index where ``coords`` has one."""
+        return with_index(self.fit(coords, feats, groups, sample_weight).labels_, index_of(coords))

@@ -68,8 +68,7 @@ def check_coords(
     ValueError
         When a row is missing, infinite or off the globe; the message names the first one.
     """
-    index = getattr(coords, "index", None)
-    index = index if hasattr(index, "get_indexer") else None
+    index = index_of(coords)
     array = np.ascontiguousarray(_as_pairs(coords, name), dtype=np.float64)
     if len(array) == 0 and not allow_empty:
         raise ValueError(
@@ -87,6 +86,21 @@ def check_coords(
     south, west = extremes[:, :2].min(axis=0)
     north, east = extremes[:, 2:].max(axis=0)
     return Coordinates(array, (float(south), float(west), float(north), float(east)), index)
+
+
+def index_of(coords: ArrayLike) -> Any:
+    """Return the labels of the rows, a pandas Index, or None where the object has none."""
+    index = getattr(coords, "index", None)
+    return index if hasattr(index, "get_indexer") else None
+
+
+def with_index(labels: IntArray, index: Any) -> Any:
+    """Return cell numbers as they are, or as a Series named ``cell`` where the rows have labels of their own."""
+    if index is None:
+        return labels
+    import pandas as pd
+
+    return pd.Series(labels, index=index, name="cell")
 
 
 def _as_pairs(coords: ArrayLike, name: str) -> Any:
@@ -113,8 +127,11 @@ def _as_pairs(coords: ArrayLike, name: str) -> Any:
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         if pairs.size == 0 and pairs.ndim == 1:
             return pairs.reshape(0, 2)
+        short = ""
+        if pairs.ndim == 2 and pairs.shape[1] < 2:
+            short = f" It has {pairs.shape[1]} feature(s) (shape={pairs.shape}) while a minimum of 2 is required."
         raise ValueError(
-            f"{name} must hold one (latitude, longitude) pair a row, shape (n, 2); got shape {pairs.shape}. "
+            f"{name} must hold one (latitude, longitude) pair a row, shape (n, 2); got shape {pairs.shape}.{short} "
             "Reshape your data: a single point is [[latitude, longitude]]."
         )
     return pairs
@@ -260,7 +277,7 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> IntArra
             f"{n_rows} rows are not (first: row {bad[0]}, {weights[bad[0]]})."
         )
     if not weights.any():
-        raise ValueError("sample_weight is 0 everywhere: no image is left.")
+        raise ValueError("sample_weight is zero everywhere: no image is left.")
     if weights.sum() >= 2**53:
         raise ValueError("sample_weight adds up to 2**53 or more images; scale it down.")
     return weights.astype(np.int64)

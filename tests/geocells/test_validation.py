@@ -262,7 +262,7 @@ def test_groups_are_kept_as_plain_python_values():
         ([float("nan"), 1, 1], r"first: row 0, nan"),
         ([float("inf"), 1, 1], r"first: row 0, inf"),
         (["a", "b", "c"], "sample_weight must hold numbers"),
-        ([0, 0, 0], "0 everywhere: no image is left"),
+        ([0, 0, 0], "zero everywhere: no image is left"),
         ([2**53, 1, 1], r"2\*\*53 or more images; scale it down"),
     ],
 )

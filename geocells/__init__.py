@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from . import sphere
     from .builder import CellBuilder
+    from .clustered import ClusteredCells
     from .grids import LatLonGrid, S2Grid
     from .hierarchy import CellHierarchy
     from .intersections import CellIntersections
@@ -26,6 +27,7 @@ _HOMES = {
     "CellHierarchy": ".hierarchy",
     "CellIntersections": ".intersections",
     "CellPartition": ".partition",
+    "ClusteredCells": ".clustered",
     "LatLonGrid": ".grids",
     "S2Grid": ".grids",
     "load_cells": ".partition",
@@ -37,6 +39,7 @@ __all__ = [
     "CellHierarchy",
     "CellIntersections",
     "CellPartition",
+    "ClusteredCells",
     "GeocellsWarning",
     "LatLonGrid",
     "S2Grid",

@@ -37,12 +37,13 @@ def plot(
     try:
         import matplotlib.pyplot as plt
         from matplotlib.colors import LogNorm
+        from matplotlib.ticker import LogLocator, StrMethodFormatter
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("Maps need matplotlib: pip install 'geocells[plot]'.") from error
     check_choice(color_by, "color_by", COLOR_CHOICES)
-    if ax is None:
-        _, ax = plt.subplots(figsize=(9, 6), layout="constrained")
     table = cells.to_geodataframe()
+    if ax is None:
+        _, ax = plt.subplots(figsize=_figure_size(table.total_bounds), layout="constrained")
     style = {"edgecolor": "#333333", "linewidth": 0.4, "alpha": 0.75, **style}
     if not len(table):
         ax.set_title("no cells")
@@ -53,14 +54,20 @@ def plot(
     else:
         values = cells.counts if color_by == "count" else cells.levels
         norm = LogNorm(max(1, values.min()), values.max() + 1) if color_by == "count" else None
-        label = "images in the cell" if color_by == "count" else "quadtree level"
+        legend: dict[str, Any] = {"label": "quadtree level", "shrink": 0.7}
+        if color_by == "count":
+            legend |= {
+                "label": "images in the cell",
+                "ticks": LogLocator(subs=(1, 2, 3, 5)),
+                "format": StrMethodFormatter("{x:,.0f}"),
+            }
         table.plot(
             ax=ax,
             column=values,
             cmap="viridis",
             norm=norm,
             legend=True,
-            legend_kwds={"label": label, "shrink": 0.7},
+            legend_kwds=legend,
             **style,
         )
     west, south, east, north = table.total_bounds
@@ -88,3 +95,13 @@ def plot(
     ax.set_xlabel("longitude (degrees)")
     ax.set_ylabel("latitude (degrees)")
     return ax
+
+
+def _figure_size(bounds: Any) -> tuple[float, float]:
+    """Width and height in inches that suit a map of these bounds: west, south, east, north in degrees."""
+    width, height = 9.0, 6.0
+    if np.isfinite(bounds).all():
+        west, south, east, north = bounds
+        middle = np.radians(np.clip((south + north) / 2, -80.0, 80.0))
+        height = width * (north - south) / max(1e-9, (east - west) * np.cos(middle)) + 0.8
+    return width, float(np.clip(height, 3.0, 9.0))

@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner, Result
+
+from geocells import CellBuilder, load_cells
+from geocells.cli import app
+
+RNG = np.random.default_rng(0)
+COORDS = RNG.normal((47.0, 8.0), 0.3, size=(400, 2))
+FEATS = RNG.normal(size=(400, 8)).astype(np.float32)
+COUNTRY = np.where(COORDS[:, 1] < 8.0, "NA", "CH")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(*arguments: object) -> str:
+    """The one sentence that a command ends with."""
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("Error: ")
+    return lines[0]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A table of photos, with columns that are none of ours."""
+    path = tmp_path / "photos.csv"
+    table = pd.DataFrame(COORDS, columns=["Lat", "lng"])
+    table.assign(name=[f"{row}.jpg" for row in range(400)], country=COUNTRY).to_csv(
+        path, index=False
+    )
+    return path
+
+
+@pytest.fixture
+def feats(tmp_path: Path) -> Path:
+    path = tmp_path / "feats.npy"
+    np.save(path, FEATS)
+    return path
+
+
+@pytest.fixture
+def cells(tmp_path: Path) -> Path:
+    path = tmp_path / "built.parquet"
+    CellBuilder(30, method="consolidated").fit(COORDS).cells_.save(path)
+    return path
+
+
+# -------------------------------------------------------------------------------------------- build
+
+
+def test_build_makes_the_cells_that_the_library_makes(photos, feats, tmp_path):
+    out = tmp_path / "cells.parquet"
+    result = run(
+        "build", photos, "--features", feats, "--min-images", 30, "--group-column", "country",
+        "--location", "medoid", "-o", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    expected = CellBuilder(30, location="medoid").fit(COORDS, FEATS, groups=COUNTRY).cells_
+    built = load_cells(out)
+    assert np.array_equal(built.locations, expected.locations)
+    assert built.groups.tolist() == expected.groups.tolist()
+    assert set(built.groups) == {"CH", "NA"}  # Namibia is not a missing value
+    assert f"{built.n_cells} cells of 400 photos" in result.stdout
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv.gz"])
+def test_build_reads_every_kind_of_table(photos, tmp_path, suffix):
+    table = pd.read_csv(photos).rename(columns={"Lat": "breite", "lng": "laenge"})
+    source = tmp_path / f"other{suffix}"
+    if suffix == ".parquet":
+        table.to_parquet(source)
+    else:
+        table.to_csv(source, index=False)
+    out = tmp_path / "cells.parquet"
+    result = run(
+        "build", source, "--latitude-column", "breite", "--longitude-column", "laenge",
+        "--method", "top_down", "--min-images", 30, "-o", out,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    expected = CellBuilder(30, method="top_down").fit(COORDS)
+    assert np.array_equal(load_cells(out).counts, expected.counts_)
+
+
+def test_build_counts_a_column_of_weights(photos, tmp_path):
+    table = pd.read_csv(photos).assign(n=3)
+    table.to_csv(photos, index=False)
+    out = tmp_path / "cells.parquet"
+    options = ["--method", "consolidated", "--min-images", 30, "-o", out]
+    assert run("build", photos, "--weight-column", "n", *options).exit_code == 0
+    assert load_cells(out).counts.sum() == 1200
+
+
+def test_build_writes_geojson_and_csv(photos, tmp_path):
+    for suffix in (".geojson", ".csv"):
+        out = tmp_path / f"cells{suffix}"
+        options = ["--method", "consolidated", "--min-images", 30, "-o", out]
+        assert run("build", photos, *options).exit_code == 0
+    outlines = gpd.read_file(tmp_path / "cells.geojson")
+    plain = pd.read_csv(tmp_path / "cells.csv")
+    assert outlines.geometry.is_valid.all()
+    assert plain["count"].sum() == outlines["count"].sum() == 400
+    assert "geometry" not in plain.columns
+
+
+# ------------------------------------------------------------------------------- assign, report, map
+
+
+def test_assign_adds_the_cell_and_its_location_and_keeps_the_rest(photos, cells, tmp_path):
+    out = tmp_path / "out.csv"
+    result = run("assign", cells, photos, "-o", out)
+    assert result.exit_code == 0, result.stderr
+    table, partition = pd.read_csv(out, keep_default_na=False), load_cells(cells)
+    labels = partition.assign(COORDS)
+    assert table["cell"].tolist() == labels.tolist()
+    assert np.allclose(table[["cell_latitude", "cell_longitude"]], partition.locations[labels])
+    assert table["name"].tolist() == [f"{row}.jpg" for row in range(400)]
+    assert table["country"].tolist() == COUNTRY.tolist()
+
+
+def test_assign_writes_parquet_and_points(photos, cells, tmp_path):
+    for suffix in (".parquet", ".geojson"):
+        assert run("assign", cells, photos, "-o", tmp_path / f"out{suffix}").exit_code == 0
+    table = pd.read_parquet(tmp_path / "out.parquet")
+    points = gpd.read_file(tmp_path / "out.geojson")
+    assert table["cell"].tolist() == points["cell"].tolist()
+    assert np.allclose(points.geometry.y, COORDS[:, 0])
+
+
+def test_assign_far_from_every_cell_does_as_it_is_told(cells, tmp_path):
+    far = tmp_path / "far.csv"
+    pd.DataFrame({"latitude": [-30.0], "longitude": [100.0]}).to_csv(far, index=False)
+    out = tmp_path / "out.csv"
+    assert run("assign", cells, far, "--outside", "noise", "-o", out).exit_code == 0
+    row = pd.read_csv(out).iloc[0]
+    assert row["cell"] == -1
+    assert np.isnan(row["cell_latitude"])
+    assert "No cell holds 1 of 1" in refused("assign", cells, far, "--outside", "raise", "-o", out)
+
+
+def test_report_prints_what_the_library_reports(photos, feats, cells, tmp_path):
+    result = run("report", cells, photos, "--features", feats, "-o", tmp_path / "report.csv")
+    assert result.exit_code == 0, result.stderr
+    expected = load_cells(cells).report(COORDS, FEATS)
+    assert repr(expected) in result.stdout
+    written = pd.read_csv(tmp_path / "report.csv", index_col=0)
+    assert np.allclose(written["value"], expected.frame["value"])
+
+
+def test_report_draws_a_picture(photos, cells, tmp_path):
+    assert run("report", cells, photos, "-o", tmp_path / "report.png").exit_code == 0
+    assert (tmp_path / "report.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_map_draws_a_picture_or_a_page(cells, tmp_path):
+    countries = tmp_path / "countries.geojson"
+    load_cells(cells).to_geodataframe().to_file(countries, driver="GeoJSON")
+    options = ["--outlines", countries, "--color-by", "count"]
+    assert run("map", cells, *options, "-o", tmp_path / "map.png").exit_code == 0
+    assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
+    result = run("map", cells, "--max-cells", 3, "-o", tmp_path / "map.html")
+    assert result.exit_code == 0
+    assert "Note: The map shows the 3 fullest" in result.stderr
+    assert "leaflet" in (tmp_path / "map.html").read_text()
+
+
+# ------------------------------------------------------------------------------------------- errors
+
+
+def test_missing_files_are_named(photos, cells, tmp_path):
+    gone = tmp_path / "gone.csv"
+    assert refused("build", gone) == f"Error: There is no file {gone}."
+    out = tmp_path / "out.csv"
+    assert refused("assign", gone, photos, "-o", out) == f"Error: There is no file {gone}."
+    assert refused("build", photos, "--features", gone).endswith(f"There is no file {gone}.")
+    assert "no file" in refused("map", cells, "--outlines", gone, "-o", tmp_path / "map.png")
+
+
+def test_missing_columns_are_named(photos, cells, tmp_path):
+    out = tmp_path / "out.csv"
+    assert "has no column 'breite'; name the one of latitudes by --latitude-column" in refused(
+        "build", photos, "--latitude-column", "breite", "-o", tmp_path / "cells.parquet"
+    )
+    assert "has no column 'land'" in refused("build", photos, "--group-column", "land", "-o", out)
+    bare = tmp_path / "bare.csv"
+    bare.write_text("name,Lat\na,1\n")
+    assert "has no column of longitudes" in refused("assign", cells, bare, "-o", out)
+    bare.write_text("name\na\n")
+    assert "has no column of latitudes" in refused("build", bare, "-o", out)
+
+
+def test_unsound_rows_are_named(tmp_path):
+    table, out = tmp_path / "table.csv", tmp_path / "out.csv"
+    table.write_text("lat,lon\n1,2\n,3\n")
+    assert "1 of 2 rows hold NaN or infinity (first: row 1" in refused("build", table, "-o", out)
+    table.write_text("lat,lon\n100,2\n")
+    assert "Latitude must lie in [-90, 90]" in refused("build", table, "-o", out)
+    table.write_text("lat,lon\nnorth,2\n")
+    assert "must hold numbers" in refused("build", table, "-o", out)
+    table.write_text("lat,lon\n")
+    assert refused("build", table, "-o", out) == f"Error: {table} holds no rows."
+    table.write_text("")
+    assert "is not a readable .csv table" in refused("build", table, "-o", out)
+
+
+def test_options_that_cannot_be_are_refused_before_anything_is_read(photos, tmp_path):
+    gone = tmp_path / "gone.csv"
+    assert "method must be one of 'top_down'" in refused("build", gone, "--method", "magic")
+    assert "min_images must be at least 1; got 0" in refused("build", gone, "--min-images", 0)
+    assert "max_images belongs to" in refused("build", gone, "--max-images", 5)
+    assert "location must be one of" in refused("build", gone, "--location", "middle")
+
+
+def test_features_must_fit_the_photos(photos, tmp_path):
+    feats = tmp_path / "feats.npy"
+    np.save(feats, FEATS[:399])
+    message = refused("build", photos, "--features", feats)
+    assert f"one row of features for each of the 400 photos of {photos}; it has 399" in message
+    np.save(feats, FEATS[:, 0])
+    assert "its shape is (400,)" in refused("build", photos, "--features", feats)
+    feats.write_bytes(b"nonsense")
+    assert "is no .npy file of features" in refused("build", photos, "--features", feats)
+    np.save(feats, np.where(np.arange(400)[:, None] == 7, np.nan, FEATS))
+    assert "row 7 is not" in refused("build", photos, "--features", feats, "--min-images", 30)
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(cells, tmp_path):
+    gone = tmp_path / "gone.csv"
+    assert "The output must end in .parquet, .csv" in refused("build", gone, "-o", "cells.xyz")
+    assert "There is no folder" in refused("build", gone, "-o", tmp_path / "no" / "cells.csv")
+    (tmp_path / "folder.csv").mkdir()
+    assert "cannot be written" in refused("assign", cells, gone, "-o", tmp_path / "folder.csv")
+    assert "must end in .png" in refused("map", cells, "-o", "map.jpg")
+
+
+def test_files_that_are_not_cells_are_refused(photos, tmp_path):
+    other = tmp_path / "other.parquet"
+    pd.DataFrame({"a": [1]}).to_parquet(other)
+    out = tmp_path / "out.csv"
+    assert "holds no cells of geocells" in refused("assign", other, photos, "-o", out)
+    assert "not a readable Parquet file" in refused("assign", photos, photos, "-o", out)
+
+
+def test_a_table_with_cells_already_is_not_overwritten(photos, cells, tmp_path):
+    out = tmp_path / "out.csv"
+    run("assign", cells, photos, "-o", out)
+    assert "has a column 'cell' already" in refused("assign", cells, out, "-o", tmp_path / "b.csv")
+
+
+def test_a_failed_command_leaves_the_old_output_and_no_drafts(photos, cells, tmp_path):
+    out = tmp_path / "out.csv"
+    out.write_text("old")
+    before = sorted(tmp_path.iterdir())
+    refused("assign", cells, photos, "--group-column", "country", "-o", out)
+    assert out.read_text() == "old"
+    assert sorted(tmp_path.iterdir()) == before
+
+
+# --------------------------------------------------------------------------------------------- help
+
+
+@pytest.mark.parametrize("command", ["build", "assign", "report", "map"])
+def test_every_command_explains_itself(command):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert command in run("--help").stdout
+
+
+def test_the_command_starts_without_loading_the_heavy_libraries():
+    code = (
+        "import sys, geocells.cli; "
+        "print([m for m in ('pandas', 'geopandas', 'numba', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

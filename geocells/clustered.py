@@ -15,7 +15,7 @@ from ._types import ArrayLike, FloatArray, IntArray
 from .partition import LOCATION_CHOICES, OUTSIDE_CHOICES, Voronoi
 from .sphere import EARTH_RADIUS_KM, SphereSums, haversine, to_unit_vectors
 from .sphere.means import CANCELLED, first_point
-from .validation import check_choice, check_count
+from .validation import check_choice, check_count, index_of, with_index
 
 SAME_PLACE_KM = 0.01
 """Sites nearer than this are one."""
@@ -180,10 +180,9 @@ class ClusteredCells(CellEstimator):
 
     def fit_predict(
         self, coords: ArrayLike, feats: ArrayLike | None = None, groups: ArrayLike | None = None
-    ) -> IntArray:
-        """Build the cells and return ``labels_``."""
-        labels: IntArray = self.fit(coords, feats, groups).labels_
-        return labels
+    ) -> Any:
+        """Build the cells and return ``labels_``, as a Series with the rows' own index where ``coords`` has one."""
+        return with_index(self.fit(coords, feats, groups).labels_, index_of(coords))
 
 
 def joint_space(coords: FloatArray, feats: ArrayLike | None, alpha: float) -> FloatArray:

@@ -12,7 +12,14 @@ import numpy as np
 from .. import quality
 from .._types import ArrayLike, FloatArray, IntArray, ObjectArray
 from ..grids import GroupedGrid
-from ..validation import Coordinates, check_choice, check_coords, check_feats, check_groups
+from ..validation import (
+    Coordinates,
+    check_choice,
+    check_coords,
+    check_feats,
+    check_groups,
+    with_index,
+)
 from . import _explore, _io, _plot
 from ._assign import OUTSIDE_CHOICES
 from ._code_ranges import CodeRanges
@@ -184,11 +191,7 @@ class CellPartition:
         """
         checked = check_coords(coords, allow_empty=True)
         labels = self.assign_checked(checked, self._group_of_row(groups, len(checked)), outside)
-        if checked.index is None:
-            return labels
-        import pandas as pd
-
-        return pd.Series(labels, index=checked.index, name="cell")
+        return with_index(labels, checked.index)
 
     def assign_checked(
         self, coords: Coordinates, group_of_row: IntArray | None, outside: str | None = None

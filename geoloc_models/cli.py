@@ -242,6 +242,14 @@ def train(
             rich_help_panel=_MODEL,
         ),
     ] = 1e-5,
+    schedule: Annotated[
+        str,
+        typer.Option(
+            help="Of the learning rate: constant, or cosine, which lowers it epoch by epoch and "
+            "steadies a training from random numbers.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = "constant",
     hidden: Annotated[
         int, typer.Option(help="Width of the head's hidden layers.", rich_help_panel=_MODEL)
     ] = 256,
@@ -307,6 +315,7 @@ def train(
         image_size=image_size,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        schedule=schedule,
         epochs=epochs,
         hidden=hidden,
         dropout=dropout,
@@ -336,7 +345,7 @@ def train(
     )
     run = run_model(source, split, plan, options, run_dir, resume=resume)
     if run.cells is not None:
-        typer.echo(f"{run.cells.n_cells} cells.")
+        typer.echo(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}.")
     _tell(run)
     _tell_skipped(run.broken, run_dir / "skipped.csv")
     typer.echo(f"\nThe run is in {run_dir}; evaluate it again with: geoloc evaluate {run_dir}")
@@ -449,10 +458,8 @@ def _tell(run: ModelRun) -> None:
 def _tell_skipped(broken: BrokenImages, path: Path) -> None:
     if len(broken):
         first = broken.messages[0]
-        typer.echo(
-            f"\n{len(broken)} broken images were skipped (first: {first}); all are listed in "
-            f"{path}."
-        )
+        images = "1 broken image was" if len(broken) == 1 else f"{len(broken)} broken images were"
+        typer.echo(f"\n{images} skipped (first: {first}); all are listed in {path}.")
 
 
 def main() -> None:

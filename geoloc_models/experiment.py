@@ -42,6 +42,7 @@ from geoloc_models.tasks import (
     answers_of_countries,
 )
 from geoloc_models.training import (
+    METRICS,
     Bundle,
     TrainingOptions,
     fit_task,
@@ -102,6 +103,16 @@ class ModelPlan:
     def __post_init__(self) -> None:
         if self.task not in ("country", "cells"):
             raise GeolocError(f"Unknown task {self.task!r}; choose country or cells.")
+        # As CellBuilder's own checks, but before an hour of training has gone by.
+        for name in ("min_images", "max_images"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise GeolocError(f"{name} must be at least 1; got {value}.")
+        if not 0 < self.min_cell_size < float("inf"):
+            raise GeolocError(
+                "min_cell_size must be a finite number of degrees above 0; got "
+                f"{self.min_cell_size}."
+            )
 
     @property
     def name(self) -> str:
@@ -232,6 +243,7 @@ def run_model(
         "learning_rate": options.learning_rate,
         "hidden": options.hidden,
         "dropout": options.dropout,
+        "schedule": options.schedule,
     }
     encoder = build_encoder(options.encoder, weights=options.weights)
     task: ClassificationTask = (
@@ -379,8 +391,11 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
     evaluation, reference = _judge(predictions, source.table, summary)
     cells = load_cells(run_dir / "cells.parquet") if plan.task == "cells" else None
     broken = BrokenImages()
-    skipped = pd.read_csv(run_dir / "skipped.csv")
-    broken.extend(zip(skipped["row"], skipped["reason"], strict=True))
+    try:
+        skipped = pd.read_csv(run_dir / "skipped.csv")
+        broken.extend(zip(skipped["row"], skipped["reason"], strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(run_dir / "skipped.csv", error) from error
     return ModelRun(
         plan.name,
         run_dir,
@@ -406,6 +421,11 @@ def run_options(run_dir: str | Path) -> dict[str, Any]:
             f"{run_dir} is a run of version {content.get('version')}; this release reads version "
             f"{RUN_VERSION}. Train it again, or use the release that wrote it."
         )
+    for part in ("plan", "training", "source"):
+        if not isinstance(content.get(part), dict):
+            raise GeolocError(
+                f"{run_dir / 'options.json'} lacks or garbles its part {part!r}. Train it again."
+            )
     return content
 
 
@@ -422,8 +442,17 @@ def read_split(run_dir: str | Path) -> Split:
     path = Path(run_dir) / "split.parquet"
     if not path.is_file():
         raise GeolocError(f"{run_dir} is no whole run folder: split.parquet is missing.")
-    frame = pd.read_parquet(path)
-    return Split(*(frame.loc[frame["part"] == part, "row"].to_numpy(np.int64) for part in _PARTS))
+    try:
+        frame = pd.read_parquet(path)
+        parts = [frame.loc[frame["part"] == part, "row"].to_numpy(np.int64) for part in _PARTS]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(path, error) from error
+    return Split(*parts)
+
+
+def _damaged(path: Path, error: Exception) -> GeolocError:
+    reason = " ".join(str(error).split()).rstrip(".")
+    return GeolocError(f"{path} is damaged ({reason}). Bring back a whole copy, or train it again.")
 
 
 def _write_split(path: Path, split: Split) -> None:
@@ -499,9 +528,10 @@ def _check_resumable(run_dir: Path, content: dict[str, Any], split: Split) -> No
     if not (run_dir / "options.json").is_file():
         return  # nothing to go on with: start anew
     before = run_options(run_dir)
+    is_cosine = content["training"]["schedule"] == "cosine"  # it depends on the number of epochs
     for part in ("plan", "training", "source"):
         for name, value in content[part].items():
-            if name in _CHANGEABLE:
+            if name in _CHANGEABLE and not (name == "epochs" and is_cosine):
                 continue
             earlier = before.get(part, {}).get(name)
             if earlier != value:
@@ -539,5 +569,8 @@ def _read_history(run_dir: Path) -> list[dict[str, float]]:
     path = run_dir / "history.csv"
     if not path.is_file():
         return []
-    frame = pd.read_csv(path)
+    try:
+        frame = pd.read_csv(path, dtype=np.float64)[["epoch", *METRICS]]
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(path, error) from error
     return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]

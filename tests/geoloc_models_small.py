@@ -52,14 +52,15 @@ def small_dataset(table, rows=None, *, size=32, augment=False):
     )
 
 
-def small_task(kind, table, *, learning_rate=1e-3, seed=0):
+def small_task(kind, table, *, learning_rate=1e-3, schedule="constant", seed=0):
     """Untrained task with the tiny encoder."""
     torch.manual_seed(seed)
+    how = {"learning_rate": learning_rate, "schedule": schedule, "hidden": 32}
     encoder = build_encoder("tiny")
     if kind == "cells":
-        return CellTask(encoder, small_cells(table), learning_rate=learning_rate, hidden=32)
+        return CellTask(encoder, small_cells(table), **how)
     answers = answers_of_countries(table.coords, table.countries)
-    return CountryTask(encoder, answers, learning_rate=learning_rate, hidden=32)
+    return CountryTask(encoder, answers, **how)
 
 
 def random_batch(task, n_rows=8, *, size=32, seed=0):

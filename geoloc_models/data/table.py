@@ -319,7 +319,8 @@ def _check_columns(source: Path, columns: list[str], wanted: dict[str, str]) -> 
         usual = [usual_name for usual_name in _USUAL_NAMES.get(role, []) if usual_name in plain]
         close = usual or difflib.get_close_matches(name.lower(), list(plain), n=1, cutoff=0.6)
         if close:
-            hints.append(f"{role}_column={plain[close[0]]!r}")
+            name_there = plain[close[0]]
+            hints.append(f"{role}_column={name_there!r} (--{role}-column {name_there})")
     remedy = (
         f"Perhaps {' and '.join(hints)}?"
         if hints

@@ -67,11 +67,15 @@ def read_predictions(path: str | Path) -> Predictions:
     """Read what :func:`write_predictions` wrote; the probabilities are not kept."""
     try:
         frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise GeolocError(f"{path} cannot be read as predictions: {error}.") from error
-    return Predictions(
-        coords=frame[["latitude", "longitude"]].to_numpy(np.float64),
-        countries=frame["country"].to_numpy(object),
-        probabilities=None,
-        rows=frame["row"].to_numpy(np.int64),
-    )
+        return Predictions(
+            coords=frame[["latitude", "longitude"]].to_numpy(np.float64),
+            countries=frame["country"].to_numpy(object),
+            probabilities=None,
+            rows=frame["row"].to_numpy(np.int64),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise GeolocError(
+            f"{path} cannot be read as predictions ({reason}). Bring back a whole copy, or train "
+            "the run again."
+        ) from error

@@ -6,9 +6,16 @@ from geoloc_models.tasks.answers import (
     answers_of_countries,
     decode_argmax,
 )
-from geoloc_models.tasks.classification import CellTask, ClassificationTask, CountryTask
+from geoloc_models.tasks.classification import (
+    SCHEDULES,
+    CellTask,
+    ClassificationTask,
+    CountryTask,
+    learning_rate_share,
+)
 
 __all__ = [
+    "SCHEDULES",
     "Answers",
     "CellTask",
     "ClassificationTask",
@@ -16,4 +23,5 @@ __all__ = [
     "answers_of_cells",
     "answers_of_countries",
     "decode_argmax",
+    "learning_rate_share",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
@@ -15,6 +16,40 @@ from geoloc_models.losses import accuracy, cross_entropy
 from geoloc_models.tasks.answers import Answers, answers_of_cells
 
 Batch = dict[str, Any]
+
+SCHEDULES = ("constant", "cosine")
+
+
+def learning_rate_share(schedule: str, epoch: int, epochs: int) -> float:
+    """Share of the learning rate that an epoch trains with.
+
+    Parameters
+    ----------
+    schedule : {"constant", "cosine"}
+        ``cosine`` falls from 1 in the first epoch towards 0 after the last.
+    epoch : int
+        Counted from 0.
+    epochs : int
+        Of the whole run, at least 1.
+
+    Returns
+    -------
+    float
+        Above 0, at most 1.
+
+    Notes
+    -----
+    ``cosine``: ``(1 + cos(pi * epoch / epochs)) / 2``. It depends on the epoch alone, so a
+    resumed run needs no state of a scheduler.
+
+    Examples
+    --------
+    >>> [round(learning_rate_share("cosine", epoch, 4), 3) for epoch in range(4)]
+    [1.0, 0.854, 0.5, 0.146]
+    """
+    if schedule == "constant":
+        return 1.0
+    return 0.5 * (1.0 + math.cos(math.pi * epoch / epochs))
 
 
 class ClassificationTask(pl.LightningModule):
@@ -32,6 +67,8 @@ class ClassificationTask(pl.LightningModule):
         Width of the head's hidden layers.
     dropout : float, default 0.0
         Share of hidden numbers set to zero in training.
+    schedule : {"constant", "cosine"}, default "constant"
+        How the learning rate goes from epoch to epoch, as in :func:`learning_rate_share`.
     """
 
     name: ClassVar[str]
@@ -45,6 +82,7 @@ class ClassificationTask(pl.LightningModule):
         learning_rate: float = 1e-5,
         hidden: int = 256,
         dropout: float = 0.0,
+        schedule: str = "constant",
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -52,6 +90,7 @@ class ClassificationTask(pl.LightningModule):
         self.answers = answers
         self.learning_rate = learning_rate
         self.hidden = hidden
+        self.schedule = schedule
 
     def forward(self, image: Tensor) -> Tensor:
         """Score classes.
@@ -103,6 +142,14 @@ class ClassificationTask(pl.LightningModule):
         values = {f"{stage}_loss": loss, f"{stage}_accuracy": share}
         self.log_dict(values, on_step=False, on_epoch=True, batch_size=n_rows)
         return loss
+
+    def on_train_epoch_start(self) -> None:
+        """Set the epoch's learning rate."""
+        epochs = int(self.trainer.max_epochs or 1)
+        share = learning_rate_share(self.schedule, self.current_epoch, epochs)
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = share * self.learning_rate
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam over all parameters."""

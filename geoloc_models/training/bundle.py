@@ -136,6 +136,7 @@ def _build(card: dict[str, Any], options: TrainingOptions, path: Path) -> Classi
         "learning_rate": options.learning_rate,
         "hidden": options.hidden,
         "dropout": options.dropout,
+        "schedule": options.schedule,
     }
     task: ClassificationTask
     if card["task"] == CellTask.name:
@@ -165,7 +166,9 @@ def _load_weights(task: ClassificationTask, path: Path) -> None:
     try:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
-        raise GeolocError(f"{path} cannot be read as safetensors: {error}.") from error
+        raise GeolocError(
+            f"{path} cannot be read as safetensors ({error}). Bring back a whole copy, or train it again."
+        ) from error
     own = task.state_dict()
     wrong = sorted(own.keys() ^ state.keys()) + sorted(
         name for name in own.keys() & state.keys() if own[name].shape != state[name].shape

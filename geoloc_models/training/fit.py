@@ -114,6 +114,8 @@ def fit_task(
     if not resume:
         shutil.rmtree(checkpoints, ignore_errors=True)
     checkpoints.mkdir(parents=True, exist_ok=True)
+    if last.is_file():
+        _read_checkpoint(last)  # a damaged one is refused before anything is built
 
     history, broken = History(run_dir / "history.csv"), CollectBroken()
     best = ModelCheckpoint(
@@ -232,13 +234,19 @@ def _logger(options: TrainingOptions, run_dir: Path) -> Any:
         return TensorBoardLogger(run_dir, name="", version="tensorboard")
     except ModuleNotFoundError:
         raise GeolocError(
-            "The log tensorboard needs the package tensorboard (pip install tensorboard); or "
-            "choose the log csv."
+            "The log tensorboard needs the package tensorboard (pip install "
+            "'geocells[tensorboard]'); or choose the log csv."
         ) from None
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
-    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load fails in many ways: pickle, zip, runtime errors
+        raise GeolocError(
+            f"The checkpoint {path} cannot be read ({type(error).__name__}); start anew, without "
+            "--resume, into another --output."
+        ) from error
     return checkpoint
 
 

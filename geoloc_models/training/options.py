@@ -7,6 +7,7 @@ from typing import Any
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.encoders import ENCODER_NAMES
+from geoloc_models.tasks import SCHEDULES
 
 PRECISIONS = ("auto", "32", "16", "bf16")
 LOGS = ("csv", "tensorboard")
@@ -30,6 +31,9 @@ class TrainingOptions:
         Images per step.
     learning_rate : float
         Of Adam.
+    schedule : {"constant", "cosine"}
+        ``constant`` is the paper's. ``cosine`` lowers the learning rate from epoch to epoch,
+        towards 0 after the last; it steadies a run that starts from random numbers.
     epochs : int
         Times that each training image is seen.
     hidden : int
@@ -53,6 +57,7 @@ class TrainingOptions:
     image_size: int = 224
     batch_size: int = 32
     learning_rate: float = 1e-5
+    schedule: str = "constant"
     epochs: int = 5
     hidden: int = 256
     dropout: float = 0.0
@@ -65,6 +70,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         _check_choice("encoder", self.encoder, ENCODER_NAMES)
         _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("schedule", self.schedule, SCHEDULES)
         _check_choice("log", self.log, LOGS)
         for name, least in {
             "image_size": 32,

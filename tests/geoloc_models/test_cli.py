@@ -1,6 +1,7 @@
 """The command line: the whole job on generated JPEGs, and one sentence for bad input."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from geoloc_models_small import small_table
 from typer.testing import CliRunner
 
 from geoloc_models.cli import app
+from geoloc_models.training._callbacks import History
 
 RADII = ["1", "25", "200", "750", "2500"]
 QUICK = ["--encoder", "tiny", "--image-size", "32", "--epochs", "2", "--learning-rate", "1e-3"]
@@ -115,6 +117,19 @@ def test_resuming_with_other_options_is_refused(trained):
     arguments = [*QUICK, "--output", folder / "run", "--resume"]
     refused(geoloc("train", table, *arguments, "--batch-size", 8), "batch_size = 16, not 8")
     refused(geoloc("train", table, *arguments, "--min-images", 6), "min_images = 5, not 6")
+    refused(geoloc("train", table, *arguments, "--schedule", "cosine"), "schedule = constant")
+
+
+def test_resuming_a_cosine_with_more_epochs_is_refused(trained, tmp_path):
+    # Its learning rates so far would have been others.
+    folder, table, _ = trained
+    shutil.copytree(folder / "run", tmp_path / "run")
+    path = tmp_path / "run" / "options.json"
+    options = json.loads(path.read_text())
+    options["training"]["schedule"] = "cosine"
+    path.write_text(json.dumps(options))
+    arguments = [*QUICK, "--schedule", "cosine", "--output", tmp_path / "run", "--resume"]
+    refused(geoloc("train", table, *arguments, "--epochs", 3), "epochs = 2, not 3")
 
 
 def test_the_baseline_trains_too(trained, tmp_path):
@@ -136,6 +151,11 @@ def refused(result, *words):
     assert "Traceback" not in result.output
     for word in words:
         assert word in lines[0]
+
+
+def damage(path):
+    """Cut a file off after its first bytes, in the middle of a line."""
+    path.write_bytes(path.read_bytes()[:7] + b'"')
 
 
 def edited(folder, **columns):
@@ -163,6 +183,8 @@ def test_bad_rows_are_named(tmp_path, columns, words):
 def test_missing_columns_are_named(tmp_path):
     (tmp_path / "photos.csv").write_text("path,latitude\na.jpg,47\n")
     refused(geoloc("train", tmp_path / "photos.csv", *QUICK), "longitude")
+    (tmp_path / "photos.csv").write_text("path,lat,longitude\na.jpg,47,8\n")
+    refused(geoloc("train", tmp_path / "photos.csv", *QUICK), "--latitude-column lat")
 
 
 def test_an_empty_table_is_refused(tmp_path):
@@ -205,6 +227,51 @@ def test_evaluate_refuses_a_folder_that_is_no_run(tmp_path):
     refused(geoloc("evaluate", tmp_path), "options.json")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "options.json",
+        "split.parquet",
+        "bundle/card.json",
+        "bundle/model.safetensors",
+        "bundle/cells.parquet",
+    ],
+)
+def test_evaluate_names_a_damaged_file(trained, tmp_path, name):
+    folder, _, _ = trained
+    shutil.copytree(folder / "run", tmp_path / "run")
+    damage(tmp_path / "run" / name)
+    refused(geoloc("evaluate", tmp_path / "run"), f"run/{name}")
+
+
+@pytest.mark.parametrize("name", ["predictions.parquet", "skipped.csv", "history.csv"])
+def test_resuming_names_a_damaged_file_of_a_finished_run(trained, tmp_path, name):
+    folder, table, _ = trained
+    shutil.copytree(folder / "run", tmp_path / "run")
+    damage(tmp_path / "run" / name)
+    refused(geoloc("train", table, *QUICK, "--output", tmp_path / "run", "--resume"), f"run/{name}")
+
+
+def test_resuming_names_a_damaged_checkpoint(trained, tmp_path):
+    folder, table, _ = trained
+    shutil.copytree(folder / "run", tmp_path / "run")
+    (tmp_path / "run" / "results.json").unlink()  # as if interrupted
+    damage(tmp_path / "run" / "checkpoints" / "last.ckpt")
+    result = geoloc("train", table, *QUICK, "--output", tmp_path / "run", "--resume")
+    refused(result, "checkpoints/last.ckpt", "without --resume")
+
+
+@pytest.mark.parametrize("part", ["plan", "training", "source"])
+def test_a_run_without_a_part_of_its_options_is_refused(trained, tmp_path, part):
+    folder, table, _ = trained
+    shutil.copytree(folder / "run", tmp_path / "run")
+    options = json.loads((tmp_path / "run" / "options.json").read_text())
+    (tmp_path / "run" / "options.json").write_text(json.dumps({**options, part: 3}))
+    refused(geoloc("evaluate", tmp_path / "run"), "options.json", part)
+    arguments = [*QUICK, "--output", tmp_path / "run", "--resume"]
+    refused(geoloc("train", table, *arguments), "options.json", part)
+
+
 @pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["evaluate"]])
 def test_help_reads_well(command):
     result = geoloc(*command, "--help")
@@ -217,31 +284,20 @@ def test_help_does_not_wait_for_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path):
-    table = write_table(tmp_path, 60)
-    code = (
-        "import os, signal, sys, threading\n"
-        "from geoloc_models.training._callbacks import History\n"
-        "end = History.on_train_epoch_end\n"
-        "def interrupt(self, trainer, module):\n"
-        "    end(self, trainer, module)\n"
-        "    if trainer.current_epoch == 1: os.kill(os.getpid(), signal.SIGINT)\n"
-        "History.on_train_epoch_end = interrupt\n"
-        "from geoloc_models.cli import main\n"
-        "sys.argv = ['geoloc', *sys.argv[1:]]\n"
-        "main()\n"
-    )
-    arguments = [*map(str, QUICK), "--epochs", "50", "--output", str(tmp_path / "run")]
-    done = subprocess.run(
-        [sys.executable, "-c", code, "train", str(table), *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 128 + signal.SIGINT, done.stderr
-    assert "--resume" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path, monkeypatch):
+    table = write_table(tmp_path, 30)
+    end = History.on_train_epoch_end
+
+    def interrupt(self, trainer, module):
+        end(self, trainer, module)
+        if trainer.current_epoch == 1:
+            signal.raise_signal(signal.SIGINT)  # Ctrl-C
+
+    monkeypatch.setattr(History, "on_train_epoch_end", interrupt)
+    result = geoloc("train", table, *QUICK, "--epochs", 50, "--output", tmp_path / "run")
+    assert result.exit_code == 128 + signal.SIGINT, result.output
+    assert "--resume" in result.stderr
+    assert "Traceback" not in result.output
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
     assert not (tmp_path / "run" / "results.json").exists()
-    assert not [path for path in (tmp_path / "run").rglob("*") if "part" in path.suffix]
+    assert not [path for path in (tmp_path / "run").rglob("*") if "part" in path.name]

@@ -22,7 +22,7 @@ def table(tmp_path_factory):
 
 
 def fit(table, run_dir, options=OPTIONS, **kwargs):
-    task = small_task("cells", table)
+    task = small_task("cells", table, schedule=options.schedule)
     train = small_dataset(table, range(12), augment=True)
     validation = small_dataset(table, range(12, 16))
     record = fit_task(task, train, validation, options, run_dir, progress=False, **kwargs)
@@ -62,7 +62,8 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(table, tmp_
 
 
 def test_an_interrupted_run_can_be_resumed(table, tmp_path, monkeypatch):
-    _, whole = fit(table, tmp_path / "whole")
+    options = replace(OPTIONS, schedule="cosine")
+    _, whole = fit(table, tmp_path / "whole", options)
     load = PhotoDataset.__getitem__
     n_loaded = 0
 
@@ -75,13 +76,20 @@ def test_an_interrupted_run_can_be_resumed(table, tmp_path, monkeypatch):
 
     monkeypatch.setattr(PhotoDataset, "__getitem__", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        fit(table, tmp_path / "parts")
+        fit(table, tmp_path / "parts", options)
     assert len((tmp_path / "parts" / "history.csv").read_text().splitlines()) == 3
     assert not list((tmp_path / "parts").rglob("*.part*"))
     monkeypatch.setattr(PhotoDataset, "__getitem__", load)
-    _, resumed = fit(table, tmp_path / "parts", resume=True)
+    _, resumed = fit(table, tmp_path / "parts", options, resume=True)
     assert same(last_weights(tmp_path / "whole"), last_weights(tmp_path / "parts"))
     assert resumed.history == whole.history
+
+
+def test_each_epoch_trains_at_the_rate_of_its_schedule(table, tmp_path):
+    fit(table, tmp_path, replace(OPTIONS, epochs=2, schedule="cosine"))
+    state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    # Epoch 2 of 2: half way down the cosine.
+    assert state["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(0.5e-3)
 
 
 def test_broken_images_are_skipped_and_listed(tmp_path):

@@ -27,6 +27,7 @@ def test_options_survive_plain_values():
         ({"learning_rate": float("nan")}, "learning_rate must be above 0"),
         ({"image_size": 8}, "image_size must be"),
         ({"precision": "8"}, "precision '8'"),
+        ({"schedule": "steps"}, "schedule 'steps'"),
         ({"log": "paper"}, "log 'paper'"),
         ({"dropout": 1.0}, "dropout must"),
         ({"encoder": "resnet50", "image_size": 32}, "64 x 64"),

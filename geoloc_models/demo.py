@@ -35,6 +35,17 @@ logger = logging.getLogger(__name__)
 CROP_KM = 150.0
 CROP_PIXELS = 64
 
+MAP_FILES = {
+    "cells_top_down": "cells_map_top_down.png",
+    "cells_consolidated": "cells_map.png",
+}
+ZOOMS = {
+    "sweden-switzerland": (
+        figures.MapPanel("Zurich", (47.29, 8.42, 47.47, 8.70)),
+        figures.MapPanel("Stockholm", (59.16, 17.72, 59.53, 18.45)),
+    )
+}
+
 STAND_IN = (
     "The images here are satellite crops (NASA Blue Marble) around real photo coordinates: they\n"
     "stand in for photos, which cannot be shipped. Every command takes your own photos: see\n"
@@ -165,11 +176,17 @@ def run_demo(
     table = source.table
     split = split_source(source, seed=seed)
     n_images = settings.min_images if min_images is None else min_images
+    plans = (  # checked before anything is trained
+        ModelPlan("country"),
+        ModelPlan("cells", "top_down", n_images),
+        ModelPlan("cells", "consolidated", n_images),
+    )
     options = TrainingOptions(
         encoder="tiny",
         image_size=CROP_PIXELS,
         batch_size=32 if region == "sweden-switzerland" else 64,
         learning_rate=1e-3,
+        schedule="cosine",  # at a constant rate, losses of single epochs leap up
         epochs=settings.epochs if epochs is None else epochs,
         seed=seed,
         augment=True,
@@ -182,11 +199,7 @@ def run_demo(
     )
     runs: dict[str, ModelRun] = {}
     started = time.perf_counter()
-    for plan in (
-        ModelPlan("country"),
-        ModelPlan("cells", "top_down", n_images),
-        ModelPlan("cells", "consolidated", n_images),
-    ):
+    for plan in plans:
         run = run_model(
             source,
             split,
@@ -252,14 +265,15 @@ def _draw(
         if run.cells is not None:
             drawn.append(
                 (
-                    f"map_{name}.png",
+                    MAP_FILES[name],
                     figures.map_of_cells(
                         run.cells,
                         table.coords[split.train],
                         countries,
                         panels,
-                        title=f"{model_title(name)}: {run.cells.n_cells} cells over "
-                        f"{len(split.train)} training images (dots)",
+                        title=f"{model_title(name)}: {run.cells.n_cells} cells of "
+                        f"{len(split.train)} training images",
+                        zooms=ZOOMS.get(region, ()),
                     ),
                 )
             )
@@ -285,7 +299,7 @@ def _draw(
             figures.example_sheet(
                 _examples(runs[best], source, countries),
                 title=f"{model_title(best)}: test images (satellite crops, {CROP_KM:g} km wide), "
-                "the truth above, the guess below",
+                "from the best guess to the worst",
             ),
         )
     )

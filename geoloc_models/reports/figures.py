@@ -15,9 +15,13 @@ import geopandas as gpd
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+import shapely
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from geocells import CellPartition
 from geoloc_models._files import replacing
@@ -28,9 +32,11 @@ mpl.use("Agg")
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 LAND = "#f4f2ec"
-BORDER = "#8c8c8c"
+BORDER = "#111111"
+CELL_EDGE = "#555555"
+DOT = "#D55E00"
 SEA = "#e3ecf3"
-CELL_ALPHA = 0.6
+CELL_ALPHA = 0.75
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,7 @@ class MapPanel:
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure, whole or not at all; the suffix chooses the format."""
     with replacing(path) as partial:
-        figure.savefig(partial, dpi=150, facecolor="white")
+        figure.savefig(partial, facecolor="white")
 
 
 def panels_of_countries(
@@ -78,6 +84,7 @@ def map_of_cells(
     panels: Sequence[MapPanel],
     *,
     title: str,
+    zooms: Sequence[MapPanel] = (),
 ) -> Figure:
     """Training images and the cells made of them, on country outlines.
 
@@ -93,64 +100,111 @@ def map_of_cells(
         What to show, side by side.
     title : str
         Over the figure.
+    zooms : sequence of MapPanel
+        Parts of the panels to show enlarged, one above the other at the right.
 
     Returns
     -------
     Figure
-        Cells coloured by their number of training images, on a logarithmic scale where the
-        largest number is above 20 times the smallest.
+        1600 pixels wide; cells coloured by their number of training images, on a logarithmic
+        scale where the largest number is above 20 times the smallest.
     """
     coords = np.asarray(coords, dtype=np.float64)
     frame = cells.to_geodataframe()
     counts = np.asarray(cells.counts, dtype=np.float64)
     least, most = max(counts.min(), 1.0), max(counts.max(), counts.min() + 1.0)
     norm = LogNorm(least, most) if most > 20 * least else Normalize(least, most)
-    colours = mpl.colormaps["viridis"]
-    figure = Figure(figsize=_map_size(panels), layout="constrained")
-    axes = np.atleast_1d(
-        figure.subplots(1, len(panels), width_ratios=[_width(panel) for panel in panels])
-    )
-    thin = len(panels) == 1 and panels[0] == WORLD_PANEL
-    for axis, panel in zip(axes, panels, strict=True):
-        _draw_outlines(axis, countries, panel)
-        frame.plot(
-            ax=axis,
-            color=[colours(norm(count)) for count in counts],
-            alpha=CELL_ALPHA,
-            edgecolor="none",
-            aspect=None,
-            zorder=2,
-        )
-        frame.boundary.plot(
-            ax=axis, color="#333333", linewidth=0.2 if thin else 0.5, aspect=None, zorder=3
-        )
-        countries.boundary.plot(
-            ax=axis, color="black", linewidth=0.3 if thin else 0.7, aspect=None, zorder=4
-        )
+    colours = mpl.colormaps["YlGnBu"]
+    frame["colour"] = [mpl.colors.to_hex(colours(norm(count))) for count in counts]
+    figure, axes = _map_grid(panels, zooms)
+    for axis, panel in zip(axes, [*panels, *zooms], strict=True):
+        is_world = panel == WORLD_PANEL
+        outlines, shown = _inside(countries, panel), _inside(frame, panel)
+        axis.set_facecolor(SEA)
+        how: dict[str, Any] = {"ax": axis, "aspect": None}
+        outlines.plot(color=LAND, edgecolor="none", zorder=1, **how)
+        if len(shown):
+            shown.plot(color=shown["colour"], alpha=CELL_ALPHA, edgecolor="none", zorder=2, **how)
+            shown.boundary.plot(
+                color=CELL_EDGE, linewidth=0.2 if is_world else 0.8, zorder=3, **how
+            )
+        outlines.boundary.plot(color=BORDER, linewidth=0.3 if is_world else 1.0, zorder=4, **how)
         axis.plot(
             coords[:, 1],
             coords[:, 0],
             linestyle="none",
             marker="o",
-            markersize=0.7 if thin else 2.0,
-            color=OKABE_ITO[1],
+            markersize=1.0 if is_world else 4.0 if panel in zooms else 2.5,
+            color=DOT,
             markeredgewidth=0,
-            alpha=0.8,
+            alpha=0.7,
             zorder=5,
         )
+        if panel not in zooms:
+            for zoom in zooms:
+                _mark_zoom(axis, panel, zoom)
         _frame_map(axis, panel)
     bar = figure.colorbar(
-        mpl.cm.ScalarMappable(norm=norm, cmap=colours), ax=list(axes), shrink=0.7, alpha=CELL_ALPHA
+        mpl.cm.ScalarMappable(norm=norm, cmap=colours),
+        ax=list(axes),
+        orientation="horizontal",
+        location="bottom",
+        shrink=0.4,
+        aspect=40,
+        alpha=CELL_ALPHA,
     )
     bar.set_label("Training images in the cell")
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    figure.suptitle(title)
+    bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    line: dict[str, Any] = {"linestyle": "none", "marker": "o"}
+    figure.legend(
+        handles=[
+            Patch(facecolor=colours(0.3), alpha=CELL_ALPHA, edgecolor=CELL_EDGE, label="Cell"),
+            Line2D([], [], color=BORDER, label="Border or coast"),
+            Line2D([], [], color=DOT, markersize=5, label="Training image", **line),
+        ],
+        loc="lower right",
+        ncols=3,
+    )
+    figure.suptitle(title, fontsize="x-large")
     return figure
 
 
-def _draw_outlines(axis: Any, countries: gpd.GeoDataFrame, panel: MapPanel) -> None:
-    axis.set_facecolor(SEA)
-    countries.plot(ax=axis, color=LAND, edgecolor=BORDER, linewidth=0.5, aspect=None, zorder=1)
+def _map_grid(panels: Sequence[MapPanel], zooms: Sequence[MapPanel]) -> tuple[Figure, list[Any]]:
+    """Axes for the panels, of one height, and for the zooms in a last column."""
+    widths = [_aspect(panel) for panel in panels]
+    if zooms:
+        widths.append(max(_aspect(zoom) for zoom in zooms) / len(zooms))
+    height = float(np.clip(15.0 / sum(widths), 4.0, 7.4)) + 1.6
+    figure = Figure(figsize=(16.0, height), dpi=100, layout="constrained")
+    grid = figure.add_gridspec(max(len(zooms), 1), len(widths), width_ratios=widths)
+    axes = [figure.add_subplot(grid[:, column]) for column in range(len(panels))]
+    axes += [figure.add_subplot(grid[row, -1]) for row in range(len(zooms))]
+    return figure, axes
+
+
+def _inside(frame: gpd.GeoDataFrame, panel: MapPanel) -> gpd.GeoDataFrame:
+    """Rows that a panel shows, cut off a little outside it: less to draw."""
+    south, west, north, east = panel.bounds
+    dy, dx = 0.1 * (north - south), 0.1 * (east - west)
+    box = (west - dx, south - dy, east + dx, north + dy)
+    inside = frame.iloc[frame.sindex.query(shapely.box(*box), predicate="intersects")]
+    if panel == WORLD_PANEL:
+        return inside
+    return inside.set_geometry(shapely.clip_by_rect(inside.geometry.to_numpy(), *box))
+
+
+def _mark_zoom(axis: Any, panel: MapPanel, zoom: MapPanel) -> None:
+    """Frame and name the part of a panel that a zoom shows."""
+    south, west, north, east = zoom.bounds
+    if not (panel.bounds[0] <= south and north <= panel.bounds[2]):
+        return
+    if not (panel.bounds[1] <= west and east <= panel.bounds[3]):
+        return
+    axis.add_patch(
+        Rectangle((west, south), east - west, north - south, fill=False, linewidth=1.8, zorder=6)
+    )
+    label = axis.text(west, north, zoom.title, va="bottom", ha="left", zorder=7)
+    label.set_path_effects([withStroke(linewidth=3, foreground="white")])
 
 
 def _frame_map(axis: Any, panel: MapPanel) -> None:
@@ -159,6 +213,9 @@ def _frame_map(axis: Any, panel: MapPanel) -> None:
     axis.set_ylim(south, north)
     axis.set_aspect(1.0 / _stretch(panel))
     axis.set_title(panel.title)
+    for labels, ticks in ((axis.xaxis, 4 if _aspect(panel) < 1.2 else 8), (axis.yaxis, 7)):
+        labels.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
+        labels.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_xlabel("Longitude (°)")
     axis.set_ylabel("Latitude (°)")
 
@@ -170,21 +227,9 @@ def _stretch(panel: MapPanel) -> float:
 
 
 def _aspect(panel: MapPanel) -> float:
+    """Width of a panel for a height of 1."""
     south, west, north, east = panel.bounds
     return (east - west) * _stretch(panel) / (north - south)
-
-
-def _width(panel: MapPanel) -> float:
-    """Width of a panel for a height of 1: its own, within reason."""
-    return float(np.clip(_aspect(panel), 0.5, 1.3 if panel != WORLD_PANEL else 2.0))
-
-
-def _map_size(panels: Sequence[MapPanel]) -> tuple[float, float]:
-    height = 7.5
-    width = height * 0.8 * sum(_width(panel) for panel in panels) + 2.0
-    if len(panels) == 1:
-        height = 0.85 * (width - 2.0) / _aspect(panels[0]) + 1.0
-    return width, height
 
 
 def error_curves(
@@ -204,7 +249,7 @@ def error_curves(
     radii_km : sequence of float
         Marked by vertical lines.
     """
-    figure = Figure(figsize=(8.0, 5.0), layout="constrained")
+    figure = Figure(figsize=(8.0, 5.0), dpi=150, layout="constrained")
     axis = figure.subplots()
     curves = {model_title(name): values for name, values in distances_km.items()}
     styles = list(zip(OKABE_ITO, DASHES, strict=True))
@@ -213,7 +258,10 @@ def error_curves(
         axis.plot(*_cumulative(values), color=colour, linestyle=dashes, linewidth=2, label=title)
     if centre_km is not None:
         axis.plot(
-            *_cumulative(centre_km), color="#666666", linewidth=1.2, label="Always training centre"
+            *_cumulative(centre_km),
+            color="#666666",
+            linewidth=1.2,
+            label="Always the training centre",
         )
     for radius in radii_km:
         axis.axvline(radius, color="#bbbbbb", linewidth=0.8, zorder=0)
@@ -243,7 +291,7 @@ def _cumulative(
 
 def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> Figure:
     """Loss and accuracy by epoch, a row of two panels; the best epoch is marked."""
-    figure = Figure(figsize=(11.0, 4.2), layout="constrained")
+    figure = Figure(figsize=(11.0, 4.2), dpi=150, layout="constrained")
     axes = figure.subplots(1, 2)
     for index, (name, history) in enumerate(histories.items()):
         colour = OKABE_ITO[index % len(OKABE_ITO)]
@@ -262,7 +310,7 @@ def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
     axes[1].set_ylim(0, 100)
     for axis in axes:
         axis.set_xlabel("Epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axis.grid(color="#e0e0e0", linewidth=0.6)
     axes[0].set_title("Loss (the dot is the epoch that was kept)")
     axes[1].set_title("Accuracy over each model's own classes")
@@ -294,7 +342,7 @@ class Example:
 def example_sheet(examples: Sequence[Example], *, title: str, columns: int = 6) -> Figure:
     """Test images with truth, guess and distance; right and wrong differ in sign and colour."""
     n_rows = max(1, -(-len(examples) // columns))
-    figure = Figure(figsize=(2.1 * columns, 2.65 * n_rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(2.1 * columns, 2.5 * n_rows + 0.6), dpi=120, layout="constrained")
     axes = np.atleast_1d(figure.subplots(n_rows, columns)).ravel()
     for axis in axes:
         axis.set_axis_off()
@@ -308,11 +356,11 @@ def example_sheet(examples: Sequence[Example], *, title: str, columns: int = 6) 
         for spine in axis.spines.values():
             spine.set_color(colour)
             spine.set_linewidth(3)
-        axis.set_title(f"{example.truth}", fontsize="small")
+        axis.set_title(f"True: {example.truth}", fontsize="medium")
         axis.set_xlabel(
-            f"{'✓' if is_right else '✗'} {example.guess}, {example.error_km:,.0f} km off",
+            f"{'✓' if is_right else '✗'} {example.guess}, {example.error_km:,.0f} km",
             color=colour,
-            fontsize="small",
+            fontsize="medium",
         )
     figure.suptitle(title)
     return figure

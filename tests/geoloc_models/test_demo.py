@@ -29,8 +29,8 @@ def test_the_demo_leaves_table_pictures_and_results_of_three_models(few_places, 
     assert all(path.stat().st_size > 0 for path in result.files)
     pictures = {path.name for path in (tmp_path / "demo").glob("*.png")}
     assert pictures == {
-        "map_cells_top_down.png",
-        "map_cells_consolidated.png",
+        "cells_map_top_down.png",
+        "cells_map.png",
         "errors.png",
         "examples.png",
         "training.png",
@@ -41,6 +41,12 @@ def test_the_demo_leaves_table_pictures_and_results_of_three_models(few_places, 
     again = demo.run_demo(tmp_path / "demo", resume=True, **options)
     assert [path.stat().st_mtime_ns for path in weights] == before
     assert again.table == result.table
+
+
+def test_unsound_options_are_refused_before_anything_is_trained(few_places, tmp_path):
+    with pytest.raises(GeolocError, match="min_images must be at least 1; got 0"):
+        demo.run_demo(tmp_path / "demo", min_images=0, say=str, progress=False)
+    assert not (tmp_path / "demo").exists()
 
 
 def test_an_unknown_region_is_refused(tmp_path):

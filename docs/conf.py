@@ -14,3 +14,5 @@ html_show_sourcelink = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_google_docstring = False
+# Shapes in docstrings, such as (n_cells,), look like references to attributes of that name.
+suppress_warnings = ["ref.python"]

@@ -26,11 +26,11 @@ def equal_earth(coords: ArrayLike) -> FloatArray:
     Notes
     -----
     ``sin t = (sqrt 3 / 2) sin phi``, ``x = 2 sqrt 3 lambda cos t / (3 (9 A4 t^8 + 7 A3 t^6 + 3 A2 t^2 + A1))``,
-    ``y = A4 t^9 + A3 t^7 + A2 t^3 + A1 t`` [1]_.
+    ``y = A4 t^9 + A3 t^7 + A2 t^3 + A1 t``.
 
     References
     ----------
-    .. [1] Savric, Patterson, Jenny (2019), The Equal Earth map projection, IJGIS 33(3).
+    Savric, Patterson, Jenny (2019), The Equal Earth map projection, IJGIS 33(3).
     """
     latitude, longitude = np.radians(_pairs(coords, "coords")).T
     t = np.arcsin(np.sqrt(3.0) / 2.0 * np.sin(latitude))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .hierarchy import CellHierarchy
     from .intersections import CellIntersections
     from .partition import CellPartition, load_cells
+    from .regions import RegionCells
 
 # Loaded when first asked for: scikit-learn and GeoPandas take a second that a worker process may not need.
 _HOMES = {
@@ -29,6 +30,7 @@ _HOMES = {
     "CellPartition": ".partition",
     "ClusteredCells": ".clustered",
     "LatLonGrid": ".grids",
+    "RegionCells": ".regions",
     "S2Grid": ".grids",
     "load_cells": ".partition",
     "sphere": "",
@@ -42,6 +44,7 @@ __all__ = [
     "ClusteredCells",
     "GeocellsWarning",
     "LatLonGrid",
+    "RegionCells",
     "S2Grid",
     "__version__",
     "load_cells",

@@ -2,8 +2,10 @@
 
 from ._assign import OUTSIDE_CHOICES, nearest_cells
 from ._code_ranges import CodeRanges
+from ._geometry import cut_at_antimeridian
 from ._locations import LOCATION_CHOICES, Places
 from ._ranges import Ranges, rename_cells
+from ._regions import Regions, border_points, only_polygons
 from ._territory import Territory
 from ._voronoi import Voronoi
 from .cells import CellPartition, load_cells, load_partitions, save_partitions
@@ -15,11 +17,15 @@ __all__ = [
     "CodeRanges",
     "Places",
     "Ranges",
+    "Regions",
     "Territory",
     "Voronoi",
+    "border_points",
+    "cut_at_antimeridian",
     "load_cells",
     "load_partitions",
     "nearest_cells",
+    "only_polygons",
     "rename_cells",
     "save_partitions",
 ]

@@ -58,10 +58,11 @@ def _unions_of_boxes(pieces: ObjectArray, cell_of_piece: IntArray, n_cells: int)
     for cell in range(n_cells):
         own = pieces[order[edges[cell] : edges[cell + 1]]]
         polygons[cell] = own[0] if len(own) == 1 else shapely.union_all(own)
-    return _cut_at_antimeridian(polygons)
+    return cut_at_antimeridian(polygons)
 
 
-def _cut_at_antimeridian(polygons: ObjectArray) -> ObjectArray:
+def cut_at_antimeridian(polygons: ObjectArray) -> ObjectArray:
+    """Bring what lies east of 180 degrees back to the west, in place; polygons become MultiPolygons where it cuts."""
     east = shapely.bounds(polygons)[:, 2]
     for cell in np.flatnonzero(east > 180.0):
         polygon = polygons[cell]

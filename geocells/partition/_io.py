@@ -15,6 +15,7 @@ from .._types import FloatArray, IntArray, ObjectArray
 from ._assign import OUTSIDE_CHOICES
 from ._code_ranges import CodeRanges
 from ._locations import Places
+from ._regions import Regions
 from ._territory import Territory
 from ._voronoi import Voronoi
 
@@ -28,6 +29,7 @@ METADATA_KEY = b"geocells"
 TERRITORIES: dict[str, type[Territory]] = {
     CodeRanges.kind: CodeRanges,
     Voronoi.kind: Voronoi,
+    Regions.kind: Regions,
 }
 
 

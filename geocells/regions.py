@@ -1,0 +1,304 @@
+"""RegionCells: cells from polygons, such as administrative boundaries."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import shapely
+
+from ._estimator import CellEstimator
+from ._images import Images
+from ._region_blocks import EVERYWHERE, bisect, merge_regions
+from ._settled import partition_of_labels
+from ._types import ArrayLike, IntArray, ObjectArray
+from .partition import (
+    LOCATION_CHOICES,
+    OUTSIDE_CHOICES,
+    Regions,
+    cut_at_antimeridian,
+    only_polygons,
+)
+from .sphere import SphereSums
+from .validation import (
+    check_choice,
+    check_count,
+    check_groups,
+    index_of,
+    number_groups,
+    with_index,
+)
+
+
+class RegionCells(CellEstimator):
+    """Cells from regions of the map: neighbours short of images are merged, regions with too many are cut.
+
+    Parameters
+    ----------
+    regions : GeoDataFrame, GeoSeries or array-like of polygons
+        Administrative boundaries, say, in any coordinate reference system (none: longitude and latitude in degrees).
+        Broken outlines are mended. Where regions overlap, and on their common borders, the first one has the place.
+    min_images : int, default 200
+        Images that a cell needs.
+    max_images : int, optional
+        A cell with more is cut.
+    group : str, optional
+        Column of ``regions``, such as a country: only regions of one group are merged.
+    location : {"mean", "medoid", "mode"}
+        The point that a cell answers with, as in `CellBuilder`.
+    outside : {"nearest", "noise", "raise"}
+        Images outside every region, in `fit` and in `assign`: those of the nearest region, labelled -1, or an error.
+
+    Attributes
+    ----------
+    labels_ : (n_images,) int64
+        Cell of each image. Equal to ``assign(coords, groups)``.
+    region_of_image_ : (n_images,) int64
+        Row of ``regions`` that each image lies in, or is nearest to; -1 for noise.
+    regions_of_cell_ : list of (n,) int64
+        Rows of ``regions`` that each cell is made of; cells cut from one block share them.
+    centroids_, counts_, n_cells_
+        As for `CellBuilder`.
+    cells_ : CellPartition
+        Cells are numbered by the first of their regions, parts of one block from south-west to north-east. ``levels``
+        counts the cuts that made a cell.
+
+    Notes
+    -----
+    Merging. (1) Regions without images join the touching cell whose images have their mean nearest to the middle of the
+    region's border, ring by ring around the regions that have some. (2) While a cell is short, the one with the fewest
+    images joins the touching cell whose images' mean is nearest to its own. An island, which none touches, joins the
+    cell with the nearest border. All of this within a group; of equal ones the cell with the first region is taken. A
+    group with fewer than ``min_images`` in all is one cell; one without any has none, and its places are outside.
+    Regions touch where they share at least a point of the map, so not across the antimeridian.
+
+    Cutting. A cell with more than ``max_images`` images inside its regions is cut in two across the longer side of
+    their box, at their median or as near to it as ``min_images`` on either side allow, and so on. So it stays above
+    ``max_images`` only if it has fewer than ``2 * min_images``, or images repeat one place. PIGEON cuts by clustering
+    instead; the median needs no parameter, and gives the same cells on every machine.
+
+    The nearest region is the one with the nearest of points taken every 0.05 degrees along the borders.
+
+    References
+    ----------
+    .. [1] Theiner, Mueller-Budack, Ewerth (2022), Interpretable semantic photo geolocation.
+    .. [2] Haas, Skreta, Alberti, Finn (2024), PIGEON, section 3.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import geopandas as gpd, shapely
+    >>> from geocells import RegionCells
+    >>> squares = shapely.box([0, 1, 2], 0, [1, 2, 3], 1)
+    >>> regions = gpd.GeoDataFrame({"name": ["a", "b", "c"]}, geometry=squares, crs=4326)
+    >>> coords = np.array([[0.5, 0.5]] * 3 + [[0.5, 1.5]] * 1 + [[0.5, 2.5]] * 2)
+    >>> builder = RegionCells(regions, min_images=2).fit(coords)
+    >>> builder.labels_.tolist()
+    [0, 0, 0, 1, 1, 1]
+    >>> builder.cells_.polygons()[1].bounds
+    (1.0, 0.0, 3.0, 1.0)
+    """
+
+    def __init__(
+        self,
+        regions: Any,
+        min_images: int = 200,
+        max_images: int | None = None,
+        *,
+        group: str | None = None,
+        location: str = "mean",
+        outside: str = "nearest",
+    ) -> None:
+        self.regions = regions
+        self.min_images = min_images
+        self.max_images = max_images
+        self.group = group
+        self.location = location
+        self.outside = outside
+
+    def fit(
+        self, coords: ArrayLike, feats: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Self:
+        """Merge and cut the regions.
+
+        Parameters
+        ----------
+        coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
+            Latitude, longitude of each image in degrees.
+        feats
+            Checked, not used.
+        groups : array-like (n,), optional
+            Group of each image, one of those in the ``group`` column; then only regions of that group hold it.
+
+        Returns
+        -------
+        self : RegionCells
+
+        Raises
+        ------
+        ValueError, TypeError
+            When a parameter, a region or a row is unsound, and where ``outside`` says so.
+        """
+        min_images = check_count(self.min_images, "min_images")
+        max_images = None
+        if self.max_images is not None:
+            max_images = check_count(self.max_images, "max_images", least=min_images)
+        check_choice(self.location, "location", LOCATION_CHOICES)
+        outside = check_choice(self.outside, "outside", OUTSIDE_CHOICES)
+        outlines = check_regions(self.regions)
+        group_of_region, names = self._groups_of_regions(len(outlines))
+        images = Images.of(coords, feats, groups)
+        images = _with_groups(images, names)
+        array, group_of_row = images.coords.array, images.group_of_row
+        every_region = np.arange(len(outlines), dtype=np.int64)
+        whole = np.tile(EVERYWHERE, (len(outlines), 1))
+        plain = Regions(outlines, every_region, whole, every_region, group_of_region)
+        first = plain.first_regions(array, group_of_row)
+        region_of_image = first.copy()
+        homeless = np.flatnonzero(first < 0)
+        if len(homeless) and outside == "raise":
+            row = int(homeless[0])
+            raise ValueError(
+                f"No region holds {len(homeless)} of {len(array)} images (first: row {row}, latitude {array[row, 0]}, "
+                f'longitude {array[row, 1]}). Use outside="nearest" or outside="noise".'
+            )
+        if len(homeless) and outside == "nearest":
+            region_of_image[homeless] = plain.nearest_regions(
+                array[homeless], None if group_of_row is None else group_of_row[homeless]
+            )
+        sums = SphereSums.of(array, region_of_image, len(outlines))
+        if not sums.counts.any():
+            raise ValueError(
+                "No image lies in a region, so there are no cells. Are latitude and longitude swapped in the regions?"
+            )
+        of_region = (
+            np.zeros(len(outlines), dtype=np.int64) if group_of_region is None else group_of_region
+        )
+        block_of_region = merge_regions(outlines, sums, of_region, min_images)
+        # Groups without images have no cells.
+        images_of_block = np.bincount(block_of_region, sums.counts, minlength=len(outlines))
+        kept = np.flatnonzero(images_of_block[block_of_region] > 0)
+        blocks, number = np.unique(block_of_region[kept], return_inverse=True)
+        number_of_region = np.full(len(outlines), -1, dtype=np.int64)
+        number_of_region[kept] = number
+        inside = np.flatnonzero(first >= 0)
+        block_of_image = number_of_region[first[inside]]
+        order = np.argsort(block_of_image, kind="stable")
+        edges = np.searchsorted(block_of_image[order], np.arange(len(blocks) + 1))
+        boxes, levels, block_of_cell = [], [], []
+        for block in range(len(blocks)):
+            own = array[inside[order[edges[block] : edges[block + 1]]]].copy()
+            own[own[:, 1] == 180.0, 1] = -180.0
+            cuts = [(EVERYWHERE, 0)]
+            if max_images is not None:
+                cuts = bisect(own, min_images, max_images)
+            boxes += [box for box, _ in cuts]
+            levels += [depth for _, depth in cuts]
+            block_of_cell += [block] * len(cuts)
+        territory = Regions(
+            outlines[kept],
+            number.astype(np.int64),
+            np.array(boxes),
+            np.array(block_of_cell, dtype=np.int64),
+            None if group_of_region is None else group_of_region[kept],
+        )
+        centres = np.empty((0, 2))
+        labels = territory.cells_that_hold(array, group_of_row, centres)
+        lost = np.flatnonzero(labels < 0)
+        if len(lost) and outside == "nearest":
+            labels[lost] = territory.nearest_cells(
+                array[lost], None if group_of_row is None else group_of_row[lost], centres, None
+            )
+        first_region_of_block = np.unique(number, return_index=True)[1]
+        cells = partition_of_labels(
+            territory,
+            images,
+            labels,
+            np.array(levels, dtype=np.int64),
+            group_of_cell=(
+                None
+                if group_of_region is None
+                else group_of_region[kept][first_region_of_block][territory.block_of_cell]
+            ),
+            outside=outside,
+            location=self.location,
+            parameters={
+                "method": "regions",
+                "min_images": min_images,
+                "max_images": max_images,
+                "group": self.group,
+                "location": self.location,
+            },
+        )
+        self.region_of_image_ = region_of_image
+        self.regions_of_cell_ = [kept[number == block] for block in block_of_cell]
+        return self._keep(cells, labels)
+
+    def fit_predict(
+        self, coords: ArrayLike, feats: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> Any:
+        """Build the cells and return ``labels_``, as a Series with the rows' own index where ``coords`` has one."""
+        return with_index(self.fit(coords, feats, groups).labels_, index_of(coords))
+
+    def _groups_of_regions(self, n_regions: int) -> tuple[IntArray | None, ObjectArray | None]:
+        if self.group is None:
+            return None, None
+        columns = list(getattr(self.regions, "columns", []))
+        if self.group not in columns:
+            raise ValueError(
+                f"group must name a column of regions; got {self.group!r}, and regions has {columns}."
+            )
+        return number_groups(check_groups(self.regions[self.group], n_regions))
+
+
+def _with_groups(images: Images, names: ObjectArray | None) -> Images:
+    """Images with their groups numbered as those of the regions."""
+    if names is None:
+        if images.group_names is not None:
+            raise ValueError("fit was given groups, but group names no column of regions.")
+        return images
+    if images.group_names is None or images.group_of_row is None:
+        return Images(images.coords, images.feats, images.weights, None, names)
+    number_of = {name: number for number, name in enumerate(names)}
+    unknown = [name for name in images.group_names if name not in number_of]
+    if unknown:
+        raise ValueError(f"regions has no region of the group {unknown[0]!r}.")
+    numbers = np.array([number_of[name] for name in images.group_names], dtype=np.int64)
+    return Images(images.coords, images.feats, images.weights, numbers[images.group_of_row], names)
+
+
+def check_regions(regions: Any) -> ObjectArray:
+    """Outlines of regions as valid polygons in (longitude, latitude) degrees, (n_regions,) of shapely geometries.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When a region is no polygon, empty, or off the globe; the message names the first one.
+    """
+    if hasattr(regions, "geometry") and hasattr(regions, "crs"):
+        geometry = regions.geometry
+        regions = (geometry if geometry.crs is None else geometry.to_crs(4326)).to_numpy()
+    outlines = np.atleast_1d(np.asarray(regions, dtype=object)).copy()
+    if outlines.ndim != 1 or not len(outlines):
+        raise ValueError(f"regions must hold at least one polygon; got shape {outlines.shape}.")
+    for row, outline in enumerate(outlines):
+        if not isinstance(outline, shapely.Polygon | shapely.MultiPolygon):
+            raise TypeError(
+                "regions must hold polygons, as a GeoDataFrame of boundaries does; row "
+                f"{row} is {getattr(outline, 'geom_type', repr(outline))}."
+            )
+    broken = ~shapely.is_valid(outlines)
+    mended = shapely.make_valid(outlines[broken], method="structure", keep_collapsed=False)
+    outlines[broken] = [only_polygons(outline) for outline in mended]
+    empty = np.flatnonzero(shapely.is_empty(outlines))
+    if len(empty):
+        raise ValueError(f"regions must have an extent; row {empty[0]} is empty. Drop it.")
+    west, south, east, north = shapely.bounds(outlines).T
+    off = np.flatnonzero((south < -90.0) | (north > 90.0) | (west < -180.0) | (east > 360.0))
+    if len(off):
+        raise ValueError(
+            "regions must lie on the globe, in degrees (longitude as x, latitude as y); row "
+            f"{off[0]} reaches from ({west[off[0]]}, {south[off[0]]}) to ({east[off[0]]}, {north[off[0]]}). Does the "
+            "table lack its coordinate reference system?"
+        )
+    return cut_at_antimeridian(outlines)

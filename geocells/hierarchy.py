@@ -17,6 +17,7 @@ from .builder import CellBuilder
 from .grids import coarsened, common_grid
 from .intersections import CellIntersections, intersect, parents_of
 from .partition import CellPartition, load_partitions, save_partitions
+from .validation import index_of
 
 
 class CellHierarchy(Estimator):
@@ -182,15 +183,8 @@ class CellHierarchy(Estimator):
             Before :meth:`fit`.
         """
         self._check_is_fitted()
-        columns = [cells.assign(coords, groups) for cells in self.partitions_]
-        labels = np.stack([np.asarray(column) for column in columns], axis=1)
-        index = getattr(columns[0], "index", None)
-        if index is None:
-            return labels
-        import pandas as pd
-
-        names = [f"partition_{number}" for number in range(len(columns))]
-        return pd.DataFrame(labels, index=index, columns=names)
+        columns = [np.asarray(cells.assign(coords, groups)) for cells in self.partitions_]
+        return _with_index(np.stack(columns, axis=1), index_of(coords))
 
     def predict(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
         """Do as :meth:`assign`, under scikit-learn's name."""
@@ -202,9 +196,9 @@ class CellHierarchy(Estimator):
         feats: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
-    ) -> IntArray:
-        """Build the partitions and return ``labels_``."""
-        return self.fit(coords, feats, groups, sample_weight).labels_
+    ) -> Any:
+        """Build the partitions and return ``labels_``, a DataFrame where ``coords`` has an index."""
+        return _with_index(self.fit(coords, feats, groups, sample_weight).labels_, index_of(coords))
 
     def intersections(self) -> CellIntersections:
         """Fine classes: what cells of the partitions have in common, one cell of each, where an image lies.
@@ -284,3 +278,13 @@ class CellHierarchy(Estimator):
         hierarchy = cls([cells.parameters for cells in partitions])
         hierarchy._keep(partitions)
         return hierarchy
+
+
+def _with_index(labels: IntArray, index: Any) -> Any:
+    """Return cell numbers as they are, or as a DataFrame where the rows have labels of their own."""
+    if index is None:
+        return labels
+    import pandas as pd
+
+    names = [f"partition_{number}" for number in range(labels.shape[1])]
+    return pd.DataFrame(labels, index=index, columns=names)

@@ -91,6 +91,8 @@ def test_a_table_comes_back_as_a_table_with_its_index():
     assert answer.index.tolist() == list("abcde")
     assert answer.columns.tolist() == ["partition_0", "partition_1"]
     assert np.array_equal(answer.to_numpy(), hierarchy.labels_[:5])
+    fitted = clone(hierarchy).fit_predict(rows)
+    assert fitted.index.tolist() == list("abcde")
 
 
 # ------------------------------------------------------------------------------------------- parents

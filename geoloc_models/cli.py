@@ -99,7 +99,7 @@ def demo(
     region: Annotated[
         Region,
         typer.Option(
-            help="Two countries and 2 000 places (about three minutes on two cores), or 20 000 "
+            help="Two countries and 2 000 places (three to four minutes on two cores), or 20 000 "
             "places of the world (about half an hour)."
         ),
     ] = Region.SWEDEN_SWITZERLAND,

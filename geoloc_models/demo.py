@@ -76,7 +76,7 @@ class DemoSettings:
 
 
 SETTINGS = {
-    "sweden-switzerland": DemoSettings("sweden-switzerland", 12, 20, "about three minutes"),
+    "sweden-switzerland": DemoSettings("sweden-switzerland", 12, 20, "three to four minutes"),
     "world": DemoSettings("world", 8, 50, "about half an hour"),
 }
 

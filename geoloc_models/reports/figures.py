@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from geocells import CellPartition
 from geoloc_models._files import replacing
@@ -154,6 +154,9 @@ def map_of_cells(
         alpha=CELL_ALPHA,
     )
     bar.set_label("Training images in the cell")
+    if isinstance(norm, LogNorm):
+        bar.ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        bar.ax.xaxis.set_minor_locator(NullLocator())
     bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     line: dict[str, Any] = {"linestyle": "none", "marker": "o"}
     figure.legend(
@@ -307,7 +310,7 @@ def training_curves(histories: Mapping[str, Sequence[Mapping[str, float]]]) -> F
                     axis.plot(epochs[best], values[best], "o", color=colour)
     axes[0].set_ylabel("Cross entropy (nats)")
     axes[1].set_ylabel("Right class (%)")
-    axes[1].set_ylim(0, 100)
+    axes[1].set_ylim(0, 102)  # lines at 100 stay whole
     for axis in axes:
         axis.set_xlabel("Epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -1,9 +1,11 @@
 """Sphinx configuration."""
 
+import re
+
 project = "geocells"
 author = "The geocells developers"
 copyright = "2026, the geocells developers"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "numpydoc", "sphinx.ext.viewcode"]
 myst_enable_extensions = ["colon_fence"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "scripts"]
@@ -13,6 +15,16 @@ html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page
 html_show_sourcelink = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-napoleon_google_docstring = False
+numpydoc_show_class_members = False
 # Shapes in docstrings, such as (n_cells,), look like references to attributes of that name.
 suppress_warnings = ["ref.python"]
+
+
+def _own_numbers(app, what, name, obj, options, lines):
+    """Make the references [1], [2] of every docstring its own, several of which share a page."""
+    tag = name.replace(".", "-").lower()
+    lines[:] = [re.sub(r"\[(\d+)\](?=_|\s)", rf"[#{tag}-\1]", line) for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", _own_numbers)

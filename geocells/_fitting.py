@@ -212,11 +212,12 @@ def _bottom_up(
         nodes = Claims.concatenate(
             [face.claims_of(own.node_claims()) for face, own in zip(faces, maps, strict=True)]
         )
-        owner_of_node = np.full(nodes.n_cells + 1, -1, dtype=np.int64)
+        owner_of_node = np.full(nodes.n_cells, -1, dtype=np.int64)
         owns = np.concatenate([own.own_counts > 0 for own in maps])
-        owner_of_node[:-1][owns] = np.arange(int(owns.sum()))
-        owner_of_row = Ranges.flatten(nodes).cell_of_codes(codes)
-        rename_cells(owner_of_row, owner_of_node)
+        owner_of_node[owns] = np.arange(int(owns.sum()))
+        flat = Ranges.flatten(nodes)
+        owners = Ranges(flat.starts, flat.stops, owner_of_node[flat.cells])
+        owner_of_row = owners.cell_of_codes(codes)
         of_all = moments_by_label(feats, owner_of_row, int(owns.sum()), weights, progress=True)
         edges = np.cumsum([0] + [int((own.own_counts > 0).sum()) for own in maps])
         moments = [of_all[start:stop] for start, stop in zip(edges[:-1], edges[1:], strict=True)]

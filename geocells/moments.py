@@ -25,6 +25,8 @@ SHORT = 6
 
 MANY_ROWS = 10_000
 BLOCK_BYTES = 64 * 2**20
+BLOCK_ROWS = 2**17
+"""Blocks of few features stay small enough that their memory is used again instead of asked for anew."""
 NO_WEIGHTS: IntArray = np.empty(0, dtype=np.int64)
 
 
@@ -141,7 +143,7 @@ class FeatureRows:
 
     def blocks(self, *, progress: bool = False) -> Iterator[tuple[int, int, FloatArray]]:
         """(start, stop, rows) of every block, in order."""
-        rows_a_block = max(1, BLOCK_BYTES // (8 * max(1, self.n_features)))
+        rows_a_block = min(BLOCK_ROWS, max(1, BLOCK_BYTES // (8 * max(1, self.n_features))))
         starts = range(0, self.n_rows, rows_a_block)
         for start in tqdm(
             starts, desc="features", unit="block", disable=not progress or len(starts) < 32, delay=2

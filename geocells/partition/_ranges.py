@@ -12,7 +12,7 @@ from .._types import CodeArray, IntArray
 from ..claims import Claims
 from . import _ranges_kernels
 
-ROOT_BITS = 20
+ROOT_BITS = 14
 PAGE_BITS = 6
 
 

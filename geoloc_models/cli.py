@@ -465,8 +465,8 @@ def _tell_skipped(broken: BrokenImages, path: Path) -> None:
 def main() -> None:
     """Run the command line."""
     # OpenMP's threads wait for each other by spinning; where other programs want the cores, that
-    # made a training step forty times slower. After some microseconds they now sleep.
-    os.environ.setdefault("GOMP_SPINCOUNT", "30000")
+    # made a training step forty times slower. After about a microsecond they now sleep.
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
     try:
         app()
     except KeyboardInterrupt:

@@ -1,7 +1,5 @@
 """Sphinx configuration."""
 
-import re
-
 project = "geocells"
 author = "The geocells developers"
 copyright = "2026, the geocells developers"
@@ -18,13 +16,3 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 # Shapes in docstrings, such as (n_cells,), look like references to attributes of that name.
 suppress_warnings = ["ref.python"]
-
-
-def _own_numbers(app, what, name, obj, options, lines):
-    """Make the references [1], [2] of every docstring its own, several of which share a page."""
-    tag = name.replace(".", "-").lower()
-    lines[:] = [re.sub(r"\[(\d+)\](?=_|\s)", rf"[#{tag}-\1]", line) for line in lines]
-
-
-def setup(app):
-    app.connect("autodoc-process-docstring", _own_numbers)

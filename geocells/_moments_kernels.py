@@ -38,16 +38,31 @@ def move_towards(mean, other, share, deltas):
 
 
 @kernel
-def add_rows(feats, labels, weights, first, last, counts, means, m2):
+def order_by_label(labels, n_labels):
+    """Rows of a block by label (-1 first), equal labels in their old order: a counting sort."""
+    place = np.zeros(n_labels + 2, dtype=np.int64)
+    for label in labels:
+        place[label + 2] += 1
+    for label in range(n_labels + 1):
+        place[label + 1] += place[label]
+    order = np.empty(labels.size, dtype=np.int64)
+    for row in range(labels.size):
+        order[place[labels[row] + 1]] = row
+        place[labels[row] + 1] += 1
+    return order
+
+
+@kernel
+def add_rows(feats, labels, weights, order, first, last, counts, means, m2):
     """Add each row of a block to the moments of its label (-1: only looked at); return the first unsound row, or -1.
 
     One row at a time: ``m2 += w n / (n + w) ||x - mean||^2``, then the mean moves to ``x`` by ``w / (n + w)`` of the
-    way. Only the columns ``first:last``.
+    way. Only the columns ``first:last``, and the rows in this ``order``.
     """
     weighted = weights.size > 0
     deltas = np.empty(last - first)
     unsound = -1
-    for row in range(labels.size):
+    for row in order:
         label = labels[row]
         weight = weights[row] if weighted else np.int64(1)
         n_before = counts[label] if label >= 0 else np.int64(0)
@@ -65,7 +80,7 @@ def add_rows(feats, labels, weights, first, last, counts, means, m2):
             squared = move_towards(means[label, first:last], feats[row, first:last], share, deltas)
             m2[label] += n_before * share * squared
             counts[label] = n_before + weight
-        if not np.isfinite(squared) and unsound < 0:
+        if not np.isfinite(squared) and (unsound < 0 or row < unsound):
             unsound = row
     return unsound
 

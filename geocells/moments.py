@@ -24,7 +24,7 @@ SHORT = 6
 """Features of at most so many columns have count, m2 and mean side by side, in one line of memory."""
 
 MANY_ROWS = 10_000
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 512 * 2**20
 BLOCK_ROWS = 2**17
 """Blocks of few features stay small enough that their memory is used again instead of asked for anew."""
 NO_WEIGHTS: IntArray = np.empty(0, dtype=np.int64)
@@ -223,10 +223,21 @@ class _LongRows:
         self.means = np.zeros((n_labels, n_features))
 
     def add(self, block: FloatArray, labels: IntArray, weights: IntArray) -> int:
+        # By label, so that the rows of a label find its mean in the cache.
+        order = _moments_kernels.order_by_label(labels, self.means.shape[0])
         unsound = run_blocks(
             _moments_kernels.add_rows,
             [
-                (block, labels, weights, *columns, self.counts[task], self.means, self.m2[task])
+                (
+                    block,
+                    labels,
+                    weights,
+                    order,
+                    *columns,
+                    self.counts[task],
+                    self.means,
+                    self.m2[task],
+                )
                 for task, columns in enumerate(self.columns)
             ],
         )

@@ -12,7 +12,8 @@ from .._types import CodeArray, IntArray
 from ..claims import Claims
 from . import _ranges_kernels
 
-ROOT_BITS = 14
+ROOT_BITS = (14, 20)
+"""Bits of a page table's root page: at least, and at most, where ranges are many."""
 PAGE_BITS = 6
 
 
@@ -137,7 +138,9 @@ class Ranges:
     def _page_table(self) -> tuple[NDArray[np.int32], int, int]:
         if "table" not in self._cache:
             last = int(self.stops[-1]) - 1
-            n_levels = -(-max(0, last.bit_length() - ROOT_BITS) // PAGE_BITS)
+            least, most = ROOT_BITS
+            root_bits = min(max(least, len(self.starts).bit_length() + 5), most)
+            n_levels = -(-max(0, last.bit_length() - root_bits) // PAGE_BITS)
             root_shift = n_levels * PAGE_BITS
             n_root = (last >> root_shift) + 1
             entries = _ranges_kernels.build_pages(

@@ -18,29 +18,31 @@ N_FEATURES = 512
 MANY_ROWS = 10_000_000
 
 WITH_FEATURES = """
-import resource, sys
+import sys
 sys.path.insert(0, ".")
 import numpy as np
 from tests.benchmarks.real_density import resampled
+from tests.benchmarks.timing import peak_kib
 from tests.benchmarks.bottom_up import random_features
 from geocells import CellBuilder
 coords = resampled({n_rows})
 feats = {feats}
 CellBuilder(200).fit(coords[:1000], np.ones((1000, 8), dtype=np.float32))
 CellBuilder(200).fit(coords, feats)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_kib())
 """
 
 MANY = """
-import resource, sys, time
+import sys, time
 sys.path.insert(0, ".")
 from tests.benchmarks.real_density import resampled
+from tests.benchmarks.timing import peak_kib
 from geocells import CellBuilder
 CellBuilder(200, method="consolidated").fit(resampled(200_000))
 coords = resampled({n_rows})
 start = time.perf_counter()
 cells = CellBuilder(200, method="consolidated").fit(coords).cells_
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, cells.n_cells)
+print(time.perf_counter() - start, peak_kib(), cells.n_cells)
 """
 
 

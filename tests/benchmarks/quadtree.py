@@ -16,14 +16,15 @@ N_ROWS = 10_000_000
 SORT = "np.sort of the leaf codes"
 
 PEAK_MEMORY = """
-import resource, sys
+import sys
 sys.path.insert(0, ".")
 from tests.benchmarks.real_density import resampled
+from tests.benchmarks.timing import peak_kib
 from geocells import CellBuilder
 coords = resampled({n_rows})
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 CellBuilder(method={method!r}).fit(coords)
-print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(before, peak_kib())
 """
 
 FRESH_FIT = """

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,15 @@ def fresh_process(code: str) -> str:
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=1800
     )
     return done.stdout
+
+
+def peak_kib() -> int:
+    """Most memory this process has had resident so far, in KiB.
+
+    Of ``VmHWM``: ``ru_maxrss`` starts at what the parent process had when it made this one.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
 
 
 def table(rows: list[Row]) -> str:

@@ -12,8 +12,9 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from sklearn.cluster import KMeans
 
-from geocells import CellBuilder
+from geocells import CellBuilder, CellPartition, ClusteredCells, RegionCells
 from geoloc_models.data import load_countries
 
 FOLDER = Path(__file__).parents[1] / "pictures"
@@ -33,9 +34,8 @@ def places() -> np.ndarray:
     return coords[inside]
 
 
-def draw(name: str, title: str, coords: np.ndarray, **parameters: object) -> None:
+def draw(name: str, title: str, coords: np.ndarray, cells: CellPartition) -> None:
     """One construction on the map, its images as grey dots."""
-    cells = CellBuilder(MIN_IMAGES, bounds=BOX, **parameters).fit(coords).cells_
     figure, ax = plt.subplots(figsize=(8, 5.2), layout="constrained")
     cells.plot(ax, outlines=load_countries().loc[["CH", "DE", "FR", "IT", "AT", "LI"]], dots=False)
     ax.plot(coords[:, 1], coords[:, 0], ".", color="#444444", markersize=1.2, alpha=0.5, zorder=4)
@@ -43,7 +43,7 @@ def draw(name: str, title: str, coords: np.ndarray, **parameters: object) -> Non
     ax.set_ylim(BOX[0], BOX[2])
     short = int((cells.counts < MIN_IMAGES).sum())
     ax.set_title(f"{title}: {cells.n_cells} cells, {short} of them short of {MIN_IMAGES} images")
-    figure.savefig(FOLDER / f"{name}.png", dpi=110)
+    figure.savefig(FOLDER / f"{name}.png", dpi=110, bbox_inches="tight")
     plt.close(figure)
     print(name, cells)
 
@@ -52,9 +52,21 @@ def main() -> None:
     """Draw all of them."""
     FOLDER.mkdir(exist_ok=True)
     coords = places()
-    draw("top_down", "Top-down", coords, method="top_down")
-    draw("consolidated", "Consolidated", coords, method="consolidated", leftover="cell")
-    draw("bottom_up", "Bottom-up, overlap 2", coords, leftover="cell")
+    countries = load_countries().loc[["CH", "DE", "FR", "IT", "AT", "LI"]]
+    quadtree = {"min_images": MIN_IMAGES, "bounds": BOX, "leftover": "cell"}
+    builders = {
+        "top_down": ("Top-down", CellBuilder(method="top_down", **quadtree)),
+        "consolidated": ("Consolidated", CellBuilder(method="consolidated", **quadtree)),
+        "bottom_up": ("Bottom-up, overlap 2", CellBuilder(**quadtree)),
+        "s2": ("Bottom-up on S2", CellBuilder(MIN_IMAGES, grid="s2")),
+        "clustered": (
+            "Clustered",
+            ClusteredCells(KMeans(50, n_init=1, random_state=0), 0.0, MIN_IMAGES),
+        ),
+        "regions": ("Regions", RegionCells(countries, MIN_IMAGES, 4 * MIN_IMAGES)),
+    }
+    for name, (title, builder) in builders.items():
+        draw(name, title, coords, builder.fit(coords).cells_)
 
 
 if __name__ == "__main__":

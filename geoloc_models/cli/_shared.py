@@ -1,0 +1,96 @@
+"""Options and messages that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from geoloc_models._errors import GeolocError
+
+if TYPE_CHECKING:
+    from geoloc_models.data import BrokenImages
+    from geoloc_models.experiment import ModelRun, PhotoSource
+
+TABLE_PANEL = "The table of photos"
+CELLS_PANEL = "Cells"
+MODEL_PANEL = "Model and training"
+RUN_PANEL = "Run"
+
+PathColumn = Annotated[
+    str, typer.Option(help="Column of the image files.", rich_help_panel=TABLE_PANEL)
+]
+LatitudeColumn = Annotated[
+    str, typer.Option(help="Column of latitudes, in degrees.", rich_help_panel=TABLE_PANEL)
+]
+LongitudeColumn = Annotated[
+    str, typer.Option(help="Column of longitudes, in degrees.", rich_help_panel=TABLE_PANEL)
+]
+CountryColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of countries, by name or ISO code. Without one, countries come from the "
+        "coordinates.",
+        rich_help_panel=TABLE_PANEL,
+        show_default="country, if there is one",
+    ),
+]
+GroupColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of groups, such as the photographer or the place: photos of one group never "
+        "sit on both sides of the split.",
+        rich_help_panel=TABLE_PANEL,
+        show_default="group, if there is one",
+    ),
+]
+Root = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder that relative image paths start from.",
+        rich_help_panel=TABLE_PANEL,
+        show_default="the table's own",
+    ),
+]
+
+
+def table_source(origin: dict[str, Any]) -> PhotoSource:
+    """Photos of a table, by the options it was named with."""
+    from geoloc_models.data import FileImages, read_photo_table
+    from geoloc_models.experiment import PhotoSource
+
+    options = {name: value for name, value in origin.items() if name not in ("kind", "path")}
+    photos = read_photo_table(origin["path"], **options)
+    return PhotoSource(photos, FileImages(photos.frame["path"].to_numpy()), origin)
+
+
+def source_again(origin: dict[str, Any]) -> PhotoSource:
+    """Photos of a run, from what its options.json says about them."""
+    kind = origin.get("kind")
+    try:
+        if kind == "demo":
+            from geoloc_models.demo import demo_source
+
+            return demo_source(origin["region"], seed=origin["seed"])
+        if kind == "table":
+            return table_source(origin)
+    except (KeyError, TypeError) as error:
+        raise GeolocError(f"The run's options.json garbles its source: {error}.") from error
+    raise GeolocError(
+        f"The run's photos are of the unknown kind {kind!r}; name a table of test photos by "
+        "--table."
+    )
+
+
+def tell_results(run: ModelRun) -> None:
+    from geoloc_models.reports import table_text
+
+    typer.echo("\n" + table_text({run.name: run.evaluation}, run.reference))
+
+
+def tell_skipped(broken: BrokenImages, path: Path) -> None:
+    if len(broken):
+        first = broken.messages[0]
+        images = "1 broken image was" if len(broken) == 1 else f"{len(broken)} broken images were"
+        typer.echo(f"\n{images} skipped (first: {first}); all are listed in {path}.")

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
         make_transform,
     )
     from geoloc_models.data.demo import demo_images, demo_places
-    from geoloc_models.data.images import FileImages, ImageSource, SatelliteCrops
+    from geoloc_models.data.exif import PhotoExif, read_exif
+    from geoloc_models.data.images import FileImages, ImageSource
+    from geoloc_models.data.leakage import LeakageReport, find_leakage
+    from geoloc_models.data.parts import assign_parts, split_of_table, subset_ranks, subset_rows
+    from geoloc_models.data.satellite import SatelliteCrops
+    from geoloc_models.data.split_file import SplitReport, split_photo_file
     from geoloc_models.data.splits import Split, place_blocks, split_rows
     from geoloc_models.data.table import PhotoTable, read_photo_table
 
@@ -38,9 +43,19 @@ _MODULE_OF_NAME = {
     "make_transform": "dataset",
     "demo_images": "demo",
     "demo_places": "demo",
+    "PhotoExif": "exif",
+    "read_exif": "exif",
     "FileImages": "images",
     "ImageSource": "images",
-    "SatelliteCrops": "images",
+    "SatelliteCrops": "satellite",
+    "LeakageReport": "leakage",
+    "find_leakage": "leakage",
+    "assign_parts": "parts",
+    "split_of_table": "parts",
+    "subset_ranks": "parts",
+    "subset_rows": "parts",
+    "SplitReport": "split_file",
+    "split_photo_file": "split_file",
     "Split": "splits",
     "place_blocks": "splits",
     "split_rows": "splits",
@@ -54,21 +69,31 @@ __all__ = [
     "BrokenImages",
     "FileImages",
     "ImageSource",
+    "LeakageReport",
     "PhotoDataset",
+    "PhotoExif",
     "PhotoTable",
     "SatelliteCrops",
     "Split",
+    "SplitReport",
+    "assign_parts",
     "collate_photos",
     "country_code",
     "country_of",
     "demo_images",
     "demo_places",
+    "find_leakage",
     "load_countries",
     "make_loader",
     "make_transform",
     "place_blocks",
+    "read_exif",
     "read_photo_table",
+    "split_of_table",
+    "split_photo_file",
     "split_rows",
+    "subset_ranks",
+    "subset_rows",
 ]
 
 

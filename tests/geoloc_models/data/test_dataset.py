@@ -12,8 +12,10 @@ from geoloc_models.data.dataset import (
     BrokenImages,
     PhotoDataset,
     collate_photos,
+    make_framing,
     make_loader,
     make_transform,
+    normalised,
 )
 
 
@@ -132,6 +134,15 @@ def test_the_plain_transform_takes_the_centre():
     tensor = make_transform(10)(image)
     white = torch.tensor([(1 - m) / s for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)])
     torch.testing.assert_close(tensor, white[:, None, None].expand(3, 10, 10), atol=1e-5, rtol=0)
+
+
+def test_the_transforms_two_halves_make_the_whole():
+    image = Image.fromarray(np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3))
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+    framed = make_framing(16)(image)
+    assert framed.dtype == torch.uint8
+    whole = make_transform(16, mean=mean, std=std)(image)
+    assert torch.equal(normalised(framed[None], mean, std)[0], whole)
 
 
 def test_augmentation_varies_by_torchs_generator_and_never_turns_upside_down():

@@ -1,0 +1,162 @@
+"""Weights of encoders: read without running code from the file, renamed, and fitted exactly."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from geoloc_models._errors import GeolocError, MissingWeightsError
+
+logger = logging.getLogger(__name__)
+
+_WRAPPERS = ("module.", "encoder.", "backbone.")
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a ``.safetensors`` or ``.pth`` file without running code from it."""
+    path = Path(path)
+    if not path.is_file():
+        raise MissingWeightsError(
+            f"There is no weights file {path}; give the path of a .pth or .safetensors state "
+            'dict, "imagenet", or nothing to start from random numbers.'
+        )
+    loader: Callable[[], Any]
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        def loader() -> Any:
+            return load_file(path)
+    else:
+
+        def loader() -> Any:
+            return torch.load(path, map_location="cpu", weights_only=True)
+
+    try:
+        state = loader()
+    except Exception as error:
+        raise GeolocError(
+            f"{path} is not a state dict that can be read safely "
+            f"({type(error).__name__}); save one with torch.save(model.state_dict(), path) or "
+            "with safetensors."
+        ) from error
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise GeolocError(f"{path} holds no state dict: a mapping of names to tensors is needed.")
+    return state
+
+
+def load_weights(
+    backbone: nn.Module,
+    path: str | Path,
+    *,
+    name: str,
+    classifier: str,
+    rename: Callable[[str], str] | None = None,
+) -> None:
+    """Load a file into a backbone; all its names and shapes must be there.
+
+    Parameters
+    ----------
+    backbone : torch.nn.Module
+        Without its classifier.
+    path : str or Path
+        ``.safetensors`` or ``.pth``.
+    name : str
+        Of the encoder, for messages.
+    classifier : str
+        Attribute that the classifier had: its tensors are left out, as are those of ``head``.
+    rename : callable, optional
+        Gives the backbone's name of a tensor in the file.
+
+    Raises
+    ------
+    GeolocError
+        If the file is no state dict, or one of another architecture.
+    MissingWeightsError
+        If there is no such file.
+    """
+    path = Path(path)
+    state = strip_wrappers(
+        read_state_dict(path),
+        own=backbone.state_dict().keys(),
+        classifier=classifier,
+        rename=rename,
+    )
+    own = backbone.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    unexpected = sorted(state.keys() - own.keys())
+    misshapen = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
+    if missing or unexpected or misshapen:
+        example = (missing + unexpected + misshapen)[0]
+        raise GeolocError(
+            f"The weights in {path} do not fit the encoder {name}: {len(missing)} tensors are "
+            f"missing, {len(unexpected)} unknown, {len(misshapen)} of another shape (first: "
+            f"{example}). Are they of another architecture?"
+        )
+    backbone.load_state_dict(state)
+    logger.info("loaded %d tensors into %s from %s", len(state), name, path)
+
+
+def strip_wrappers(
+    state: dict[str, Tensor],
+    *,
+    own: Any,
+    classifier: str,
+    rename: Callable[[str], str] | None = None,
+) -> dict[str, Tensor]:
+    """Drop the classifier's tensors and the prefixes that wrappers add.
+
+    A name that the backbone has itself (``own``) stays as it is: a vision transformer's own parts
+    are called ``encoder.``, too.
+    """
+    stripped = {}
+    for key, tensor in state.items():
+        inner = _unwrapped(key, own, rename)
+        if inner in own or not inner.startswith((f"{classifier}.", "head.")):
+            stripped[inner] = tensor
+    return stripped
+
+
+def _unwrapped(key: str, own: Any, rename: Callable[[str], str] | None) -> str:
+    """Take prefixes off, one by one, until the backbone knows the name or none is left."""
+    while True:
+        inner = rename(key) if rename is not None else key
+        if inner in own:
+            return inner
+        prefix = next((prefix for prefix in _WRAPPERS if key.startswith(prefix)), None)
+        if prefix is None:
+            return inner
+        key = key.removeprefix(prefix)
+
+
+def downloaded_weights(url: str, *, name: str) -> Path:
+    """Where torch keeps a file of pretrained weights, downloading it if need be.
+
+    Raises
+    ------
+    MissingWeightsError
+        The file is neither in torch's cache nor to be had; the message says which file belongs
+        where.
+    """
+    file_name = url.rsplit("/", 1)[-1]
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    path = folder / file_name
+    if path.is_file():
+        return path
+    hash_prefix = file_name.rsplit("-", 1)[-1].split(".")[0]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=hash_prefix, progress=True)
+    except (OSError, RuntimeError) as error:
+        raise MissingWeightsError(
+            f"The ImageNet weights of {name} are not on this machine and could not be "
+            f"downloaded ({error}). Put the file {file_name} (from {url}) into {folder}, or "
+            f"name a local file as the weights."
+        ) from error
+    return path

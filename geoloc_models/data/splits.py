@@ -14,7 +14,7 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.data._coordinates import as_coords
 
 _EARTH_RADIUS_KM = 6371.0088
-_PARTS = ("train", "validation", "test")
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def split_rows(
     >>> len(split.train), len(split.validation), len(split.test)
     (8, 1, 1)
     """
-    share = _checked_fractions(fractions)
+    share = checked_fractions(fractions)
     group_of_row = _numbered(groups, n_rows, "groups")
     stratum_of_row = _numbered(strata, n_rows, "strata")
     n_units = n_rows if group_of_row is None else int(group_of_row.max(initial=-1)) + 1
-    if n_units < len(_PARTS):
+    if n_units < len(PARTS):
         noun = "rows" if group_of_row is None else "groups"
         raise GeolocError(
-            f"A split into training, validation and test needs at least {len(_PARTS)} {noun}; "
+            f"A split into training, validation and test needs at least {len(PARTS)} {noun}; "
             f"there are {n_units}. "
             + (
                 "Give more photos."
@@ -95,7 +95,7 @@ def split_rows(
         part = _split_single_rows(stratum_of_row, share, generator)
     else:
         part = _split_groups(group_of_row, stratum_of_row, share, generator)[group_of_row]
-    return Split(*(np.flatnonzero(part == k).astype(np.int64) for k in range(len(_PARTS))))
+    return Split(*(np.flatnonzero(part == k).astype(np.int64) for k in range(len(PARTS))))
 
 
 def place_blocks(coords: ArrayLike, size_km: float = 10.0) -> np.ndarray:
@@ -146,9 +146,10 @@ def _blocks_in_band(band: np.ndarray, n_bands: int, size_km: float) -> np.ndarra
     return n_blocks
 
 
-def _checked_fractions(fractions: Sequence[float]) -> np.ndarray:
+def checked_fractions(fractions: Sequence[float]) -> np.ndarray:
+    """Shares of training, validation and test as float64 (3,); anything else is refused."""
     share = np.asarray(fractions, dtype=np.float64)
-    if share.shape != (len(_PARTS),) or not (share > 0).all() or abs(share.sum() - 1) > 1e-6:
+    if share.shape != (len(PARTS),) or not (share > 0).all() or abs(share.sum() - 1) > 1e-6:
         raise GeolocError(
             "The fractions of training, validation and test must be three positive numbers with "
             f"sum 1, such as 0.8, 0.1, 0.1; got {tuple(fractions)}."
@@ -233,8 +234,8 @@ def _most_frequent(group: np.ndarray, stratum: np.ndarray) -> np.ndarray:
 
 def _fill_empty_parts(part: np.ndarray, size: np.ndarray, generator: np.random.Generator) -> None:
     """Give each empty part the smallest group of the part that has most groups, in place."""
-    for k in range(len(_PARTS)):
+    for k in range(len(PARTS)):
         if not (part == k).any():
-            donor = int(np.bincount(part, minlength=len(_PARTS)).argmax())
+            donor = int(np.bincount(part, minlength=len(PARTS)).argmax())
             rows = generator.permutation(np.flatnonzero(part == donor))
             part[rows[size[rows].argmin()]] = k

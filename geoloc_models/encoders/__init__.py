@@ -1,7 +1,7 @@
 """Encoders turn an image, or a place, into one vector; every model stands on one."""
 
-from geoloc_models.encoders.cached import CachedFeatures
 from geoloc_models.encoders._fingerprint import fingerprint
+from geoloc_models.encoders.cached import CachedFeatures
 from geoloc_models.encoders.image import (
     ENCODER_NAMES,
     ImageEncoder,

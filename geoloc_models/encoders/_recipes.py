@@ -19,7 +19,9 @@ from geoloc_models.encoders.tiny import TinyBackbone
 from geoloc_models.encoders.weights import downloaded_weights, load_weights
 
 TIMM_PREFIX = "timm:"
-_BLOCKS_OF_LITE0 = (1, 2, 2, 3, 3, 4, 1)
+_STAGE_AND_BLOCK_OF_LITE0 = [
+    (stage, block) for stage, n in enumerate((1, 2, 2, 3, 3, 4, 1)) for block in range(n)
+]
 
 
 @dataclass(frozen=True)
@@ -224,11 +226,7 @@ def _lite0_name(name: str) -> str:
         }
         return f"{whole.get(head, head)}.{rest}"
     number, layer, parameter = rest.split(".")
-    block = int(number)
-    for stage, n_blocks in enumerate(_BLOCKS_OF_LITE0):
-        if block < n_blocks:
-            break
-        block -= n_blocks
+    stage, block = _STAGE_AND_BLOCK_OF_LITE0[int(number)]
     if stage == 0:  # its only block has no expansion before the depthwise convolution
         layers = ["_depthwise_conv", "_bn1", "_project_conv", "_bn2"]
         renamed = ["conv_dw", "bn1", "conv_pw", "bn2"]
@@ -245,7 +243,7 @@ def _timm(name: str) -> Recipe:
     return Recipe(
         name,
         partial(_timm_backbone, model, name),
-        lambda backbone: int(getattr(backbone, "head_hidden_size", None) or backbone.num_features),
+        _timm_dim,
         Preprocessing(height, mean=settings["mean"], std=settings["std"]),
         _timm_stages,
         fixed_size=bool(settings["fixed_input_size"]),
@@ -277,6 +275,10 @@ def _timm_settings(model: str) -> dict[str, Any]:
 def _timm_backbone(model: str, name: str) -> nn.Module:
     backbone: nn.Module = _import_timm(name).create_model(model, pretrained=False, num_classes=0)
     return backbone
+
+
+def _timm_dim(backbone: Any) -> int:
+    return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
 
 
 def _load_timm(model: str, backbone: nn.Module) -> None:

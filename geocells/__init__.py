@@ -1,6 +1,6 @@
 """geocells: partition the earth into cells that a classifier can learn.
 
->>> from geocells import CellBuilder, CellPartition, LatLonGrid, S2Grid, load_cells, sphere
+>>> from geocells import CellBuilder, CellPartition, LatLonGrid, S2Grid, decoding, load_cells, sphere
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ._errors import GeocellsWarning
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from . import sphere
+    from . import decoding, sphere
     from .builder import CellBuilder
     from .clustered import ClusteredCells
     from .grids import LatLonGrid, S2Grid
@@ -32,6 +32,7 @@ _HOMES = {
     "LatLonGrid": ".grids",
     "RegionCells": ".regions",
     "S2Grid": ".grids",
+    "decoding": "",
     "load_cells": ".partition",
     "sphere": "",
 }
@@ -47,6 +48,7 @@ __all__ = [
     "RegionCells",
     "S2Grid",
     "__version__",
+    "decoding",
     "load_cells",
     "sphere",
 ]

@@ -1,0 +1,31 @@
+"""From probabilities to a point, and how sure it is.
+
+>>> from geocells import decoding
+>>> decoder = decoding.ExpectedUtility(radii_km=(1, 25)).fit([(47.4, 8.5), (59.3, 18.1)], [0, 1])
+>>> decoder.predict([[0.2, 0.8]]).tolist()
+[[59.3, 18.1]]
+"""
+
+from .calibration import expected_calibration_error, reliability, temperature_scaling
+from .confidence import credible_region
+from .conformal import ConformalMass, ConformalRadius, conformal_quantile
+from .expected_utility import Decoded, ExpectedUtility
+from .nearest import nearest_images
+from .points import argmax, hierarchical, softmax, top_k_mean
+
+__all__ = [
+    "ConformalMass",
+    "ConformalRadius",
+    "Decoded",
+    "ExpectedUtility",
+    "argmax",
+    "conformal_quantile",
+    "credible_region",
+    "expected_calibration_error",
+    "hierarchical",
+    "nearest_images",
+    "reliability",
+    "softmax",
+    "temperature_scaling",
+    "top_k_mean",
+]

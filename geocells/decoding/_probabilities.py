@@ -1,0 +1,181 @@
+"""What a classifier answers with, looked over once: probabilities, scores, and the cells they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from .._types import ArrayLike, FloatArray, IntArray
+from ..validation import check_coords
+
+SUM_TOLERANCE = 0.01
+"""A row may add up to 1 within this and is then divided by its sum: half-precision softmax is that far off."""
+
+BATCH_BYTES = 64 * 2**20
+"""Rows are worked on in batches whose float64 copy is about this large."""
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Sound probabilities, handed out in batches of rows that add up to 1.
+
+    Attributes
+    ----------
+    array : (n, n_classes) real numbers, or a SciPy CSR array of that shape
+        As the caller passed them: not copied, not converted.
+    sums : (n,) float64
+        What each row adds up to.
+    """
+
+    array: Any
+    sums: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.sums)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of columns."""
+        return int(self.array.shape[1])
+
+    def rows(self, start: int, stop: int) -> FloatArray:
+        """Return rows ``start:stop`` as (stop - start, n_classes) float64 that add up to 1."""
+        part = self.array[start:stop]
+        dense = part.toarray() if sparse.issparse(part) else part
+        return np.divide(dense, self.sums[start:stop, None], dtype=np.float64)
+
+    def batches(self, n_rows: int | None = None) -> Iterator[tuple[int, int, FloatArray]]:
+        """Yield start, stop and rows of batches, of ``n_rows`` each or of about `BATCH_BYTES`."""
+        step = n_rows or max(1, BATCH_BYTES // (8 * max(1, self.n_classes)))
+        for start in range(0, len(self), step):
+            stop = min(start + step, len(self))
+            yield start, stop, self.rows(start, stop)
+
+
+def check_probabilities(
+    probabilities: ArrayLike, n_classes: int | None = None, *, name: str = "probabilities"
+) -> Probabilities:
+    """Probabilities from anything that holds them.
+
+    Parameters
+    ----------
+    probabilities : array-like or SciPy sparse, (n, n_classes)
+        One distribution a row: finite, not negative, adding up to 1 within 1 %. No rows are accepted.
+    n_classes : int, optional
+        Columns that there must be.
+    name : str
+        What the messages call it.
+
+    Returns
+    -------
+    probabilities : Probabilities
+        Rows that are off by less than 1 % are divided by their sum; anything worse is refused.
+
+    Raises
+    ------
+    ValueError, TypeError
+        When the shape is wrong or a row is no distribution; the message names the first one.
+    """
+    array = _matrix(probabilities, n_classes, name)
+    sums = np.empty(array.shape[0])
+    step = max(1, BATCH_BYTES // (8 * max(1, array.shape[1])))
+    for start in range(0, len(sums), step):
+        part = array[start : start + step]
+        values = part.data if sparse.issparse(part) else part
+        _refuse_values(values, part, start, name)
+        sums[start : start + step] = np.asarray(part.sum(axis=1, dtype=np.float64)).reshape(-1)
+    off = np.flatnonzero(np.abs(sums - 1.0) > SUM_TOLERANCE)
+    if len(off):
+        raise ValueError(
+            f"Every row of {name} must add up to 1 (within {SUM_TOLERANCE:.0%}); {len(off)} of {len(sums)} rows do "
+            f"not (first: row {off[0]}, {sums[off[0]]:.6g}). Are these logits, or a part of the classes?"
+        )
+    return Probabilities(array, sums)
+
+
+def check_scores(scores: ArrayLike, n_classes: int | None = None, *, name: str = "scores") -> Any:
+    """Return finite real numbers (n, n_classes), of any sign: logits, say."""
+    array = _matrix(scores, n_classes, name)
+    if sparse.issparse(array):
+        array = array.toarray()
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"{name} must be finite; {len(bad)} of {len(array)} rows hold NaN or infinity (first: row {bad[0]})."
+        )
+    return array
+
+
+def _matrix(values: ArrayLike, n_classes: int | None, name: str) -> Any:
+    if sparse.issparse(values):
+        array: Any = sparse.csr_array(values)
+    else:
+        if hasattr(values, "to_numpy"):
+            values = values.to_numpy()
+        array = np.asarray(values)
+        if array.size == 0 and array.ndim == 1:
+            array = array.reshape(0, n_classes or 0).astype(np.float64)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must hold real numbers; got {array.dtype}.")
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} must hold one row an image and one column a class, shape (n, n_classes); got shape "
+            f"{array.shape}."
+        )
+    if n_classes is not None and array.shape[1] != n_classes:
+        raise ValueError(
+            f"{name} must have one column for each of the {n_classes} classes; got {array.shape[1]}."
+        )
+    if array.shape[1] == 0 and array.shape[0]:
+        raise ValueError(f"{name} must have at least one class; got shape {array.shape}.")
+    return array
+
+
+def _refuse_values(values: Any, part: Any, start: int, name: str) -> None:
+    # The least and the sum tell at once whether any value is unsound.
+    if values.size == 0 or (values.min() >= 0 and np.isfinite(values.max())):
+        return
+    dense = part.toarray() if sparse.issparse(part) else part
+    faults = ~np.isfinite(dense)
+    if faults.any():
+        row, column = np.argwhere(faults)[0]
+        raise ValueError(
+            f"{name} must be finite; row {start + row} holds {dense[row, column]} for class {column}."
+        )
+    row, column = np.argwhere(dense < 0)[0]
+    raise ValueError(
+        f"{name} must not be negative; row {start + row} holds {dense[row, column]:.6g} for class {column}. "
+        "Are these logits?"
+    )
+
+
+def locations_of(cells: Any) -> FloatArray:
+    """Return the point that each cell answers with, (n_cells, 2) degrees, of a `CellPartition` or of an array."""
+    locations = getattr(cells, "locations", None)
+    if locations is not None:
+        return np.asarray(locations, dtype=np.float64)
+    return check_coords(cells, name="cells").array
+
+
+def check_labels(labels: ArrayLike, n_rows: int, n_classes: int | None, *, least: int) -> IntArray:
+    """Return one whole number a row, (n_rows,) int64, from ``least`` to ``n_classes - 1``."""
+    array = np.asarray(labels)
+    if array.shape != (n_rows,):
+        raise ValueError(
+            f"labels must name one cell a row, shape ({n_rows},); got shape {array.shape}."
+        )
+    if array.dtype.kind not in "iu" and n_rows:
+        raise TypeError(f"labels must be whole numbers; got {array.dtype}.")
+    array = array.astype(np.int64)
+    bad = np.flatnonzero((array < least) | (array >= (n_classes if n_classes else np.inf)))
+    if len(bad):
+        most = "" if n_classes is None else f" to {n_classes - 1}"
+        raise ValueError(
+            f"labels must run from {least}{most}; {len(bad)} of {n_rows} rows do not (first: row {bad[0]}, "
+            f"{array[bad[0]]})."
+        )
+    return array

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_COUNTRIES = 15
 _MOST_EXAMPLES = 3
+_FAR_OFF = 0.25  # of the share asked for
 
 
 class Unit(StrEnum):
@@ -77,26 +78,41 @@ def split(
         subsets=[int(size) for size in sizes],
         seed=seed,
     )
-    _tell_split(report, by)
+    _tell_split(report, by, shares)
     typer.echo(f"\nWritten to {output}.")
 
 
-def _tell_split(report: SplitReport, by: Unit) -> None:
+def _tell_split(report: SplitReport, by: Unit, shares: list[float]) -> None:
     if report.key == "path":
         typer.echo("There are no ids: photos are told apart by their paths.")
     unit = {"id": "photo", "user": "user", "place": "place"}[by]
     typer.echo(f"{report.n_rows:,} photos, split by {unit}:\n")
     typer.echo(_table_text(report.parts, shares=True))
+    off = [
+        name
+        for name, share in zip(report.parts.columns, shares, strict=True)
+        if abs(report.parts[name].sum() / report.n_rows - share) > _FAR_OFF * share
+    ]
+    if off:
+        typer.echo(
+            f"\nFar from the shares asked for: {', '.join(off)}. "
+            + (
+                "There are too few photos for chance to even out."
+                if by is Unit.ID
+                else f"Some {unit}s hold many photos, or there are few of them; try another seed."
+            )
+        )
     if report.n_without_user:
         typer.echo(f"\n{report.n_without_user:,} photos without a user stand for themselves.")
     if len(report.subsets.columns):
         typer.echo("\nNested subsets of the training part:\n")
         typer.echo(_table_text(report.subsets))
     n_train = int(report.parts["train"].sum())
-    for size in report.too_large:
+    if report.too_large:
+        sizes = ", ".join(f"{size:,}" for size in report.too_large)
         typer.echo(
-            f"\nA subset of {size:,} is larger than the training part ({n_train:,} photos); use "
-            "the whole part in its stead."
+            f"\nSubsets larger than the training part ({n_train:,} photos), for which the whole "
+            f"part must do: {sizes}."
         )
 
 

@@ -166,7 +166,9 @@ def ranks_of_hashes(hashes: np.ndarray, part: np.ndarray, ids_of_rows: Any) -> n
     """
     order = np.argsort(hashes, kind="stable")
     # Neighbours of one hash: the same id twice, or once in a blue moon two ids.
-    (level,) = np.nonzero(hashes[order[1:]] == hashes[order[:-1]])
+    in_order = hashes[order]
+    (level,) = np.nonzero(in_order[1:] == in_order[:-1])
+    del in_order  # 8 bytes a row
     if len(level):
         positions = np.unique(np.concatenate([level, level + 1]))
         rows = order[positions]

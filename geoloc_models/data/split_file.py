@@ -159,8 +159,8 @@ def _key_column(rows: RowBatches, by: By) -> str:
     missing = [column for column in _NEEDED[by] if column not in there]
     if missing:
         raise GeolocError(
-            f"A split by {by} needs the column {' and '.join(missing)}, which {name} has not "
-            f"(columns there: {', '.join(there)}). Split by another unit, or add it."
+            f"A split by {by} needs a column {' and a column '.join(missing)}, which {name} lacks "
+            f"(columns there: {', '.join(there)}). Split by another unit, or add what is missing."
         )
     for key in ("id", "path"):
         if key in there:

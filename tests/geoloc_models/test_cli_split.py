@@ -7,7 +7,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from geoloc_models.cli import app
-from geoloc_models.data import read_photo_table, split_of_table, subset_rows
+from geoloc_models.data import PhotoTable, split_of_table, subset_rows
 
 
 def geoloc(*arguments):
@@ -46,9 +46,8 @@ def test_a_split_is_written_and_its_sizes_are_told(table):
     for part in ("train", "validation", "test"):
         assert f"{parts[part] / 120:.2%}" in words
     assert "Nested subsets of the training part" in result.stdout
-    assert f"A subset of 1,000 is larger than the training part ({parts['train']} photos)" in (
-        result.stdout
-    )
+    assert f"the training part ({parts['train']} photos)" in result.stdout
+    assert "must do: 1,000." in result.stdout
     assert str(output) in result.stdout
 
 
@@ -57,9 +56,20 @@ def test_the_written_table_can_be_read_and_cut(table):
     geoloc("split", table, "-o", output, "--by", "user", "--fractions", "0.6,0.2,0.2")
     frame = pd.read_parquet(output)
     assert frame.dropna(subset="user").groupby("user")["part"].nunique().eq(1).all()
-    photos = read_photo_table(output)
-    if "part" in photos.frame:
-        assert set(subset_rows(photos, 20)) < set(split_of_table(photos).train)
+    photos = PhotoTable(frame)
+    assert set(subset_rows(photos, 20)) < set(split_of_table(photos).train)
+
+
+def test_parts_far_from_their_shares_are_told(table):
+    result = geoloc("split", table, "-o", table, "--fractions", "0.4,0.3,0.3")
+    assert "Far from the shares" not in result.stdout
+    frame = pd.read_parquet(table)
+    frame["user"] = ["anna"] * 90 + frame["user"].tolist()[90:]
+    frame.to_parquet(table, index=False)
+    result = geoloc("split", table, "-o", table.parent / "split.parquet", "--by", "user")
+    assert result.exit_code == 0, result.output
+    assert "Far from the shares asked for: validation" in result.stdout
+    assert "Some users hold many photos" in result.stdout
 
 
 def test_users_that_are_missing_are_told(table):

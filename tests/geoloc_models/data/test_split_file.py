@@ -171,8 +171,8 @@ def changed(column, row, value):
     ("frame", "options", "words"),
     [
         (photos().drop(columns=["id", "path"]), {}, "neither a column id nor path"),
-        (photos().drop(columns="user"), {"by": "user"}, "needs the column user"),
-        (photos().drop(columns="latitude"), {"by": "place"}, "needs the column latitude"),
+        (photos().drop(columns="user"), {"by": "user"}, "needs a column user"),
+        (photos().drop(columns="latitude"), {"by": "place"}, "needs a column latitude"),
         (changed("id", 200, "007"), {}, "row 201 that of row 8, '007'"),
         (changed("id", 200, None), {}, "row 201 of photos.parquet has none"),
         (changed("id", 200, ""), {}, "row 201 of photos.parquet has none"),

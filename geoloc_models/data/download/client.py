@@ -139,6 +139,8 @@ class PhotoClient:
             return Verdict(State.REFUSED, f"neither http nor https: {url[:60]}")
         if not parsed.raw_host:
             return Verdict(State.REFUSED, "the URL names no host")
+        if parsed.port is not None and not 1 <= parsed.port <= 65_535:
+            return Verdict(State.REFUSED, f"there is no port {parsed.port}")
         if parsed.userinfo:
             return Verdict(State.REFUSED, "the URL holds a user name")
         if self._options.gone_pattern.search(str(parsed)):

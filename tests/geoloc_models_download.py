@@ -1,0 +1,45 @@
+"""Small photos and tables for the tests of the download."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from geoloc_models.data.download import DownloadOptions
+
+LOOPBACK = ("127.0.0.0/8", "::1/128")
+
+
+def jpeg(seed=0, width=40, height=30, **options):
+    """A JPEG of blurred noise; ``exif`` and other options go to Pillow."""
+    coarse = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8)
+    image = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+def write_photos(file, ids, urls, **columns):
+    """A table of photos; other columns as given."""
+    file.parent.mkdir(exist_ok=True)
+    columns.setdefault("latitude", np.linspace(46, 48, len(ids)))
+    pq.write_table(pa.table({"id": list(ids), "url": list(urls), **columns}), file)
+    return file
+
+
+def quick(**choices):
+    """Options for a server on loopback, impatient."""
+    settings = {
+        "allow_networks": LOOPBACK,
+        "rate": 0.0,
+        "backoff": 0.001,
+        "read_timeout": 20.0,
+        "total_timeout": 20.0,
+        "max_bytes": 2_000_000,
+        "workers": 1,
+    }
+    return DownloadOptions(**{**settings, **choices})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from geoloc_models.cli import demo, download, split, train  # noqa: F401  (importing them registers the commands)
+from geoloc_models.cli import demo, download, select, split, train  # noqa: F401  (importing them registers the commands)
 from geoloc_models.cli._app import BAD_INPUT, INTERRUPTED, app
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "app", "main"]

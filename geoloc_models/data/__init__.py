@@ -10,7 +10,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geoloc_models.data.countries import country_code, country_of, load_countries
+    from geoloc_models.data.countries import (
+        country_code,
+        country_of,
+        load_countries,
+        read_countries,
+    )
     from geoloc_models.data.dataset import (
         IMAGENET_MEAN,
         IMAGENET_STD,
@@ -22,8 +27,11 @@ if TYPE_CHECKING:
     )
     from geoloc_models.data.demo import demo_images, demo_places
     from geoloc_models.data.exif import PhotoExif, read_exif
+    from geoloc_models.data.feature_batches import FeatureBatches, FeatureDataset
+    from geoloc_models.data.features import FeatureCache, row_keys
     from geoloc_models.data.images import FileImages, ImageSource
     from geoloc_models.data.leakage import LeakageReport, find_leakage
+    from geoloc_models.data.metadata import METADATA_PRESETS, MetadataReport, select_photos
     from geoloc_models.data.parts import assign_parts, split_of_table, subset_ranks, subset_rows
     from geoloc_models.data.satellite import SatelliteCrops
     from geoloc_models.data.split_file import SplitReport, split_photo_file
@@ -34,6 +42,10 @@ _MODULE_OF_NAME = {
     "country_code": "countries",
     "country_of": "countries",
     "load_countries": "countries",
+    "read_countries": "countries",
+    "METADATA_PRESETS": "metadata",
+    "MetadataReport": "metadata",
+    "select_photos": "metadata",
     "IMAGENET_MEAN": "dataset",
     "IMAGENET_STD": "dataset",
     "BrokenImages": "dataset",
@@ -45,6 +57,10 @@ _MODULE_OF_NAME = {
     "demo_places": "demo",
     "PhotoExif": "exif",
     "read_exif": "exif",
+    "FeatureBatches": "feature_batches",
+    "FeatureDataset": "feature_batches",
+    "FeatureCache": "features",
+    "row_keys": "features",
     "FileImages": "images",
     "ImageSource": "images",
     "SatelliteCrops": "satellite",
@@ -66,10 +82,15 @@ _MODULE_OF_NAME = {
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "METADATA_PRESETS",
     "BrokenImages",
+    "FeatureBatches",
+    "FeatureCache",
+    "FeatureDataset",
     "FileImages",
     "ImageSource",
     "LeakageReport",
+    "MetadataReport",
     "PhotoDataset",
     "PhotoExif",
     "PhotoTable",
@@ -87,8 +108,11 @@ __all__ = [
     "make_loader",
     "make_transform",
     "place_blocks",
+    "read_countries",
     "read_exif",
     "read_photo_table",
+    "row_keys",
+    "select_photos",
     "split_of_table",
     "split_photo_file",
     "split_rows",

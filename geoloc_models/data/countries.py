@@ -20,7 +20,7 @@ from geoloc_models.data._country_index import CountryIndex
 
 _PARQUET = Path(__file__).with_name("countries.parquet")
 _LONG_CODES_OF_KOSOVO = ("XKO", "XKX", "KOS")
-_MAX_TOLERANCE_KM = 500.0
+MAX_TOLERANCE_KM = 500.0
 
 
 def load_countries() -> gpd.GeoDataFrame:
@@ -133,9 +133,9 @@ def country_of(
     ['SE', 'CH', None]
     """
     points = as_coords(coords)
-    if not 0 <= tolerance_km <= _MAX_TOLERANCE_KM:
+    if not 0 <= tolerance_km <= MAX_TOLERANCE_KM:
         raise GeolocError(
-            f"tolerance_km must lie between 0 and {_MAX_TOLERANCE_KM:.0f}; got {tolerance_km}."
+            f"tolerance_km must lie between 0 and {MAX_TOLERANCE_KM:.0f}; got {tolerance_km}."
         )
     index = _world_index() if countries is None else CountryIndex.of(countries)
     row = index.find(points, tolerance_km, progress=True)

@@ -95,11 +95,11 @@ class ShareTable:
     ) -> ShareTable | None:
         """Fill the table; None where it would take more than ``max_bytes``."""
         n_classes, n_blocks = len(images.counts), len(blocks)
-        bound_bytes = 4 * n_classes * n_blocks
-        if bound_bytes > max_bytes or images.class_edges is None:
+        least_bytes = 4 * n_classes * n_blocks + 16 * (n_blocks + 1)
+        if least_bytes > max_bytes or images.class_edges is None:
             return None
         if utility.scale_km:
-            if bound_bytes * (GROUP_SIZE + 1) > max_bytes:
+            if least_bytes + n_blocks * n_classes * (4 * GROUP_SIZE + 5) > max_bytes:
                 return None
             return cls._smooth(blocks, images, utility)
         tile_edges = np.zeros(n_blocks + 1, dtype=np.int64)
@@ -141,7 +141,7 @@ class ShareTable:
         np.cumsum(constant_edges, out=constant_edges)
         n_tiles, n_constants = int(tile_edges[-1]), int(constant_edges[-1])
         tile_bytes = GROUP_SIZE * np.dtype(number).itemsize + 5
-        if bound_bytes + n_tiles * tile_bytes + n_constants * 9 > max_bytes:
+        if least_bytes + n_tiles * tile_bytes + n_constants * 9 > max_bytes:
             return None
         return cls(blocks, images.counts.astype(np.float64), *run(True, n_tiles, n_constants))
 

@@ -128,12 +128,12 @@ def reliability(
 
     confidence, right = _confidence_and_truth(probabilities, labels)
     n_bins = check_count(n_bins, "n_bins")
-    edges = np.linspace(0.0, 1.0, n_bins + 1)
+    edges = np.arange(n_bins + 1) / n_bins
     if check_choice(bins, "bins", ("uniform", "quantile")) == "quantile" and len(confidence):
         edges[1:-1] = np.quantile(confidence, edges[1:-1])
     bin_of_row = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, n_bins - 1)
     counts = np.bincount(bin_of_row, minlength=n_bins)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         mean = np.bincount(bin_of_row, weights=confidence, minlength=n_bins) / counts
         accuracy = np.bincount(bin_of_row, weights=right, minlength=n_bins) / counts
         low, high = _wilson(accuracy, counts)

@@ -290,7 +290,8 @@ class ExpectedUtility:
         ValueError, TypeError
             When a row is no distribution over the classes, or a radius was not fitted.
         """
-        return self.candidates_[self._choose(probabilities, radii_km)[0]]
+        chosen, _ = self._choose(probabilities, radii_km)
+        return self.candidates_[chosen]
 
     def predict_with_confidence(
         self,

@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from naive_decoding import best, expected_utility, geoscore, radii_utility
+from strategies import coordinates
+
+from geocells import CellBuilder, _jit, decoding
+from geocells.decoding import ExpectedUtility, nearest_images
+
+RADII_KM = (1, 25, 200, 750)
+KM = 180.0 / (np.pi * 6371.0088)
+"""Degrees of latitude in a kilometre."""
+
+
+def points_of(array: np.ndarray) -> list[tuple[float, float]]:
+    return [(float(latitude), float(longitude)) for latitude, longitude in array]
+
+
+@st.composite
+def problems(draw: st.DrawFn, max_rows: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Coordinates, labels of some cells without gaps, and rows of probabilities, some of them 0."""
+    coords = draw(coordinates(max_rows=max_rows))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
+    n_cells = draw(st.integers(1, min(8, len(coords))), label="cells")
+    labels = np.concatenate([np.arange(n_cells), rng.integers(n_cells, size=len(coords) - n_cells)])
+    probabilities = rng.dirichlet(np.full(n_cells, 0.5), size=3)
+    probabilities[probabilities < 0.05] = 0.0
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return coords, labels, probabilities
+
+
+def assert_best(decoder, coords, labels, probabilities, utility, radii_km=None, slack=2e-10):
+    """The answer is a candidate, and no candidate is better."""
+    points = decoder.predict(probabilities, radii_km=radii_km)
+    candidates = points_of(decoder.candidates_)
+    given_points = points_of(coords)
+    for row, point in zip(probabilities.tolist(), points_of(points), strict=True):
+        assert point in candidates
+        own = expected_utility(point, row, given_points, labels.tolist(), utility)
+        assert own >= best(candidates, row, given_points, labels.tolist(), utility)[1] - slack
+
+
+@given(problems())
+def test_no_candidate_is_better_than_the_answer(problem):
+    coords, labels, probabilities = problem
+    decoder = ExpectedUtility(resolution_km=0).fit(coords, labels)
+    assert_best(decoder, coords, labels, probabilities, lambda km: radii_utility(km, RADII_KM))
+
+
+@given(problems())
+def test_one_radius_at_a_time_and_other_weights(problem):
+    coords, labels, probabilities = problem
+    decoder = ExpectedUtility(radii_km=(25, 750), weights=(3, 1), resolution_km=0)
+    decoder.fit(coords, labels)
+    assert_best(
+        decoder,
+        coords,
+        labels,
+        probabilities,
+        lambda km: radii_utility(km, (25, 750), (3, 1)),
+    )
+    assert_best(
+        decoder,
+        coords,
+        labels,
+        probabilities,
+        lambda km: radii_utility(km, (750,), (1,)),
+        radii_km=(750,),
+    )
+
+
+@given(problems(max_rows=40))
+def test_geoscore_as_a_utility(problem):
+    coords, labels, probabilities = problem
+    # The table holds shares as float32.
+    decoder = ExpectedUtility(utility="geoscore", resolution_km=0).fit(coords, labels)
+    assert_best(decoder, coords, labels, probabilities, geoscore, slack=1e-6)
+
+
+@given(coordinates(max_rows=60), st.integers(0, 2**32 - 1), st.sampled_from(["radii", "geoscore"]))
+def test_every_point_its_own_class(coords, seed, utility):
+    rng = np.random.default_rng(seed)
+    probabilities = rng.dirichlet(np.full(len(coords), 0.1), size=2)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    decoder = ExpectedUtility.from_points(coords, utility=utility, resolution_km=0)
+    assert not decoder.has_table_ or len(coords) == 1
+    worth = geoscore if utility == "geoscore" else lambda km: radii_utility(km, RADII_KM)
+    assert_best(
+        decoder, coords, np.arange(len(coords)), probabilities, worth,
+        slack=1e-6 if decoder.has_table_ else 2e-10,
+    )  # fmt: skip
+
+
+@given(problems())
+def test_the_tie_goes_to_the_first_by_latitude_and_longitude(problem):
+    coords, labels, probabilities = problem
+    decoder = ExpectedUtility(resolution_km=0).fit(coords, labels)
+    order = np.lexsort((decoder.candidates_[:, 1], decoder.candidates_[:, 0]))
+    assert order.tolist() == list(range(len(order)))
+    candidates = points_of(decoder.candidates_)
+    for row, point in zip(
+        probabilities.tolist(), points_of(decoder.predict(probabilities)), strict=True
+    ):
+        expected, _ = best(
+            candidates,
+            row,
+            points_of(coords),
+            labels.tolist(),
+            lambda km: radii_utility(km, RADII_KM),
+        )
+        assert point == expected
+
+
+def many(n_rows: int = 4000, n_cells: int = 150, seed: int = 0):
+    """Clusters over the earth, enough for several blocks and groups, with a peaked distribution for each row."""
+    rng = np.random.default_rng(seed)
+    centres = np.column_stack([rng.uniform(-85, 85, n_cells), rng.uniform(-180, 180, n_cells)])
+    centres[: n_cells // 2] = rng.normal((47, 8), 3, size=(n_cells // 2, 2))
+    labels = np.concatenate([np.arange(n_cells), rng.integers(n_cells, size=n_rows - n_cells)])
+    coords = centres[labels] + rng.normal(0, 0.4, size=(n_rows, 2))
+    coords[:, 0] = np.clip(coords[:, 0], -90, 90)
+    coords[:, 1] = (coords[:, 1] + 180) % 360 - 180
+    logits = rng.normal(0, 2, size=(40, n_cells))
+    return coords, labels, decoding.softmax(logits)
+
+
+def short_of_memory(decoder, coords, labels):
+    """The same decoder, with a byte less than its table takes."""
+    return ExpectedUtility(
+        radii_km=decoder.radii_km,
+        utility=decoder.utility,
+        resolution_km=decoder.resolution_km,
+        max_memory_bytes=decoder.fit(coords, labels).nbytes_ - 1,
+    )
+
+
+def utilities_by_matrix(decoder, coords, labels, probabilities, worth):
+    from geocells import sphere
+
+    value = worth(sphere.haversine_matrix(decoder.candidates_, coords))
+    shares = np.stack(
+        [value[:, labels == cell].mean(axis=1) for cell in range(probabilities.shape[1])]
+    )
+    return probabilities @ shares
+
+
+@pytest.mark.parametrize("utility", ["radii", "geoscore"])
+@pytest.mark.parametrize("has_table", [True, False])
+def test_blocks_left_out_hold_no_better_candidate(utility, has_table):
+    coords, labels, probabilities = many()
+    decoder = ExpectedUtility(utility=utility, resolution_km=5)
+    if not has_table:
+        decoder = short_of_memory(decoder, coords, labels)
+    decoder.fit(coords, labels)
+    assert decoder.has_table_ == has_table
+    decoded = decoder.predict_with_confidence(probabilities)
+    if utility == "geoscore":
+        table = utilities_by_matrix(
+            decoder, coords, labels, probabilities, lambda km: np.exp(-km / 1492.7)
+        )
+    else:
+        table = utilities_by_matrix(
+            decoder, coords, labels, probabilities,
+            lambda km: (km[..., None] <= np.array(RADII_KM)).mean(axis=-1),
+        )  # fmt: skip
+    assert decoded.utilities == pytest.approx(table.max(axis=1), abs=1e-6)
+    chosen = np.array([points_of(decoder.candidates_).index(p) for p in points_of(decoded.points)])
+    assert table[np.arange(len(table)), chosen] == pytest.approx(table.max(axis=1), abs=1e-6)
+    assert decoder.n_visited_ < len(decoder.candidates_) / 64
+
+
+def test_the_table_and_the_search_without_it_agree():
+    coords, labels, probabilities = many(seed=1)
+    with_table = ExpectedUtility().fit(coords, labels)
+    without = short_of_memory(ExpectedUtility(), coords, labels).fit(coords, labels)
+    assert (with_table.has_table_, without.has_table_) == (True, False)
+    for radii_km in (None, (1,), (200,)):
+        answers = with_table.predict(probabilities, radii_km=radii_km)
+        assert without.predict(probabilities, radii_km=radii_km).tolist() == answers.tolist()
+
+
+def test_answers_depend_neither_on_threads_nor_on_the_order_of_rows(monkeypatch):
+    coords, labels, probabilities = many(seed=2)
+    monkeypatch.setattr(_jit, "ROWS_WORTH_A_THREAD", 64)
+    answers = []
+    for n_threads, seed in ((1, 0), (3, 1), (7, 2)):
+        monkeypatch.setenv("GEOCELLS_NUM_THREADS", str(n_threads))
+        rng = np.random.default_rng(seed)
+        images, rows = rng.permutation(len(coords)), rng.permutation(len(probabilities))
+        decoder = ExpectedUtility(resolution_km=2).fit(coords[images], labels[images])
+        decoded = decoder.predict_with_confidence(probabilities[rows])
+        back = np.argsort(rows)
+        answers.append((decoded.points[back].tobytes(), decoded.utilities[back].tobytes()))
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_one_row_and_many_rows_at_a_time_answer_alike(monkeypatch):
+    coords, labels, probabilities = many()
+    decoder = ExpectedUtility(resolution_km=5).fit(coords, labels)
+    together = decoder.predict(probabilities)
+    monkeypatch.setattr("geocells.decoding.expected_utility.ROWS_AT_ONCE", 3)
+    assert decoder.predict(probabilities).tolist() == together.tolist()
+    assert decoder.predict(probabilities[:1]).tolist() == together[:1].tolist()
+
+
+def test_a_tolerated_loss_is_never_exceeded_and_saves_work():
+    coords, labels, probabilities = many()
+    exact = ExpectedUtility(resolution_km=1).fit(coords, labels)
+    rough = ExpectedUtility(resolution_km=1, tolerance=0.05).fit(coords, labels)
+    best_of_row = exact.predict_with_confidence(probabilities).utilities
+    found = rough.predict_with_confidence(probabilities).utilities
+    assert (found >= best_of_row - 0.05 - 1e-9).all()
+    assert rough.n_visited_ <= exact.n_visited_
+
+
+def test_a_hit_counts_up_to_the_radius_itself():
+    # Two places 25 km apart (a hair less), and one 25.001 km away from the first.
+    near, far = 25.0 * KM * (1 - 1e-12), -25.001 * KM
+    decoder = ExpectedUtility(radii_km=(25,), resolution_km=0)
+    decoder.fit([(0.0, 0.0), (near, 0.0), (far, 0.0)], [0, 1, 2])
+    decoded = decoder.predict_with_confidence([[0.2, 0.3, 0.5], [0.45, 0.1, 0.45]], within_km=(25,))
+    assert decoded.utilities == pytest.approx([0.5, 0.55])
+    assert decoded.points.tolist() == [[far, 0.0], [0.0, 0.0]]
+
+
+def test_the_spread_out_cell_loses_at_25_km_and_wins_at_750():
+    coords = [(47.4, 8.5), (47.4, 8.6), (60.0, 18.0), (63.0, 14.0), (57.0, 12.0)]
+    decoder = ExpectedUtility(radii_km=(25, 750)).fit(coords, [0, 0, 1, 1, 1])
+    assert decoder.predict([[0.4, 0.6]], radii_km=(25,)).tolist() == [[47.4, 8.5]]
+    assert decoder.predict([[0.4, 0.6]], radii_km=(750,)).tolist() == [[57.0, 12.0]]
+
+
+def test_places_on_both_sides_of_the_antimeridian_and_around_the_pole_are_neighbours():
+    coords = [(0.0, 179.9), (0.0, -179.9), (89.9, 0.0), (89.9, 180.0), (0.0, 90.0)]
+    decoder = ExpectedUtility(radii_km=(25,), resolution_km=0).fit(coords, [0, 1, 2, 3, 4])
+    rows = [[0.3, 0.3, 0.0, 0.0, 0.4], [0.0, 0.0, 0.3, 0.3, 0.4]]
+    decoded = decoder.predict_with_confidence(rows)
+    assert decoded.utilities == pytest.approx([0.6, 0.6])
+    assert np.abs(decoded.points[0, 1]) == 179.9
+    assert decoded.points[1, 0] == 89.9
+
+
+def test_a_partition_labels_the_coordinates_and_stands_in_for_empty_cells():
+    rng = np.random.default_rng(0)
+    coords = rng.normal((47, 8), 1.0, size=(600, 2))
+    cells = CellBuilder(50).fit(coords).cells_
+    by_cells = ExpectedUtility(cells).fit(coords)
+    by_labels = ExpectedUtility().fit(coords, cells.assign(coords))
+    rows = rng.dirichlet(np.full(cells.n_cells, 0.2), size=20)
+    assert by_cells.predict(rows).tolist() == by_labels.predict(rows).tolist()
+    some = cells.assign(coords) != 0
+    lacking = ExpectedUtility(cells).fit(coords[some])
+    sure = np.eye(cells.n_cells)[:1]
+    assert lacking.mass_within(sure, cells.locations[:1], (0.001,)).tolist() == [[1.0]]
+    with pytest.raises(ValueError, match=r"1 of .* classes have no image \(first: class 0\)"):
+        ExpectedUtility().fit(coords[some], cells.assign(coords)[some])
+
+
+def test_images_without_a_cell_are_left_out():
+    coords = [(47.0, 8.0), (47.0, 9.0), (10.0, 10.0)]
+    decoder = ExpectedUtility().fit(coords, [0, 0, -1])
+    assert decoder.n_classes_ == 1
+    assert [10.0, 10.0] not in decoder.candidates_.tolist()
+
+
+def test_nearest_images_vote_for_where_they_lie_together():
+    gallery = [(47.0, 8.0), (47.001, 8.0), (10.0, 10.0), (60.0, 18.0)]
+    decoder = ExpectedUtility.from_points(gallery, radii_km=(1,), resolution_km=0)
+    votes = nearest_images([[2, 0, 1], [3, 2, 3]], 4)
+    assert votes.toarray() == pytest.approx(
+        np.array([[1 / 3, 1 / 3, 1 / 3, 0.0], [0.0, 0.0, 1 / 3, 2 / 3]])
+    )
+    assert decoder.predict(votes).tolist() == [[47.0, 8.0], [60.0, 18.0]]
+    assert decoder.predict(votes.toarray()).tolist() == decoder.predict(votes).tolist()
+
+
+def test_one_cell_one_row_and_no_rows():
+    decoder = ExpectedUtility().fit([(47.0, 8.0)], [0])
+    assert decoder.predict([[1.0]]).tolist() == [[47.0, 8.0]]
+    assert decoder.predict(np.empty((0, 1))).shape == (0, 2)
+    nothing = decoder.predict_with_confidence(np.empty((0, 1)))
+    assert nothing.within.shape == (0, 4)
+    assert decoder.mass_radius(np.empty((0, 1)), np.empty((0, 2)), 0.5).shape == (0,)
+
+
+def test_probabilities_in_half_precision_are_renormalised():
+    coords, labels, probabilities = many()
+    decoder = ExpectedUtility(resolution_km=5).fit(coords, labels)
+    halves = probabilities.astype(np.float16)
+    exact = halves.astype(np.float64)
+    exact /= exact.sum(axis=1, keepdims=True)
+    assert decoder.predict(halves).tolist() == decoder.predict(exact).tolist()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([0.5, 0.5], "one row an image and one column a class"),
+        ([[0.5, 0.3, 0.2]], "one column for each of the 2 classes; got 3"),
+        ([[0.5, 0.5], [0.5, np.nan]], "must be finite; row 1 holds nan for class 1"),
+        ([[1.5, -0.5]], "must not be negative; row 0 holds -0.5 for class 1. Are these logits"),
+        ([[0.5, 0.4]], "must add up to 1 .*1 of 1 rows do not \\(first: row 0, 0.9\\)"),
+        ([[0.0, 0.0]], "must add up to 1"),
+    ],
+)
+def test_rows_that_are_no_distribution_are_refused(rows, message):
+    decoder = ExpectedUtility().fit([(47.0, 8.0), (60.0, 18.0)], [0, 1])
+    with pytest.raises(ValueError, match=message):
+        decoder.predict(rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"radii_km": ()}, "at least one radius"),
+        ({"radii_km": (25, 1)}, "each larger than the one before"),
+        ({"radii_km": (0, 1)}, "above 0"),
+        ({"weights": (1, 2)}, "one number for each of the 4 radii"),
+        ({"weights": (0, 0, 0, 0)}, "not all zero"),
+        ({"weights": (1, -1, 1, 1)}, "not negative"),
+        ({"utility": "accuracy"}, "utility must be one of 'radii', 'geoscore'"),
+        ({"utility": "geoscore", "weights": (1,)}, "leave weights out"),
+        ({"resolution_km": -1}, "resolution_km must be"),
+        ({"tolerance": -1}, "tolerance must be"),
+        ({"max_memory_bytes": 0}, "max_memory_bytes must be at least 1"),
+        ({"max_memory_bytes": 1}, "too little for 2 candidates and 2 images"),
+    ],
+)
+def test_unsound_parameters_are_refused_by_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        ExpectedUtility(**options).fit([(47.0, 8.0), (60.0, 18.0)], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (None, "labels may be left out only where cells is a CellPartition"),
+        ([0], "one cell a row, shape \\(2,\\); got shape \\(1,\\)"),
+        ([0, -2], "run from -1; 1 of 2 rows do not \\(first: row 1, -2\\)"),
+        ([-1, -1], "No image has a cell"),
+    ],
+)
+def test_unsound_labels_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        ExpectedUtility().fit([(47.0, 8.0), (60.0, 18.0)], labels)
+    with pytest.raises(TypeError, match="whole numbers"):
+        ExpectedUtility().fit([(47.0, 8.0)], [0.5])
+
+
+def test_radii_that_were_not_fitted_are_refused():
+    decoder = ExpectedUtility(radii_km=(1, 25)).fit([(47.0, 8.0)], [0])
+    with pytest.raises(ValueError, match=r"among the fitted ones, \[1.0, 25.0\]; got \[2.0\]"):
+        decoder.predict([[1.0]], radii_km=(1, 2))
+    zero = ExpectedUtility(radii_km=(1, 25), weights=(0, 1)).fit([(47.0, 8.0)], [0])
+    with pytest.raises(ValueError, match="all zero: every point is as good"):
+        zero.predict([[1.0]], radii_km=(1,))
+    smooth = ExpectedUtility(utility="geoscore").fit([(47.0, 8.0)], [0])
+    with pytest.raises(ValueError, match="no radii to choose from"):
+        smooth.predict([[1.0]], radii_km=(1,))
+
+
+def test_predicting_before_fitting_is_refused():
+    from sklearn.exceptions import NotFittedError
+
+    with pytest.raises(NotFittedError, match="call fit"):
+        ExpectedUtility().predict([[1.0]])
+    assert "not fitted" in repr(ExpectedUtility())
+    assert "1 classes, 1 candidates" in repr(ExpectedUtility().fit([(47.0, 8.0)], [0]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([0, 1], 3), "shape \\(n, k\\)"),
+        (([[0.5]], 3), "whole numbers"),
+        (([[0, 3]], 3), "run from 0 to 2; they run from 0 to 3"),
+        (([[0, 1]], 3, [[1.0]]), "one a neighbour, shape \\(1, 2\\)"),
+        (([[0, 1]], 3, [[0.0, 0.0]]), "row 0 has weights of 0 only"),
+    ],
+)
+def test_neighbours_that_make_no_distribution_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        nearest_images(*arguments)

@@ -25,6 +25,8 @@ class PhotoIndex:
     ----------
     names : callable
         Gives, each time it is called, the file names of all photos in batches.
+    n_photos : int, optional
+        How many they are, if that is known: saves memory while they are sorted.
 
     Attributes
     ----------
@@ -45,12 +47,15 @@ class PhotoIndex:
     hashed again with another key.
     """
 
-    def __init__(self, names: Callable[[], Iterable[Sequence[str]]]):
+    def __init__(self, names: Callable[[], Iterable[Sequence[str]]], n_photos: int | None = None):
         for salt in range(_SALTS):
             self._hash_key = f"geoloc download{salt}"
-            blocks = [self._hashes(batch) for batch in names()]
-            keys = np.concatenate(blocks) if blocks else np.empty(0, dtype=np.uint64)
-            del blocks
+            if n_photos is None:
+                n_photos = sum(len(batch) for batch in names())
+            keys, end = np.empty(n_photos, dtype=np.uint64), 0
+            for batch in names():
+                keys[end : end + len(batch)] = self._hashes(batch)
+                end += len(batch)
             keys.sort()
             repeated = np.unique(keys[1:][keys[1:] == keys[:-1]])
             if not len(repeated):
@@ -74,8 +79,10 @@ class PhotoIndex:
 
     def counts(self) -> dict[State, int]:
         """Count the photos in each state."""
-        count_of_code = np.bincount(self.state, minlength=256)
-        return {state: int(count_of_code[code]) for state, code in CODE_OF_STATE.items()}
+        return {
+            state: int(np.count_nonzero(self.state == code))
+            for state, code in CODE_OF_STATE.items()
+        }
 
     def _hashes(self, names: Sequence[str]) -> np.ndarray:
         values = np.empty(len(names), dtype=object)

@@ -189,7 +189,7 @@ def run_demo(
         schedule="cosine",  # at a constant rate, losses of single epochs leap up
         epochs=settings.epochs if epochs is None else epochs,
         seed=seed,
-        augment=True,
+        augment="crop",
     )
     say(STAND_IN)
     say(

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from geoloc_models._devices import best_device
 from geoloc_models.data import BrokenImages
 from geoloc_models.evaluation import Predictions
-from geoloc_models.tasks import ClassificationTask, decode_argmax
+from geoloc_models.tasks import PlaceTask
 
 
 @dataclass(frozen=True)
@@ -31,46 +32,52 @@ class PredictionResult:
     broken: BrokenImages
 
 
-def best_device() -> torch.device:
-    """The accelerator, where there is one, or the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    if torch.backends.mps.is_available():
-        return torch.device("mps")
-    return torch.device("cpu")
+@dataclass(frozen=True)
+class NetworkOutputs:
+    """What a task's network gave for the images of a loader.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        By the names of :meth:`PlaceTask.outputs`, n rows each; empty where no image could be read.
+    rows : ndarray
+        (n,) int64, rows of the photo table.
+    broken : BrokenImages
+        Row and reason of each image that could not be read.
+    """
+
+    arrays: dict[str, np.ndarray]
+    rows: np.ndarray
+    broken: BrokenImages
 
 
 @torch.inference_mode()
-def predict(
-    task: ClassificationTask,
+def run_network(
+    task: PlaceTask,
     batches: Iterable[dict[str, Any]],
     *,
     device: torch.device | None = None,
     description: str = "Placing images",
     progress: bool = True,
-) -> PredictionResult:
-    """Place every image of a loader.
+) -> NetworkOutputs:
+    """Run a task's network over the images of a loader.
 
     Parameters
     ----------
-    task : ClassificationTask
+    task : PlaceTask
         Trained; it is left in evaluation mode on ``device``.
     batches : iterable of dict
-        Of :func:`geoloc_models.data.make_loader`, not shuffled. Empty batches are passed over.
+        Of a loader, not shuffled. Empty batches are passed over.
     device : torch.device, optional
         Default: the accelerator, where there is one.
     description : str
         Label of the progress bar.
     progress : bool, default True
         Show the bar.
-
-    Returns
-    -------
-    PredictionResult
     """
     device = device or best_device()
     task.eval().to(device)
-    probabilities: list[np.ndarray] = []
+    parts: dict[str, list[np.ndarray]] = {}
     rows: list[np.ndarray] = []
     broken = BrokenImages()
     bar = tqdm(batches, desc=description, unit="batch", disable=not progress, leave=False)
@@ -78,15 +85,28 @@ def predict(
         broken.extend(batch.get("broken", ()))
         if len(batch["image"]) == 0:
             continue
-        scored = task.probabilities(batch["image"].to(device, non_blocking=True))
-        probabilities.append(scored.cpu().numpy())
+        outputs = task.outputs(batch["image"].to(device, non_blocking=True))
+        for name, values in outputs.items():
+            parts.setdefault(name, []).append(values.cpu().numpy())
         rows.append(np.asarray(batch["row"], dtype=np.int64))
-    n_classes = task.answers.n_classes
-    return PredictionResult(
-        decode_argmax(
-            np.concatenate([np.empty((0, n_classes), np.float32), *probabilities]),
-            task.answers,
-            np.concatenate([np.empty(0, np.int64), *rows]),
-        ),
+    return NetworkOutputs(
+        {name: np.concatenate(arrays) for name, arrays in parts.items()},
+        np.concatenate([np.empty(0, np.int64), *rows]),
         broken,
     )
+
+
+def predict(
+    task: PlaceTask,
+    batches: Iterable[dict[str, Any]],
+    *,
+    device: torch.device | None = None,
+    description: str = "Placing images",
+    progress: bool = True,
+) -> PredictionResult:
+    """Place every image of a loader; the parameters are those of :func:`run_network`."""
+    outputs = run_network(task, batches, device=device, description=description, progress=progress)
+    if len(outputs.rows) == 0:
+        nowhere = Predictions(np.empty((0, 2)), np.empty(0, object), None, outputs.rows)
+        return PredictionResult(nowhere, outputs.broken)
+    return PredictionResult(task.answer(outputs.arrays, outputs.rows), outputs.broken)

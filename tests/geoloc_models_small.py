@@ -4,10 +4,21 @@ import numpy as np
 import torch
 from PIL import Image
 
-from geocells import CellBuilder
+from geocells import CellBuilder, CellHierarchy
 from geoloc_models.data import FileImages, PhotoDataset, PhotoTable, make_transform
-from geoloc_models.encoders import build_encoder
-from geoloc_models.tasks import CellTask, CountryTask, answers_of_countries
+from geoloc_models.encoders import LocationEncoder, build_encoder
+from geoloc_models.tasks import (
+    CellTask,
+    Contrast,
+    CountryTask,
+    HierarchyTask,
+    NearestTask,
+    OffsetTask,
+    Optimisation,
+    RefinedCellTask,
+    RetrievalTask,
+    answers_of_countries,
+)
 
 CENTRES = {"SE": (59.3, 18.0), "CH": (47.0, 8.0)}
 COLOURS = {"SE": (40, 60, 200), "CH": (200, 60, 40)}
@@ -39,7 +50,7 @@ def small_cells(table, min_images=4):
     )
 
 
-def small_dataset(table, rows=None, *, size=32, augment=False):
+def small_dataset(table, rows=None, *, size=32, augment="none"):
     """Dataset over the table's files, with country indices and cells."""
     names = sorted(set(table.countries))
     return PhotoDataset(
@@ -52,25 +63,55 @@ def small_dataset(table, rows=None, *, size=32, augment=False):
     )
 
 
-def small_task(kind, table, *, learning_rate=1e-3, schedule="constant", seed=0):
-    """Untrained task with the tiny encoder."""
+def small_task(
+    kind, table, *, learning_rate=1e-3, schedule="constant", seed=0, encoder=None, **options
+):
+    """Untrained task, by default with the tiny encoder."""
     torch.manual_seed(seed)
-    how = {"learning_rate": learning_rate, "schedule": schedule, "hidden": 32}
-    encoder = build_encoder("tiny")
+    how = Optimisation(learning_rate, schedule)
+    encoder = encoder or build_encoder("tiny")
+    coords, countries = table.coords, table.countries
+    options = {"hidden": 32, **options}
     if kind == "cells":
-        return CellTask(encoder, small_cells(table), **how)
-    answers = answers_of_countries(table.coords, table.countries)
-    return CountryTask(encoder, answers, **how)
+        return CellTask(encoder, small_cells(table), how, **options)
+    if kind == "refined":
+        return RefinedCellTask(encoder, small_cells(table), how, **options)
+    if kind == "country":
+        return CountryTask(encoder, answers_of_countries(coords, countries), how, **options)
+    if kind == "offset":
+        return OffsetTask.of_training(encoder, coords, countries, how, **options)
+    if kind == "hierarchy":
+        return HierarchyTask(encoder, small_hierarchy(table), how, **options)
+    if kind == "nearest":
+        return NearestTask(encoder, n_neighbours=3)
+    location = LocationEncoder(
+        options.pop("location", "rff"), sigmas=(1, 16), n_frequencies=16, hidden=32, dim=16
+    )
+    contrast = Contrast(**{"n_false": 16, **options.pop("contrast", {})})
+    return RetrievalTask(encoder, location, coords, countries, how, contrast=contrast, **options)
+
+
+def small_hierarchy(table):
+    """Two nested levels."""
+    builders = [{"min_images": n, "method": "top_down"} for n in (8, 4)]
+    return CellHierarchy(builders).fit(table.coords, groups=table.countries)
 
 
 def random_batch(task, n_rows=8, *, size=32, seed=0):
     """Random images with labels spread over the task's classes."""
     generator = torch.Generator().manual_seed(seed)
-    label = torch.arange(n_rows) % task.answers.n_classes
+    answers = getattr(task, "answers", None)
+    label = torch.arange(n_rows) % (answers.n_classes if answers else 2)
+    cell = label
+    if task.name == "hierarchy":
+        sizes = [cells.n_cells for cells in task.hierarchy.partitions_]
+        cell = torch.stack([torch.arange(n_rows) % n for n in sizes], dim=1)
+    coords = torch.rand(n_rows, 2, generator=generator, dtype=torch.float64) * 10 + 45
     return {
         "image": torch.randn(n_rows, 3, size, size, generator=generator),
+        "coords": coords,
         "country": label,
-        "cell": label,
+        "cell": cell,
         "row": torch.arange(n_rows),
         "broken": [],
     }

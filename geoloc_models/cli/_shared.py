@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TABLE_PANEL = "The table of photos"
 CELLS_PANEL = "Cells"
 MODEL_PANEL = "Model and training"
+TASK_PANEL = "Offset, retrieval, nearest"
 RUN_PANEL = "Run"
 
 PathColumn = Annotated[
@@ -55,14 +56,51 @@ Root = Annotated[
 ]
 
 
-def table_source(origin: dict[str, Any]) -> PhotoSource:
+def table_source(origin: dict[str, Any], *, image_size: int | None = None) -> PhotoSource:
     """Photos of a table, by the options it was named with."""
-    from geoloc_models.data import FileImages, read_photo_table
+    import numpy as np
+
+    from geoloc_models.data import (
+        FeatureCache,
+        FileImages,
+        read_photo_table,
+        split_of_table,
+        subset_rows,
+    )
     from geoloc_models.experiment import PhotoSource
 
-    options = {name: value for name, value in origin.items() if name not in ("kind", "path")}
+    skipped = ("kind", "path", "features", "subset")
+    options = {name: value for name, value in origin.items() if name not in skipped}
     photos = read_photo_table(origin["path"], **options)
-    return PhotoSource(photos, FileImages(photos.frame["path"].to_numpy()), origin)
+    if origin.get("subset") is not None:
+        split = split_of_table(photos)
+        rows = [subset_rows(photos, origin["subset"]), split.validation, split.test]
+        photos = photos.take(np.sort(np.concatenate(rows)))
+    features = None if origin.get("features") is None else FeatureCache.open(origin["features"])
+    images = FileImages(photos.frame["path"].to_numpy(), min_side=image_size)
+    return PhotoSource(photos, images, origin, features)
+
+
+def cached_encoder(features: Path) -> dict[str, Any]:
+    """Name, weights and image size of the encoder that made a feature cache."""
+    from geoloc_models.data import FeatureCache
+
+    card = FeatureCache.open(features).card
+    return {
+        "encoder": card.encoder,
+        "weights": getattr(card, "weights", None),
+        "image_size": card.preprocessing["image_size"],
+    }
+
+
+def numbers_of(text: str, option: str) -> tuple[float, ...]:
+    """Numbers written with commas between them."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise GeolocError(
+            f"{option} takes numbers with commas, such as 1,256; not {text!r}."
+        ) from None
 
 
 def source_again(origin: dict[str, Any]) -> PhotoSource:

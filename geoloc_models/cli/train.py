@@ -14,12 +14,16 @@ from geoloc_models.cli._shared import (
     CELLS_PANEL,
     MODEL_PANEL,
     RUN_PANEL,
+    TABLE_PANEL,
+    TASK_PANEL,
     CountryColumn,
     GroupColumn,
     LatitudeColumn,
     LongitudeColumn,
     PathColumn,
     Root,
+    cached_encoder,
+    numbers_of,
     source_again,
     table_source,
     tell_results,
@@ -31,7 +35,12 @@ class Task(StrEnum):
     """What a model is trained to tell."""
 
     COUNTRY = "country"
+    OFFSET = "offset"
     CELLS = "cells"
+    HIERARCHY = "hierarchy"
+    RETRIEVAL = "retrieval"
+    NEAREST = "nearest"
+    REFINED = "refined"
 
 
 class Method(StrEnum):
@@ -39,6 +48,7 @@ class Method(StrEnum):
 
     TOP_DOWN = "top_down"
     CONSOLIDATED = "consolidated"
+    BOTTOM_UP = "bottom_up"
 
 
 @app.command()
@@ -78,9 +88,111 @@ def train(
             show_default="split by --min-images",
         ),
     ] = None,
+    rank_by: Annotated[
+        str | None,
+        typer.Option(
+            help="With bottom_up: hot spots claim by features, coordinates or count.",
+            rich_help_panel=CELLS_PANEL,
+            show_default="features, with --features",
+        ),
+    ] = None,
+    overlap: Annotated[
+        int,
+        typer.Option(
+            help="With bottom_up: heat-map windows a cell side, 1, 2, 4 or 8.",
+            rich_help_panel=CELLS_PANEL,
+        ),
+    ] = 2,
+    smoothing_km: Annotated[
+        float | None,
+        typer.Option(
+            help="Spread the truth over cells so near, as PIGEON does with 65 to 75 km.",
+            rich_help_panel=CELLS_PANEL,
+            show_default="the true cell alone",
+        ),
+    ] = None,
+    balanced: Annotated[
+        bool,
+        typer.Option(
+            "--balanced", help="Weigh all classes alike in the loss.", rich_help_panel=CELLS_PANEL
+        ),
+    ] = False,
+    alpha: Annotated[
+        float, typer.Option(help="Offset: share of the country.", rich_help_panel=TASK_PANEL)
+    ] = 0.5,
+    multi_task: Annotated[
+        bool,
+        typer.Option(
+            help="Offset: with a head for the country, or the offset alone.",
+            rich_help_panel=TASK_PANEL,
+        ),
+    ] = True,
+    location_encoder: Annotated[
+        str,
+        typer.Option(
+            help="Retrieval: rff (random Fourier features) or mlp.", rich_help_panel=TASK_PANEL
+        ),
+    ] = "rff",
+    projection: Annotated[
+        str,
+        typer.Option(help="Retrieval: equal_earth or raw.", rich_help_panel=TASK_PANEL),
+    ] = "equal_earth",
+    sigmas: Annotated[
+        str,
+        typer.Option(help="Retrieval: of rff, with commas.", rich_help_panel=TASK_PANEL),
+    ] = "1,256,65536",
+    n_false: Annotated[
+        int,
+        typer.Option(
+            "--false",
+            help="Retrieval: false locations a batch; 0 trains without contrast.",
+            rich_help_panel=TASK_PANEL,
+        ),
+    ] = 1024,
+    false_from: Annotated[
+        str,
+        typer.Option(
+            help="Retrieval: they come from train, or from a queue of earlier batches.",
+            rich_help_panel=TASK_PANEL,
+        ),
+    ] = "train",
+    mask_km: Annotated[
+        float,
+        typer.Option(
+            help="Retrieval: what is nearer is not called false.", rich_help_panel=TASK_PANEL
+        ),
+    ] = 0.0,
+    neighbours: Annotated[
+        int, typer.Option(help="Nearest: training images that speak.", rich_help_panel=TASK_PANEL)
+    ] = 10,
+    bandwidth_km: Annotated[
+        float,
+        typer.Option(help="Nearest: kernel over their places.", rich_help_panel=TASK_PANEL),
+    ] = 100.0,
+    features: Annotated[
+        Path | None,
+        typer.Option(
+            help="Feature cache of geoloc embed: the encoder stays frozen and training takes "
+            "seconds.",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = None,
+    subset: Annotated[
+        int | None,
+        typer.Option(
+            help="Train on so many photos, by the table's column subset_rank.",
+            rich_help_panel=TABLE_PANEL,
+            show_default="all",
+        ),
+    ] = None,
     encoder: Annotated[
-        str, typer.Option(help="resnet50, vit_b_16 or tiny.", rich_help_panel=MODEL_PANEL)
-    ] = "resnet50",
+        str,
+        typer.Option(
+            help="resnet50, vit_b_16, efficientnet_lite0, tiny or timm:NAME.",
+            rich_help_panel=MODEL_PANEL,
+            show_default="resnet50, or that of --features",
+        ),
+    ] = "",
     weights: Annotated[
         str | None,
         typer.Option(
@@ -90,8 +202,13 @@ def train(
         ),
     ] = None,
     image_size: Annotated[
-        int, typer.Option(help="Side of the images, in pixels.", rich_help_panel=MODEL_PANEL)
-    ] = 224,
+        int | None,
+        typer.Option(
+            help="Side of the images, in pixels.",
+            rich_help_panel=MODEL_PANEL,
+            show_default="224, or that of --features",
+        ),
+    ] = None,
     epochs: Annotated[
         int, typer.Option(help="Times each photo is seen.", rich_help_panel=MODEL_PANEL)
     ] = 5,
@@ -119,13 +236,50 @@ def train(
     dropout: Annotated[
         float, typer.Option(help="In the head, 0 to 1.", rich_help_panel=MODEL_PANEL)
     ] = 0.0,
-    augment: Annotated[
-        bool,
+    weight_decay: Annotated[
+        float, typer.Option(help="Decoupled; 0 is plain Adam.", rich_help_panel=MODEL_PANEL)
+    ] = 0.0,
+    train_encoder: Annotated[
+        str,
         typer.Option(
-            "--augment",
-            help="Crop and mirror training images at random.",
+            help="all, none (frozen), or gradual: stage by stage from the last one down.",
             rich_help_panel=MODEL_PANEL,
         ),
+    ] = "all",
+    thaw_every: Annotated[
+        int, typer.Option(help="With gradual: epochs a stage.", rich_help_panel=MODEL_PANEL)
+    ] = 1,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Stop after so many epochs without a lower validation loss.",
+            rich_help_panel=MODEL_PANEL,
+            show_default="never",
+        ),
+    ] = None,
+    augment: Annotated[
+        str,
+        typer.Option(
+            help="Vary training images at random: none, crop (and mirror), or simclr (colours and "
+            "blurs too).",
+            rich_help_panel=MODEL_PANEL,
+        ),
+    ] = "none",
+    views: Annotated[
+        int,
+        typer.Option(
+            help="Retrieval: varied copies of each image a step.", rich_help_panel=MODEL_PANEL
+        ),
+    ] = 1,
+    devices: Annotated[
+        int,
+        typer.Option(
+            help="Devices, or processes on a CPU, that share each batch.", rich_help_panel=RUN_PANEL
+        ),
+    ] = 1,
+    compile_encoder: Annotated[
+        bool,
+        typer.Option("--compile", help="Compile the encoder.", rich_help_panel=RUN_PANEL),
     ] = False,
     precision: Annotated[
         str,
@@ -170,26 +324,48 @@ def train(
     from geoloc_models.training import TrainingOptions
 
     plan = ModelPlan(
-        "country" if task is Task.COUNTRY else "cells",
-        method.value,
-        min_images,
-        min_cell_size,
-        max_images,
+        task.value,
+        method=method.value,
+        min_images=min_images,
+        min_cell_size=min_cell_size,
+        max_images=max_images,
+        rank_by=rank_by,
+        overlap=overlap,
+        smoothing_km=smoothing_km,
+        is_balanced=balanced,
+        alpha=alpha,
+        is_multi_task=multi_task,
+        location_encoder=location_encoder,
+        projection=projection,
+        sigmas=numbers_of(sigmas, "--sigmas"),
+        n_false=n_false,
+        false_from=false_from,
+        mask_km=mask_km,
+        n_neighbours=neighbours,
+        bandwidth_km=bandwidth_km,
     )
+    cached = cached_encoder(features) if features is not None else {}
     options = TrainingOptions(
-        encoder=encoder,
-        weights=weights,
-        image_size=image_size,
+        encoder=encoder or cached.get("encoder", "resnet50"),
+        weights=weights or cached.get("weights"),
+        image_size=image_size or cached.get("image_size", 224),
         batch_size=batch_size,
         learning_rate=learning_rate,
         schedule=schedule,
+        weight_decay=weight_decay,
+        train_encoder=train_encoder,
+        thaw_every=thaw_every,
         epochs=epochs,
+        patience=patience,
         hidden=hidden,
         dropout=dropout,
         seed=seed,
         workers=workers,
         precision=precision,
         augment=augment,
+        views=views,
+        devices=devices,
+        compile=compile_encoder,
         log=log,
     )
     run_dir = output or Path("runs") / f"{table.stem}-{plan.name}"
@@ -203,7 +379,10 @@ def train(
             "country_column": country_column,
             "group_column": group_column,
             "root": None if root is None else str(root.resolve()),
-        }
+            "features": None if features is None else str(features.resolve()),
+            "subset": subset,
+        },
+        image_size=options.image_size,
     )
     split = split_source(source, seed=seed)
     typer.echo(
@@ -272,6 +451,8 @@ def evaluate(
                 "country_column": country_column,
                 "group_column": None,
                 "root": None if root is None else str(root.resolve()),
+                "features": None,
+                "subset": None,
             }
         )
         rows = np.arange(source.table.n_rows)

@@ -24,6 +24,57 @@ Sample = dict[str, Any]
 Batch = dict[str, Any]
 
 
+class PhotoLabels:
+    """Coordinates, country and cell of all rows, and the rows that belong to a dataset.
+
+    Parameters
+    ----------
+    n : int
+        Rows there are.
+    coords, country_index, cell_labels, rows
+        As in :class:`PhotoDataset`.
+
+    Raises
+    ------
+    GeolocError
+        If lengths differ or a row does not exist.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        coords: ArrayLike,
+        country_index: ArrayLike,
+        *,
+        cell_labels: ArrayLike | None = None,
+        rows: ArrayLike | None = None,
+    ) -> None:
+        self.coords = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
+        self.country_index = np.asarray(country_index, dtype=np.int64)
+        self.cell_labels = (
+            np.full(n, -1, dtype=np.int64)
+            if cell_labels is None
+            else np.asarray(cell_labels, dtype=np.int64)
+        )
+        for name, values in (
+            ("coordinates", self.coords),
+            ("country classes", self.country_index),
+            ("cell labels", self.cell_labels),
+        ):
+            if len(values) != n:
+                raise GeolocError(
+                    f"Every image needs one entry of each kind; got {n} images but {len(values)} "
+                    f"{name}. Pass those of all rows, and choose rows with rows=."
+                )
+        self.rows = np.arange(n) if rows is None else np.asarray(rows).reshape(-1).astype(np.int64)
+        bad = (self.rows < 0) | (self.rows >= n)
+        if bad.any():
+            raise GeolocError(
+                f"Rows must lie between 0 and {n - 1}; {bad.sum()} do not "
+                f"(first: {self.rows[int(bad.argmax())]})."
+            )
+
+
 class PhotoDataset(Dataset[Sample]):
     """Images with coordinates, country and cell.
 
@@ -64,33 +115,15 @@ class PhotoDataset(Dataset[Sample]):
         cell_labels: ArrayLike | None = None,
         rows: ArrayLike | None = None,
     ):
-        n = len(images)
         self.images = images
         self.transform = transform
-        self.coords = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
-        self.country_index = np.asarray(country_index, dtype=np.int64)
-        self.cell_labels = (
-            np.full(n, -1, dtype=np.int64)
-            if cell_labels is None
-            else np.asarray(cell_labels, dtype=np.int64)
+        self.labels = PhotoLabels(
+            len(images), coords, country_index, cell_labels=cell_labels, rows=rows
         )
-        for name, values in (
-            ("coordinates", self.coords),
-            ("country classes", self.country_index),
-            ("cell labels", self.cell_labels),
-        ):
-            if len(values) != n:
-                raise GeolocError(
-                    f"Every image needs one entry of each kind; got {n} images but {len(values)} "
-                    f"{name}. Pass those of all rows, and choose rows with rows=."
-                )
-        self.rows = np.arange(n) if rows is None else np.asarray(rows).reshape(-1).astype(np.int64)
-        bad = (self.rows < 0) | (self.rows >= n)
-        if bad.any():
-            raise GeolocError(
-                f"Rows must lie between 0 and {n - 1}; {bad.sum()} do not "
-                f"(first: {self.rows[int(bad.argmax())]})."
-            )
+        self.coords = self.labels.coords
+        self.country_index = self.labels.country_index
+        self.cell_labels = self.labels.cell_labels
+        self.rows = self.labels.rows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -200,34 +233,43 @@ class BrokenImages:
 def make_transform(
     size: int,
     *,
-    augment: bool = False,
+    augment: str = "none",
+    views: int = 1,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
-) -> v2.Compose:
+) -> Callable[[Any], torch.Tensor]:
     """Make the transform from an RGB image to a normalised tensor.
 
     Parameters
     ----------
     size : int
         Side of the result in pixels.
-    augment : bool
-        For training: a random crop of 70 to 100 % of the area and a random horizontal flip. Colours
-        and verticals stay, since they tell about the place. Otherwise the shorter side is resized
-        and the centre cut out.
+    augment : {"none", "crop", "simclr"}
+        For training. ``"crop"``: a random crop of 70 to 100 % of the area and a random horizontal
+        flip; colours and verticals stay, since they tell about the place. ``"simclr"``: a crop of
+        20 to 100 %, a flip, and randomly other colours, grey, or a blur [1]_. ``"none"``: the
+        shorter side is resized and the centre cut out.
+    views : int
+        Results per image, each varied anew.
     mean, std : sequence of 3 float
         Of the red, green and blue values in 0..1, which become ``(value - mean) / std``; by default
         ImageNet's.
 
     Returns
     -------
-    torchvision.transforms.v2.Compose
-        Gives float32 (3, size, size).
+    callable
+        Gives float32 (3, size, size), or (views, 3, size, size) for several views.
 
     Notes
     -----
     Random choices follow torch's generator.
+
+    References
+    ----------
+    .. [1] Chen, Kornblith, Norouzi, Hinton (2020), A simple framework for contrastive learning of
+       visual representations (SimCLR), appendix A.
     """
-    return v2.Compose(
+    one = v2.Compose(
         [
             *_framing(size, augment=augment),
             v2.ToDtype(torch.float32, scale=True),
@@ -235,6 +277,17 @@ def make_transform(
             v2.ToPureTensor(),
         ]
     )
+    return one if views == 1 else _SeveralViews(one, views)
+
+
+class _SeveralViews:
+    """Apply a transform several times and stack the results."""
+
+    def __init__(self, transform: Callable[[Any], torch.Tensor], views: int) -> None:
+        self.transform, self.views = transform, views
+
+    def __call__(self, image: Any) -> torch.Tensor:
+        return torch.stack([self.transform(image) for _ in range(self.views)])
 
 
 def make_framing(size: int) -> v2.Compose:
@@ -242,7 +295,7 @@ def make_framing(size: int) -> v2.Compose:
 
     Worker processes hand over a quarter of the bytes; the other half is :func:`normalised`.
     """
-    return v2.Compose([*_framing(size, augment=False), v2.ToPureTensor()])
+    return v2.Compose([*_framing(size, augment="none"), v2.ToPureTensor()])
 
 
 def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
@@ -252,16 +305,28 @@ def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]
     return result
 
 
-def _framing(size: int, *, augment: bool) -> list[Callable[..., Any]]:
+def _framing(size: int, *, augment: str) -> list[Callable[..., Any]]:
     if size < 1:
         raise GeolocError(f"The image size must be at least 1 pixel; got {size}.")
-    if augment:
+    if augment == "none":
+        return [v2.ToImage(), v2.Resize(size, antialias=True), v2.CenterCrop(size)]
+    if augment == "crop":
         return [
             v2.ToImage(),
             v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.9, 1 / 0.9), antialias=True),
             v2.RandomHorizontalFlip(),
         ]
-    return [v2.ToImage(), v2.Resize(size, antialias=True), v2.CenterCrop(size)]
+    if augment == "simclr":
+        kernel = max(3, size // 10 // 2 * 2 + 1)  # a tenth of the side, odd
+        return [
+            v2.ToImage(),
+            v2.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8),
+            v2.RandomGrayscale(p=0.2),
+            v2.RandomApply([v2.GaussianBlur(kernel, sigma=(0.1, 2.0))], p=0.5),
+        ]
+    raise GeolocError(f"Unknown augment {augment!r}; choose none, crop or simclr.")
 
 
 def make_loader(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torchvision.transforms import v2
+import torch
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.data.dataset import IMAGENET_MEAN, IMAGENET_STD, make_transform
@@ -54,7 +54,7 @@ class Preprocessing:
         if not all(0 < value < float("inf") for value in self.std):
             raise GeolocError(f"std needs numbers above 0; got {self.std}.")
 
-    def transform(self, *, augment: bool = False) -> v2.Compose:
+    def transform(self, *, augment: str = "none") -> Callable[[Any], torch.Tensor]:
         """Make the transform from an RGB image to float32 (3, image_size, image_size)."""
         return make_transform(self.image_size, augment=augment, mean=self.mean, std=self.std)
 

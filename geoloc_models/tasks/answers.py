@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +40,18 @@ class Answers:
     def n_classes(self) -> int:
         """Number of classes."""
         return len(self.countries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values as JSON knows them."""
+        return {"countries": self.countries.tolist(), "coords": self.coords.tolist()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Answers:
+        """Make answers again from :meth:`to_dict`."""
+        return cls(
+            np.asarray(values["coords"], dtype=np.float64).reshape(-1, 2),
+            np.array(values["countries"], dtype=object),
+        )
 
 
 def answers_of_countries(coords: npt.ArrayLike, countries: npt.ArrayLike) -> Answers:

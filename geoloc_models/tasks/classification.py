@@ -1,59 +1,34 @@
-"""Classifiers of images over countries or cells, as LightningModules."""
+"""Classifiers of images over countries or cells."""
 
 from __future__ import annotations
 
-import math
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
-import lightning.pytorch as pl
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from geocells import CellPartition
+from geocells import CellPartition, load_cells
+from geoloc_models._errors import GeolocError
 from geoloc_models.encoders import ImageEncoder
+from geoloc_models.evaluation import Predictions
 from geoloc_models.heads import MLPHead
-from geoloc_models.losses import accuracy, cross_entropy
-from geoloc_models.tasks.answers import Answers, answers_of_cells
-
-Batch = dict[str, Any]
-
-SCHEDULES = ("constant", "cosine")
-
-
-def learning_rate_share(schedule: str, epoch: int, epochs: int) -> float:
-    """Share of the learning rate that an epoch trains with.
-
-    Parameters
-    ----------
-    schedule : {"constant", "cosine"}
-        ``cosine`` falls from 1 in the first epoch towards 0 after the last.
-    epoch : int
-        Counted from 0.
-    epochs : int
-        Of the whole run, at least 1.
-
-    Returns
-    -------
-    float
-        Above 0, at most 1.
-
-    Notes
-    -----
-    ``cosine``: ``(1 + cos(pi * epoch / epochs)) / 2``. It depends on the epoch alone, so a
-    resumed run needs no state of a scheduler.
-
-    Examples
-    --------
-    >>> [round(learning_rate_share("cosine", epoch, 4), 3) for epoch in range(4)]
-    [1.0, 0.854, 0.5, 0.146]
-    """
-    if schedule == "constant":
-        return 1.0
-    return 0.5 * (1.0 + math.cos(math.pi * epoch / epochs))
+from geoloc_models.losses import (
+    accuracy,
+    cross_entropy,
+    haversine_km,
+    smoothed_targets,
+    soft_cross_entropy,
+)
+from geoloc_models.tasks.answers import Answers, answers_of_cells, decode_argmax
+from geoloc_models.tasks.base import Batch, Optimisation, Outputs, PlaceTask, Scored
 
 
-class ClassificationTask(pl.LightningModule):
-    """Encoder, three-layer perceptron, cross entropy, Adam.
+class ClassificationTask(PlaceTask):
+    """Encoder, three-layer perceptron, cross entropy.
 
     Parameters
     ----------
@@ -61,36 +36,41 @@ class ClassificationTask(pl.LightningModule):
         Gives (B, D) embeddings.
     answers : Answers
         The place that each of the C classes stands for.
-    learning_rate : float, default 1e-5
-        Of Adam; the paper's.
+    optimisation : Optimisation, optional
+        How to train.
     hidden : int, default 256
         Width of the head's hidden layers.
     dropout : float, default 0.0
         Share of hidden numbers set to zero in training.
-    schedule : {"constant", "cosine"}, default "constant"
-        How the learning rate goes from epoch to epoch, as in :func:`learning_rate_share`.
+    class_weights : array-like (C,), optional
+        Weight of each class in the loss; by default all weigh alike.
     """
 
-    name: ClassVar[str]
     target: ClassVar[str]  # the key of a batch that holds the true class
+    class_weights: Tensor | None
 
     def __init__(
         self,
         encoder: ImageEncoder,
         answers: Answers,
+        optimisation: Optimisation | None = None,
         *,
-        learning_rate: float = 1e-5,
         hidden: int = 256,
         dropout: float = 0.0,
-        schedule: str = "constant",
+        class_weights: npt.ArrayLike | None = None,
     ) -> None:
-        super().__init__()
-        self.encoder = encoder
+        super().__init__(encoder, optimisation)
         self.head = MLPHead(encoder.dim, answers.n_classes, hidden=hidden, dropout=dropout)
         self.answers = answers
-        self.learning_rate = learning_rate
         self.hidden = hidden
-        self.schedule = schedule
+        self.dropout = dropout
+        weights = None if class_weights is None else torch.tensor(class_weights).float()
+        if weights is not None and weights.shape != (answers.n_classes,):
+            raise GeolocError(
+                f"{answers.n_classes} classes need as many weights; got {tuple(weights.shape)}."
+            )
+        # They matter to training alone, which knows them; a trained model is the same without.
+        self.register_buffer("class_weights", weights, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Score classes.
@@ -98,7 +78,7 @@ class ClassificationTask(pl.LightningModule):
         Parameters
         ----------
         image : Tensor
-            (B, 3, H, W) float, normalised. B batch, H and W in pixels.
+            (B, 3, H, W) float, normalised. B batch, H and W in pixels. Or (B, D) cached features.
 
         Returns
         -------
@@ -112,48 +92,41 @@ class ClassificationTask(pl.LightningModule):
         """Class probabilities in float32: (B, 3, H, W) to (B, C)."""
         return torch.softmax(self(image).float(), dim=1)
 
-    def score(self, batch: Batch) -> tuple[Tensor, Tensor, int] | None:
+    def score(self, batch: Batch) -> Scored | None:
         """Loss, accuracy and number of rows of a batch; None where it has no row to learn from.
 
         Rows whose true class is unknown (-1: a country that no training image has) are left out.
         """
-        if len(batch["image"]) == 0:
-            return None
         known = batch[self.target] >= 0
         if not bool(known.any()):
             return None
         logits = self(batch["image"])[known]
         target = batch[self.target][known]
-        return cross_entropy(logits, target), accuracy(logits, target), len(target)
+        return Scored(
+            self.loss(logits, target, batch["coords"][known] if "coords" in batch else None),
+            accuracy(logits, target),
+            len(target),
+        )
 
-    def training_step(self, batch: Batch, batch_index: int) -> Tensor | None:
-        """Return the loss of a batch, or None to skip an empty one."""
-        return self._step(batch, "train")
+    def loss(self, logits: Tensor, target: Tensor, coords: Tensor | None) -> Tensor:
+        """Cross entropy of (B, C) logits and (B,) classes; the coordinates play no part."""
+        return cross_entropy(logits, target, class_weights=self.class_weights)
 
-    def validation_step(self, batch: Batch, batch_index: int) -> Tensor | None:
-        """Return the loss of a batch, or None for an empty one."""
-        return self._step(batch, "val")
+    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """``probabilities``: (B, C)."""
+        return {"probabilities": self.probabilities(image)}
 
-    def _step(self, batch: Batch, stage: str) -> Tensor | None:
-        scored = self.score(batch)
-        if scored is None:
-            return None
-        loss, share, n_rows = scored
-        values = {f"{stage}_loss": loss, f"{stage}_accuracy": share}
-        self.log_dict(values, on_step=False, on_epoch=True, batch_size=n_rows)
-        return loss
+    def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
+        """Answer each image with the place of its most probable class."""
+        return decode_argmax(outputs["probabilities"], self.answers, rows)
 
-    def on_train_epoch_start(self) -> None:
-        """Set the epoch's learning rate."""
-        epochs = int(self.trainer.max_epochs or 1)
-        share = learning_rate_share(self.schedule, self.current_epoch, epochs)
-        for optimizer in self.trainer.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = share * self.learning_rate
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam over all parameters."""
-        return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+    def card(self) -> dict[str, Any]:
+        """Shape of the head."""
+        return {
+            "hidden": self.hidden,
+            "dropout": self.dropout,
+            "n_classes": self.answers.n_classes,
+        }
 
 
 class CountryTask(ClassificationTask):
@@ -161,6 +134,17 @@ class CountryTask(ClassificationTask):
 
     name = "country"
     target = "country"
+
+    def card(self) -> dict[str, Any]:
+        """Shape of the head, and the classes."""
+        return {**super().card(), "classes": self.answers.to_dict()}
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
+        """Build the task, its weights yet to be loaded."""
+        answers = Answers.from_dict(card["classes"])
+        check_classes(card, answers.n_classes, folder)
+        return cls(encoder, answers, hidden=card["hidden"], dropout=card["dropout"])
 
 
 class CellTask(ClassificationTask):
@@ -172,13 +156,85 @@ class CellTask(ClassificationTask):
         Gives (B, D) embeddings.
     cells : CellPartition
         Fitted on the training images with countries as groups; the classes are its labels.
+    optimisation : Optimisation, optional
+        How to train.
+    smoothing_km : float, optional
+        Spread the truth over neighbouring cells: PIGEON's tau, 65 to 75 km there. By default the
+        true cell alone is right.
     **options
         As for :class:`ClassificationTask`.
+
+    References
+    ----------
+    .. [1] Haas, Skreta, Alberti, Finn (2024), PIGEON: Predicting image geolocations, section 3.2.
     """
 
     name = "cells"
     target = "cell"
+    locations: Tensor
 
-    def __init__(self, encoder: ImageEncoder, cells: CellPartition, **options: Any) -> None:
-        super().__init__(encoder, answers_of_cells(cells), **options)
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        cells: CellPartition,
+        optimisation: Optimisation | None = None,
+        *,
+        smoothing_km: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(encoder, answers_of_cells(cells), optimisation, **options)
+        if smoothing_km is not None and not 0 < smoothing_km < float("inf"):
+            raise GeolocError(f"smoothing_km must be above 0, not {smoothing_km}.")
+        if smoothing_km is not None and self.class_weights is not None:
+            raise GeolocError(
+                "Class weights need one true class each; leave out either them or smoothing_km."
+            )
         self.cells = cells
+        self.smoothing_km = smoothing_km
+        self.register_buffer(
+            "locations", torch.from_numpy(self.answers.coords.copy()), persistent=False
+        )
+
+    def loss(self, logits: Tensor, target: Tensor, coords: Tensor | None) -> Tensor:
+        """Cross entropy against the true cell, or against cells weighted by their distance."""
+        if self.smoothing_km is None or coords is None:
+            return super().loss(logits, target, coords)
+        distance_km = haversine_km(coords, self.locations)
+        return soft_cross_entropy(logits, smoothed_targets(distance_km, tau_km=self.smoothing_km))
+
+    def card(self) -> dict[str, Any]:
+        """Shape of the head, and how the truth was spread."""
+        return {**super().card(), "smoothing_km": self.smoothing_km}
+
+    def write_files(self, folder: Path) -> None:
+        """Write the cells."""
+        self.cells.save(folder / "cells.parquet")
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
+        """Build the task, its weights yet to be loaded."""
+        cells = read_cells(folder)
+        check_classes(card, cells.n_cells, folder)
+        return cls(
+            encoder,
+            cells,
+            smoothing_km=card["smoothing_km"],
+            hidden=card["hidden"],
+            dropout=card["dropout"],
+        )
+
+
+def read_cells(folder: Path) -> CellPartition:
+    """Read the cells of a bundle."""
+    if not (folder / "cells.parquet").is_file():
+        raise GeolocError(f"{folder} is no whole cell model: cells.parquet is missing.")
+    try:
+        return load_cells(folder / "cells.parquet")
+    except ValueError as error:
+        raise GeolocError(str(error)) from error
+
+
+def check_classes(card: Mapping[str, Any], n_classes: int, folder: Path) -> None:
+    """Refuse a card that names another number of classes than it, or its cells, describe."""
+    if n_classes != card["n_classes"]:
+        raise GeolocError(f"{folder} names {card['n_classes']} classes but describes {n_classes}.")

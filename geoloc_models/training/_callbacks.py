@@ -56,6 +56,32 @@ class History(pl.Callback):
         self.epochs = [dict(epoch) for epoch in state_dict["epochs"]]
 
 
+class StopAtNaN(pl.Callback):
+    """Stop at the first batch whose loss is not a number, and name it.
+
+    On a CPU every batch is looked at; elsewhere every 50th, since looking waits for the device.
+    """
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+    ) -> None:
+        """Look at the loss."""
+        loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+        if loss is None or (loss.device.type != "cpu" and batch_idx % 50):
+            return
+        if not bool(loss.isfinite()):
+            rows = ", ".join(str(int(row)) for row in batch["row"][:5])
+            raise GeolocError(
+                f"The loss of batch {batch_idx + 1} in epoch {trainer.current_epoch + 1} is not a "
+                f"number (rows {rows}, ...); try a lower learning rate, or --precision 32."
+            )
+
+
 class CollectBroken(pl.Callback):
     """Collect row and reason of the images that could not be read."""
 

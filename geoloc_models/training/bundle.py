@@ -6,18 +6,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from geocells import load_cells
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_json, replacing_folder, write_json
-from geoloc_models.encoders import build_encoder
+from geoloc_models.encoders import CachedFeatures, Preprocessing, build_encoder
 from geoloc_models.evaluation import TrainingSummary
-from geoloc_models.tasks import Answers, CellTask, ClassificationTask, CountryTask
+from geoloc_models.tasks import TASKS, PlaceTask
 from geoloc_models.training.options import TrainingOptions
 
 FORMAT = "geoloc-model"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Bundle:
 
     Parameters
     ----------
-    task : ClassificationTask
+    task : PlaceTask
         With its trained weights.
     options : TrainingOptions
         How it was trained; ``image_size`` is what it wants to see.
@@ -36,7 +33,7 @@ class Bundle:
         Plain values about the training: epochs, best epoch, seconds.
     """
 
-    task: ClassificationTask
+    task: PlaceTask
     options: TrainingOptions
     summary: TrainingSummary
     record: dict[str, Any] = field(default_factory=dict)
@@ -48,19 +45,26 @@ def save_bundle(bundle: Bundle, path: str | Path) -> None:
     Parameters
     ----------
     bundle : Bundle
-        The trained model.
+        The trained model, with its true encoder rather than one of cached features.
     path : str or Path
         The folder; an older bundle there is replaced. It gets ``model.safetensors``,
-        ``card.json`` and, for a cell model, ``cells.parquet``.
+        ``card.json`` and what else the task keeps: ``cells.parquet``, say.
     """
     from safetensors.torch import save_file
 
     task = bundle.task
+    if isinstance(task.encoder, CachedFeatures):
+        raise GeolocError(
+            "A model of cached features places no photos; put the encoder that made them into "
+            "task.encoder before saving it."
+        )
     card: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "task": task.name,
-        "n_classes": task.answers.n_classes,
+        "task_options": task.card(),
+        "encoder": task.encoder.name,
+        "preprocessing": task.encoder.preprocessing.to_dict(),
         "training_options": bundle.options.to_dict(),
         "training_summary": asdict(bundle.summary),
         "record": bundle.record,
@@ -68,13 +72,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> None:
     with replacing_folder(path) as folder:
         state = {name: tensor.contiguous().cpu() for name, tensor in task.state_dict().items()}
         save_file(state, folder / "model.safetensors")
-        if isinstance(task, CellTask):
-            task.cells.save(folder / "cells.parquet")
-        else:
-            card["classes"] = {
-                "countries": task.answers.countries.tolist(),
-                "coords": task.answers.coords.tolist(),
-            }
+        task.write_files(folder)
         write_json(folder / "card.json", card)
 
 
@@ -111,9 +109,11 @@ def load_bundle(path: str | Path) -> Bundle:
     try:
         options = TrainingOptions.from_dict(card["training_options"])
         summary = _summary(card["training_summary"])
-        task = _build(card, options, path)
+        task = _build(card, path)
         record = dict(card["record"])
-    except (KeyError, TypeError) as error:
+    except GeolocError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise GeolocError(f"{path / 'card.json'} lacks or garbles {error}.") from error
     _load_weights(task, path / "model.safetensors")
     task.eval()
@@ -129,37 +129,17 @@ def _summary(content: dict[str, Any]) -> TrainingSummary:
     )
 
 
-def _build(card: dict[str, Any], options: TrainingOptions, path: Path) -> ClassificationTask:
+def _build(card: dict[str, Any], path: Path) -> PlaceTask:
     """Make an untrained task of the card's architecture."""
-    encoder = build_encoder(options.encoder)
-    how: dict[str, Any] = {
-        "learning_rate": options.learning_rate,
-        "hidden": options.hidden,
-        "dropout": options.dropout,
-        "schedule": options.schedule,
-    }
-    task: ClassificationTask
-    if card["task"] == CellTask.name:
-        if not (path / "cells.parquet").is_file():
-            raise GeolocError(f"{path} is no whole cell model: cells.parquet is missing.")
-        task = CellTask(encoder, load_cells(path / "cells.parquet"), **how)
-    elif card["task"] == CountryTask.name:
-        classes = card["classes"]
-        answers = Answers(
-            np.asarray(classes["coords"], dtype=np.float64).reshape(-1, 2),
-            np.array(classes["countries"], dtype=object),
-        )
-        task = CountryTask(encoder, answers, **how)
-    else:
+    preprocessing = Preprocessing.from_dict(card["preprocessing"])
+    encoder = build_encoder(card["encoder"], image_size=preprocessing.image_size)
+    encoder.preprocessing = preprocessing
+    if card["task"] not in TASKS:
         raise GeolocError(f"{path} holds a model of the unknown task {card['task']!r}.")
-    if task.answers.n_classes != card["n_classes"]:
-        raise GeolocError(
-            f"{path} names {card['n_classes']} classes but describes {task.answers.n_classes}."
-        )
-    return task
+    return TASKS[card["task"]].from_card(card["task_options"], path, encoder)
 
 
-def _load_weights(task: ClassificationTask, path: Path) -> None:
+def _load_weights(task: PlaceTask, path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -16,13 +16,14 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
-from torch.utils.data import DataLoader, Dataset, Subset
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch.utils.data import Subset
 
+from geoloc_models._devices import is_out_of_memory
 from geoloc_models._errors import GeolocError
-from geoloc_models.data import BrokenImages, PhotoDataset, make_loader
-from geoloc_models.tasks import ClassificationTask
-from geoloc_models.training._callbacks import CollectBroken, History, RunProgress
+from geoloc_models.data import BrokenImages, FeatureDataset, PhotoDataset, make_loader
+from geoloc_models.tasks import PlaceTask
+from geoloc_models.training._callbacks import CollectBroken, History, RunProgress, StopAtNaN
 from geoloc_models.training.options import TrainingOptions
 
 
@@ -55,9 +56,9 @@ def seed_run(seed: int) -> None:
 
 
 def fit_task(
-    task: ClassificationTask,
-    train: PhotoDataset,
-    validation: PhotoDataset,
+    task: PlaceTask,
+    train: PhotoDataset | FeatureDataset,
+    validation: PhotoDataset | FeatureDataset,
     options: TrainingOptions,
     run_dir: str | Path,
     *,
@@ -69,9 +70,9 @@ def fit_task(
 
     Parameters
     ----------
-    task : ClassificationTask
+    task : PlaceTask
         Built after :func:`seed_run`; trained in place.
-    train, validation : PhotoDataset
+    train, validation : PhotoDataset or FeatureDataset
         Neither may be empty.
     options : TrainingOptions
         How to train.
@@ -128,13 +129,19 @@ def fit_task(
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    callbacks: list[pl.Callback] = [history, broken, best]
+    callbacks: list[pl.Callback] = [StopAtNaN(), history, broken, best]
+    if options.patience is not None:
+        callbacks.append(
+            EarlyStopping("val_loss", patience=options.patience, check_on_train_epoch_end=True)
+        )
     if progress:
         callbacks.append(RunProgress(description))
     with _quiet():
         trainer = pl.Trainer(
             accelerator="auto",
-            devices=1,
+            devices=options.devices,
+            strategy=_strategy(options.devices),
+            use_distributed_sampler=False,  # the loaders below share out each batch themselves
             precision=_precision(options.precision),
             max_epochs=options.epochs,
             callbacks=callbacks,
@@ -145,8 +152,17 @@ def fit_task(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
+        if torch.cuda.is_available():
+            task.encoder.to(memory_format=torch.channels_last)
+        if options.compile:
+            task.encoder.compile()
         _fit(trainer, task, _Loaders(train, validation, options), last if last.is_file() else None)
+    if options.devices > 1:  # the epochs were noted in other processes
+        states = _read_checkpoint(last)["callbacks"]
+        for callback in (history, broken):
+            callback.load_state_dict(states[callback.state_key])
     task.load_state_dict(_read_checkpoint(checkpoints / "best.ckpt")["state_dict"])
+    task.freeze_encoder(len(history.epochs))
     losses = [epoch["val_loss"] for epoch in history.epochs]
     return FitRecord(
         history=history.epochs,
@@ -157,15 +173,18 @@ def fit_task(
 
 
 class _Loaders(pl.LightningDataModule):
-    """Loaders made anew for each epoch, seeded by (seed, epoch)."""
+    """Batches made anew for each epoch, seeded by (seed, epoch)."""
 
     def __init__(
-        self, train: PhotoDataset, validation: PhotoDataset, options: TrainingOptions
+        self,
+        train: PhotoDataset | FeatureDataset,
+        validation: PhotoDataset | FeatureDataset,
+        options: TrainingOptions,
     ) -> None:
         super().__init__()
         self.train, self.validation, self.options = train, validation, options
 
-    def train_dataloader(self) -> DataLoader[Any]:
+    def train_dataloader(self) -> Any:
         """Shuffle by (seed, epoch); so is the augmentation seeded.
 
         The order is drawn here rather than by the loader: how often Lightning asks a loader for
@@ -174,28 +193,76 @@ class _Loaders(pl.LightningDataModule):
         """
         epoch = self.trainer.current_epoch if self.trainer else 0
         random = np.random.default_rng([self.options.seed, epoch])
-        order = random.permutation(len(self.train)).tolist()
+        order = random.permutation(len(self.train))
         seed = int(random.integers(2**31))
         torch.manual_seed(seed)
-        return self._loader(Subset(self.train, order), seed=seed)
+        return self._batches(self.train, order, seed=seed)
 
-    def val_dataloader(self) -> DataLoader[Any]:
+    def val_dataloader(self) -> Any:
         """In the order of rows."""
-        return self._loader(self.validation, seed=self.options.seed)
+        order = np.arange(len(self.validation))
+        return self._batches(self.validation, order, seed=self.options.seed)
 
-    def _loader(self, dataset: Dataset[Any], *, seed: int) -> DataLoader[Any]:
+    def _batches(
+        self, dataset: PhotoDataset | FeatureDataset, order: np.ndarray, *, seed: int
+    ) -> Any:
+        n_devices = self.options.devices
+        rank = self.trainer.global_rank if self.trainer else 0
+        order = share_of_device(order, self.options.batch_size, rank, n_devices)
+        batch_size = self.options.batch_size // n_devices
+        if isinstance(dataset, FeatureDataset):
+            return dataset.batches(order, batch_size)
         return make_loader(
-            dataset,
-            batch_size=self.options.batch_size,
+            Subset(dataset, order.tolist()),
+            batch_size=batch_size,
             shuffle=False,
             seed=seed,
             workers=self.options.workers,
         )
 
 
-def _fit(
-    trainer: pl.Trainer, task: ClassificationTask, loaders: _Loaders, checkpoint: Path | None
-) -> None:
+def share_of_device(order: np.ndarray, batch_size: int, device: int, n_devices: int) -> np.ndarray:
+    """Positions that one of several devices sees, so that together they see the same batches.
+
+    Parameters
+    ----------
+    order : ndarray
+        (n,) int, positions in the order of the epoch.
+    batch_size : int
+        Of the devices together; a multiple of ``n_devices``.
+    device, n_devices : int
+        Number of the device, and how many there are.
+
+    Returns
+    -------
+    ndarray
+        Batch by batch its equal part. A last, short batch that cannot be cut into equal parts is
+        filled up with positions from the beginning of the order.
+
+    Examples
+    --------
+    >>> share_of_device(np.arange(7), 4, 0, 2).tolist(), share_of_device(np.arange(7), 4, 1, 2).tolist()
+    ([0, 1, 4, 5], [2, 3, 6, 0])
+    """
+    if n_devices == 1 or len(order) == 0:
+        return order
+    n_full = len(order) // batch_size * batch_size
+    full = order[:n_full].reshape(-1, n_devices, batch_size // n_devices)[:, device].ravel()
+    n_last = -(-(len(order) - n_full) // n_devices)
+    last = np.resize(np.concatenate([order[n_full:], order]), n_last * n_devices)
+    return np.concatenate([full, last[device * n_last : (device + 1) * n_last]])
+
+
+def _strategy(n_devices: int) -> Any:
+    """One process, or several that start anew and meet over gloo or NCCL."""
+    if n_devices == 1:
+        return "auto"
+    from lightning.pytorch.strategies import DDPStrategy
+
+    return DDPStrategy(start_method="spawn")
+
+
+def _fit(trainer: pl.Trainer, task: PlaceTask, loaders: _Loaders, checkpoint: Path | None) -> None:
     """Run the trainer; an interruption leaves as KeyboardInterrupt, not as Lightning's exit."""
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -204,7 +271,9 @@ def _fit(
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         batch_size = loaders.options.batch_size
         raise GeolocError(
             f"The device has too little memory for batches of {batch_size} images; try "

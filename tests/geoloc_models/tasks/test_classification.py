@@ -4,6 +4,8 @@ import pytest
 import torch
 from geoloc_models_small import random_batch, small_table, small_task
 
+from geoloc_models._errors import GeolocError
+
 TABLE = small_table()
 
 
@@ -58,8 +60,34 @@ def test_a_batch_with_nothing_to_learn_from_is_skipped(task):
     batch = random_batch(task, 2)
     batch["country"] = batch["cell"] = torch.tensor([-1, -1])
     assert task.score(batch) is None
-    empty = {"image": torch.zeros(0, 3, 0, 0), "country": torch.zeros(0), "cell": torch.zeros(0)}
-    assert task.score(empty) is None
+
+
+def test_class_weights_count_in_the_loss():
+    weighted = small_task("country", TABLE, class_weights=[0.0, 1.0]).eval()
+    batch = random_batch(weighted, 4)
+    second = {key: value[1::2] for key, value in batch.items()}
+    torch.testing.assert_close(weighted.score(batch).loss, weighted.score(second).loss)
+    with pytest.raises(GeolocError, match="as many weights"):
+        small_task("country", TABLE, class_weights=[1.0])
+
+
+def test_smoothing_spreads_the_truth_over_near_cells():
+    plain = small_task("cells", TABLE).eval()
+    batch = random_batch(plain, 4)
+    batch["coords"] = plain.locations[batch["cell"]]
+    narrow = small_task("cells", TABLE, smoothing_km=0.001).eval()  # the true cell alone
+    wide = small_task("cells", TABLE, smoothing_km=1e9).eval()  # all cells alike
+    torch.testing.assert_close(narrow.score(batch).loss, plain.score(batch).loss)
+    logits = wide(batch["image"])
+    torch.testing.assert_close(
+        wide.score(batch).loss, -torch.log_softmax(logits, dim=1).mean(), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_smoothing_and_class_weights_exclude_each_other():
+    n_classes = small_task("cells", TABLE).answers.n_classes
+    with pytest.raises(GeolocError, match="one true class"):
+        small_task("cells", TABLE, smoothing_km=70, class_weights=[1.0] * n_classes)
 
 
 def test_adam_has_the_learning_rate():

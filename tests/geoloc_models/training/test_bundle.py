@@ -9,7 +9,9 @@ from geoloc_models_small import small_table, small_task
 from safetensors.torch import load_file, save_file
 
 from geoloc_models._errors import GeolocError
+from geoloc_models.encoders import CachedFeatures
 from geoloc_models.evaluation import summarise_training
+from geoloc_models.tasks import TASKS
 from geoloc_models.training import Bundle, TrainingOptions, load_bundle, save_bundle
 
 TABLE = small_table()
@@ -17,20 +19,30 @@ TABLE = small_table()
 
 def saved(kind, path):
     task = small_task(kind, TABLE).eval()
+    if task.remembers_images:
+        features = np.random.default_rng(0).normal(size=(TABLE.n_rows, task.encoder.dim))
+        task.remember({"features": features}, TABLE.coords, TABLE.countries)
     options = TrainingOptions(encoder="tiny", image_size=32, hidden=32)
     bundle = Bundle(task, options, summarise_training(TABLE.coords, TABLE.countries), {"epochs": 1})
     save_bundle(bundle, path)
     return bundle
 
 
-@pytest.mark.parametrize("kind", ["country", "cells"])
-def test_save_and_load_give_equal_output(kind, tmp_path):
+@pytest.mark.parametrize("kind", sorted(TASKS))
+def test_save_and_load_give_equal_predictions(kind, tmp_path):
     bundle = saved(kind, tmp_path / "bundle")
     loaded = load_bundle(tmp_path / "bundle")
     images = torch.randn(4, 3, 16, 16)
-    assert torch.equal(bundle.task(images), loaded.task(images))
-    np.testing.assert_array_equal(bundle.task.answers.coords, loaded.task.answers.coords)
-    assert bundle.task.answers.countries.tolist() == loaded.task.answers.countries.tolist()
+    answers = []
+    for task in (bundle.task, loaded.task):
+        with torch.inference_mode():
+            outputs = {name: values.numpy() for name, values in task.outputs(images).items()}
+        answers.append(task.answer(outputs, np.arange(4)))
+    left, right = answers
+    np.testing.assert_array_equal(left.coords, right.coords)
+    assert left.countries.tolist() == right.countries.tolist()
+    if left.probabilities is not None:
+        np.testing.assert_array_equal(left.probabilities, right.probabilities)
     assert (loaded.options, loaded.summary) == (bundle.options, bundle.summary)
     assert loaded.record == {"epochs": 1}
 
@@ -61,7 +73,9 @@ def edit_card(path, **changes):
         ({"version": 99}, "version 99"),
         ({"format": "other"}, "not the card"),
         ({"task": "poetry"}, "unknown task 'poetry'"),
-        ({"n_classes": 1}, "1 classes"),
+        ({"task_options": {"hidden": 32}}, "lacks or garbles 'classes'"),
+        ({"encoder": "poet"}, "poet"),
+        ({"preprocessing": {}}, "preprocessing"),
         ({"training_options": {}, "training_summary": {}}, "lacks or garbles 'centre'"),
     ],
 )
@@ -70,6 +84,42 @@ def test_a_garbled_card_is_refused(changes, words, tmp_path):
     edit_card(tmp_path / "bundle", **changes)
     with pytest.raises(GeolocError, match=words):
         load_bundle(tmp_path / "bundle")
+
+
+def test_a_card_of_another_number_of_classes_is_refused(tmp_path):
+    saved("cells", tmp_path / "bundle")
+    card = json.loads((tmp_path / "bundle" / "card.json").read_text())
+    edit_card(tmp_path / "bundle", task_options=card["task_options"] | {"n_classes": 1})
+    with pytest.raises(GeolocError, match="names 1 classes"):
+        load_bundle(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("retrieval", "gallery.parquet"),
+        ("retrieval", "gallery.safetensors"),
+        ("nearest", "images.safetensors"),
+        ("refined", "prototypes.parquet"),
+        ("hierarchy", "hierarchy.parquet"),
+    ],
+)
+def test_what_else_a_task_keeps_must_be_whole(kind, name, tmp_path):
+    saved(kind, tmp_path / "bundle")
+    path = tmp_path / "bundle" / name
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(GeolocError, match=r"damaged|not a readable"):
+        load_bundle(tmp_path / "bundle")
+    path.unlink()
+    with pytest.raises(GeolocError, match=name):
+        load_bundle(tmp_path / "bundle")
+
+
+def test_a_model_of_cached_features_is_not_saved(tmp_path):
+    task = small_task("country", TABLE, encoder=CachedFeatures(8, "tiny"))
+    summary = summarise_training(TABLE.coords, TABLE.countries)
+    with pytest.raises(GeolocError, match="places no photos"):
+        save_bundle(Bundle(task, TrainingOptions(encoder="tiny"), summary), tmp_path / "bundle")
 
 
 def test_a_tensor_of_another_shape_is_refused(tmp_path):

@@ -3,6 +3,7 @@
 import csv
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from geoloc_models_small import small_dataset, small_table, small_task
@@ -10,9 +11,10 @@ from geoloc_models_small import small_dataset, small_table, small_task
 from geoloc_models._errors import GeolocError
 from geoloc_models.data import PhotoDataset
 from geoloc_models.training import TrainingOptions, fit_task
+from geoloc_models.training.fit import share_of_device
 
 OPTIONS = TrainingOptions(
-    encoder="tiny", image_size=32, batch_size=4, learning_rate=1e-3, epochs=3, augment=True
+    encoder="tiny", image_size=32, batch_size=4, learning_rate=1e-3, epochs=3, augment="crop"
 )
 
 
@@ -23,7 +25,7 @@ def table(tmp_path_factory):
 
 def fit(table, run_dir, options=OPTIONS, **kwargs):
     task = small_task("cells", table, schedule=options.schedule)
-    train = small_dataset(table, range(12), augment=True)
+    train = small_dataset(table, range(12), augment="crop")
     validation = small_dataset(table, range(12, 16))
     record = fit_task(task, train, validation, options, run_dir, progress=False, **kwargs)
     return task, record
@@ -120,5 +122,73 @@ def test_a_loss_that_is_not_a_number_stops_the_run(table, tmp_path):
     task = small_task("country", table)
     torch.nn.init.constant_(task.head.layers[-1].bias, float("nan"))
     train, validation = small_dataset(table, range(12)), small_dataset(table, range(12, 16))
-    with pytest.raises(GeolocError, match="not a number"):
+    with pytest.raises(GeolocError, match=r"batch 1 in epoch 1 is not a number \(rows"):
         fit_task(task, train, validation, OPTIONS, tmp_path, progress=False)
+
+
+def test_training_stops_when_validation_gets_no_better(table, tmp_path):
+    options = replace(OPTIONS, epochs=40, patience=2, learning_rate=0.5)
+    _, record = fit(table, tmp_path, options)
+    assert len(record.history) < 40
+    assert len(record.history) - record.best_epoch == 2
+
+
+def test_devices_share_each_batch_between_them():
+    order = np.arange(23)
+    shares = [share_of_device(order, 8, device, 2) for device in (0, 1)]
+    together = np.concatenate(
+        [np.concatenate([s[4 * b : 4 * b + 4] for s in shares]) for b in range(2)]
+    )
+    assert together.tolist() == order[:16].tolist()
+    assert [len(share) for share in shares] == [12, 12]
+    assert set(np.concatenate(shares)) == set(order)
+
+
+def test_a_frozen_encoder_ends_as_it_began(table, tmp_path):
+    options = replace(OPTIONS, epochs=2, train_encoder="none")
+    task = small_task("cells", table)
+    task.optimisation = options.optimisation
+    before = {name: value.clone() for name, value in task.encoder.state_dict().items()}
+    train, validation = small_dataset(table, range(12)), small_dataset(table, range(12, 16))
+    fit_task(task, train, validation, options, tmp_path, progress=False)
+    assert same(before, task.encoder.state_dict())
+
+
+def test_stages_thaw_as_epochs_go_by(table, tmp_path):
+    options = replace(OPTIONS, epochs=3, train_encoder="gradual")
+    task = small_task("cells", table)
+    task.optimisation = options.optimisation
+    first, last = task.encoder.stages()[0], task.encoder.stages()[-1]
+    before = [{n: p.detach().clone() for n, p in s.named_parameters()} for s in (first, last)]
+    train, validation = small_dataset(table, range(12)), small_dataset(table, range(12, 16))
+    fit_task(task, train, validation, options, tmp_path, progress=False)
+    state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    task.load_state_dict(state)
+    assert same(before[0], dict(first.named_parameters()))
+    assert not same(before[1], dict(last.named_parameters()))
+
+
+@pytest.mark.parametrize("kind", ["retrieval", "offset"])
+def test_other_tasks_resume_to_the_same_weights_too(kind, table, tmp_path):
+    def run(folder, options, **kwargs):
+        task = (
+            small_task(kind, table, contrast={"source": "queue"})
+            if kind == "retrieval"
+            else small_task(kind, table)
+        )
+        train = small_dataset(table, range(12), augment="crop")
+        fit_task(
+            task,
+            train,
+            small_dataset(table, range(12, 16)),
+            options,
+            folder,
+            progress=False,
+            **kwargs,
+        )
+
+    run(tmp_path / "whole", replace(OPTIONS, epochs=2))
+    run(tmp_path / "parts", replace(OPTIONS, epochs=1))
+    torch.manual_seed(99)
+    run(tmp_path / "parts", replace(OPTIONS, epochs=2), resume=True)
+    assert same(last_weights(tmp_path / "whole"), last_weights(tmp_path / "parts"))

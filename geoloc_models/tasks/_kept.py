@@ -1,0 +1,65 @@
+"""Vectors with their places, as files of a bundle: a safetensors file and a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from geoloc_models._errors import GeolocError
+
+FloatArray = npt.NDArray[np.float64]
+
+
+def write_kept(
+    stem: Path,
+    vectors: npt.NDArray[np.float32],
+    coords: FloatArray,
+    countries: npt.NDArray[np.object_],
+) -> None:
+    """Write (n, D) vectors to ``STEM.safetensors`` and (n,) places to ``STEM.parquet``."""
+    from safetensors.numpy import save_file
+
+    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+    save_file({"vectors": vectors}, stem.with_suffix(".safetensors"))
+    pd.DataFrame(
+        {"latitude": coords[:, 0], "longitude": coords[:, 1], "country": countries}
+    ).to_parquet(stem.with_suffix(".parquet"), index=False)
+
+
+def read_kept(
+    stem: Path,
+) -> tuple[npt.NDArray[np.float32], FloatArray, npt.NDArray[np.object_]]:
+    """Vectors, coordinates and countries that :func:`write_kept` wrote.
+
+    Raises
+    ------
+    GeolocError
+        If a file is missing or damaged, or the two do not belong together.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    table, weights = stem.with_suffix(".parquet"), stem.with_suffix(".safetensors")
+    for path in (table, weights):
+        if not path.is_file():
+            raise GeolocError(f"{path.parent} is no whole model bundle: {path.name} is missing.")
+    try:
+        places = pd.read_parquet(table)
+        coords = places[["latitude", "longitude"]].to_numpy(np.float64)
+        countries = places["country"].to_numpy(object)
+        vectors = load_file(weights)["vectors"]
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise GeolocError(
+            f"{stem}.parquet or {stem.name}.safetensors is damaged ({reason}). Bring back a whole "
+            "copy, or train it again."
+        ) from error
+    if vectors.ndim != 2 or len(vectors) != len(coords) or not np.isfinite(coords).all():
+        raise GeolocError(
+            f"{table} has {len(coords)} places but {weights.name} vectors of shape "
+            f"{vectors.shape}; were files of two bundles mixed?"
+        )
+    return vectors, coords, countries

@@ -265,8 +265,8 @@ def _parsed(
 ) -> pa.Table:
     rows, n_wrong = _parse(text, file, quotes)
     n_lines = text.count(b"\n")
-    if quotes and not quoted_lines and rows.num_rows + n_wrong != n_lines:
-        # Blank lines, or a quote open at the end of its line: each line is looked at.
+    if quotes and not quoted_lines and (n_wrong or rows.num_rows != n_lines) and b'"' in text:
+        # Perhaps a quote that is open at the end of its line: each line is looked at.
         lines = [line for line in text.splitlines(keepends=True) if line.strip()]
         closed = [line for line in lines if line.count(b'"') % 2 == 0]
         rows, n_wrong = _parse(b"".join(closed), file, quotes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +11,21 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import ArrayLike
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.data._coordinates import as_coords, check_coordinates
+from geoloc_models.data._table_file import read_column_names, read_columns
 from geoloc_models.data.countries import country_code, country_of
 
 logger = logging.getLogger(__name__)
 
-_DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
-_PARQUET = {".parquet", ".pq", ".geoparquet"}
-_COMPRESSED = {".gz", ".bz2", ".xz", ".zst"}
-_NOT_A_NUMBER = ["", "na", "NA", "n/a", "N/A", "nan", "NaN", "NAN", "null", "NULL", "None"]
 _USUAL_NAMES = {
     "path": ["path", "file", "filename", "image", "photo"],
     "latitude": ["latitude", "lat", "y"],
     "longitude": ["longitude", "lon", "lng", "long", "x"],
 }
+_CARRIED = ("url", "user", "time", "part", "subset_rank")
 _PATHS_TO_TRY = 100
 
 
@@ -42,8 +37,9 @@ class PhotoTable:
     ----------
     frame : DataFrame
         Columns ``latitude`` and ``longitude`` (float64, degrees), ``country`` (ISO 3166-1 alpha-2
-        code) and, where there are any, ``path`` (str) and ``group`` (photos that must stay on one
-        side of a split). The index is 0, 1, 2, ...
+        code) and, where there are any, ``id`` (str, unique), ``path`` (str), ``group`` (photos that
+        must stay on one side of a split), ``url``, ``user``, ``time``, and of an earlier split
+        ``part`` and ``subset_rank``. The index is 0, 1, 2, ...
 
     Raises
     ------
@@ -120,6 +116,11 @@ class PhotoTable:
         return self.frame["country"].to_numpy(dtype=object)
 
     @property
+    def ids(self) -> np.ndarray | None:
+        """Id of each photo (n,) object, or None where the table has no ids."""
+        return self.frame["id"].to_numpy(dtype=object) if "id" in self.frame.columns else None
+
+    @property
     def groups(self) -> np.ndarray | None:
         """Group of each photo (n,), or None where the table has no groups."""
         return self.frame["group"].to_numpy() if "group" in self.frame.columns else None
@@ -152,12 +153,16 @@ def read_photo_table(
     sea_tolerance_km: float = 20.0,
     unplaced: Literal["raise", "drop"] = "raise",
 ) -> PhotoTable:
-    """Read a table of photos from a CSV, TSV or Parquet file.
+    """Read a table of photos from a CSV, TSV, JSON lines or Parquet file.
+
+    Columns ``id``, ``url``, ``user``, ``time``, ``part`` and ``subset_rank`` are kept where there
+    are any.
 
     Parameters
     ----------
     path : path
-        ``.csv`` (comma), ``.tsv`` (tab), either of them compressed (``.csv.gz``), or ``.parquet``.
+        ``.csv`` (comma), ``.tsv`` (tab), ``.jsonl`` (one object a line), any of them compressed
+        (``.csv.gz``), or ``.parquet``.
     path_column : str or None
         Column of the image files; None if only the coordinates are wanted.
     latitude_column, longitude_column : str
@@ -185,22 +190,23 @@ def read_photo_table(
     GeolocError
         If the file is missing, unreadable, has another delimiter or no rows; if a column is
         missing; if a coordinate is missing, not a number, out of range or apparently swapped; if a
-        country is unknown. The message names the file and the first bad row, where row 1 is the
-        first one below the header.
+        country is unknown; if an id is missing or there twice. The message names the file and the
+        first bad row, where row 1 is the first one below the header.
     """
     source = Path(path)
     if unplaced not in ("raise", "drop"):
         raise GeolocError(f"unplaced must be 'raise' or 'drop'; got {unplaced!r}.")
-    columns = _read_column_names(source)
+    columns = read_column_names(source)
     wanted = {"path": path_column, "latitude": latitude_column, "longitude": longitude_column}
     _check_columns(source, columns, {role: name for role, name in wanted.items() if name})
     for role, name in (("country", country_column), ("group", group_column)):
         if name is not None:
             _check_columns(source, columns, {role: name})
         wanted[role] = name if name is not None else role if role in columns else None
+    wanted.update({name: name if name in columns else None for name in ("id", *_CARRIED)})
     used = {role: name for role, name in wanted.items() if name is not None}
 
-    raw = _read_columns(source, columns, list(dict.fromkeys(used.values())), used)
+    raw = read_columns(source, columns, list(dict.fromkeys(used.values())), used)
     if len(raw) == 0:
         raise GeolocError(f"{source.name} has no rows below its header. Give at least one photo.")
     latitude = _numbers(raw[used["latitude"]], used["latitude"], source)
@@ -211,8 +217,13 @@ def read_photo_table(
     if "path" in used:
         files = _filled(raw[used["path"]], used["path"], "image file", source)
         frame["path"] = _joined_paths(files, source, root)
+    if "id" in used:
+        frame["id"] = _unique(_filled(raw["id"], "id", "id", source).astype(str), source)
     if "group" in used:
         frame["group"] = _filled(raw[used["group"]], used["group"], "group", source)
+    for name in _CARRIED:
+        if name in used:
+            frame[name] = raw[name]
     if "country" in used:
         names = _filled(raw[used["country"]], used["country"], "country", source)
         frame["country"] = _codes(names, source)
@@ -222,91 +233,6 @@ def read_photo_table(
         )
         frame = _without_unplaced(frame, source, sea_tolerance_km, unplaced)
     return PhotoTable(frame)
-
-
-def _kind(source: Path) -> str:
-    suffixes = [suffix.lower() for suffix in source.suffixes]
-    if suffixes and suffixes[-1] in _COMPRESSED:
-        suffixes.pop()
-    kind = suffixes[-1] if suffixes else ""
-    if kind not in _DELIMITERS and kind not in _PARQUET:
-        raise GeolocError(
-            f"{source.name} is of no known kind. Name a .csv, .tsv, .csv.gz or .parquet file."
-        )
-    return kind
-
-
-def _read_column_names(source: Path) -> list[str]:
-    if not source.exists():
-        raise GeolocError(f"There is no file {source}. Check the path to the table of photos.")
-    if source.is_dir():
-        raise GeolocError(f"{source} is a folder. Name the table file in it.")
-    kind = _kind(source)
-    if kind in _PARQUET:
-        try:
-            return list(pq.read_schema(source).names)
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(source, "Parquet", error) from error
-    columns = [str(name) for name in _read_text(source, nrows=0).columns]
-    if len(columns) == 1:
-        used = next((mark for mark in ";\t|," if mark in columns[0]), None)
-        if used is not None:
-            raise GeolocError(
-                f"{source.name} is read with {_DELIMITERS[kind]!r} between its columns but seems "
-                f"to use {used!r}. Save it with commas as .csv, or with tabs as .tsv."
-            )
-    return columns
-
-
-def _read_columns(
-    source: Path, columns: list[str], names: list[str], used: dict[str, str]
-) -> pd.DataFrame:
-    if _kind(source) in _PARQUET:
-        try:
-            return pq.read_table(source, columns=names).to_pandas()
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(source, "Parquet", error) from error
-    numbers = {used["latitude"], used["longitude"]}
-    # All columns are read, since with usecols pandas does not notice rows that are too long: a
-    # decimal comma would shift the longitude into the place of the latitude's digits.
-    table = _read_text(
-        source,
-        dtype={name: "object" for name in columns if name not in numbers},
-        # Only coordinates may be "NaN": in the country column, NA is Namibia.
-        na_values={name: _NOT_A_NUMBER if name in numbers else [""] for name in columns},
-        keep_default_na=False,
-    )
-    return table[names]
-
-
-def _read_text(source: Path, **options: Any) -> pd.DataFrame:
-    try:
-        with warnings.catch_warnings():
-            # A row with too many columns must not pass with its end cut off.
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                source,
-                sep=_DELIMITERS[_kind(source)],
-                encoding="utf-8-sig",
-                index_col=False,
-                low_memory=False,
-                **options,
-            )
-    except pd.errors.EmptyDataError as error:
-        raise GeolocError(
-            f"{source.name} is empty. It needs a header line and at least one photo."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise GeolocError(f"{source.name} is not UTF-8 text. Save it as UTF-8.") from error
-    except (pd.errors.ParserWarning, ValueError, OSError, EOFError) as error:
-        raise _unreadable(source, "CSV", error) from error
-    except Exception as error:  # damaged archives: zlib.error, lzma.LZMAError, ...
-        raise _unreadable(source, "compressed CSV", error) from error
-
-
-def _unreadable(source: Path, kind: str, error: Exception) -> GeolocError:
-    reason = " ".join(str(error).split()).rstrip(".")
-    return GeolocError(f"{source.name} cannot be read as {kind} ({reason}). Write it again.")
 
 
 def _check_columns(source: Path, columns: list[str], wanted: dict[str, str]) -> None:
@@ -364,6 +290,18 @@ def _filled(values: pd.Series, column: str, noun: str, source: Path) -> pd.Serie
             f"{int(empty.argmax()) + 1}). {remedy}."
         )
     return values
+
+
+def _unique(ids: pd.Series, source: Path) -> pd.Series:
+    again = ids.duplicated().to_numpy()
+    if again.any():
+        first = int(again.argmax())
+        raise GeolocError(
+            f"Every photo needs an id of its own; {again.sum()} of {len(ids)} rows of "
+            f"{source.name} repeat one (first: row {first + 1}, {ids.iloc[first]!r}). Remove these "
+            "rows, or drop the column 'id'."
+        )
+    return ids
 
 
 def _codes(names: pd.Series, source: Path) -> np.ndarray:

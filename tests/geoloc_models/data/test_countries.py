@@ -2,11 +2,18 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+import shapely.affinity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.data.countries import country_code, country_of, load_countries
+from geoloc_models.data._country_index import CountryIndex
+from geoloc_models.data.countries import (
+    country_code,
+    country_of,
+    load_countries,
+    read_countries,
+)
 
 # Degrees of latitude per km.
 KM = 1 / 111.195
@@ -194,3 +201,137 @@ def test_an_unknown_country_is_refused_with_close_matches():
         country_code("Swedn")
     with pytest.raises(GeolocError, match="two-letter code"):
         country_code("Q#7")
+
+
+# The grid that answers for many coordinates.
+
+
+def twice(countries=None):
+    """Index with and without its grid."""
+    index = CountryIndex.of(load_countries() if countries is None else countries)
+    index.prepare_for_many()
+    return index.containing, CountryIndex.of(
+        load_countries() if countries is None else countries
+    )._containing_by_polygons
+
+
+def test_the_grid_answers_as_the_polygons_do():
+    by_grid, by_polygons = twice()
+    rng = np.random.default_rng(0)
+    anywhere = np.column_stack([rng.uniform(-90, 90, 40_000), rng.uniform(-180, 180, 40_000)])
+    corners = np.column_stack(
+        [rng.integers(-720, 721, 40_000) / 8, rng.integers(-1440, 1441, 40_000) / 8]
+    )
+    shapes = load_countries().geometry
+    vertices = shapely.get_coordinates(shapes.to_numpy())[rng.integers(0, 500_000, 20_000), ::-1]
+    near = vertices + rng.normal(0, 1e-9, vertices.shape)
+    turned = anywhere + np.array([0, 360])
+    for points in (anywhere, corners, vertices, np.clip(near, -90, 90), turned):
+        np.testing.assert_array_equal(by_grid(points), by_polygons(points))
+
+
+def test_the_grid_knows_the_edges_of_the_world():
+    world = gpd.GeoDataFrame(
+        {"name": ["all"]}, geometry=[shapely.box(-180, -90, 180, 90)], index=["WW"], crs=4326
+    )
+    by_grid, by_polygons = twice(world)
+    edges = np.array([[90.0, 0], [-90, 0], [0, 180], [0, -180], [90, 180], [-90, -180], [5, 5]])
+    assert (by_grid(edges) == 0).all()
+    assert (by_polygons(edges) == 0).all()
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.tuples(st.floats(-179, 170), st.floats(-89, 80), st.floats(0.01, 9), st.floats(0.01, 9)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.integers(0, 2**32 - 1),
+)
+def test_the_grid_is_exact_for_overlapping_boxes_too(boxes, seed):
+    shapes = [shapely.box(x, y, x + width, y + height) for x, y, width, height in boxes]
+    shapes[0] = shapes[0].difference(shapely.affinity.scale(shapes[0], 0.5, 0.5))
+    frame = gpd.GeoDataFrame(
+        {"name": ["x"] * len(shapes)}, geometry=shapes, index=range(len(shapes)), crs=4326
+    )
+    by_grid, by_polygons = twice(frame)
+    rng = np.random.default_rng(seed)
+    x, y, width, height = boxes[0]
+    points = np.column_stack(
+        [rng.uniform(y - 1, y + height + 1, 500), rng.uniform(x - 1, x + width + 1, 500)]
+    )
+    points = np.vstack([points, [[y, x], [y + height, x + width], [y, x + width / 2]]])
+    points[:, 0] = np.clip(points[:, 0], -90, 90)
+    np.testing.assert_array_equal(by_grid(points), by_polygons(points))
+
+
+def test_many_coordinates_get_the_answers_of_few():
+    rng = np.random.default_rng(1)
+    places = np.column_stack([rng.uniform(35, 70, 200_000), rng.uniform(-10, 40, 200_000)])
+    many = country_of(places)
+    sample = rng.integers(0, len(places), 3_000)
+    assert many[sample].tolist() == country_of(places[sample]).tolist()
+
+
+# Polygons of the user's own.
+
+
+def test_codes_of_a_users_file_become_alpha_2_where_there_are_any(tmp_path):
+    shapes = [shapely.box(10 * k, 0, 10 * k + 5, 5) for k in range(5)]
+    codes = ["SWE", "CHE", "XKO", "Z01", "SWE"]
+    frame = gpd.GeoDataFrame(
+        {"GID_0": codes, "COUNTRY": list("abcde")}, geometry=shapes, crs=4326
+    ).to_crs(3857)
+    for name in ("gadm.gpkg", "gadm.geojson", "gadm.parquet", "gadm.shp"):
+        path = tmp_path / name
+        frame.to_parquet(path) if name.endswith("parquet") else frame.to_file(path)
+        areas = read_countries(path)
+        assert areas.index.tolist() == ["SE", "CH", "XK", "Z01", "SE"]
+        assert areas.index.name == "code"
+        assert areas["name"].tolist() == list("abcde")
+        places = [[2.0, 2 + 10 * k] for k in range(5)] + [[2.0, 7.0]]
+        assert country_of(places, areas).tolist() == ["SE", "CH", "XK", "Z01", "SE", None]
+
+
+def test_broken_polygons_are_mended_and_empty_ones_left_out(tmp_path):
+    bow_tie = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
+    frame = gpd.GeoDataFrame(
+        {"ISO_A2": ["AA", "BB", None]},
+        geometry=[bow_tie, None, shapely.box(5, 5, 6, 6)],
+        crs=4326,
+    )
+    frame.to_file(tmp_path / "bow.gpkg")
+    areas = read_countries(tmp_path / "bow.gpkg")
+    assert areas.index.tolist() == ["AA"]
+    assert country_of([[0.5, 0.2], [1.5, 1.8], [0.2, 1.0]], areas).tolist() == ["AA", "AA", None]
+
+
+def test_a_users_file_that_does_not_serve_is_refused_in_one_sentence(tmp_path):
+    shape = [shapely.box(0, 0, 1, 1)]
+    lines = gpd.GeoDataFrame(
+        {"GID_0": ["SWE"]}, geometry=[shapely.LineString([(0, 0), (1, 1)])], crs=4326
+    )
+    lines.to_file(tmp_path / "lines.gpkg")
+    far = gpd.GeoDataFrame(
+        {"GID_0": ["SWE"]}, geometry=[shapely.box(500_000, 0, 600_000, 9)], crs=None
+    )
+    far.to_parquet(tmp_path / "far.parquet")
+    own = gpd.GeoDataFrame({"land": ["SWE"]}, geometry=shape, crs=4326)
+    for layer in ("one", "two"):
+        own.to_file(tmp_path / "own.gpkg", layer=layer)
+    (tmp_path / "text.gpkg").write_text("hello")
+    for name, options, words in (
+        ("none.gpkg", {}, "no file"),
+        ("text.gpkg", {}, "cannot be read"),
+        ("lines.gpkg", {}, "no polygons"),
+        ("far.parquet", {}, "EPSG:4326"),
+        ("own.gpkg", {}, "several layers .one, two."),
+        ("own.gpkg", {"layer": "three"}, "no layer 'three'"),
+        ("own.gpkg", {"layer": "one"}, "country codes"),
+        ("own.gpkg", {"layer": "one", "code_column": "x"}, "no column 'x'"),
+    ):
+        with pytest.raises(GeolocError, match=words) as caught:
+            read_countries(tmp_path / name, **options)
+        assert "\n" not in str(caught.value)
+    assert read_countries(tmp_path / "own.gpkg", layer="two", code_column="land").index[0] == "SE"

@@ -45,7 +45,9 @@ def test_a_csv_gives_paths_coordinates_and_countries_by_polygon(write, tmp_path)
     assert table.frame["path"].tolist() == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
 
 
-@pytest.mark.parametrize("kind", ["csv.gz", "tsv", "parquet", "csv with a byte-order mark"])
+@pytest.mark.parametrize(
+    "kind", ["csv.gz", "tsv", "jsonl", "jsonl.gz", "parquet", "csv with a byte-order mark"]
+)
 def test_other_kinds_of_file_give_the_same_table(write, tmp_path, kind):
     wanted = read_photo_table(write(GOOD)).frame
     if kind == "csv.gz":
@@ -53,6 +55,9 @@ def test_other_kinds_of_file_give_the_same_table(write, tmp_path, kind):
         path.write_bytes(gzip.compress(GOOD.encode()))
     elif kind == "tsv":
         path = write(GOOD.replace(",", "\t"), "photos.tsv")
+    elif kind.startswith("jsonl"):
+        path = tmp_path / f"photos.{kind}"
+        pd.read_csv(write(GOOD)).to_json(path, orient="records", lines=True)
     elif kind == "parquet":
         path = tmp_path / "photos.parquet"
         pd.read_csv(write(GOOD)).to_parquet(path)
@@ -267,3 +272,39 @@ def test_a_frame_without_the_columns_or_with_impossible_values_is_refused():
         PhotoTable.from_arrays([[1.0, 1.0], [95.0, 1.0]], ["SE", "SE"])
     with pytest.raises(GeolocError, match="row 0"):
         PhotoTable.from_arrays([[np.nan, 1.0]], ["SE"])
+
+
+def test_columns_of_other_steps_are_kept(write, tmp_path):
+    text = (
+        "id,path,latitude,longitude,country,user,time,url,part,subset_rank,note\n"
+        "007,a.jpg,59.3293,18.0686,SE,ann,2012,http://x/1,train,4,x\n"
+        "NA,a.jpg,47.3769,8.5417,CH,,,,test,-1,y\n"
+    )
+    path = write(text)
+    table = read_photo_table(path)
+    assert table.ids.tolist() == ["007", "NA"]
+    assert table.frame["part"].tolist() == ["train", "test"]
+    assert table.frame["subset_rank"].astype(int).tolist() == [4, -1]
+    assert table.frame["user"].isna().tolist() == [False, True]
+    assert set(table.frame.columns) == set(text.splitlines()[0].split(",")) - {"note"}
+    table.frame.to_parquet(tmp_path / "photos.parquet")
+    again = read_photo_table(tmp_path / "photos.parquet")
+    assert again.ids.tolist() == ["007", "NA"]
+    assert table.take([1]).ids.tolist() == ["NA"]
+
+
+def test_a_table_without_ids_has_none(write):
+    assert read_photo_table(write(GOOD)).ids is None
+
+
+def test_an_id_that_is_missing_or_there_twice_is_named_with_its_row(write):
+    header = "id,path,latitude,longitude\n1,a.jpg,59.3,18.1\n"
+    message = read_error(write(header + "1,a.jpg,59.3,18.1\n"))
+    assert "1 of 2 rows" in message
+    assert "row 2, '1'" in message
+    assert "row 2" in read_error(write(header + ",a.jpg,59.3,18.1\n"))
+
+
+def test_json_lines_that_are_none_are_refused(write):
+    assert "JSON lines" in read_error(write("hello\n", "photos.jsonl"))
+    assert "JSON lines" in read_error(write('{"path": "a.jpg", "lat', "photos.jsonl"))

@@ -1,0 +1,160 @@
+"""``geoloc select``: the report, and one sentence for whatever is wrong."""
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+import shapely
+from typer.testing import CliRunner
+
+from geoloc_models.cli import app
+
+TABLE = """IMG_ID,LAT,LON,url
+1,59.3293,18.0686,http://x/1
+2,47.3769,8.5417,http://x/2
+2,47.3769,8.5417,http://x/2
+3,59.47,18.9,http://x/3
+4,,,http://x/4
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "photos.csv").write_text(TABLE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def geoloc(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_it_tells_what_was_read_kept_and_dropped_and_the_photos_per_country(folder):
+    result = geoloc("select", "photos.csv", "-o", "out.parquet", "--countries", "Sweden,CH")
+    assert result.exit_code == 0, result.output
+    for words in (
+        "5 rows read",
+        "2 photos kept",
+        "1 dropped: an id that came before (first: '2')",
+        "1 dropped: no coordinate",
+        "1 dropped: a place in no country",
+        "--tolerance-km 5",
+        "SE  1",
+        "CH  1",
+        "out.parquet, with the columns id, latitude, longitude, country, url",
+    ):
+        assert words in result.stdout
+    assert pd.read_parquet("out.parquet")["id"].tolist() == ["1", "2"]
+
+
+def test_every_option_of_columns_and_layout_reaches_the_reader(folder):
+    (folder / "own.txt").write_bytes(
+        "a|b|c|d|e|f|g|h|i\nÄ|59,|59.3|18.1|u|p.jpg|ann|2012|SE\n".encode("latin-1")
+    )
+    names = zip(
+        ["id", "latitude", "longitude", "url", "path", "user", "time", "country", "group"],
+        "acdefghib",
+        strict=True,
+    )
+    options = [word for role, column in names for word in (f"--{role}-column", column)]
+    result = geoloc(
+        "select", "own.txt", *options, "--delimiter", "|", "--encoding", "latin-1", "--header",
+        "--multiline", "--keep-zero", "--root", folder / "images",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    row = pd.read_parquet("photos.parquet").iloc[0].to_dict()
+    assert row == {
+        "id": "Ä", "latitude": 59.3, "longitude": 18.1, "country": "SE", "url": "u",
+        "path": "images/p.jpg", "user": "ann", "time": "2012", "group": "59,",
+    }  # fmt: skip
+
+
+def test_countries_of_a_file_like_gadm(folder):
+    shapes = [shapely.box(10, 55, 19, 69), shapely.box(6, 45, 10, 48), shapely.box(19, 59, 20, 60)]
+    frame = gpd.GeoDataFrame(
+        {"GID_0": ["SWE", "CHE", "Z99"], "COUNTRY": ["Sweden", "Switzerland", "Disputed"]},
+        geometry=shapes,
+        crs=4326,
+    )
+    frame.to_file(folder / "gadm.gpkg", layer="ADM_0", driver="GPKG")
+    frame.to_file(folder / "gadm.gpkg", layer="ADM_1", driver="GPKG")
+    options = ["--countries-file", "gadm.gpkg", "--countries-layer", "ADM_0"]
+    options += ["--countries-code-column", "GID_0"]
+    for wanted in ("SE", "SWE", "Sweden"):
+        result = geoloc("select", "photos.csv", *options, "--countries", wanted)
+        assert result.exit_code == 0, result.output
+        frame = pd.read_parquet("photos.parquet")
+        assert frame["id"].tolist() == ["1", "3"]
+        assert frame["country"].tolist() == ["SE", "SE"]
+    for options, words in (
+        (["--countries-file", "none.gpkg"], "no file none.gpkg"),
+        (["--countries-file", "gadm.gpkg", "--countries-layer", "ADM_9"], "ADM_0, ADM_1"),
+        (["--countries-file", "gadm.gpkg", "--countries-code-column", "ISO"], "GID_0, COUNTRY"),
+        (["--countries-file", "photos.csv"], "no column of country codes"),
+        (
+            ["--countries-file", "photos.csv", "--countries-code-column", "IMG_ID"],
+            "no shapes",
+        ),
+        (["--countries-file", "gadm.gpkg", "--countries", "NO"], "no 'NO'"),
+    ):
+        result = geoloc("select", "photos.csv", *options)
+        assert_one_sentence(result)
+        assert words in result.stderr
+
+
+def assert_one_sentence(result):
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\n\n",
+        b"\x00\x01\x02",
+        b"\xff\xfe\x00",
+        b"id;lat;lon\n1;2;3\n",
+        b"id,lat\n1,2\n",
+        b"id,lat,lon\n",
+        b"id,lat,lon\n1,2\n2\n3\n",
+        b'id,lat,lon\n"1,2,3\n"2,2,3\n"3,2,3\n',
+        b"id,lat,lon\n1,a,b\n2,a,b\n3,c,d\n",
+        b"id,lat,lon,x\n\xe5,1,2,\n\xe6,1,2,\n",
+        b"id,lat,lon,x\n1,120,14,\n2,121,15,\n",
+        b"id,lat,lon,x\n1,10,-150,\n",
+        b"id,id,lat,lon\n1,1,,\n",
+        b'{"id": 1}\n',
+        b"[]\n",
+        b"PAR1",
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl", "a.parquet", "a.xyz"])
+def test_malformed_tables_end_with_one_sentence(content, name, folder):
+    (folder / name).write_bytes(content)
+    assert_one_sentence(geoloc("select", name))
+    assert not (folder / "photos.parquet").exists()
+
+
+def test_options_that_are_wrong_end_with_one_sentence(folder):
+    for options in (
+        ["--preset", "nothing"],
+        ["--countries", "Swedn"],
+        ["--countries", ","],
+        ["--latitude-column", "no"],
+        ["--encoding", "no"],
+        ["--delimiter", "::"],
+        ["--tolerance-km", "-1"],
+        ["--urls", "none.csv"],
+        ["-o", "table.csv"],
+        ["-o", "photos.csv/x.parquet"],
+    ):
+        assert_one_sentence(geoloc("select", "photos.csv", *options))
+    assert_one_sentence(geoloc("select", "none.csv"))
+
+
+def test_help_names_the_presets():
+    result = geoloc("select", "--help")
+    assert result.exit_code == 0
+    assert "yfcc100m" in result.output

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ from geoloc_models.data import (
     demo_images,
     demo_places,
     load_countries,
+    row_keys,
 )
+from geoloc_models.embedding import embed
+from geoloc_models.encoders import build_encoder
 from geoloc_models.evaluation import Evaluation, errors_km, summarise_training
 from geoloc_models.experiment import ModelPlan, ModelRun, PhotoSource, run_model, split_source
 from geoloc_models.reports import figures, table_text, write_results
@@ -38,6 +41,7 @@ CROP_PIXELS = 64
 MAP_FILES = {
     "cells_top_down": "cells_map_top_down.png",
     "cells_consolidated": "cells_map.png",
+    "cells_bottom_up_pretrained": "cells_map_bottom_up.png",
 }
 ZOOMS = {
     "sweden-switzerland": (
@@ -197,14 +201,18 @@ def run_demo(
         f"{len(split.validation)} to validate and {len(split.test)} to test; takes "
         f"{settings.duration} on two cores."
     )
-    runs: dict[str, ModelRun] = {}
+    pretrained = pretrained_options(seed=seed, epochs=epochs)
+    work = [(source, plan, options) for plan in plans]
     started = time.perf_counter()
-    for plan in plans:
+    features = with_features(source, pretrained, output / "features.npy", progress=progress)
+    work += [(features, plan, pretrained) for plan in _pretrained_plans(n_images)]
+    runs: dict[str, ModelRun] = {}
+    for photos, plan, how in work:
         run = run_model(
-            source,
+            photos,
             split,
             plan,
-            options,
+            how,
             output / plan.name,
             resume=resume,
             replace=not resume,
@@ -232,6 +240,41 @@ def run_demo(
     return DemoResult(
         text, runs, [*pictures, output / "table.txt", output / "results.json"], broken
     )
+
+
+def _pretrained_plans(min_images: int) -> tuple[ModelPlan, ...]:
+    """Cells on the features of a frozen encoder that has seen ImageNet."""
+    return tuple(
+        ModelPlan("cells", method, min_images, label=f"cells_{method}_pretrained")
+        for method in ("consolidated", "bottom_up")
+    )
+
+
+def pretrained_options(*, seed: int = 0, epochs: int | None = None) -> TrainingOptions:
+    """How a head is trained on features of the encoder whose weights come in a package."""
+    return TrainingOptions(
+        encoder="efficientnet_lite0",
+        weights="imagenet",
+        image_size=128,
+        batch_size=64,
+        learning_rate=1e-3,
+        schedule="cosine",
+        epochs=30 if epochs is None else epochs,
+        dropout=0.3,
+        seed=seed,
+        train_encoder="none",
+    )
+
+
+def with_features(
+    source: PhotoSource, options: TrainingOptions, path: Path, *, progress: bool = True
+) -> PhotoSource:
+    """Give a source the features of the frozen encoder of some options, computed once."""
+    encoder = build_encoder(options.encoder, weights=options.weights, image_size=options.image_size)
+    record = embed(
+        source.images, row_keys(source.table), encoder, path, resume=True, progress=progress
+    )
+    return replace(source, features=record.cache)
 
 
 def _shares(table: PhotoTable) -> str:
@@ -262,7 +305,7 @@ def _draw(
     )
     drawn: list[tuple[str, Any]] = []
     for name, run in runs.items():
-        if run.cells is not None:
+        if name in MAP_FILES and run.cells is not None:
             drawn.append(
                 (
                     MAP_FILES[name],

@@ -38,8 +38,9 @@ def demo_places(
     Returns
     -------
     PhotoTable
-        Columns ``latitude``, ``longitude``, ``country`` and ``group``: the 10 km block of the
-        place, so that a split keeps repeated and neighbouring places together.
+        Columns ``id`` (row of the gallery), ``latitude``, ``longitude``, ``country`` and ``group``:
+        the 10 km block of the place, so that a split keeps repeated and neighbouring places
+        together.
 
     Raises
     ------
@@ -54,12 +55,14 @@ def demo_places(
     if region not in REGIONS:
         raise GeolocError(f"Unknown region {region!r}. Use one of: {', '.join(REGIONS)}.")
     coords = gallery_coordinates()
+    gallery_row = np.arange(len(coords))
     if region == "sweden-switzerland":
         countries = country_of(coords, load_countries().loc[["SE", "CH"]])
         kept = np.flatnonzero(pd.notna(countries))
     else:
         _, first = np.unique(coords, axis=0, return_index=True)
-        coords = coords[np.sort(first)]
+        gallery_row = np.sort(first)
+        coords = coords[gallery_row]
         countries = country_of(coords)
         in_country = np.flatnonzero(pd.notna(countries))
         if not 1 <= n_world <= len(in_country):
@@ -70,7 +73,8 @@ def demo_places(
         generator = np.random.default_rng(seed)
         kept = np.sort(generator.choice(in_country, size=n_world, replace=False))
     coords = coords[kept]
-    return PhotoTable.from_arrays(coords, countries[kept], groups=place_blocks(coords, BLOCK_KM))
+    table = PhotoTable.from_arrays(coords, countries[kept], groups=place_blocks(coords, BLOCK_KM))
+    return PhotoTable(table.frame.assign(id=[f"gallery-{row}" for row in gallery_row[kept]]))
 
 
 def demo_images(table: PhotoTable, *, width_km: float = 150.0, size: int = 64) -> SatelliteCrops:

@@ -157,6 +157,7 @@ def make_task(
             plan.location_encoder,
             projection=plan.projection,
             sigmas=plan.sigmas,
+            hidden=plan.location_hidden,
             seed=options.seed,
         )
         return RetrievalTask(

@@ -78,6 +78,8 @@ class ModelPlan:
         Offset: False learns the offset in the box of all images, without a country head.
     location_encoder : {"rff", "mlp"}
         Retrieval: random Fourier features or a perceptron.
+    location_hidden : int
+        Retrieval: width of the location encoder's hidden layers.
     projection : {"equal_earth", "raw"}
         Retrieval: what coordinates become first.
     sigmas : tuple of float
@@ -109,6 +111,7 @@ class ModelPlan:
     alpha: float = 0.5
     is_multi_task: bool = True
     location_encoder: str = "rff"
+    location_hidden: int = 1024
     projection: str = "equal_earth"
     sigmas: tuple[float, ...] = (2.0**0, 2.0**8, 2.0**16)
     n_false: int = 1024
@@ -129,7 +132,7 @@ class ModelPlan:
         if self.rank_by is not None and self.rank_by not in RANKINGS:
             raise GeolocError(f"Unknown rank_by {self.rank_by!r}; choose {' or '.join(RANKINGS)}.")
         # As CellBuilder's own checks, but before an hour of training has gone by.
-        for name in ("min_images", "max_images", "n_neighbours", "overlap"):
+        for name in ("min_images", "max_images", "n_neighbours", "overlap", "location_hidden"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise GeolocError(f"{name} must be at least 1; got {value}.")

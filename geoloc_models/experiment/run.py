@@ -43,6 +43,7 @@ from geoloc_models.experiment.folder import (
     is_finished,
     plan_of_run,
     read_history,
+    read_split,
     write_split,
 )
 from geoloc_models.experiment.models import Labels, make_labels, make_task
@@ -373,7 +374,8 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
     """Read a finished run, judging its stored predictions anew."""
     run_dir = Path(run_dir)
     plan = plan_of_run(run_dir)
-    summary = load_bundle(run_dir / "bundle").summary
+    train = read_split(run_dir).train
+    summary = summarise_training(source.table.coords[train], source.table.countries[train])
     predictions = read_predictions(run_dir / "predictions.parquet")
     evaluation, reference = _judge(predictions, source.table, summary)
     cells = load_cells(run_dir / "cells.parquet") if plan.has_cells else None

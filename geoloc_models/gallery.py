@@ -149,7 +149,8 @@ class Gallery:
         """
         _check_temperature(temperature)
         rows, cosines, log_sums = self._best(queries, k, temperature=temperature)
-        logits = cosines.astype(np.float64) / temperature
+        # Divided in float32, as the terms of the sum were.
+        logits = (cosines / np.float32(temperature)).astype(np.float64)
         return rows, np.exp(logits - log_sums[:, None]).astype(np.float32)
 
     def _best(

@@ -15,6 +15,7 @@ from geoloc_models.data._country_grid import MIXED, CountryGrid
 _KM_PER_DEGREE = 6371.0088 * np.pi / 180
 _CHUNK_ROWS = 100_000
 _CHUNK_ROWS_NEAREST = 2_000
+_SEGMENTS_OF_A_RUN = 8  # a box for each segment would take gigabytes for GADM's borders
 _GRID_PAYS_FROM = 200_000  # making the grid takes as long as looking up so many points
 
 
@@ -42,20 +43,35 @@ class CountryIndex:
         return shapely.STRtree(self.parts)
 
     @cached_property
-    def _segments(self) -> tuple[shapely.STRtree, np.ndarray, np.ndarray]:
-        """Tree of all border segments; their ends (n, 4) as x1, y1, x2, y2; their countries."""
+    def _segments(self) -> tuple[shapely.STRtree, np.ndarray, np.ndarray, np.ndarray]:
+        """Border segments, and a tree of the boxes of short runs of them.
+
+        Returns
+        -------
+        tree : STRtree
+            Boxes of the runs.
+        start : ndarray (n_runs + 1,)
+            First segment of each run; the last one ends before the last number.
+        ends : ndarray (n, 4)
+            Segments as x1, y1, x2, y2.
+        country : ndarray (n,)
+            Row of the country whose border a segment is.
+        """
         rings, part = shapely.get_rings(self.parts, return_index=True)
         vertex, ring = shapely.get_coordinates(rings, return_index=True)
         joined = ring[1:] == ring[:-1]
         ends = np.hstack([vertex[:-1], vertex[1:]])[joined]
-        country = self.country_of_part[part][ring[:-1][joined]]
+        ring = ring[:-1][joined]
+        first_of_ring = np.searchsorted(ring, ring)
+        (start,) = np.nonzero((np.arange(len(ring)) - first_of_ring) % _SEGMENTS_OF_A_RUN == 0)
         boxes = shapely.box(
-            np.minimum(ends[:, 0], ends[:, 2]),
-            np.minimum(ends[:, 1], ends[:, 3]),
-            np.maximum(ends[:, 0], ends[:, 2]),
-            np.maximum(ends[:, 1], ends[:, 3]),
+            np.minimum.reduceat(np.minimum(ends[:, 0], ends[:, 2]), start),
+            np.minimum.reduceat(np.minimum(ends[:, 1], ends[:, 3]), start),
+            np.maximum.reduceat(np.maximum(ends[:, 0], ends[:, 2]), start),
+            np.maximum.reduceat(np.maximum(ends[:, 1], ends[:, 3]), start),
         )
-        return shapely.STRtree(boxes), ends, country
+        country = self.country_of_part[part][ring].astype(np.int32)
+        return shapely.STRtree(boxes), np.append(start, len(ring)), ends, country
 
     @cached_property
     def _grid(self) -> CountryGrid:
@@ -125,7 +141,7 @@ class CountryIndex:
 
     def nearest(self, points: np.ndarray, tolerance_km: float) -> np.ndarray:
         """Row of the country with the nearest border within the tolerance, -1 where none is."""
-        tree, ends, country = self._segments
+        tree, start, ends, country = self._segments
         latitude, longitude = points[:, 0], _wrapped(points[:, 1])
         reach = tolerance_km / _KM_PER_DEGREE
         # The box must reach as far at its edge nearest the pole as in its middle.
@@ -141,7 +157,9 @@ class CountryIndex:
                 (x + reach_longitude)[near],
                 (latitude + reach)[near],
             )
-            query, hit = tree.query(boxes)
+            query, run = tree.query(boxes)
+            n_segments = start[run + 1] - start[run]
+            query, hit = np.repeat(query, n_segments), _ranges(start[run], n_segments)
             row.append(near[query])
             segment.append(hit)
             turn.append(np.full(len(hit), shift))
@@ -155,6 +173,12 @@ class CountryIndex:
         first_of_row, first = np.unique(rows[order], return_index=True)
         found[first_of_row] = country[segments[order[first]]]
         return found
+
+
+def _ranges(start: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """The numbers start, start + 1, ..., start + count - 1 of each pair, one after the other."""
+    before = np.cumsum(count) - count
+    return np.arange(count.sum()) + np.repeat(start - before, count)
 
 
 def _bar(total: int, title: str, shown: bool) -> tqdm:

@@ -2,7 +2,7 @@
 
 ``python -m tests.benchmarks.metadata [n_rows]`` writes a table of made-up photos (real coordinates
 with jitter, ids, addresses, users, faults) to a temporary folder and runs the commands on it, each
-in a process of its own. 14 million rows by default: 2 GB of disk, some minutes.
+in a process of its own. 14 million rows by default: 4 GB of disk, some minutes.
 """
 
 from __future__ import annotations

@@ -125,11 +125,19 @@ def fit_task(
         monitor="val_loss",
         mode="min",
         save_top_k=1,
-        save_last=True,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-    callbacks: list[pl.Callback] = [StopAtNaN(), history, broken, best]
+    # A checkpoint of its own: save_last would keep the last epoch that was the best so far.
+    latest = ModelCheckpoint(
+        dirpath=checkpoints,
+        filename="last",
+        save_top_k=1,
+        every_n_epochs=1,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+    callbacks: list[pl.Callback] = [StopAtNaN(), history, broken, best, latest]
     if options.patience is not None:
         callbacks.append(
             EarlyStopping("val_loss", patience=options.patience, check_on_train_epoch_end=True)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import os
 import sys
 
-from geoloc_models.cli import demo, download, select, split, train  # noqa: F401  (importing them registers the commands)
+from geoloc_models.cli import (  # noqa: F401  (importing them registers the commands)
+    demo,
+    download,
+    embed,
+    index,
+    select,
+    split,
+    strip,
+    train,
+)
 from geoloc_models.cli._app import BAD_INPUT, INTERRUPTED, app
 
 __all__ = ["BAD_INPUT", "INTERRUPTED", "app", "main"]

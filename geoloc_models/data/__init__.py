@@ -30,12 +30,14 @@ if TYPE_CHECKING:
     from geoloc_models.data.feature_batches import FeatureBatches, FeatureDataset
     from geoloc_models.data.features import FeatureCache, row_keys
     from geoloc_models.data.images import FileImages, ImageSource
+    from geoloc_models.data.index import PhotoIndex, index_photos, scan_photos
     from geoloc_models.data.leakage import LeakageReport, find_leakage
     from geoloc_models.data.metadata import METADATA_PRESETS, MetadataReport, select_photos
     from geoloc_models.data.parts import assign_parts, split_of_table, subset_ranks, subset_rows
     from geoloc_models.data.satellite import SatelliteCrops
     from geoloc_models.data.split_file import SplitReport, split_photo_file
     from geoloc_models.data.splits import Split, place_blocks, split_rows
+    from geoloc_models.data.strip import strip_file, strip_photo
     from geoloc_models.data.table import PhotoTable, read_photo_table
 
 _MODULE_OF_NAME = {
@@ -64,6 +66,9 @@ _MODULE_OF_NAME = {
     "FileImages": "images",
     "ImageSource": "images",
     "SatelliteCrops": "satellite",
+    "PhotoIndex": "index",
+    "index_photos": "index",
+    "scan_photos": "index",
     "LeakageReport": "leakage",
     "find_leakage": "leakage",
     "assign_parts": "parts",
@@ -75,6 +80,8 @@ _MODULE_OF_NAME = {
     "Split": "splits",
     "place_blocks": "splits",
     "split_rows": "splits",
+    "strip_file": "strip",
+    "strip_photo": "strip",
     "PhotoTable": "table",
     "read_photo_table": "table",
 }
@@ -93,6 +100,7 @@ __all__ = [
     "MetadataReport",
     "PhotoDataset",
     "PhotoExif",
+    "PhotoIndex",
     "PhotoTable",
     "SatelliteCrops",
     "Split",
@@ -104,6 +112,7 @@ __all__ = [
     "demo_images",
     "demo_places",
     "find_leakage",
+    "index_photos",
     "load_countries",
     "make_loader",
     "make_transform",
@@ -112,10 +121,13 @@ __all__ = [
     "read_exif",
     "read_photo_table",
     "row_keys",
+    "scan_photos",
     "select_photos",
     "split_of_table",
     "split_photo_file",
     "split_rows",
+    "strip_file",
+    "strip_photo",
     "subset_ranks",
     "subset_rows",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +34,51 @@ PHOTO_FORMATS = (
 _HEIF_BRANDS = {
     b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1",
 }  # fmt: skip
+_PHOTO_SUFFIXES = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".heic",
+    ".heif", ".hif", ".avif", ".jp2",
+}  # fmt: skip
 _AVIF_BRANDS = {b"avif", b"avis"}
+
+
+class _QuietPillow:
+    """Silence Pillow's warnings while at least one thread is inside.
+
+    Pillow warns of large images from 89 million pixels on, and of damaged EXIF data; both are
+    dealt with here. The list of filters belongs to the whole process, so the first thread to enter
+    adds to it and the last one to leave puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_inside = 0
+        self._before: warnings.catch_warnings[None] | None = None
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start_anew)
+
+    def _start_anew(self) -> None:
+        """In a forked child the other threads, and what they held, are gone."""
+        self._lock = threading.Lock()
+        self._n_inside = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._n_inside == 0:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+            self._n_inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._n_inside = max(self._n_inside - 1, 0)
+            if self._n_inside == 0 and self._before is not None:
+                self._before.__exit__(None, None, None)
+                self._before = None
+
+
+_QUIET_PILLOW = _QuietPillow()
 
 
 @contextmanager
@@ -44,10 +90,7 @@ def opened_photo(source: str | BinaryIO, name: str) -> Iterator[Image.Image]:
     BrokenImageError
         If there is no such file, it is of no known kind, or has more than 200 million pixels.
     """
-    with warnings.catch_warnings():
-        # Pillow warns of large images from 89 million pixels on, and of damaged EXIF data.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    with _QUIET_PILLOW:
         with one_reason(name):
             try:
                 image = Image.open(source, formats=_formats())
@@ -59,6 +102,23 @@ def opened_photo(source: str | BinaryIO, name: str) -> Iterator[Image.Image]:
             if n_pixels > MAX_PIXELS:
                 raise BrokenImageError(f"{name}: has {n_pixels:,} pixels, more than {MAX_PIXELS:,}")
             yield image
+
+
+def is_photo(source: str | BinaryIO, name: str) -> bool:
+    """Whether a file opens as a photo, or was meant as one."""
+    try:
+        with opened_photo(source, name):
+            return True
+    except BrokenImageError:
+        return looks_like_photo(source, name)
+
+
+def looks_like_photo(source: str | BinaryIO, name: str) -> bool:
+    """Whether a file that cannot be opened was meant as a photo, by its name or first bytes."""
+    if os.path.splitext(name)[1].lower() in _PHOTO_SUFFIXES:
+        return True
+    head = _head_of(source)
+    return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n")) or _iso_media_kind(source) is not None
 
 
 @contextmanager
@@ -102,13 +162,7 @@ def _prepare_heif(source: str | BinaryIO, name: str) -> None:
 
 def _iso_media_kind(source: str | BinaryIO) -> str | None:
     """HEIF or AVIF, by the brands in the first box of the file."""
-    if isinstance(source, str):
-        with open(source, "rb") as file:
-            head = file.read(64)
-    else:
-        source.seek(0)
-        head = source.read(64)
-        source.seek(0)
+    head = _head_of(source)
     if head[4:8] != b"ftyp":
         return None
     end = min(max(int.from_bytes(head[:4], "big"), 12), len(head))
@@ -116,3 +170,13 @@ def _iso_media_kind(source: str | BinaryIO) -> str | None:
     if brands & _AVIF_BRANDS:
         return "AVIF"
     return "HEIF" if brands & _HEIF_BRANDS else None
+
+
+def _head_of(source: str | BinaryIO) -> bytes:
+    if isinstance(source, str):
+        with open(source, "rb") as file:
+            return file.read(64)
+    source.seek(0)
+    head = source.read(64)
+    source.seek(0)
+    return head

@@ -1,0 +1,84 @@
+"""``geoloc index``: what it prints and writes, and one sentence for bad input."""
+
+import pandas as pd
+import pytest
+from geoloc_models_photos import gps_exif, noise
+from typer.testing import CliRunner
+
+from geoloc_models.cli import app
+
+
+def geoloc(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def refused(result, *words):
+    assert result.exit_code == 2
+    assert "Traceback" not in result.output
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("Error")]
+    for word in words:
+        assert word in line
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for k, (latitude, longitude) in enumerate([(47.4, 8.5), (47.0, 7.5), (59.3, 18.0)]):
+        noise(8, 8).save(folder / f"{k}.jpg", exif=gps_exif(latitude, longitude))
+    noise(8, 8).save(folder / "nowhere.jpg")
+    noise(8, 8).save(folder / "sea.jpg", exif=gps_exif(0.0, -30.0))
+    (folder / "broken.jpg").write_text("x")
+    (folder / "notes.txt").write_text("x")
+    return folder
+
+
+def test_a_folder_becomes_a_table_and_two_lists(photos, tmp_path):
+    result = geoloc("index", photos, "-o", tmp_path / "photos.parquet")
+    assert result.exit_code == 0, result.output
+    frame = pd.read_parquet(tmp_path / "photos.parquet")
+    assert frame["path"].tolist() == [f"photos/{name}.jpg" for name in ("0", "1", "2", "sea")]
+    listed = pd.read_csv(tmp_path / "without_position.csv")
+    assert listed["path"].tolist() == ["photos/nowhere.jpg"]
+    listed = pd.read_csv(tmp_path / "unreadable.csv")
+    assert listed["path"].tolist() == ["photos/broken.jpg"]
+    counts = dict(
+        line.rsplit(maxsplit=1) for line in result.stdout.splitlines() if line[-1:].isdigit()
+    )
+    assert {what.strip(): int(n) for what, n in counts.items()} == {
+        "photos": 5,
+        "placed by GPS": 4,
+        "without coordinates": 1,
+        "could not be read": 1,
+        "other files": 1,
+    }
+    assert "Countries: CH 2, SE 1." in result.stdout
+    assert "1 photo at sea has no country" in result.stdout
+
+
+def test_unplaced_photos_and_given_coordinates(photos, tmp_path):
+    (tmp_path / "where.csv").write_text("id,latitude,longitude\nnowhere,47.1,7.1\nx,1,1\n")
+    table = tmp_path / "photos.parquet"
+    result = geoloc("index", photos, "-o", table, "--coordinates", tmp_path / "where.csv")
+    assert result.exit_code == 0, result.output
+    assert "1 row of" in result.stdout
+    assert len(pd.read_parquet(table)) == 5
+    result = geoloc("index", photos, "-o", table, "--keep-unplaced")
+    assert result.exit_code == 0, result.output
+    assert pd.read_parquet(table)["latitude"].isna().sum() == 1
+
+
+def test_bad_input_is_one_sentence(photos, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    table = tmp_path / "photos.parquet"
+    refused(geoloc("index", tmp_path / "none", "-o", table), "There is no folder")
+    refused(geoloc("index", empty, "-o", table), "There are no files")
+    noise(8, 8).save(empty / "a.jpg")
+    refused(geoloc("index", empty, "-o", table), "does not say where", "--coordinates")
+    refused(geoloc("index", photos, "-o", tmp_path / "photos.csv"), "name a .parquet file")
+    refused(geoloc("index", photos, "-o", table, "--threads", 0), "threads")
+    refused(geoloc("index", photos, "-o", table, "--coordinates", "none.csv"), "none.csv")
+    assert not table.exists()
+    (tmp_path / "folder.parquet").mkdir()
+    refused(geoloc("index", photos, "-o", tmp_path / "folder.parquet"), "is a folder")

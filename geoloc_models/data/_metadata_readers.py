@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,18 +13,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import pyarrow.json
 import pyarrow.parquet as pq
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.data._line_blocks import BLOCK_BYTES, COMPRESSED, line_blocks
+from geoloc_models.data._metadata_json import json_names, json_rows
 from geoloc_models.data._metadata_presets import Columns, Preset, find_columns, plain_name
-
-WRONG_FIELDS = "another number of fields than the header"
-UNBALANCED = "a double quote that is not closed"
-HALF_WRITTEN = "half-written last line"
-NOT_TEXT = "not UTF-8 text"
-NOT_JSON = "not a JSON object"
+from geoloc_models.data._metadata_reasons import (
+    HALF_WRITTEN,
+    NOT_TEXT,
+    UNBALANCED,
+    WRONG_FIELDS,
+)
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = (".parquet", ".pq", ".geoparquet")
@@ -128,7 +127,7 @@ def _open(path: Path, options: ReadOptions) -> MetadataFile:
         return _found(path, "parquet", names, "", 0, options)
     first = _first_lines(path, options)
     if suffix in _JSON or first.lstrip()[:1] == "{":
-        return _found(path, "json", _json_names(path, first), "", 0, options)
+        return _found(path, "json", json_names(path, first), "", 0, options)
     return _open_delimited(path, suffix, first, options)
 
 
@@ -335,59 +334,14 @@ def _is_utf8(value: bytes) -> bool:
     return True
 
 
-def _json_names(path: Path, first: str) -> list[str]:
-    if first.lstrip().startswith("["):
-        raise GeolocError(
-            f"{path.name} is one JSON array. Write one object a line (jq -c '.[]' does that)."
-        )
-    row = _json_object(first)
-    if row is None:
-        raise GeolocError(
-            f"{path.name} does not hold one JSON object a line (line 1: {first[:40]!r})."
-        )
-    return list(row)
-
-
 def _json_batches(file: MetadataFile) -> Iterator[Batch]:
-    wanted = file.columns.all
     blocks = line_blocks(
         file.path, block_bytes=file.options.block_bytes, encoding=file.options.encoding
     )
+    kinds = None
     for block in blocks:
-        lost = Counter[str]()
-        lines = block.text.removeprefix(b"\xef\xbb\xbf").splitlines()
-        values: dict[str, list[str | None]] = {name: [] for name in wanted}
-        for number, line in enumerate(lines):
-            if not line.strip():
-                continue
-            try:
-                row = _json_object(line.decode("utf-8"))
-            except UnicodeDecodeError:
-                lost[NOT_TEXT] += 1
-                continue
-            if row is None:
-                last = block.cut_off and number == len(lines) - 1
-                lost[HALF_WRITTEN if last else NOT_JSON] += 1
-                continue
-            for name in wanted:
-                values[name].append(_json_text(row.get(name)))
-        rows = pa.table({name: pa.array(column, pa.string()) for name, column in values.items()})
+        rows, lost, kinds = json_rows(block.text, block.cut_off, file.columns.all, kinds)
         yield Batch(rows, lost, block.bytes_read)
-
-
-def _json_object(line: str) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
-
-
-def _json_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        # Half of a surrogate pair, as "\\ud83d", is no text.
-        return value.encode("utf-8", "replace").decode() if value is not None else None
-    return json.dumps(value)
 
 
 def _parquet_batches(file: MetadataFile) -> Iterator[Batch]:

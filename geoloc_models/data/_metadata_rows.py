@@ -11,25 +11,21 @@ import pyarrow.compute as pc
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.data._hashing import hash_texts, stream_start
-from geoloc_models.data._metadata_readers import (
-    HALF_WRITTEN,
+from geoloc_models.data._metadata_readers import Batch, MetadataFile, as_text
+from geoloc_models.data._metadata_reasons import (
+    DUPLICATE,
+    MISSING,
+    NO_ID,
     NOT_JSON,
+    NOT_NUMBER,
     NOT_TEXT,
+    OUT_OF_RANGE,
     UNBALANCED,
+    UNKNOWN_COUNTRY,
     WRONG_FIELDS,
-    Batch,
-    MetadataFile,
-    as_text,
+    ZERO,
 )
 from geoloc_models.data.countries import country_code
-
-NO_ID = "no id"
-MISSING = "no coordinate"
-NOT_NUMBER = "a coordinate that is not a number"
-OUT_OF_RANGE = "a coordinate out of range"
-ZERO = "the position 0, 0"
-DUPLICATE = "an id that came before"
-UNKNOWN_COUNTRY = "an unknown country"
 
 _NO_VALUE = ("na", "n/a", "nan", "none", "null", "nil", "-", "\\n")
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
@@ -329,18 +325,3 @@ def _flickr_urls(
     name = pc.binary_join_element_wise(ids, secret, "_")
     address = pc.binary_join_element_wise("https://live.staticflickr.com", server, name, "/")
     return {"url": pc.binary_join_element_wise(address, ".jpg", "")}
-
-
-__all__ = [
-    "DUPLICATE",
-    "HALF_WRITTEN",
-    "MISSING",
-    "NOT_NUMBER",
-    "NOT_TEXT",
-    "NO_ID",
-    "OUT_OF_RANGE",
-    "UNKNOWN_COUNTRY",
-    "ZERO",
-    "RowCleaner",
-    "SeenIds",
-]

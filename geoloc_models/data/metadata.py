@@ -10,16 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import geopandas as gpd
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing
-from geoloc_models.data._country_index import CountryIndex
+from geoloc_models.data._country_chooser import CountryChooser
 from geoloc_models.data._line_blocks import BLOCK_BYTES
 from geoloc_models.data._metadata_presets import PRESETS, ROLES, URL_LIST, preset_named
 from geoloc_models.data._metadata_readers import (
@@ -29,22 +25,14 @@ from geoloc_models.data._metadata_readers import (
     metadata_files,
 )
 from geoloc_models.data._metadata_rows import RowCleaner
+from geoloc_models.data._photo_writer import PhotoWriter
 from geoloc_models.data._url_list import UrlList
-from geoloc_models.data.countries import (
-    MAX_TOLERANCE_KM,
-    country_code,
-    load_countries,
-    read_countries,
-)
+from geoloc_models.data.countries import MAX_TOLERANCE_KM, read_countries
 
 METADATA_PRESETS = {name: preset.title for name, preset in PRESETS.items()}
 """Names of the presets of :func:`select_photos`, and the data sets that they stand for."""
 
-NOWHERE = "a place in no country"
-ELSEWHERE = "a place in another country"
-
 _TEXT_ROLES = ("url", "path", "user", "time", "group")
-_ROW_GROUP_ROWS = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -179,7 +167,7 @@ def select_photos(
     for file in files:
         if output.exists() and output.resolve() == file.path.resolve():
             raise GeolocError(f"{output} is itself metadata to read. Give the output another name.")
-    chooser = _CountryChooser(
+    chooser = CountryChooser(
         countries,
         None
         if countries_file is None
@@ -196,7 +184,7 @@ def select_photos(
     ]
     cleaner = RowCleaner(drop_zero=not keep_zero)
     n_whole = 0
-    with _Writer(output, roles) as writer:
+    with PhotoWriter(output, roles) as writer:
         for file, rows in _clean_rows(files, cleaner, progress):
             n_whole += rows.num_rows
             if url_list is not None:
@@ -286,81 +274,6 @@ def _bar(n_bytes: int, progress: bool) -> Iterator[tqdm]:
         yield bar
 
 
-class _CountryChooser:
-    """Says which country each row lies in and keeps those of the wanted ones."""
-
-    def __init__(
-        self,
-        wanted: Sequence[str] | None,
-        polygons: gpd.GeoDataFrame | None,
-        tolerance_km: float,
-    ) -> None:
-        areas = load_countries() if polygons is None else polygons
-        self._index = CountryIndex.of(areas)
-        self._codes = np.array([*self._index.codes, None], dtype=object)
-        self.wanted = None if wanted is None else _wanted_codes(wanted, areas)
-        self._tolerance_km = tolerance_km
-        self._n_found = 0
-        self.kept: Counter[str] = Counter()
-        self.dropped: Counter[str] = Counter()
-
-    def choose(self, rows: pa.Table) -> pa.Table:
-        """Rows of the wanted countries, with the column ``country``."""
-        if "country" not in rows.column_names:
-            rows = rows.append_column("country", self._countries(rows))
-        codes = rows["country"]
-        nowhere = pc.is_null(codes)
-        kept = pc.invert(nowhere)
-        if self.wanted is not None:
-            kept = pc.fill_null(pc.is_in(codes, value_set=pa.array(sorted(self.wanted))), False)
-            kept = pc.and_not(kept, nowhere)
-        n_nowhere, n_kept = (int(pc.sum(mask).as_py() or 0) for mask in (nowhere, kept))
-        self.dropped[NOWHERE] += n_nowhere
-        self.dropped[ELSEWHERE] += rows.num_rows - n_nowhere - n_kept
-        rows = rows.filter(kept)
-        for pair in pc.value_counts(rows["country"]).to_pylist():
-            self.kept[pair["values"]] += pair["counts"]
-        return rows
-
-    def _countries(self, rows: pa.Table) -> pa.Array:
-        self._n_found += rows.num_rows
-        if self._n_found >= _ROW_GROUP_ROWS:
-            self._index.prepare_for_many()
-        points = np.column_stack([rows["latitude"].to_numpy(), rows["longitude"].to_numpy()])
-        found = self._index.find(points, self._tolerance_km)
-        return pa.array(self._codes, pa.string()).take(pa.array(found % len(self._codes)))
-
-    def refuse_if_none(self, n_kept: int, names: str) -> None:
-        """One sentence where no photo is left."""
-        if n_kept == 0:
-            which = "any country" if self.wanted is None else " or ".join(sorted(self.wanted)[:10])
-            raise GeolocError(
-                f"None of the {sum(self.dropped.values())} photos of {names} lies in {which} "
-                f"({self.dropped[NOWHERE]} in no country at all). Check the countries and the "
-                "columns of the coordinates."
-            )
-
-
-def _wanted_codes(wanted: Sequence[str], areas: gpd.GeoDataFrame) -> set[str]:
-    if not wanted:
-        raise GeolocError("Name at least one country, such as SE, or leave the option out.")
-    code_of_text = {str(name).casefold(): str(code) for code, name in areas["name"].items()}
-    code_of_text.update({str(code).casefold(): str(code) for code in areas.index})
-    there = set(code_of_text.values())
-    codes = set()
-    for text in wanted:
-        code = code_of_text.get(str(text).strip().casefold())
-        if code is None:
-            code = country_code(text)
-        if code not in there:
-            raise GeolocError(
-                f"The country polygons have no {text!r} ({code}). Codes there: "
-                f"{', '.join(sorted(there)[:20])}{', ...' if len(there) > 20 else ''}."
-            )
-        codes.add(code)
-    return codes
-
-
 def _read_urls(path: str | Path, block_bytes: int) -> UrlList:
     options = ReadOptions(preset=URL_LIST, needed=("id", "url"), block_bytes=block_bytes)
     (file,) = metadata_files([path], options)
@@ -385,50 +298,3 @@ def _with_paths_from(
     joined = pc.binary_join_element_wise(Path(prefix).as_posix(), paths, "/")
     joined = pc.if_else(pc.starts_with(paths, "/"), paths, joined)
     return rows.set_column(rows.column_names.index("path"), "path", joined)
-
-
-class _Writer:
-    """Rows collected to groups of a good size, in a file that replaces the target at the end."""
-
-    def __init__(self, output: Path, roles: list[str]) -> None:
-        self.schema = pa.schema(
-            [
-                ("id", pa.string()),
-                ("latitude", pa.float64()),
-                ("longitude", pa.float64()),
-                ("country", pa.string()),
-                *((role, pa.string()) for role in roles),
-            ]
-        )
-        self.n_rows = 0
-        self._waiting: list[pa.Table] = []
-        self._n_waiting = 0
-        self._replacing = replacing(output)
-
-    def __enter__(self) -> _Writer:
-        partial = self._replacing.__enter__()
-        self._file = pq.ParquetWriter(partial, self.schema, compression="zstd")
-        return self
-
-    def write(self, rows: pa.Table) -> None:
-        """Take the columns of the schema; one that is not there is empty."""
-        columns = [
-            rows[name].cast(kind) if name in rows.column_names else pa.nulls(rows.num_rows, kind)
-            for name, kind in zip(self.schema.names, self.schema.types, strict=True)
-        ]
-        self._waiting.append(pa.table(columns, schema=self.schema))
-        self._n_waiting += rows.num_rows
-        self.n_rows += rows.num_rows
-        if self._n_waiting >= _ROW_GROUP_ROWS:
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._n_waiting:
-            self._file.write_table(pa.concat_tables(self._waiting), row_group_size=_ROW_GROUP_ROWS)
-        self._waiting, self._n_waiting = [], 0
-
-    def __exit__(self, *error: object) -> bool | None:
-        if error[0] is None:
-            self._flush()
-        self._file.close()
-        return self._replacing.__exit__(*error)  # type: ignore[arg-type]

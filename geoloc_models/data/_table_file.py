@@ -66,7 +66,8 @@ def read_columns(
     """Columns ``names`` of a file with ``columns``; ``used`` says which hold the coordinates."""
     if _kind(source) in _PARQUET:
         try:
-            return pq.read_table(source, columns=names).to_pandas()
+            # The index that pandas may have left in the file is not the number of a row.
+            return pq.read_table(source, columns=names).to_pandas(ignore_metadata=True)
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(source, "Parquet", error) from error
     if _kind(source) in _JSON_LINES:

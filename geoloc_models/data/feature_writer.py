@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -187,9 +188,9 @@ class _RowFile:
 
     def write(self, rows: np.ndarray, values: np.ndarray) -> None:
         """Write values (m, columns) at rows (m,), a run of neighbouring rows at a time."""
-        starts = np.flatnonzero(np.diff(rows, prepend=np.int64(-2)) != 1)
+        borders = np.flatnonzero(np.diff(rows, prepend=-2, append=-2) != 1) if len(rows) else rows
         try:
-            for begin, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+            for begin, end in itertools.pairwise(borders):
                 self.file.seek(self.offset + int(rows[begin]) * self.row_bytes)
                 self.file.write(values[begin:end].tobytes())
         except OSError as error:

@@ -4,33 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from geoloc_models_answers import RADIUS_KM, along_equator, answers
 from sklearn.metrics.pairwise import haversine_distances
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation import (
-    Predictions,
-    errors_km,
-    evaluate,
-    references,
-    summarise_training,
-)
-
-RADIUS_KM = 6371.0088
-DEGREE_KM = RADIUS_KM * np.pi / 180.0
-
-
-def answers(coords, countries):
-    return Predictions(
-        coords=np.asarray(coords, dtype=np.float64).reshape(-1, 2),
-        countries=np.array(countries, dtype=object),
-        probabilities=None,
-        rows=np.arange(len(countries)),
-    )
-
-
-def along_equator(distances_km):
-    """Points at these distances east of (0, 0)."""
-    return np.column_stack([np.zeros(len(distances_km)), np.asarray(distances_km) / DEGREE_KM])
+from geoloc_models.evaluation import Predictions, errors_km, evaluate, geoscores
 
 
 def test_figures_of_a_case_worked_by_hand():
@@ -43,6 +21,25 @@ def test_figures_of_a_case_worked_by_hand():
     assert shares == {1.0: 25.0, 25.0: 50.0, 200.0: 75.0, 750.0: 75.0, 2500.0: 75.0}
     # Degrees and back: a few roundings of float64.
     assert figures.median_km.value == pytest.approx(55.0, rel=1e-9)
+    points = [5000 * np.exp(-distance / 1492.7) for distance in (0.5, 10.0, 100.0, 5000.0)]
+    assert figures.geoscore.value == pytest.approx(np.mean(points), rel=1e-9)
+    assert list(figures.figures()) == [
+        "country",
+        "1 km",
+        "25 km",
+        "200 km",
+        "750 km",
+        "2500 km",
+        "median_km",
+        "geoscore",
+    ]
+    assert figures.figures()["25 km"] == figures.within_km[25.0]
+
+
+def test_geoscore_is_5000_at_the_truth_and_falls_by_e_in_its_length():
+    assert geoscores([0.0, 1492.7, 2 * 1492.7]) == pytest.approx(
+        [5000.0, 5000 / np.e, 5000 / np.e**2]
+    )
 
 
 def test_a_distance_equal_to_the_radius_is_within_it():
@@ -72,7 +69,7 @@ def test_intervals_hold_the_figure_and_shrink_with_more_images():
         countries = np.where(random.random(n) < 0.7, "A", "B").astype(object)
         guesses = answers(along_equator(random.exponential(100, n)), ["A"] * n)
         figures = evaluate(guesses, np.zeros((n, 2)), countries)
-        for figure in (figures.country, figures.median_km, *figures.within_km.values()):
+        for figure in figures.figures().values():
             assert figure.low <= figure.value <= figure.high
         widths.append(figures.country.high - figures.country.low)
     assert widths[1] < widths[0] / 3
@@ -89,35 +86,36 @@ def test_evaluation_depends_on_the_seed_alone():
 def test_json_has_the_layout_of_the_results_file():
     guesses = answers(along_equator([0.5, 300.0]), ["A", "B"])
     content = evaluate(guesses, np.zeros((2, 2)), ["A", "A"]).to_dict()
-    assert set(content) == {"country", "within_km", "median_km", "interval"}
+    names = {"country", "within_km", "median_km", "geoscore"}
+    assert set(content) == names | {"interval"}
     radii = ["1", "25", "200", "750", "2500"]
     assert list(content["within_km"]) == radii
-    assert set(content["interval"]) == {"country", "within_km", "median_km"}
+    assert set(content["interval"]) == names
     assert list(content["interval"]["within_km"]) == radii
     assert all(len(bounds) == 2 for bounds in content["interval"]["within_km"].values())
     json.dumps(content, allow_nan=False)
 
 
-def test_references_of_a_case_worked_by_hand():
-    training = summarise_training([[0, 10], [0, 20], [0, 30]], ["B", "A", "B"])
-    assert training.majority_country == "B"
-    assert training.n_train == 3
-    # Three points on the equator, symmetric about 20 degrees east.
-    assert training.centre == pytest.approx((0.0, 20.0), abs=1e-9)
-    figures = references(training, [[0, 20], [0, 21], [0, 23]], ["A", "B", "B"])
-    assert figures["majority_country"] == pytest.approx(200 / 3)
-    assert figures["centre_median_km"] == pytest.approx(DEGREE_KM, rel=1e-9)
+def test_an_interval_that_does_not_exist_is_null_in_json():
+    guesses = answers(along_equator([0.5, 300.0]), ["A", "B"])
+    figures = evaluate(guesses, np.zeros((2, 2)), ["A", "A"], n_bootstrap=0)
+    assert np.isnan(figures.country.bounds).all()
+    content = figures.to_dict()
+    assert content["interval"]["country"] is None
+    json.dumps(content, allow_nan=False)
 
 
-def test_of_equal_countries_the_first_by_name_leads():
-    assert summarise_training([[0, 0], [0, 0]], ["B", "A"]).majority_country == "A"
+def test_a_prediction_that_is_no_place_is_an_error_not_a_hit():
+    guesses = answers([[0.0, 0.0], [np.nan, 0.0]], ["A", "A"])
+    with pytest.raises(GeolocError, match=r"1 of 2 predictions are not finite .* row 1 "):
+        evaluate(guesses, np.zeros((2, 2)), ["A", "A"])
+    with pytest.raises(GeolocError, match="true coordinates are not finite"):
+        errors_km(answers([[0.0, 0.0]], ["A"]), [[0.0, np.inf]])
 
 
 def test_nothing_to_evaluate_is_an_error():
     with pytest.raises(GeolocError, match="not one prediction"):
         evaluate(answers(np.empty((0, 2)), []), np.empty((0, 2)), [])
-    with pytest.raises(GeolocError, match="not one test image"):
-        references(summarise_training([[0, 0]], ["A"]), np.empty((0, 2)), [])
 
 
 def test_mismatched_lengths_are_an_error():

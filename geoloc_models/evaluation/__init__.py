@@ -1,0 +1,27 @@
+"""Scores of predictions: country, share within a radius, median error, GeoScore; with intervals.
+
+Whatever made the predictions, they are judged alike.
+"""
+
+from geoloc_models.evaluation.comparison import compare, over_seeds
+from geoloc_models.evaluation.geoscore import geoscores
+from geoloc_models.evaluation.predictions import FloatArray, Predictions, errors_km
+from geoloc_models.evaluation.record import Evaluation, Interval
+from geoloc_models.evaluation.references import TrainingSummary, references, summarise_training
+from geoloc_models.evaluation.scores import RADII_KM, evaluate
+
+__all__ = [
+    "RADII_KM",
+    "Evaluation",
+    "FloatArray",
+    "Interval",
+    "Predictions",
+    "TrainingSummary",
+    "compare",
+    "errors_km",
+    "evaluate",
+    "geoscores",
+    "over_seeds",
+    "references",
+    "summarise_training",
+]

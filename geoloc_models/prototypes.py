@@ -15,6 +15,8 @@ from geoloc_models.gallery import unit_rows
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_NUMBERS_AT_A_TIME = 1 << 21  # likenesses in memory: 16 MiB
+
 
 class RefinedAnswer(NamedTuple):
     """Places of n images: ``coords`` (n, 2) float64 in degrees, ``cells`` (n,) int64."""
@@ -30,9 +32,10 @@ class Prototypes:
     Parameters
     ----------
     vectors : ndarray
-        (P, D) float32, mean feature of each group, of length 1; zero for a cell without images.
+        (P, D) float32, mean feature of each group, of length 1.
     coords : ndarray
-        (P, 2) float64, spherical mean of each group, in degrees.
+        (P, 2) float64, spherical mean of each group, in degrees; what the cell answers with, where
+        it is the only group of its cell.
     cells : ndarray
         (P,) int64, ascending: the cell of each group. Every cell has at least one.
 
@@ -62,6 +65,7 @@ class Prototypes:
         locations: npt.ArrayLike,
         *,
         images_each: int = 8,
+        most_each: int = 256,
         seed: int = 0,
     ) -> Prototypes:
         """Group the training images of every cell by place.
@@ -75,15 +79,20 @@ class Prototypes:
         labels : array-like
             (n,) int, cell of each image; -1 for none.
         locations : array-like
-            (C, 2), what each cell answers with: the only prototype of a cell without images.
+            (C, 2), what each cell answers with: the place of the only prototype of a cell that
+            has too few images for two.
         images_each : int, default 8
             A cell of m images gets ``m // images_each`` groups, one at least.
+        most_each : int, default 256
+            No cell gets more groups.
         seed : int, default 0
             Of the first centres.
 
         Notes
         -----
-        Groups are k-means clusters of the unit vectors of the places. O(n) a cell and iteration.
+        Groups are k-means clusters of the unit vectors of the places, O(m groups) a cell and
+        iteration. A cell without images has the mean feature of all images: it is as like a photo
+        as a photo at large is, and lives or falls by its probability.
         """
         matrix = unit_rows(features, "features")
         points = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
@@ -94,20 +103,32 @@ class Prototypes:
                 f"{len(matrix)} features need as many places and labels; got {len(points)} and "
                 f"{len(cell_of_row)}."
             )
-        if images_each < 1:
-            raise GeolocError(f"images_each must be at least 1; got {images_each}.")
+        if images_each < 1 or most_each < 1:
+            raise GeolocError(
+                f"images_each and most_each must be at least 1; got {images_each} and {most_each}."
+            )
+        n_cells = len(answers)
+        if len(cell_of_row) and not -1 <= cell_of_row.min() <= cell_of_row.max() < n_cells:
+            raise GeolocError(
+                f"Labels must lie between -1 and {n_cells - 1}, for {n_cells} cells; got "
+                f"{cell_of_row.min()} to {cell_of_row.max()}."
+            )
         order = np.argsort(cell_of_row, kind="stable")
-        bounds = np.searchsorted(cell_of_row[order], np.arange(len(answers) + 1))
+        bounds = np.searchsorted(cell_of_row[order], np.arange(n_cells + 1))
+        at_large = matrix.mean(axis=0, dtype=np.float64)
         vectors, places, cells = [], [], []
         for cell, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
             rows = order[start:stop]
-            if len(rows) == 0:
-                vectors.append(np.zeros(matrix.shape[1], dtype=np.float32))
+            n_groups = min(len(rows) // images_each, most_each)
+            group = _grouped(points[rows], n_groups, seed)
+            if len(rows) == 0 or group.max() == 0:
+                vectors.append(
+                    matrix[rows].mean(axis=0, dtype=np.float64) if len(rows) else at_large
+                )
                 places.append(answers[cell])
                 cells.append(cell)
                 continue
-            group = _grouped(points[rows], max(1, len(rows) // images_each), seed)
-            for number in np.unique(group):
+            for number in range(group.max() + 1):
                 members = rows[group == number]
                 vectors.append(matrix[members].mean(axis=0, dtype=np.float64))
                 places.append(sphere.spherical_mean(points[members]))
@@ -143,7 +164,9 @@ class Prototypes:
         Notes
         -----
         Score of a prototype g in cell k: ``p_k softmax_g(cos(x, v_g) / t)``, the softmax over the
-        prototypes of the cells looked into. The best one answers with its place. O(P D) an image.
+        prototypes of the cells looked into. The best one answers with its place; of equal ones,
+        that of the likelier cell. Compared as ``log p_k + cos / t``, which no temperature makes
+        vanish. O(P D) an image.
         """
         chances = np.asarray(probabilities, dtype=np.float64)
         n_cells = int(self.cells[-1]) + 1
@@ -154,24 +177,42 @@ class Prototypes:
         wanted = unit_rows(features, "features", dim=self.vectors.shape[1])
         if len(wanted) != len(chances):
             raise GeolocError(f"{len(chances)} rows of probabilities but {len(wanted)} features.")
+        members = self._members(n_cells)
         best = np.empty(len(chances), dtype=np.int64)
-        for row, (chance, feature) in enumerate(zip(chances, wanted, strict=True)):
-            top = np.argsort(-chance, kind="stable")[:top_cells]
-            inside = np.flatnonzero(np.isin(self.cells, top))
-            likeness = (self.vectors[inside] @ feature).astype(np.float64) / temperature
-            share = np.exp(likeness - likeness.max())
-            score = chance[self.cells[inside]] * share
-            best[row] = inside[int(score.argmax())]
+        widest = max(len(self.cells), n_cells, min(top_cells, n_cells) * members.shape[1])
+        step = max(1, _NUMBERS_AT_A_TIME // widest)
+        for start in range(0, len(chances), step):
+            part = slice(start, start + step)
+            top = np.argsort(-chances[part], axis=1, kind="stable")[:, :top_cells]  # (b, T)
+            inside = members[top]  # (b, T, M)
+            likeness = (wanted[part] @ self.vectors.T).astype(np.float64)  # (b, P)
+            image = np.arange(len(top))
+            score = likeness[image[:, None, None], inside] / temperature
+            with np.errstate(divide="ignore"):  # a cell of probability 0
+                score += np.log(np.take_along_axis(chances[part], top, axis=1))[:, :, None]
+            score = np.where(inside >= 0, score, -np.inf).reshape(len(top), -1)
+            best[part] = inside.reshape(len(top), -1)[image, score.argmax(axis=1)]
         return RefinedAnswer(self.coords[best], self.cells[best])
+
+    def _members(self, n_cells: int) -> IntArray:
+        """(C, M): the prototypes of each cell, then -1 for none."""
+        counts = np.bincount(self.cells, minlength=n_cells)
+        first = np.cumsum(counts) - counts
+        members = np.full((n_cells, counts.max()), -1, dtype=np.int64)
+        members[self.cells, np.arange(len(self.cells)) - first[self.cells]] = np.arange(
+            len(self.cells)
+        )
+        return members
 
 
 def _grouped(points: FloatArray, n_groups: int, seed: int) -> IntArray:
-    """Group of each place: k-means on unit vectors."""
+    """Group of each place, from 0: k-means on unit vectors. No place, no groups."""
     n_groups = min(n_groups, len(np.unique(points, axis=0)))
-    if n_groups == 1:
+    if n_groups <= 1:
         return np.zeros(len(points), dtype=np.int64)
     from sklearn.cluster import KMeans
 
     vectors = sphere.to_unit_vectors(points)
     means = KMeans(n_groups, n_init=1, random_state=seed).fit(vectors)
-    return np.asarray(means.labels_, dtype=np.int64)
+    # Numbered without gaps, should rounding leave a centre without places.
+    return np.unique(means.labels_, return_inverse=True)[1].astype(np.int64).reshape(-1)

@@ -1,17 +1,48 @@
-"""Reports: results as text and JSON, and the pictures."""
+"""Reports: results as text, JSON, Markdown and HTML, and the pictures."""
 
+from geoloc_models.reports.html import report_html, write_report
+from geoloc_models.reports.markdown import markdown_table, report_markdown, table_markdown
+from geoloc_models.reports.paper import (
+    PAPER_RESULTS,
+    comparison_markdown,
+    comparison_table,
+    paper_table,
+)
 from geoloc_models.reports.results import (
     read_predictions,
     results_content,
     write_predictions,
     write_results,
 )
-from geoloc_models.reports.table import table_text
+from geoloc_models.reports.sections import Section
+from geoloc_models.reports.table import (
+    Table,
+    differences_table,
+    model_title,
+    results_table,
+    table_note,
+    table_text,
+)
 
 __all__ = [
+    "PAPER_RESULTS",
+    "Section",
+    "Table",
+    "comparison_markdown",
+    "comparison_table",
+    "differences_table",
+    "markdown_table",
+    "model_title",
+    "paper_table",
     "read_predictions",
+    "report_html",
+    "report_markdown",
     "results_content",
+    "results_table",
+    "table_markdown",
+    "table_note",
     "table_text",
     "write_predictions",
+    "write_report",
     "write_results",
 ]

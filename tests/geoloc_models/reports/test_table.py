@@ -1,31 +1,113 @@
-"""Table 1 as text."""
+"""Table 1 as text and as cells."""
 
 import numpy as np
+import pytest
+from geoloc_models_answers import answers
 
-from geoloc_models.evaluation import Predictions, evaluate
-from geoloc_models.reports import table_text
-
-GUESSES = Predictions(
-    coords=np.array([[0.0, 0.0], [0.0, 1.0]]),
-    countries=np.array(["A", "B"], dtype=object),
-    probabilities=None,
-    rows=np.arange(2),
+from geoloc_models.evaluation import Interval, evaluate, over_seeds
+from geoloc_models.reports import (
+    differences_table,
+    model_title,
+    results_table,
+    table_note,
+    table_text,
 )
+
+GUESSES = answers([[0.0, 0.0], [0.0, 1.0]], ["A", "B"])
+
+
+def figures_of(n_bootstrap=20, **options):
+    return evaluate(GUESSES, np.zeros((2, 2)), ["A", "A"], n_bootstrap=n_bootstrap, **options)
+
+
+REFERENCES = {"majority_country": 55.5, "centre_median_km": 807.4}
+# 0 km and 111.195 km off: half within 1 km, all within 200 km, a median of 55.6 km, and a GeoScore
+# of 2500 (1 + exp(-111.195 / 1492.7)) = 4820.5.
+EXPECTED = ["50.0", "50.0", "50.0", "100.0", "100.0", "100.0", "55.6", "4821", "2"]
 
 
 def test_each_model_has_a_row_of_figures_and_a_row_of_intervals():
-    figures = evaluate(GUESSES, np.zeros((2, 2)), ["A", "A"], n_bootstrap=20)
-    text = table_text(
-        {"country": figures, "cells_top_down": figures},
-        {"majority_country": 55.5, "centre_median_km": 807.4},
-    )
+    figures = figures_of()
+    text = table_text({"country": figures, "cells_top_down": figures}, REFERENCES)
     lines = text.splitlines()
     assert lines[0].split()[:2] == ["Model", "Country"]
-    for column in ("1 km %", "25 km %", "200 km %", "750 km %", "2500 km %", "Median km"):
+    columns = ("1 km %", "25 km %", "200 km %", "750 km %", "2500 km %", "Median km", "GeoScore")
+    for column in columns:
         assert column in lines[0]
-    # 0 km and 111.195 km off: half within 1 km, all within 200 km, a median of 55.6 km.
-    assert lines[2].split()[-7:] == ["50.0", "50.0", "50.0", "100.0", "100.0", "100.0", "55.6"]
-    assert lines[3].count("[") == 7
+    assert lines[0].split()[-1] == "n"
+    assert lines[2].split()[-9:] == EXPECTED
+    assert lines[3].count("[") == 8
     assert "55.5" in text
     assert "807" in text
     assert "2 test images" in text
+    assert "bootstrap" in text
+
+
+def test_columns_stand_under_their_titles():
+    lines = table_text({"country": figures_of()}, REFERENCES).splitlines()
+    end = lines[0].index("GeoScore") + len("GeoScore")
+    assert lines[2][:end].endswith(" 4821")
+    centre = next(line for line in lines if line.startswith("Always the training centre"))
+    assert centre.index("807") + 3 == lines[0].index("Median km") + len("Median km")
+
+
+def test_as_cells_each_figure_has_its_interval_beside_it():
+    header, rows = results_table({"offset": figures_of()}, REFERENCES)
+    assert header[:3] == ["Model", "Country %", "1 km %"]
+    assert rows[0][0] == "Regression, multi-task"
+    assert [cell.split(" ")[0] for cell in rows[0][1:]] == EXPECTED
+    assert rows[0][4] == "100.0 [100.0, 100.0]"
+    assert rows[1] == ["Always the largest country", "55.5", *[""] * 8]
+    assert rows[2] == ["Always the training centre", *[""] * 6, "807", "", ""]
+
+
+def test_every_model_has_a_title_and_unknown_names_pass_through():
+    names = ["country", "offset", "offset_single", "cells_top_down", "cells_consolidated"]
+    names += ["cells_bottom_up", "hierarchy", "retrieval_mlp", "retrieval_rff", "nearest"]
+    titles = [model_title(name) for name in [*names, "refined"]]
+    assert len(set(titles)) == 11
+    assert not set(titles) & set(names)
+    assert model_title("alpha 0.25") == "alpha 0.25"
+
+
+def test_means_over_seeds_say_so():
+    several = over_seeds([figures_of(), figures_of()])
+    header, rows = results_table({"country": several, "offset": figures_of()})
+    assert header[-2:] == ["n", "Runs"]
+    assert [row[-1] for row in rows] == ["2", "1"]
+    assert "seeds" in table_note({"country": several, "offset": figures_of()})
+    assert "seed" in table_note({"country": several})
+    assert "bootstrap" not in table_note({"country": several})
+
+
+def test_a_figure_without_an_interval_stands_alone():
+    _, rows = results_table({"country": over_seeds([figures_of()])})
+    assert rows[0][1:] == EXPECTED
+    assert "nan" not in table_text({"country": figures_of(0)})
+
+
+def test_models_with_other_radii_share_a_table():
+    narrow = figures_of(radii_km=[10.0])
+    header, rows = results_table({"a": narrow, "b": figures_of(radii_km=[1.0, 200.0])})
+    assert header[2:5] == ["1 km %", "10 km %", "200 km %"]
+    assert rows[0][2] == rows[0][4] == rows[1][3] == ""
+
+
+def test_no_model_is_said_in_words():
+    assert table_text({}) == table_note({}) == "No model has been evaluated."
+
+
+@pytest.mark.parametrize(
+    ("figure", "cell"),
+    [
+        (Interval(2.0, 0.5, 3.5), "+2.0 [0.5, 3.5] *"),
+        (Interval(-2.0, -3.5, -0.5), "-2.0 [-3.5, -0.5] *"),
+        (Interval(2.0, -0.5, 3.5), "+2.0 [-0.5, 3.5]"),
+        (Interval(0.0, 0.0, 0.0), "0.0 [0.0, 0.0]"),
+        (Interval(1.0, np.nan, np.nan), "+1.0"),
+    ],
+)
+def test_a_star_marks_a_difference_whose_interval_leaves_out_zero(figure, cell):
+    header, rows = differences_table({"one less another": {"country": figure}})
+    assert header == ["Difference", "Country %"]
+    assert rows == [["one less another", cell]]

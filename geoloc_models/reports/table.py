@@ -21,6 +21,18 @@ MODEL_TITLES = {
     "retrieval_mlp": "Retrieval, MLP",
     "retrieval_rff": "Retrieval, RFF",
     "nearest": "Nearest images",
+    "cells_consolidated_pretrained": "Cells, consolidated, ImageNet",
+    "cells_bottom_up_pretrained": "Cells, bottom-up, ImageNet",
+    "cells_heat_map": "Bottom-up by heat map alone",
+    "cells_by_coordinates": "Bottom-up by coordinates",
+    "cells_smoothed": "Bottom-up, smoothed labels",
+    "retrieval_vanilla": "Retrieval without contrast",
+    "retrieval_queue": "Retrieval, RFF, queue",
+    "retrieval_sigmas_geoclip": "Retrieval, sigmas 1, 16, 256",
+    "retrieval_sigma_1": "Retrieval, sigma 1",
+    "augment_none": "Pixels, no augmentation",
+    "augment_crop": "Pixels, crops and mirrors",
+    "augment_simclr": "Pixels, SimCLR",
 }
 
 
@@ -41,6 +53,10 @@ class Table(NamedTuple):
 
 def model_title(name: str) -> str:
     """Return the name of a model for readers."""
+    if name.startswith("offset_alpha_"):
+        return f"Regression, alpha {name.removeprefix('offset_alpha_')}"
+    if name.startswith("retrieval_m_"):
+        return f"Retrieval, RFF, M {name.removeprefix('retrieval_m_')}"
     return MODEL_TITLES.get(name, name)
 
 
@@ -178,6 +194,7 @@ class _Columns:
 
 def _notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
     sizes = {evaluation.n_test for evaluation in evaluations.values()}
+    tested = f"{sizes.pop()} test images." if len(sizes) == 1 else "n: test images."
     have_runs = [evaluation.n_runs > 1 for evaluation in evaluations.values()]
     if not any(have_runs):
         over = "bootstrap 95 % intervals over the test images."

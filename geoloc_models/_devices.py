@@ -25,7 +25,7 @@ def best_device() -> torch.device:
 def resolve_precision(precision: str, device: torch.device) -> str:
     """Name the precision that ``auto`` stands for on a device: 32, 16 or bf16.
 
-    A CPU computes in 32: on one without bf16 instructions, bf16 took 10 to 25 times as long.
+    A CPU computes in 32: on one without bf16 instructions, bf16 took 6 to 26 times as long.
     """
     if precision == "auto":
         if device.type != "cuda":

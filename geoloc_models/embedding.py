@@ -168,6 +168,7 @@ def embed(
         n_rows=len(images),
         keys_digest="",
         precision=runner.precision,
+        weights=encoder.weights,
     )
     started = time.perf_counter()
     n_embedded = 0

@@ -132,8 +132,9 @@ def embed(
     card = record.cache.card
     typer.echo(f"{card.n_rows:,} photos, {card.dim} numbers each, of {card.title}, in {output}.")
     if record.n_embedded:
+        images = "image" if record.n_embedded == 1 else "images"
         typer.echo(
-            f"{record.n_embedded:,} images in {record.seconds:.1f} s: "
+            f"{record.n_embedded:,} {images} in {record.seconds:.1f} s: "
             f"{record.images_per_second:.0f} images a second, {record.batch_size} at a time."
         )
     else:

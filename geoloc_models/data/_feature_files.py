@@ -90,6 +90,9 @@ class FeatureCard:
         Digest of all row keys in their order.
     precision : str
         What the encoder computed in: 32, bf16 or 16.
+    weights : str, optional
+        Where its weights came from: ``"imagenet"`` or a file. The fingerprint tells whether others
+        are the same.
     """
 
     encoder: str
@@ -100,6 +103,7 @@ class FeatureCard:
     n_rows: int
     keys_digest: str
     precision: str = "32"
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -142,6 +146,7 @@ class FeatureCard:
                 n_rows=int(content["n_rows"]),
                 keys_digest=str(content["keys_digest"]),
                 precision=str(content["precision"]),
+                weights=None if content.get("weights") is None else str(content["weights"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise GeolocError(f"{source} lacks or garbles {error}.") from error

@@ -247,15 +247,15 @@ def _check_same(cache: FeatureCache, card: FeatureCard) -> None:
     if own.keys_digest != card.keys_digest:
         raise GeolocError(
             f"{cache.path} was made of other photos ({own.n_rows} of them; now there are "
-            f"{card.n_rows}), or of the same in another order; name another file, or embed the "
-            "photos anew."
+            f"{card.n_rows}), or of the same in another order; name another file, or embed anew "
+            "with --no-resume."
         )
     for name in ("dim", "dtype", "preprocessing", "precision"):
         if getattr(own, name) != getattr(card, name):
             raise GeolocError(
                 f"{cache.path} was begun with {name} {getattr(own, name)}, not "
-                f"{getattr(card, name)}; go on with that, name another file, or embed the photos "
-                "anew."
+                f"{getattr(card, name)}; go on with that, name another file, or embed "
+                "anew with --no-resume."
             )
 
 

@@ -189,7 +189,7 @@ class FeatureCache:
         if fingerprint != self.card.fingerprint:
             raise GeolocError(
                 f"{self.path} holds features of {self.card.title}, not of {title}; features of "
-                "two encoders don't mix. Name another file, or embed the photos anew."
+                "two encoders don't mix. Name another file, or embed anew with --no-resume."
             )
 
     def require_finished(self, rows: ArrayLike | None = None) -> None:

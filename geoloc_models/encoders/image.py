@@ -42,6 +42,8 @@ class ImageEncoder(nn.Module):
         The name :func:`build_encoder` knows it by.
     preprocessing : Preprocessing, optional
         What it wants to see; by default 224 x 224 pixels and ImageNet's mean and deviation.
+    weights : str, optional
+        Where its weights came from: ``"imagenet"`` or a file; None if they were random.
     stage_of : callable, optional
         Gives the number of the stage that a parameter of the backbone belongs to, by its name; by
         default all are of one.
@@ -54,6 +56,7 @@ class ImageEncoder(nn.Module):
         dim: int,
         name: str,
         preprocessing: Preprocessing | None = None,
+        weights: str | None = None,
         stage_of: Callable[[str], int] | None = None,
     ) -> None:
         super().__init__()
@@ -61,6 +64,7 @@ class ImageEncoder(nn.Module):
         self.dim = dim
         self.name = name
         self.preprocessing = preprocessing or Preprocessing(224)
+        self.weights = weights
         self._stage_of = stage_of
 
     def forward(self, image: Tensor) -> Tensor:
@@ -138,15 +142,18 @@ def build_encoder(
             "file."
         )
     backbone = recipe.build()
-    if weights is not None:
-        if str(weights) == "imagenet" and recipe.load_imagenet is not None:
-            recipe.load_imagenet(backbone)
-        else:
-            recipe.load_file(backbone, weights)
+    origin: str | None = None
+    if weights is not None and str(weights) == "imagenet" and recipe.load_imagenet is not None:
+        recipe.load_imagenet(backbone)
+        origin = "imagenet"
+    elif weights is not None:
+        recipe.load_file(backbone, weights)
+        origin = str(Path(weights).resolve())
     return ImageEncoder(
         backbone,
         dim=recipe.dim_of(backbone),
         name=name,
         preprocessing=preprocessing,
+        weights=origin,
         stage_of=recipe.stage_of(backbone),
     )

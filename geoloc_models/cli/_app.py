@@ -36,8 +36,8 @@ def one_sentence_errors(command: Callable[P, R]) -> Callable[P, R]:
             return command(*args, **kwargs)
         except KeyboardInterrupt:
             typer.echo(
-                "\nInterrupted; nothing is half-written. The same command with --resume goes on "
-                "after the last whole epoch.",
+                "\nInterrupted; no result is half-written. The same command goes on where it can: "
+                "after the last whole epoch with --resume, where there is that option.",
                 err=True,
             )
             raise typer.Exit(INTERRUPTED) from None

@@ -43,6 +43,12 @@ class Predictions:
             if length != n:
                 raise GeolocError(f"Predictions have {n} rows but {length} {name}.")
 
+    def take(self, positions: npt.ArrayLike) -> Predictions:
+        """Predictions at these positions, (k,) int, in this order."""
+        at = np.asarray(positions, dtype=np.int64)
+        probabilities = None if self.probabilities is None else self.probabilities[at]
+        return Predictions(self.coords[at], self.countries[at], probabilities, self.rows[at])
+
     @property
     def n_rows(self) -> int:
         """Number of predictions."""

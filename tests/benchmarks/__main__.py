@@ -9,17 +9,21 @@ import sys
 import numba
 import numpy as np
 
-from . import bottom_up, quadtree, s2
+from . import bottom_up, heads, loader, quadtree, retrieval, s2
 from .timing import table
 
 SUITES = {
     "quadtree": quadtree.rows,
     "s2": s2.rows,
     "bottom_up": bottom_up.rows,
+    "heads": heads.rows,
+    "retrieval": retrieval.rows,
+    "loader": loader.rows,
+    "decoders": loader.decoders,
     "growth": bottom_up.growth,
 }
 # The growth to 100 million coordinates takes minutes and 10 GB: by name only.
-BY_DEFAULT = ("quadtree", "s2", "bottom_up")
+BY_DEFAULT = ("quadtree", "s2", "bottom_up", "heads", "retrieval", "loader", "decoders")
 
 
 def main(names: list[str]) -> int:

@@ -1,0 +1,81 @@
+"""An epoch of the cell classifier on cached features, against its matrix products alone."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from geocells import CellBuilder
+from geoloc_models.data import FeatureCache, FeatureDataset
+from geoloc_models.data._feature_files import FeatureCard
+from geoloc_models.data.demo import gallery_coordinates
+from geoloc_models.data.feature_writer import FeatureWriter
+from geoloc_models.encoders import CachedFeatures
+from geoloc_models.tasks import CellTask, Optimisation
+from geoloc_models.training import TrainingOptions, fit_task
+
+from .timing import Row
+
+N_ROWS, DIM, HIDDEN, BATCH = 100_000, 768, 256, 1024
+
+
+def products(features: torch.Tensor, n_cells: int) -> float:
+    """Seconds of the products of one epoch: forwards, gradients of weights, gradients of inputs."""
+    shapes = [(DIM, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, n_cells)]
+    weights = [torch.randn(shape) for shape in shapes]
+    gradients = [torch.randn(BATCH, shape[1]) for shape in shapes]
+    started = time.perf_counter()
+    for begin in range(0, N_ROWS, BATCH):
+        values = features[begin : begin + BATCH]
+        n = len(values)
+        for number, weight in enumerate(weights):
+            above = values @ weight
+            _ = values.T @ gradients[number][:n]
+            if number:
+                _ = gradients[number][:n] @ weight.T
+            values = above
+    return time.perf_counter() - started
+
+
+def rows() -> list[Row]:
+    """Measure both in turns; the best of three, since other work on the machine only adds."""
+    coords = gallery_coordinates()
+    earth = ["earth"] * len(coords)
+    cells = CellBuilder(28, method="consolidated").fit(coords, groups=earth).cells_
+    labels = cells.assign(coords, groups=earth)
+    features = np.random.default_rng(0).normal(size=(N_ROWS, DIM)).astype(np.float32)
+    keys = [str(row) for row in range(N_ROWS)]
+    epochs, alone = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "features.npy"
+        card = FeatureCard("tiny", "0", {"image_size": 32}, DIM, "float32", 1, "")
+        with FeatureWriter(path, keys, card) as writer:
+            writer.write(np.arange(N_ROWS), features)
+        cache = FeatureCache.open(path)
+        country = np.zeros(N_ROWS, dtype=np.int64)
+        train, small = (
+            FeatureDataset(cache, keys, coords, country, cell_labels=labels, rows=chosen)
+            for chosen in (np.arange(N_ROWS), np.arange(256))
+        )
+        options = TrainingOptions(
+            encoder="tiny", image_size=64, batch_size=BATCH, epochs=2, train_encoder="none"
+        )
+        for repetition in range(3):
+            task = CellTask(CachedFeatures(DIM, "tiny"), cells, Optimisation(1e-3), hidden=HIDDEN)
+            run_dir = Path(folder) / str(repetition)
+            record = fit_task(task, train, small, options, run_dir, progress=False)
+            epochs.append(record.seconds / options.epochs)
+            alone.append(products(torch.from_numpy(features), cells.n_cells))
+    return [
+        Row(
+            f"epoch of the cell classifier, {cells.n_cells} cells, {N_ROWS // 1000} K x {DIM} cached features",
+            f"its matrix products alone ({min(alone):.2f} s)",
+            min(epochs) / min(alone),
+            at_most=3.0,
+            detail=f"{min(epochs):.2f} s",
+        )
+    ]

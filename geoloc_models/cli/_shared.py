@@ -88,7 +88,7 @@ def cached_encoder(features: Path) -> dict[str, Any]:
     card = FeatureCache.open(features).card
     return {
         "encoder": card.encoder,
-        "weights": getattr(card, "weights", None),
+        "weights": card.weights,
         "image_size": card.preprocessing["image_size"],
     }
 

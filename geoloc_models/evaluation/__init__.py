@@ -5,6 +5,7 @@ Whatever made the predictions, they are judged alike.
 
 from geoloc_models.evaluation.comparison import compare, over_seeds
 from geoloc_models.evaluation.geoscore import geoscores
+from geoloc_models.evaluation.nearest import nearest_km
 from geoloc_models.evaluation.predictions import FloatArray, Predictions, errors_km
 from geoloc_models.evaluation.record import Evaluation, Interval
 from geoloc_models.evaluation.references import TrainingSummary, references, summarise_training
@@ -21,6 +22,7 @@ __all__ = [
     "errors_km",
     "evaluate",
     "geoscores",
+    "nearest_km",
     "over_seeds",
     "references",
     "summarise_training",

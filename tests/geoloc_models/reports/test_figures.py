@@ -70,7 +70,7 @@ def test_training_curves_mark_the_kept_epoch():
         for e, v in ((1, 3.0), (2, 1.0), (3, 2.0))
     ]
     figure = figures.training_curves({"country": history})
-    marked = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    marked = [line for line in figure.axes[0].lines if line.get_markersize() > 5]
     assert marked[0].get_xdata()[0] == 2
 
 

@@ -10,6 +10,8 @@ from geoloc_models.cli import (  # noqa: F401  (importing them registers the com
     download,
     embed,
     index,
+    predict,
+    reproduce,
     select,
     split,
     strip,

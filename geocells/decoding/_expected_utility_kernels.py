@@ -18,6 +18,9 @@ WIDTH = 64
 ROUNDING = 1e-6
 """Radians (6 m) that a distance stored as float32 may be off."""
 
+SAMPLES = 16_384
+"""Values along the chord, from 0 to 2, between which exp(-angle / scale) is a straight line."""
+
 STEPS = 2.0**36
 """Utilities are compared in steps of 2^-36: sums of the same numbers in another order are equal."""
 
@@ -38,7 +41,7 @@ def angle_of_chord2(chord2):
 
 @inline_kernel
 def chord2_of_angle(radians):
-    """Squared chord of an angle, generously rounded up; no chord exceeds that of pi."""
+    """Squared chord of an angle, rounded up by a micrometre, by 4 m at the antipode; no chord exceeds that of pi."""
     if radians >= math.pi:
         return 5.0
     chord = 2.0 * math.sin(0.5 * radians) + 1e-13
@@ -183,9 +186,17 @@ def table_of_blocks(
 def smooth_tiles_of_blocks(
     first, last, block_vectors, scale, class_edges, class_counts, vectors, tiles
 ):
-    """Mean of exp(-angle / scale) over each class's images, at each candidate: a tile for each class and block."""
+    """Mean of exp(-angle / scale) over each class's images, at each candidate: a tile for each class and block.
+
+    The function is read off between `SAMPLES` values along the chord, to 1e-6 and far better where it is not tiny.
+    """
     n_classes = class_counts.size
     sums = np.empty(WIDTH)
+    chords = np.empty(WIDTH)
+    per_chord = SAMPLES / 2.0
+    values = np.empty(SAMPLES + 2)
+    for k in range(SAMPLES + 2):
+        values[k] = math.exp(-2.0 * math.asin(min(1.0, 0.5 * k / per_chord)) / scale)
     for block in range(first, last):
         xs, ys, zs = block_vectors[block, 0], block_vectors[block, 1], block_vectors[block, 2]
         for k in range(n_classes):
@@ -194,8 +205,11 @@ def smooth_tiles_of_blocks(
                 x, y, z = vectors[0, j], vectors[1, j], vectors[2, j]
                 for c in range(WIDTH):
                     dx, dy, dz = xs[c] - x, ys[c] - y, zs[c] - z
-                    apart = angle_of_chord2(dx * dx + dy * dy + dz * dz)
-                    sums[c] += math.exp(-apart / scale)
+                    chords[c] = min(2.0, math.sqrt(dx * dx + dy * dy + dz * dz)) * per_chord
+                for c in range(WIDTH):
+                    place = int(chords[c])
+                    part = chords[c] - place
+                    sums[c] += values[place] + part * (values[place + 1] - values[place])
             for c in range(WIDTH):
                 tiles[block * n_classes + k, c] = np.float32(sums[c] / class_counts[k])
 
@@ -345,22 +359,36 @@ def bounds_of_balls(first, last, block_balls, group_balls, apart, radii, weights
 
 
 @inline_kernel
-def bound_of_images(ball, own, classes, low, high, vectors, wide, weights, scale):
-    """Most that images ``low:high`` add to the utility of any point of a ball; ``wide`` are the widened radii."""
+def bound_of_group(
+    ball, own, mass, classes, low, high, vectors, centre, reach, radii, wide, weights, scale
+):
+    """Most that the images ``low:high`` of a group add to the utility of any point of a ball.
+
+    ``centre`` is the angle to the centre of the group, ``reach`` that of the group itself; ``wide`` are the squared
+    chords of the radii widened by the ball. Only where the group lies across a widened radius are images looked at.
+    """
     x, y, z = ball[0], ball[1], ball[2]
     bound = 0.0
-    for j in range(low, high):
-        share = own[classes[j]]
-        if share > 0.0:
-            dx, dy, dz = vectors[0, j] - x, vectors[1, j] - y, vectors[2, j] - z
-            square = dx * dx + dy * dy + dz * dz
-            if scale > 0.0:
-                near = max(0.0, angle_of_chord2(square) - ball[3] - ROUNDING)
+    if scale > 0.0:
+        for j in range(low, high):
+            share = own[classes[j]]
+            if share > 0.0:
+                dx, dy, dz = vectors[0, j] - x, vectors[1, j] - y, vectors[2, j] - z
+                apart = angle_of_chord2(dx * dx + dy * dy + dz * dz)
+                near = max(0.0, apart - ball[3] - ROUNDING)
                 bound += share * weights[0] * math.exp(-near / scale)
-            else:
-                for r in range(wide.size):
-                    if square <= wide[r]:
-                        bound += share * weights[r]
+        return bound
+    for r in range(radii.size):
+        if weights[r] == 0.0 or centre - reach > radii[r] + ball[3]:
+            continue
+        if centre + reach <= radii[r] + ball[3]:
+            bound += mass * weights[r]
+            continue
+        within = 0.0
+        for j in range(low, high):
+            dx, dy, dz = vectors[0, j] - x, vectors[1, j] - y, vectors[2, j] - z
+            within += own[classes[j]] if dx * dx + dy * dy + dz * dz <= wide[r] else 0.0
+        bound += within * weights[r]
     return bound
 
 
@@ -420,8 +448,14 @@ def search_images(
     sums = np.empty(WIDTH)
     wide = np.empty(radii.size)
     opened = np.empty(radii.size, dtype=np.bool_)
+    used = np.empty(n_groups, dtype=np.int64)
     for row in range(first, last):
         own, mass = shares[row], masses[row]
+        n_used = 0
+        for group in range(n_groups):
+            if mass[group] > 0.0:
+                used[n_used] = group
+                n_used += 1
         best, best_steps = np.int64(-1), -1.0
         while True:
             block = highest(bounds[row])
@@ -434,36 +468,37 @@ def search_images(
             for r in range(radii.size):
                 wide[r] = chord2_of_angle(radii[r] + ball[3])
             sharper = 1e-9
-            for group in range(n_groups):
-                if mass[group] > 0.0:
-                    centre, reach = apart[block, group], ball[3] + group_balls[group, 3] + ROUNDING
-                    if scale > 0.0 or centre - reach <= radii[radii.size - 1]:
-                        sharper += bound_of_images(
-                            ball,
-                            own,
-                            classes,
-                            edges[group],
-                            edges[group + 1],
-                            vectors,
-                            wide,
-                            weights,
-                            scale,
-                        )
+            for place in range(n_used):
+                group = used[place]
+                sharper += bound_of_group(
+                    ball,
+                    own,
+                    mass[group],
+                    classes,
+                    edges[group],
+                    edges[group + 1],
+                    vectors,
+                    apart[block, group],
+                    group_balls[group, 3] + ROUNDING,
+                    radii,
+                    wide,
+                    weights,
+                    scale,
+                )
             if best >= 0 and sharper <= enough:
                 continue
             n_visited[row] += 1
             base = 0.0
             sums[:] = 0.0
-            for group in range(n_groups):
-                if mass[group] <= 0.0:
-                    continue
+            for place in range(n_used):
+                group = used[place]
                 centre, reach = apart[block, group], ball[3] + group_balls[group, 3] + ROUNDING
                 any_open = scale > 0.0
                 for r in range(radii.size):
                     opened[r] = False
                     if centre + reach <= radii[r]:
                         base += mass[group] * weights[r]
-                    elif centre - reach <= radii[r]:
+                    elif centre - reach <= radii[r] and weights[r] > 0.0:
                         opened[r] = any_open = True
                 if any_open:
                     add_images(

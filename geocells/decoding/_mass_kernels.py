@@ -23,7 +23,7 @@ def angle(x, y, z, u, v, w):
 
 @inline_kernel
 def chord2_of_angle(radians):
-    """Squared chord of an angle, rounded up by less than a micrometre; no chord exceeds that of pi."""
+    """Squared chord of an angle, rounded up by a micrometre, by 4 m at the antipode; no chord exceeds that of pi."""
     if radians >= math.pi:
         return 5.0
     chord = 2.0 * math.sin(0.5 * radians) + 1e-13

@@ -44,7 +44,7 @@ class Utility:
 
     @property
     def chord2(self) -> FloatArray:
-        """Squared chord of each radius, rounded up by less than a micrometre on the ground."""
+        """Squared chord of each radius, rounded up by a micrometre on the ground, by 4 m at the antipode."""
         angles = np.minimum(self.radii, np.pi)
         return np.where(self.radii >= np.pi, 5.0, (2.0 * np.sin(0.5 * angles) + 1e-13) ** 2)
 

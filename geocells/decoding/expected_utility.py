@@ -413,7 +413,7 @@ class ExpectedUtility:
         Returns
         -------
         radii_km : (n,) float64
-            To a centimetre.
+            To a centimetre; to 4 m where it is half the way around the earth.
         """
         if not 0 <= mass <= 1:
             raise ValueError(f"mass must be a probability, from 0 to 1; got {mass!r}.")

@@ -45,8 +45,8 @@ def test_mass_radius_is_the_distance_at_which_the_mass_is_reached(problem, mass)
     images = [tuple(x) for x in coords.tolist()]
     expected = mass_radius(images[0], mass, rows[0].tolist(), images, labels.tolist())
     found = decoder.mass_radius(rows, coords[:1], mass)[0]
-    # Bisected to 6 mm; near the antipode a distance is sure to 0.2 m.
-    assert found == pytest.approx(expected, abs=1e-5 if expected < 20_000 else 1e-3)
+    # Bisected to 6 mm; near the antipode the chord tells an angle to 4 m only.
+    assert found == pytest.approx(expected, abs=1e-5 if expected < 20_000 else 5e-3)
 
 
 def test_the_radius_at_which_the_mass_goes_beyond_a_level():

@@ -1,0 +1,246 @@
+"""From probabilities to a point: which decoder is best, and how sure can one be?
+
+The same classifier's probabilities over the same cells, turned into points by every decoder of ``geocells.decoding``,
+and measured in kilometres on held-out photos. Coordinates are real, features simulated, as in ``cells_ablation.py``,
+which says how; the classifier is its linear discriminant analysis, heated or cooled on a validation set.
+
+- Split: 80 % train (cells, classifier, decoders), 10 % validation (temperature, conformal radii), 10 % test (tables).
+- Intervals: 95 %, paired bootstrap over the test photos, of the difference to the location of the likeliest cell.
+- Retrieval: the training places' features without noise are the gallery, as in GeoCLIP; a photo's probabilities are the
+  softmax of its likeness to each, and the point is that of the likeliest gallery place, or of expected utility.
+
+``python examples/decoders.py`` prints the tables and writes them to ``runs/decoders``: about three minutes on two
+cores, and one more for the features when run for the first time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from geocells import CellBuilder, CellPartition, decoding, sphere
+
+sys.path.insert(0, str(Path(__file__).parent))
+from cells_ablation import (
+    MIN_IMAGES,
+    RADII_KM,
+    LinearDiscriminant,
+    gallery,
+    place_features,
+    simulated,
+)
+
+N_BOOTSTRAP = 2000
+N_RETRIEVED = 1000
+"""Test photos of the retrieval table: each has a probability for every place of the gallery."""
+
+
+@dataclass
+class Part:
+    """Photos with what the classifier says of them."""
+
+    coords: np.ndarray
+    labels: np.ndarray
+    logits: np.ndarray
+    feats: np.ndarray
+
+
+@dataclass
+class Trial:
+    """One split, its cells and its classifier."""
+
+    cells: CellPartition
+    training: np.ndarray
+    training_labels: np.ndarray
+    training_places: np.ndarray
+    validation: Part
+    test: Part
+
+
+def one_trial(coords: np.ndarray, places: np.ndarray, seed: int) -> Trial:
+    """Cells and classifier on 80 % of the photos, logits of the others."""
+    rng = np.random.default_rng(seed)
+    feats = simulated(places, rng)
+    draw = rng.random(len(coords))
+    training, validation = draw < 0.8, (draw >= 0.8) & (draw < 0.9)
+    builder = CellBuilder(MIN_IMAGES, location="mean").fit(coords[training], feats[training])
+    cells = builder.cells_
+    second_moment = (feats[training].T @ feats[training]).astype(np.float64)
+    classifier = LinearDiscriminant().fit(feats[training], builder.labels_, second_moment)
+
+    def part(rows: np.ndarray) -> Part:
+        logits = feats[rows] @ classifier.weights + classifier.bias.astype(np.float32)
+        return Part(coords[rows], cells.assign(coords[rows]), logits, feats[rows])
+
+    return Trial(
+        cells,
+        coords[training],
+        builder.labels_,
+        places[training],
+        part(validation),
+        part(draw >= 0.9),
+    )
+
+
+def hits(points: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
+    """Of each photo: 100 where within the radius, and its GeoScore."""
+    km = sphere.haversine(points, truth)
+    columns = {f"{radius} km": 100.0 * (km <= radius) for radius in RADII_KM}
+    return pd.DataFrame({**columns, "GeoScore": 5000.0 * np.exp(-km / 1492.7), "km": km})
+
+
+def table_of(answers: dict[str, np.ndarray], truth: np.ndarray, against: str) -> pd.DataFrame:
+    """Means, and paired differences to one decoder with their 95 % bootstrap intervals."""
+    rng = np.random.default_rng(0)
+    draws = rng.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=N_BOOTSTRAP)
+    draws = draws / len(truth)
+    scored = {name: hits(points, truth) for name, points in answers.items()}
+    lines = {}
+    for name, own in scored.items():
+        line = {}
+        for column in own.columns[:-1]:
+            line[column] = f"{own[column].mean():.{0 if column == 'GeoScore' else 1}f}"
+            if name != against:
+                difference = (own[column] - scored[against][column]).to_numpy()
+                low, high = np.quantile(draws @ difference, (0.025, 0.975))
+                line[column] += f" ({difference.mean():+.1f}: {low:+.1f} to {high:+.1f})"
+        line["median km"] = f"{own['km'].median():.0f}"
+        lines[name] = line
+    return pd.DataFrame(lines).T
+
+
+def cell_decoders(trial: Trial, probabilities: np.ndarray) -> dict[str, np.ndarray]:
+    """Points of every decoder."""
+    cells = trial.cells
+    every = decoding.ExpectedUtility(cells, radii_km=RADII_KM)
+    every.fit(trial.training, trial.training_labels)
+    smooth = decoding.ExpectedUtility(cells, utility="geoscore")
+    smooth.fit(trial.training, trial.training_labels)
+    return {
+        "likeliest cell, mean": decoding.argmax(probabilities, cells),
+        "likeliest cell, medoid": decoding.argmax(probabilities, cells.medoids),
+        "likeliest cell, mode": decoding.argmax(probabilities, cells.modes),
+        "mean of the 5 likeliest": decoding.top_k_mean(probabilities, cells, k=5),
+        **{
+            f"expected utility, {radius} km": every.predict(probabilities, radii_km=(radius,))
+            for radius in RADII_KM
+        },
+        "expected utility, all four": every.predict(probabilities),
+        "expected utility, GeoScore": smooth.predict(probabilities),
+    }
+
+
+def sureness(trial: Trial, temperature: float) -> pd.DataFrame:
+    """Radii that promise 90 % and 50 %, and the share of test photos that they hold."""
+    decoder = decoding.ExpectedUtility(trial.cells, radii_km=RADII_KM)
+    decoder.fit(trial.training, trial.training_labels)
+    rows = [decoding.softmax(own.logits, temperature) for own in (trial.validation, trial.test)]
+    points = [decoder.predict(own) for own in rows]
+    km = [
+        sphere.haversine(own, part.coords)
+        for own, part in zip(points, (trial.validation, trial.test), strict=True)
+    ]
+    spreads = [decoder.mass_radius(own, at, 0.5) for own, at in zip(rows, points, strict=True)]
+    lines = {}
+    for alpha in (0.1, 0.5):
+        promised = f"{1 - alpha:.0%}"
+        mass = decoding.ConformalMass(decoder, alpha).fit(
+            rows[0], points[0], trial.validation.coords
+        )
+        spread = decoding.ConformalRadius(alpha).fit(km[0], spreads[0])
+        one = decoding.ConformalRadius(alpha).fit(km[0])
+        for name, radii in (
+            (f"mass, uncalibrated, {promised}", decoder.mass_radius(rows[1], points[1], 1 - alpha)),
+            (f"conformal mass, {promised}", mass.predict(rows[1], points[1])),
+            (f"conformal, by spread, {promised}", spread.predict(spreads[1])),
+            (f"conformal, one radius, {promised}", one.predict(len(km[1]))),
+        ):
+            held = km[1] <= radii
+            half = 1.96 * np.sqrt(held.mean() * (1 - held.mean()) / len(held))
+            lines[name] = {
+                "held %": f"{100 * held.mean():.1f} ± {100 * half:.1f}",
+                "median radius km": f"{np.median(radii):.0f}",
+                "mean radius km": f"{radii.mean():.0f}",
+            }
+    return pd.DataFrame(lines).T
+
+
+def calibration(trial: Trial, temperature: float) -> pd.DataFrame:
+    """Calibration error, and the size of credible regions, before and after the temperature."""
+    lines = {}
+    for name, own in (("as trained", 1.0), (f"temperature {temperature:.2f}", temperature)):
+        rows = decoding.softmax(trial.test.logits, own)
+        line: dict[str, object] = {
+            "calibration error %": round(
+                100 * decoding.expected_calibration_error(rows, trial.test.labels), 2
+            )
+        }
+        for level in (0.5, 0.9):
+            region = decoding.credible_region(rows, level)
+            inside = np.asarray(region[np.arange(len(rows)), trial.test.labels]).reshape(-1) > 0
+            line[f"cells of {level:.0%} region, median"] = int(np.median(np.diff(region.indptr)))
+            line[f"true cell in {level:.0%} region, %"] = round(100 * inside.mean(), 1)
+        lines[name] = line
+    return pd.DataFrame(lines).T
+
+
+def retrieval(trial: Trial) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Points from a distribution over the gallery of training places."""
+    from scipy.spatial import cKDTree
+
+    tree = cKDTree(sphere.to_unit_vectors(trial.training))
+    few = slice(0, N_RETRIEVED)
+    nearest = tree.query(sphere.to_unit_vectors(trial.validation.coords[few]))[1]
+    known = trial.validation.feats[few] @ trial.training_places.T
+    temperature = decoding.temperature_scaling(known, nearest)
+    likeness = trial.test.feats[few] @ trial.training_places.T
+    rows = decoding.softmax(likeness, temperature)
+    decoder = decoding.ExpectedUtility.from_points(trial.training, radii_km=RADII_KM)
+    top = np.argsort(-likeness, axis=1)[:, :20]
+    votes = decoding.nearest_images(top, len(trial.training), np.take_along_axis(rows, top, axis=1))
+    return {
+        "likeliest place": decoding.argmax(likeness, trial.training),
+        "expected utility, 20 nearest": decoder.predict(votes),
+        "expected utility, all places": decoder.predict(rows),
+    }, trial.test.coords[few]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--seed", type=int, default=0, help="split and noise (default 0)")
+    parser.add_argument("--places", type=int, default=None, help="use only so many places")
+    parser.add_argument("--features", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--output", type=Path, default=Path("runs/decoders"))
+    arguments = parser.parse_args()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    arguments.features.mkdir(parents=True, exist_ok=True)
+
+    coords = gallery()
+    coords = coords[np.random.default_rng(0).permutation(len(coords))[: arguments.places]]
+    kept = arguments.features / f"places-{len(coords)}.npy"
+    if not kept.exists():
+        np.save(kept, place_features(coords))
+    trial = one_trial(coords, np.load(kept), arguments.seed)
+    temperature = decoding.temperature_scaling(trial.validation.logits, trial.validation.labels)
+    probabilities = decoding.softmax(trial.test.logits, temperature)
+    print(f"{trial.cells.n_cells} cells, {len(trial.test.coords)} test photos.")
+    tables = {
+        "decoders": table_of(
+            cell_decoders(trial, probabilities), trial.test.coords, "likeliest cell, mean"
+        ),
+        "retrieval": table_of(*retrieval(trial), "likeliest place"),
+        "calibration": calibration(trial, temperature),
+        "sureness": sureness(trial, temperature),
+    }
+    for name, table in tables.items():
+        print(f"\n{name}\n{table.to_string()}")
+        table.to_csv(arguments.output / f"{name}.csv")
+
+
+if __name__ == "__main__":
+    main()

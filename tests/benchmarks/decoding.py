@@ -1,0 +1,211 @@
+"""Expected utility: fitting, predicting against the bare product of dense matrices, and memory.
+
+``python -m tests.benchmarks.decoding``. 100 000 real coordinates; about 2 000 cells; 10 000 predictions by the
+classifier of ``examples/cells_ablation.py`` on its simulated features, cooled or heated to fit. The simulated features
+are kept in ``runs/ablation``; making them takes a minute.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from geocells import CellBuilder, decoding, sphere
+
+from .real_density import gallery
+from .timing import Row, in_turns, median_ratio, seconds, table
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+import cells_ablation as ablation
+
+N_PREDICTIONS = 10_000
+N_RETRIEVED = 200
+MIN_IMAGES = 40
+RADII_KM = (1, 25, 200, 750)
+FEATURES = Path("runs/ablation")
+
+
+@dataclass
+class Problem:
+    """Training images, their cells, and what a classifier says of other photos."""
+
+    coords: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    likeness: np.ndarray
+
+
+def problem() -> Problem:
+    """Train the classifier on one draw of noise, and ask it about another."""
+    coords = gallery()
+    distinct = ablation.gallery()
+    distinct = distinct[np.random.default_rng(0).permutation(len(distinct))]
+    kept = FEATURES / f"places-{len(distinct)}.npy"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        np.save(kept, ablation.place_features(distinct))
+    row_of = {place: row for row, place in enumerate(map(tuple, distinct.tolist()))}
+    places = np.load(kept)[[row_of[place] for place in map(tuple, coords.tolist())]]
+    rng = np.random.default_rng(0)
+    labels = CellBuilder(MIN_IMAGES).fit(coords).labels_
+    feats = ablation.simulated(places, rng)
+    second_moment = (feats.T @ feats).astype(np.float64)
+    classifier = ablation.LinearDiscriminant().fit(feats, labels, second_moment)
+    asked = rng.choice(len(coords), N_PREDICTIONS, replace=False)
+    new = ablation.simulated(places[asked], rng)
+    logits = new @ classifier.weights + classifier.bias.astype(np.float32)
+    temperature = decoding.temperature_scaling(logits, labels[asked])
+    probabilities = decoding.softmax(logits, temperature).astype(np.float32)
+    likeness = decoding.softmax(new[:N_RETRIEVED] @ places.T, 0.1)
+    return Problem(coords, labels, probabilities, likeness)
+
+
+def dense_shares(candidates: np.ndarray, own: Problem) -> np.ndarray:
+    """Matrix (n_cells, n_candidates) float32 for the bare product: its values do not matter to its speed."""
+    rng = np.random.default_rng(0)
+    return rng.random((own.probabilities.shape[1], len(candidates)), dtype=np.float32)
+
+
+def bare_product(probabilities: np.ndarray, shares: np.ndarray) -> None:
+    """Utility of every candidate by BLAS; 500 rows at a time, as all would take gigabytes."""
+    out = np.empty((500, shares.shape[1]), dtype=np.float32)
+    for start in range(0, len(probabilities), 500):
+        np.matmul(probabilities[start : start + 500], shares, out=out)
+
+
+def rows() -> list[Row]:
+    """Measure everything of this file."""
+    own = problem()
+    n_cells = own.probabilities.shape[1]
+    decoder = decoding.ExpectedUtility(radii_km=RADII_KM)
+    decoder.fit(own.coords, own.labels)
+    decoder.predict(own.probabilities[:100])
+    fits = [seconds(lambda: decoder.fit(own.coords, own.labels)) for _ in range(3)]
+    shares = dense_shares(decoder.candidates_, own)
+    times = in_turns(
+        {
+            "product": lambda: bare_product(own.probabilities, shares),
+            "predict": lambda: decoder.predict(own.probabilities),
+        },
+        rounds=3,
+        warm_up=0,
+    )
+    what = f"{n_cells} cells, {len(decoder.candidates_)} candidates"
+    measured = [
+        Row(
+            "fit, 100 000 images, four radii", "", statistics.median(fits), "s", at_most=20.0,
+            detail=f"({what})",
+        ),
+        Row(
+            "predict, 10 000 rows",
+            "probabilities @ dense shares, float32",
+            median_ratio(times, "predict", "product"),
+            at_most=10.0,
+            detail=f"({statistics.median(times['predict']):.2f} s, product "
+            f"{statistics.median(times['product']):.1f} s; {decoder.n_visited_:.1f} of "
+            f"{-(-len(decoder.candidates_) // 64)} blocks a row)",
+        ),
+        Row("table and bounds", f"dense: {shares.nbytes / 2**20:.0f} MiB", decoder.nbytes_ / 2**20, "MiB"),
+    ]  # fmt: skip
+    shares = np.empty(0)
+    points = decoder.predict(own.probabilities)
+    for name, call in (
+        ("predict, one radius: 25 km", lambda: decoder.predict(own.probabilities, radii_km=(25,))),
+        (
+            "mass within four radii",
+            lambda: decoder.mass_within(own.probabilities, points, RADII_KM),
+        ),
+        ("radius of half the mass", lambda: decoder.mass_radius(own.probabilities, points, 0.5)),
+        ("credible region, 90 %", lambda: decoding.credible_region(own.probabilities)),
+        (
+            "likeliest cell",
+            lambda: decoding.argmax(own.probabilities, np.zeros((n_cells, 2))),
+        ),
+        (
+            "mean of the 5 likeliest",
+            lambda: decoding.top_k_mean(own.probabilities, np.zeros((n_cells, 2))),
+        ),
+    ):
+        call()
+        measured.append(Row(f"{name}, 10 000 rows", "", seconds(call), "s"))
+    return measured + _other_searches(own)
+
+
+def _other_searches(own: Problem) -> list[Row]:
+    measured = []
+    few = own.probabilities[:500]
+    for tolerance in (0.001, 0.01):
+        rough = decoding.ExpectedUtility(radii_km=RADII_KM, tolerance=tolerance)
+        rough.fit(own.coords, own.labels)
+        time = seconds(lambda rough=rough: rough.predict(own.probabilities))
+        measured.append(
+            Row(
+                f"predict with tolerance {tolerance}, 10 000 rows",
+                "",
+                time,
+                "s",
+                detail=f"({rough.n_visited_:.1f} blocks a row)",
+            )
+        )
+    bare = decoding.ExpectedUtility(radii_km=RADII_KM)
+    bare.max_memory_bytes = bare.fit(own.coords, own.labels).nbytes_ - 1
+    bare.fit(own.coords, own.labels)
+    bare.predict(few[:10])
+    time = seconds(lambda: bare.predict(few))
+    measured.append(Row("predict without a table, a row", "", 1000 * time / 500, "ms"))
+    smooth = decoding.ExpectedUtility(utility="geoscore")
+    time = seconds(lambda: smooth.fit(own.coords, own.labels))
+    detail = f"({len(smooth.candidates_)} candidates, {smooth.nbytes_ / 2**20:.0f} MiB)"
+    measured.append(Row("fit, GeoScore", "", time, "s", detail=detail))
+    smooth.predict(few[:10])
+    time = seconds(lambda: smooth.predict(own.probabilities))
+    measured.append(
+        Row(
+            "predict, GeoScore, 10 000 rows",
+            "",
+            time,
+            "s",
+            detail=f"({smooth.n_visited_:.1f} blocks)",
+        )
+    )
+    retrieval = decoding.ExpectedUtility.from_points(own.coords, radii_km=RADII_KM)
+    retrieval.predict(own.likeness[:2])
+    time = seconds(lambda: retrieval.predict(own.likeness))
+    measured.append(
+        Row("retrieval, 100 000 gallery places, a row", "", 1000 * time / N_RETRIEVED, "ms",
+            detail=f"({retrieval.n_visited_:.1f} blocks)")
+    )  # fmt: skip
+    top = np.argsort(-own.likeness, axis=1)[:, :20]
+    votes = decoding.nearest_images(top, len(own.coords))
+    time = seconds(lambda: retrieval.predict(votes))
+    measured.append(Row("20 nearest of 100 000 images, a row", "", 1000 * time / N_RETRIEVED, "ms"))
+    return measured
+
+
+def check(own: Problem, n_rows: int = 50) -> float:
+    """Largest difference to the utility of all candidates worked out in full, over some rows."""
+    decoder = decoding.ExpectedUtility(radii_km=RADII_KM).fit(own.coords, own.labels)
+    decoded = decoder.predict_with_confidence(own.probabilities[:n_rows])
+    images = own.probabilities[:n_rows].astype(np.float64)
+    images /= images.sum(axis=1, keepdims=True)
+    images = (images / np.bincount(own.labels))[:, own.labels]
+    best = np.zeros(n_rows)
+    places = sphere.to_unit_vectors(own.coords)
+    candidates = sphere.to_unit_vectors(decoder.candidates_)
+    cosines = np.cos(np.array(RADII_KM) / sphere.EARTH_RADIUS_KM) - 1e-15
+    for start in range(0, len(candidates), 500):
+        near = places @ candidates[start : start + 500].T
+        worth = sum((near >= cosine).astype(np.float64) for cosine in cosines) / len(RADII_KM)
+        best = np.maximum(best, (images @ worth).max(axis=1))
+    return float(np.abs(best - decoded.utilities).max())
+
+
+if __name__ == "__main__":
+    if "check" in sys.argv[1:]:
+        print(f"Largest difference to every candidate in full: {check(problem()):.2e}")
+    else:
+        print(table(rows()))

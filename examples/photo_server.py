@@ -47,6 +47,8 @@ class PhotoServer:
         What goes wrong with which photo; the others are served as they are.
     host : str
         Address to listen on.
+    port : int
+        Port to listen on; 0 takes a free one.
 
     Attributes
     ----------
@@ -64,6 +66,7 @@ class PhotoServer:
         faults: Mapping[str, Fault] | None = None,
         *,
         host: str = "127.0.0.1",
+        port: int = 0,
     ):
         self.images = images
         self.faults = dict(faults or {})
@@ -71,7 +74,7 @@ class PhotoServer:
         self.log: list[tuple[float, str, dict[str, str]]] = []
         self.n_active = self.most_active = 0
         self._host = host
-        self._port = 0
+        self._port = port
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> PhotoServer:
@@ -105,7 +108,7 @@ class PhotoServer:
     async def _serve(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._connected, self._host, 0, backlog=512)
+        server = await asyncio.start_server(self._connected, self._host, self._port, backlog=512)
         self._port = server.sockets[0].getsockname()[1]
         started.set()
         await self._stop.wait()

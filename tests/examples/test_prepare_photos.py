@@ -1,0 +1,194 @@
+"""The walk from a metadata file to trained models, on few photos."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import made_up_metadata
+import numpy as np
+import pandas as pd
+import prepare_photos
+import pytest
+from photo_server import mixed_faults
+from PIL import Image
+
+from geoloc_models.data import FeatureCache, place_blocks, read_photo_table, row_keys
+from geoloc_models.data.download import State, read_ledger
+
+pytestmark = [
+    pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=f"needs {package}")
+    for package in ("geoclip", "mpl_toolkits", "httpx")
+]
+N_PLACES = 2 * prepare_photos.QUICK.n_a_country
+
+
+class Walked:
+    """Folder, findings and lines of a walk."""
+
+    def __init__(self, output):
+        self.output = output
+        self.lines: list[str] = []
+        self.found: dict[str, Any] = prepare_photos.walk(
+            output, size=prepare_photos.QUICK, say=self.lines.append
+        )
+
+    @property
+    def text(self):
+        return "\n".join(self.lines)
+
+
+@pytest.fixture(scope="module")
+def walked(tmp_path_factory):
+    return Walked(tmp_path_factory.mktemp("prepare"))
+
+
+@pytest.fixture(scope="module")
+def selected(walked):
+    return pd.read_parquet(walked.output / "photos.parquet")
+
+
+@pytest.fixture(scope="module")
+def ledger(walked):
+    return read_ledger(walked.output / "images").to_pandas().set_index("id")
+
+
+@pytest.fixture(scope="module")
+def split(walked):
+    return pd.read_parquet(walked.output / "split.parquet")
+
+
+def test_every_line_of_the_metadata_is_kept_or_dropped_for_its_fault(walked, selected):
+    report = walked.found["select"]
+    assert report.n_kept == len(selected) == N_PLACES
+    assert report.countries == {"CH": N_PLACES // 2, "SE": N_PLACES // 2}
+    dropped = dict(report.dropped)
+    elsewhere = dropped.pop("a place in another country") + dropped.pop("a place in no country")
+    assert elsewhere == prepare_photos.QUICK.n_elsewhere
+    assert dropped == {
+        "no coordinate": made_up_metadata.N_WITHOUT_PLACE,
+        "a video, not a photo": made_up_metadata.N_VIDEOS,
+        "an id that came before": made_up_metadata.N_REPEATED,
+        "the position 0, 0": made_up_metadata.N_AT_ZERO,
+        "another number of fields than the header": 2 * made_up_metadata.N_BROKEN_IN_TWO,
+        "a coordinate out of range": made_up_metadata.N_OUT_OF_RANGE,
+        "a coordinate that is not a number": made_up_metadata.N_NOT_NUMBERS,
+        "half-written last line": 1,
+    }
+    assert report.n_read == report.n_kept + elsewhere + sum(dropped.values())
+    for line in (f"{report.n_read:,} rows read", f"{N_PLACES} photos kept", "in Sweden"):
+        assert line in walked.text
+
+
+def test_the_kept_photos_are_those_that_were_made_up(selected):
+    size = prepare_photos.QUICK
+    photos = made_up_metadata.photos_to_be(size.n_a_country, size.n_elsewhere)
+    expected = photos[photos["country"] != ""].set_index("id").loc[selected["id"]]
+    for column in ("country", "user", "time"):
+        assert selected[column].tolist() == expected[column].tolist()
+    for column in ("latitude", "longitude"):  # written with six decimals
+        np.testing.assert_allclose(selected[column], expected[column], rtol=0, atol=5.1e-7)
+
+
+def test_the_dead_share_is_that_of_the_servers_faults(walked, selected, ledger):
+    faults = mixed_faults(selected["id"], mix=prepare_photos.QUICK.faults)
+    dead = {photo_id for photo_id, fault in faults.items() if fault in prepare_photos.DEAD}
+    assert set(ledger.index[ledger["state"] == State.GONE]) == dead
+    summary = walked.found["download"]["first"]
+    assert summary.counts[State.GONE] == walked.found["download"]["n_dead"] == len(dead)
+    assert summary.dead_share == len(dead) / N_PLACES
+    assert 0.12 < summary.dead_share < 0.28  # a fifth, give or take 3.5 deviations
+    assert f"{100 * len(dead) / N_PLACES:.1f} % of the links are dead" in walked.text
+    # What the server serves as it is, is there.
+    healthy = selected.loc[~selected["id"].isin(list(faults)), "id"]
+    assert (ledger.loc[healthy, "state"] == State.OK).all()
+
+
+def test_nothing_is_fetched_twice_and_nothing_from_elsewhere(walked, selected):
+    download = walked.found["download"]
+    assert download["asked_again"] == 0
+    assert download["again"].counts == download["first"].counts
+    assert download["again"].n_now == 0
+    faults = mixed_faults(selected["id"], mix=prepare_photos.QUICK.faults)
+    assert set(download["requests"]) == set(selected["id"])
+    healthy = [n for photo_id, n in download["requests"].items() if photo_id not in faults]
+    assert set(healthy) == {1}
+    assert "The same once more: the server was asked 0 times." in walked.text
+
+
+def test_images_are_on_disk_at_the_size_asked_for(walked, split):
+    for path in split["path"].iloc[::20]:
+        with Image.open(walked.output / path) as image:
+            assert max(image.size) == prepare_photos.QUICK.stored_pixels
+
+
+def test_a_block_is_in_one_part_and_subsets_are_nested(walked, split, ledger):
+    assert set(split["id"]) == set(ledger.index[ledger["state"] == State.OK])
+    block = place_blocks(split[["latitude", "longitude"]].to_numpy(), prepare_photos.BLOCK_KM)
+    assert split.groupby(block)["part"].nunique().max() == 1
+    is_train = split["part"] == "train"
+    assert sorted(split.loc[is_train, "subset_rank"]) == list(range(is_train.sum()))
+    assert (split.loc[~is_train, "subset_rank"] == -1).all()
+    report = walked.found["split"]
+    assert report.parts.sum().to_dict() == split["part"].value_counts().to_dict()
+    assert report.subsets.sum().to_dict() == {n: n for n in prepare_photos.QUICK.subsets}
+
+
+def test_no_image_and_no_place_is_on_both_sides(walked):
+    leakage = walked.found["leakage"]
+    assert leakage.n_broken == 0
+    for reason in ("same image", "same coordinate"):
+        assert leakage.count(reason, "test", "train") == 0
+    assert (walked.output / "leakage.parquet").is_file()
+
+
+def test_every_photo_has_its_features(walked):
+    table = read_photo_table(walked.output / "split.parquet")
+    cache = FeatureCache.open(walked.output / "features.npy")
+    cache.require_finished(cache.rows_of(row_keys(table)))
+    assert len(cache) == table.n_rows
+    assert len(cache.broken_rows) == 0
+
+
+def test_each_subset_has_a_model_and_all_are_tested_on_the_same_photos(walked, split):
+    n_train = int((split["part"] == "train").sum())
+    evaluations = walked.found["evaluations"]
+    assert list(evaluations) == ["40 photos", "100 photos", f"all {n_train} photos"]
+    tested = [
+        pd.read_parquet(walked.output / f"cells_{name}" / "predictions.parquet")
+        for name in (40, 100, "all")
+    ]
+    is_test = split["part"] == "test"
+    assert {len(predictions) for predictions in tested} == {int(is_test.sum())}
+    assert tested[-1]["row"].tolist() == np.flatnonzero(is_test).tolist()
+    assert all(name in walked.text for name in evaluations)
+
+
+def test_the_map_is_a_picture(walked):
+    with Image.open(walked.output / "photos_map.png") as picture:
+        assert picture.format == "PNG"
+        assert 800 <= picture.width <= 4000
+        assert 400 <= picture.height <= 4000
+        colours = picture.convert("RGB").getcolors(picture.width * picture.height)
+    assert len(colours) > 50
+
+
+def test_a_second_walk_keeps_what_takes_long(walked):
+    before = {
+        path: (path.stat().st_mtime_ns, path.read_bytes())
+        for name in ("metadata.tsv.gz", "features.npy", "cells_all/bundle/card.json")
+        for path in [walked.output / name]
+    }
+    again = Walked(walked.output)
+    assert again.found["download"]["asked"] == 0
+    assert again.found["embed"].n_embedded == 0
+    assert again.found["evaluations"] == walked.found["evaluations"]
+    for path, then in before.items():
+        assert (path.stat().st_mtime_ns, path.read_bytes()) == then
+
+
+def test_another_walk_does_not_go_into_the_same_folder(walked):
+    with pytest.raises(SystemExit, match="Choose another --output"):
+        prepare_photos.main(["--quick", "--seed", "1", "--output", str(walked.output)])
+    with pytest.raises(SystemExit, match="Choose another --output"):
+        prepare_photos.main(["--output", str(walked.output)])

@@ -212,6 +212,16 @@ class RetrievalTask(PlaceTask):
             self._gallery = Gallery.of(embed_places(self.location_encoder, self._points))
         return self._gallery
 
+    @property
+    def gallery_coords(self) -> npt.NDArray[np.float64]:
+        """(n, 2) latitude and longitude in degrees of the gallery's places."""
+        return self._points
+
+    @property
+    def gallery_countries(self) -> npt.NDArray[np.object_]:
+        """(n,) countries of the gallery's places."""
+        return self._countries
+
     def with_gallery(
         self, coords: npt.ArrayLike, countries: Sequence[str] | npt.NDArray[np.object_]
     ) -> Self:

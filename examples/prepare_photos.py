@@ -76,7 +76,7 @@ geoloc download photos.parquet -o images --max-side 512 --user-agent "you@exampl
 geoloc split images/photos.parquet -o split.parquet --by user
 geoloc leakage split.parquet
 geoloc embed split.parquet --encoder efficientnet_lite0 -o features.npy
-geoloc train split.parquet --features features.npy --weights imagenet --min-images 200 \\
+geoloc train split.parquet --features features.npy --min-images 200 \\
     --epochs 40 --batch-size 64 --learning-rate 1e-3 --schedule cosine --subset 10000"""
 
 

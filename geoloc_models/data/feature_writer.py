@@ -74,6 +74,11 @@ class FeatureWriter:
         self._lock = FileLock(files.lock, f"Another process is writing {files.features}")
         try:
             if not (resume and files.card.is_file()):
+                if resume and files.features.exists() and not files.keys.exists():
+                    raise GeolocError(
+                        f"{files.features} is no feature cache: {files.card.name} is missing. Name "
+                        "another file, or replace this one by --no-resume."
+                    )
                 _create(files, key_hashes, card)
             self.cache = FeatureCache.open(files.features)
             _check_same(self.cache, card)

@@ -105,8 +105,8 @@ def find_leakage(
     Raises
     ------
     GeolocError
-        If the file is missing or damaged, has no column ``part`` or a strange value in it, an
-        option is out of range, or no image can be read.
+        If the file is missing or damaged, has no rows, no column ``part`` or a strange value in it,
+        an option is out of range, or no image can be read.
 
     Notes
     -----
@@ -131,6 +131,8 @@ def find_leakage(
             "split on it first."
         )
     part = _parts(rows)
+    if not len(part):
+        raise GeolocError(f"{rows.path.name} has no rows. Give at least one photo.")
     found: list[pd.DataFrame] = []
     reasons: list[str] = []
     prints: Fingerprints | None = None

@@ -293,6 +293,16 @@ def test_a_full_disk_is_told_before_anything_is_computed(path, monkeypatch):
     assert not path.exists()
 
 
+def test_an_array_that_is_no_cache_is_not_replaced_by_accident(path):
+    path.parent.mkdir()
+    np.save(path, np.arange(12.0))
+    with pytest.raises(GeolocError, match=r"no feature cache: features\.json is missing"):
+        FeatureWriter(path, KEYS, card())
+    np.testing.assert_array_equal(np.load(path), np.arange(12.0))
+    with FeatureWriter(path, KEYS, card(), resume=False) as writer:
+        assert len(writer.pending_rows()) == len(KEYS)
+
+
 def test_an_empty_cache_is_refused(path):
     with pytest.raises(GeolocError, match="0 x 3"):
         FeatureWriter(path, [], card())

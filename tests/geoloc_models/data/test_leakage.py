@@ -214,6 +214,7 @@ def test_a_split_without_leaks_has_an_empty_list(tmp_path):
         ({"part": ["train", "dev"], "user": ["a", "b"]}, {}, "row 2 of split.parquet holds 'dev'"),
         ({"part": ["train", None], "user": ["a", "b"]}, {}, "row 2 of split.parquet holds None"),
         ({"part": ["train"], "id": ["a"]}, {}, "nothing to compare"),
+        ({"part": [], "user": []}, {}, "split.parquet has no rows"),
         ({"part": ["train"], "user": ["a"]}, {"max_distance": 13}, "0 and 12 bits; got 13"),
     ],
 )

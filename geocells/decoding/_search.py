@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from .._jit import n_threads, run_blocks
 from .._types import FloatArray, IntArray
-from . import _expected_utility_kernels as kernels
+from . import _expected_utility_kernels as table_kernels
+from . import _image_search_kernels as image_kernels
 from ._candidates import GROUP_SIZE, CandidateBlocks, ImageGroups
 from ._utility import Utility
 
@@ -119,7 +120,7 @@ class ShareTable:
             )
             groups = np.column_stack([images.balls, images.edges[:-1], images.edges[1:]])
             in_parts(
-                kernels.table_of_blocks,
+                table_kernels.table_of_blocks,
                 n_blocks,
                 writes,
                 blocks.vectors,
@@ -151,7 +152,7 @@ class ShareTable:
         tiles = np.empty((n_blocks * n_classes, GROUP_SIZE), dtype=np.float32)
         class_starts = np.append(0, np.cumsum(images.counts))
         in_parts(
-            kernels.smooth_tiles_of_blocks,
+            table_kernels.smooth_tiles_of_blocks,
             n_blocks,
             blocks.vectors,
             utility.scale,
@@ -202,7 +203,7 @@ class ShareTable:
         """Most that each class adds to the utility in each block, (n_blocks, n_classes)."""
         bounds = np.empty((len(self.blocks), len(self.units)), dtype=np.float32)
         in_parts(
-            kernels.bounds_of_table,
+            table_kernels.bounds_of_table,
             len(self.blocks),
             weights,
             self.units,
@@ -222,7 +223,7 @@ class ShareTable:
         """Best candidate for each row of (n, n_classes) probabilities."""
         answers = Answers.empty(len(probabilities))
         in_parts(
-            kernels.search_table,
+            table_kernels.search_table,
             len(probabilities),
             probabilities / self.units,
             bounds_of_rows(probabilities, bounds),
@@ -269,7 +270,7 @@ class ImageSearch:
                 "raise resolution_km."
             )
         apart = np.empty((n_blocks, n_groups), dtype=np.float32)
-        in_parts(kernels.ball_distances, n_blocks, blocks.balls, images.balls, apart, parts=4)
+        in_parts(image_kernels.ball_distances, n_blocks, blocks.balls, images.balls, apart, parts=4)
         return cls(blocks, images, utility, apart)
 
     @property
@@ -289,7 +290,7 @@ class ImageSearch:
         """Most that each group adds to the utility in each block, (n_blocks, n_groups)."""
         bounds = np.empty(self.apart.shape, dtype=np.float32)
         in_parts(
-            kernels.bounds_of_balls,
+            image_kernels.bounds_of_balls,
             len(self.blocks),
             self.blocks.balls,
             self.images.balls,
@@ -314,7 +315,7 @@ class ImageSearch:
         shares = probabilities / self.images.counts
         masses = self.images.masses(shares)
         in_parts(
-            kernels.search_images,
+            image_kernels.search_images,
             len(probabilities),
             shares,
             masses,

@@ -3,6 +3,7 @@
 from geoloc_models.reports.html import report_html, write_report
 from geoloc_models.reports.markdown import markdown_table, report_markdown, table_markdown
 from geoloc_models.reports.paper import (
+    PAPER_NOTE,
     PAPER_RESULTS,
     comparison_markdown,
     comparison_table,
@@ -25,6 +26,7 @@ from geoloc_models.reports.table import (
 )
 
 __all__ = [
+    "PAPER_NOTE",
     "PAPER_RESULTS",
     "Section",
     "Table",

@@ -17,7 +17,7 @@ STYLE = """
 * { box-sizing: border-box; }
 html { scroll-padding-top: 1rem; }
 body {
-  margin: 0 auto; padding: 1.5rem clamp(1rem, 4vw, 3rem) 4rem; max-width: 90rem;
+  margin: 0 auto; padding: 1.5rem clamp(1rem, 3vw, 3rem) 4rem; max-width: 90rem;
   background: var(--page); color: var(--text);
   font: 1rem/1.6 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
 }
@@ -34,11 +34,12 @@ pre { background: var(--shade); padding: 0.75rem 1rem; border-radius: 6px; overf
 pre code { padding: 0; }
 blockquote { margin: 1rem 0; padding-left: 1rem; border-left: 3px solid var(--line); color: var(--quiet); }
 .wide { overflow-x: auto; margin: 1.25rem 0; }
-table { border-collapse: collapse; font-size: 0.9rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.4rem 0.75rem; text-align: right; vertical-align: top; }
+table { border-collapse: collapse; font-size: 0.87rem; line-height: 1.4; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.4rem 0.5rem; text-align: right; vertical-align: top; }
 th:first-child, td:first-child { text-align: left; padding-left: 0.25rem; }
-tbody th { font-weight: 600; white-space: nowrap; }
-thead th { border-bottom: 2px solid var(--text); vertical-align: bottom; white-space: nowrap; }
+tbody th { font-weight: 600; min-width: 9.5rem; }
+.words { text-align: left; }
+thead th { border-bottom: 2px solid var(--text); vertical-align: bottom; }
 tbody tr { border-bottom: 1px solid var(--line); }
 .span { display: block; color: var(--quiet); font-size: 0.85em; white-space: nowrap; }
 figure { margin: 1.5rem 0 2rem; }
@@ -56,7 +57,7 @@ nav a { text-decoration: none; }
 nav a:hover, nav a:focus { text-decoration: underline; }
 main { min-width: 0; margin-top: 2rem; }
 @media (min-width: 64rem) {
-  .columns { display: grid; grid-template-columns: 14rem minmax(0, 1fr); gap: 3rem; }
+  .columns { display: grid; grid-template-columns: 12rem minmax(0, 1fr); gap: 2rem; }
   nav { position: sticky; top: 1.5rem; align-self: start; max-height: calc(100vh - 3rem); overflow-y: auto; }
   main { margin-top: 0; }
 }

@@ -126,10 +126,19 @@ def _in_wide_tables(rendered: str) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
+    kinds = [""] + [
+        "" if any(re.search(r"\d", row[column]) for row in rows) else ' class="words"'
+        for column in range(1, len(header))
+    ]
+    head = "".join(
+        f'<th scope="col"{kind}>{html.escape(cell)}</th>'
+        for kind, cell in zip(kinds, header, strict=True)
+    )
     lines = []
     for first, *others in rows:
-        cells = "".join(f"<td>{_cell(cell)}</td>" for cell in others)
+        cells = "".join(
+            f"<td{kind}>{_cell(cell)}</td>" for kind, cell in zip(kinds[1:], others, strict=True)
+        )
         lines.append(f'<tr><th scope="row">{html.escape(first)}</th>{cells}</tr>')
     body = "\n".join(lines)
     return (

@@ -12,7 +12,8 @@ from geoloc_models.evaluation import Evaluation
 from geoloc_models.reports.sections import Section
 from geoloc_models.reports.table import results_table, table_note
 
-_SPECIAL = re.compile(r"([\\`*_\[\]<>|#~])")
+# A bracket alone is a bracket; it makes a link only with what follows.
+_SPECIAL = re.compile(r"([\\`*_<>|#~]|\](?=[\[(:]))")
 
 
 def escape_markdown(text: str) -> str:
@@ -75,7 +76,8 @@ def report_markdown(folder: str | Path, title: str, sections: Sequence[Section])
             blocks.append(markdown_table(section.table))
         for path, caption in section.figures:
             link = quote(Path(os.path.relpath(path, folder)).as_posix())
-            blocks.append(f"![{escape_markdown(caption)}]({link})")
+            words = re.sub(r"(?<!\\)([\[\]])", r"\\\1", escape_markdown(caption))
+            blocks.append(f"![{words}]({link})")
             if caption.strip():
                 blocks.append(f"*{escape_markdown(caption)}*")
     return "\n\n".join(blocks) + "\n"

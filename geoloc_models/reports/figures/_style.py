@@ -8,7 +8,7 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 QUIET = "#666666"
-GRID = {"color": "#e0e0e0", "linewidth": 0.6}
+GRID: dict[str, Any] = {"color": "#e0e0e0", "linewidth": 0.6}
 
 
 def line_style(index: int) -> dict[str, Any]:

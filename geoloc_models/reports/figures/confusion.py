@@ -44,7 +44,7 @@ def confusion_counts(
     names = np.unique(np.concatenate([truth, guess]))
     of_truth = np.array([np.sum(truth == name) for name in names], dtype=np.int64)
     named = names[np.lexsort((names, -of_truth))]
-    labels = list(named[:n_named])
+    labels = [str(name) for name in named[:n_named]]
     n_others = len(names) - len(labels)
     if n_others:
         labels.append(f"{n_others} other{'s' if n_others > 1 else ''}")

@@ -107,17 +107,6 @@ def tsne_of_features(
     figure = Figure(figsize=(9.0, 7.0), dpi=120, layout="constrained")
     axis = figure.subplots()
     size = 14.0 if len(rows) > 600 else 26.0
-    is_other = ~np.isin(codes, named)
-    if is_other.any():
-        label = f"{len(found) - len(named)} more countries ({is_other.sum():,})"
-        axis.scatter(
-            points[is_other, 0],
-            points[is_other, 1],
-            s=size * 0.6,
-            color="#c4c4c4",
-            label=label,
-            linewidths=0,
-        )
     for index, code in enumerate(named):
         is_here = codes == code
         axis.scatter(
@@ -130,6 +119,17 @@ def tsne_of_features(
             edgecolors="white",
             alpha=0.85,
             label=f"{(names or {}).get(code, code)} ({is_here.sum():,})",
+        )
+    is_other = ~np.isin(codes, named)
+    if is_other.any():
+        label = f"{len(found) - len(named)} more countries ({is_other.sum():,})"
+        axis.scatter(
+            points[is_other, 0],
+            points[is_other, 1],
+            s=size * 0.6,
+            color="#c4c4c4",
+            label=label,
+            linewidths=0,
         )
     axis.set_xlabel("First t-SNE axis (no unit)")
     axis.set_ylabel("Second t-SNE axis (no unit)")

@@ -15,6 +15,7 @@ from geoloc_models.reports.table import model_title
 
 MOST_KM = 20_037.0
 LEAST_KM = 0.1
+BARS_UP_TO = 4
 
 
 def error_curves(
@@ -39,7 +40,9 @@ def error_curves(
     curves = {model_title(name): values for name, values in distances_km.items()}
     for index, (title, values) in enumerate(curves.items()):
         style = {**line_style(index), "marker": ""}
-        axis.plot(*_cumulative(values), linewidth=2, label=title, **style)
+        axis.plot(
+            *_cumulative(values), linewidth=2 if len(curves) < 7 else 1.5, label=title, **style
+        )
     if centre_km is not None:
         axis.plot(
             *_cumulative(centre_km),
@@ -94,9 +97,9 @@ def error_against_distance(
     Returns
     -------
     Figure
-        A median per group and model, with bars from the first to the third quartile; the line of
-        equal distances; under it the number of images of each group. Both axes are logarithmic;
-        what is nearer than 0.1 km stands at 0.1 km.
+        A median per group and model; with up to four models, bars from the first to the third
+        quartile; the line of equal distances. Both axes are logarithmic; what is nearer than
+        0.1 km stands at 0.1 km.
     """
     distance = np.asarray(distance_to_training_km, dtype=np.float64)
     errors = {name: np.asarray(values, dtype=np.float64) for name, values in errors_km.items()}
@@ -107,21 +110,22 @@ def error_against_distance(
                 "nearest training photo; each test image needs both."
             )
     group, centres, counts = _groups(distance, n_bins)
-    figure = Figure(figsize=(9.0, 6.4), dpi=120, layout="constrained")
-    axis, below = figure.subplots(2, 1, sharex=True, height_ratios=(5, 1))
-    spread = np.linspace(-1.0, 1.0, len(errors)) * 0.035 if len(errors) > 1 else [0.0]
+    has_bars = len(errors) <= BARS_UP_TO
+    places = np.maximum(centres, LEAST_KM)
+    figure = Figure(figsize=(9.0, 5.6), dpi=120, layout="constrained")
+    axis = figure.subplots()
+    ends = np.array([places[0] / 2, places[-1] * 2] if len(places) else [1.0, 10.0])
+    spread = _side_by_side(len(errors), 0.035) if has_bars else np.ones(len(errors))
     for index, (name, values) in enumerate(errors.items()):
-        quartiles = np.array(
-            [
-                np.percentile(np.maximum(values[group == each], LEAST_KM), [25, 50, 75])
-                for each in range(len(centres))
-            ]
-        ).reshape(-1, 3)
-        low, median, high = quartiles.T
+        shown = np.maximum(values, LEAST_KM)
+        low, median, high = (
+            np.array([np.percentile(shown[group == each], share) for each in range(len(centres))])
+            for share in (25, 50, 75)
+        )
         axis.errorbar(
-            np.maximum(centres, LEAST_KM) * 10 ** spread[index],  # bars side by side
+            places * spread[index],
             median,
-            yerr=[median - low, high - median],
+            yerr=[median - low, high - median] if has_bars else None,
             label=model_title(name),
             linewidth=1.6,
             elinewidth=0.9,
@@ -129,21 +133,37 @@ def error_against_distance(
             markersize=5,
             **line_style(index),
         )
-    shown = np.maximum(distance, LEAST_KM)
-    ends = np.array([shown.min(), shown.max()]) * [0.8, 1.25] if len(shown) else [1.0, 10.0]
-    axis.plot(ends, ends, color=QUIET, linewidth=1, label="As far off as the nearest photo")
+    (equal,) = axis.plot(ends, ends, color=QUIET, linewidth=1)
     axis.set(xscale="log", yscale="log", xlim=ends)
+    axis.set_xlabel("Distance to the nearest training photo (km, logarithmic)")
     axis.set_ylabel("Error (km, logarithmic)")
-    axis.set_title("Error by distance to the nearest training photo: medians and quartiles")
+    axis.set_title(
+        f"Error by distance to the nearest training photo: medians{' and quartiles' * has_bars}"
+        f"\nof groups of {_range(counts)} test images"
+    )
     axis.grid(**GRID)
-    axis.legend(fontsize="small", ncols=2 if len(errors) > 4 else 1)
-    below.vlines(np.maximum(centres, LEAST_KM), 0, counts, color=QUIET, linewidth=5)
-    below.set_ylim(0, max(counts, default=1) * 1.15)
-    below.set_ylabel("Test images")
-    below.set_xlabel("Distance to the nearest training photo (km, logarithmic)")
+    handles, labels = axis.get_legend_handles_labels()
+    axis.legend(
+        [*handles, equal],
+        [*labels, "As far off as the nearest photo"],
+        fontsize="small",
+        ncols=1 if has_bars else 2,
+    )
     for each in (axis.xaxis, axis.yaxis):
         each.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     return figure
+
+
+def _side_by_side(n: int, width: float) -> npt.NDArray[np.float64]:
+    """Factors that keep the bars of n models apart on a logarithmic axis."""
+    return 10 ** (width * np.linspace(-1.0, 1.0, n)) if n > 1 else np.ones(n)
+
+
+def _range(counts: npt.NDArray[np.int64]) -> str:
+    if len(counts) == 0:
+        return "0"
+    least, most = int(counts.min()), int(counts.max())
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
 def _groups(

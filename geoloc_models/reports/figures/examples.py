@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from geoloc_models.reports.figures._style import OKABE_ITO, QUIET
 
 LINE_CHARACTERS = 22
+COLUMN_INCHES = 2.2
+LINE_INCHES = 0.19
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def choose_right_and_wrong(
 def example_sheet(examples: Sequence[Example], *, title: str, columns: int = 6) -> Figure:
     """Test images with truth, guess and distance; right and wrong differ in sign and colour."""
     n_rows = max(1, -(-len(examples) // columns))
-    figure = Figure(figsize=(2.1 * columns, 2.6 * n_rows + 0.6), dpi=120, layout="constrained")
+    height = n_rows * _row_height(examples) + 0.6
+    figure = Figure(figsize=(COLUMN_INCHES * columns, height), dpi=110, layout="constrained")
     _draw(figure, examples, n_rows, columns)
     figure.suptitle(title)
     return figure
@@ -99,15 +102,20 @@ def right_and_wrong_examples(
         ("Right country", OKABE_ITO[0], right),
         ("Wrong country", OKABE_ITO[1], wrong),
     ]
-    lines = [max(1, -(-len(examples) // columns)) for _, _, examples in bands]
-    heights = [2.75 * n + 0.4 for n in lines]
-    figure = Figure(figsize=(2.2 * columns, sum(heights) + 0.6), dpi=110, layout="constrained")
+    lines = [-(-len(examples) // columns) for _, _, examples in bands]
+    heights = [
+        n * _row_height(examples) + (0.5 if n else 1.0)
+        for n, (_, _, examples) in zip(lines, bands, strict=True)
+    ]
+    size = (COLUMN_INCHES * columns, sum(heights) + 0.6)
+    figure = Figure(figsize=size, dpi=110, layout="constrained")
     parts: Any = figure.subfigures(2, 1, height_ratios=heights)
     for part, n_rows, (name, colour, examples) in zip(parts, lines, bands, strict=True):
         part.suptitle(name, color=colour, fontweight="bold", fontsize="large")
-        _draw(part, examples, n_rows, columns)
-        if not examples:
-            part.text(0.5, 0.5, "There is no such image.", ha="center", color=QUIET)
+        if examples:
+            _draw(part, examples, n_rows, columns)
+        else:
+            part.text(0.5, 0.3, "There is no such image.", ha="center", color=QUIET)
     figure.suptitle(title, fontsize="x-large")
     return figure
 
@@ -128,6 +136,13 @@ def _draw(figure: Any, examples: Sequence[Example], n_rows: int, columns: int) -
             spine.set_linewidth(3)
         axis.set_title(_lines(f"True: {example.truth}"), fontsize="medium")
         axis.set_xlabel(_words(example), color=colour, fontsize="medium")
+
+
+def _row_height(examples: Sequence[Example]) -> float:
+    """Inches that a line of images needs with the words over and under them."""
+    words = [f"{_lines(f'True: {each.truth}')}\n{_words(each)}" for each in examples]
+    most = max((text.count("\n") + 1 for text in words), default=0)
+    return COLUMN_INCHES + LINE_INCHES * most + 0.2
 
 
 def _words(example: Example) -> str:

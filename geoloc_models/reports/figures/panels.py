@@ -51,12 +51,17 @@ def panels_of_countries(
 WORLD_PANEL = MapPanel("World", (-60.0, -180.0, 84.0, 180.0))
 
 
-def map_grid(panels: Sequence[MapPanel], zooms: Sequence[MapPanel]) -> tuple[Figure, list[Any]]:
-    """Axes for the panels, of one height, and for the zooms in a last column."""
+def map_grid(
+    panels: Sequence[MapPanel], zooms: Sequence[MapPanel], *, beside: float = 1.0
+) -> tuple[Figure, list[Any]]:
+    """Axes for the panels, of one height, and for the zooms in a last column.
+
+    ``beside`` inches of the width are not for maps.
+    """
     widths = [aspect(panel) for panel in panels]
     if zooms:
         widths.append(max(aspect(zoom) for zoom in zooms) / len(zooms))
-    height = float(np.clip(15.0 / sum(widths), 4.0, 7.4)) + 1.6
+    height = float(np.clip((16.0 - beside) / sum(widths), 4.0, 7.4)) + 1.6
     figure = Figure(figsize=(16.0, height), dpi=100, layout="constrained")
     grid = figure.add_gridspec(max(len(zooms), 1), len(widths), width_ratios=widths)
     axes = [figure.add_subplot(grid[:, column]) for column in range(len(panels))]

@@ -72,7 +72,7 @@ def map_of_photos(
     """
     coords = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
     codes = np.asarray(countries, dtype=object).astype(str)
-    figure, axes = map_grid(panels, ())
+    figure, axes = map_grid(panels, (), beside=4.0)
     drawn = []
     has_dots = False
     for axis, panel in zip(axes, panels, strict=True):
@@ -87,7 +87,7 @@ def map_of_photos(
         if len(shown) > dots_up_to:
             hexagons, size_km = _hexagons(axis, shown, panel)
             drawn.append(hexagons)
-            width = f", hexagons {size_km:.2g} km wide"
+            width = f"\nhexagons about {_kilometres(size_km)} wide"
         else:
             has_dots = True
             axis.plot(
@@ -131,7 +131,7 @@ def _is_in(coords: npt.NDArray[np.float64], panel: MapPanel) -> npt.NDArray[np.b
 def _hexagons(axis: Any, coords: npt.NDArray[np.float64], panel: MapPanel) -> tuple[Any, float]:
     """Hexagons with at least one photo, regular on the map, and their width in kilometres."""
     south, west, north, east = panel.bounds
-    across = int(np.clip(round(70 * aspect(panel) ** 0.5), 30, 160))
+    across = int(np.clip(round(85 * aspect(panel) ** 0.8), 30, 200))
     up = max(1, round(across / aspect(panel) / np.sqrt(3)))
     hexagons = axis.hexbin(
         coords[:, 1],
@@ -144,6 +144,10 @@ def _hexagons(axis: Any, coords: npt.NDArray[np.float64], panel: MapPanel) -> tu
         zorder=3,
     )
     return hexagons, (east - west) / across * stretch(panel) * KM_PER_DEGREE
+
+
+def _kilometres(width: float) -> str:
+    return f"{width:.1f} km" if width < 10 else f"{width:.0f} km"
 
 
 def _scale(figure: Figure, axes: Sequence[Any], drawn: Sequence[Any]) -> None:

@@ -59,7 +59,7 @@ def accuracy_by_dataset_size(
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _thousands(value)))
         axis.set_xlabel("Training photos (logarithmic)")
-        axis.set_ylim(0, 100)
+        axis.set_ylim(0, 102)  # lines at 100 stay whole
         axis.grid(**GRID)
         axis.set_title("Right country" if name == "country" else f"Within {name}")
     axes[0].set_ylabel("Test images (%)")

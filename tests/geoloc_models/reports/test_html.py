@@ -114,6 +114,11 @@ def test_an_interval_stands_under_its_figure():
     assert page.all("th")[-1] == {"scope": "row"}
 
 
+def test_columns_of_words_stand_left():
+    page = Page(report_html("R", [Section("S", "", (["m", "of", "%"], [["a", "us", "1"]]))]))
+    assert [cell.get("class") for cell in page.all("td")] == ["words", None]
+
+
 def test_both_files_are_written_and_nothing_else(tmp_path, picture):
     folder = tmp_path / "report"
     paths = write_report(folder, "Report", [Section("One", figures=[(picture, "c")])])

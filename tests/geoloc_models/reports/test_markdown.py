@@ -48,6 +48,10 @@ def test_pictures_are_links_relative_to_the_report(tmp_path):
     assert str(tmp_path) not in text
 
 
+def test_an_interval_reads_well_unrendered():
+    assert "| 1.0 [0.5, 2.0] |" in markdown_table((["model", "x"], [["a", "1.0 [0.5, 2.0]"]]))
+
+
 def test_a_section_has_its_parts_in_order(tmp_path):
     section = Section(
         "Two", "Some *text*.", (["x", "y"], [["1", "2"]]), [(tmp_path / "p.png", "")], 2

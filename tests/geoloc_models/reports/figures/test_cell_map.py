@@ -1,7 +1,5 @@
-"""Pictures: drawn without a screen, labelled, with units."""
+"""The map of cells: panels, zooms, scale and legend."""
 
-import numpy as np
-import pytest
 from geoloc_models_small import small_cells, small_table
 
 from geoloc_models.data import load_countries
@@ -52,32 +50,3 @@ def test_the_colours_of_a_map_have_a_scale_and_a_legend():
     (legend,) = figure.legends
     words = {text.get_text() for text in legend.get_texts()}
     assert words == {"Cell", "Border or coast", "Training image"}
-
-
-def test_the_error_curve_passes_through_the_shares():
-    figure = figures.error_curves({"country": np.array([1.0, 10.0, 100.0, 1000.0])})
-    (axis,) = figure.axes
-    x, y = axis.lines[0].get_data()
-    for distance, share in ((0.9, 0), (1.0, 25), (99, 50), (100, 75), (1000, 100)):
-        assert max(y[x <= distance]) == pytest.approx(share)
-    assert "km" in axis.get_xlabel()
-    assert "%" in axis.get_ylabel()
-
-
-def test_training_curves_mark_the_kept_epoch():
-    history = [
-        {"epoch": e, "train_loss": 1.0, "train_accuracy": 0.5, "val_loss": v, "val_accuracy": 0.5}
-        for e, v in ((1, 3.0), (2, 1.0), (3, 2.0))
-    ]
-    figure = figures.training_curves({"country": history})
-    marked = [line for line in figure.axes[0].lines if line.get_markersize() > 5]
-    assert marked[0].get_xdata()[0] == 2
-
-
-def test_an_example_says_truth_guess_and_distance():
-    pixels = np.zeros((8, 8, 3), dtype=np.uint8)
-    sheet = figures.example_sheet(
-        [figures.Example(pixels, "Sweden", "Switzerland", 1234.5)], title="Examples"
-    )
-    assert sheet.axes[0].get_title() == "True: Sweden"
-    assert "Switzerland, 1,23" in sheet.axes[0].get_xlabel()

@@ -1,0 +1,55 @@
+"""Confusion of countries, against scikit-learn's matrix."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import confusion_matrix
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.reports import figures
+
+
+def test_counts_agree_with_scikit_learn():
+    random = np.random.default_rng(0)
+    truth, guess = random.choice(list("ABCD"), (2, 200), p=[0.4, 0.3, 0.2, 0.1])
+    labels, counts = figures.confusion_counts(truth, guess)
+    assert labels == ["A", "B", "C", "D"]
+    np.testing.assert_array_equal(counts, confusion_matrix(truth, guess, labels=labels))
+
+
+def test_small_countries_are_one_class():
+    truth, guess = list("AAABBCD"), list("ABCBBDE")
+    labels, counts = figures.confusion_counts(truth, guess, n_named=2)
+    assert labels == ["A", "B", "3 others"]
+    assert counts.tolist() == [[1, 1, 1], [0, 2, 0], [0, 0, 2]]
+
+
+def texts_of(figure):
+    return {tuple(map(int, text.get_position())): text.get_text() for text in figure.axes[0].texts}
+
+
+def test_counts_are_written_and_colours_are_shares_of_the_row():
+    figure = figures.confusion(list("AAAAB"), list("AAABB"), names={"A": "Austria"})
+    axis = figure.axes[0]
+    shares = axis.images[0].get_array()
+    np.testing.assert_allclose(shares, [[75, 25], [0, 100]])
+    assert texts_of(figure) == {(0, 0): "3\n75 %", (1, 0): "1\n25 %", (1, 1): "1\n100 %"}
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["Austria (4)", "B (1)"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["Austria", "B"]
+    assert "Guessed" in axis.get_xlabel()
+
+
+def test_a_country_that_is_only_guessed_has_an_empty_row():
+    figure = figures.confusion(["A"], ["B"])
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), [[0, 100], [0, 0]])
+
+
+def test_the_world_has_fifteen_countries_and_the_rest():
+    names = [f"C{number:02}" for number in range(40)]
+    figure = figures.confusion(names, names)
+    assert figure.axes[0].images[0].get_array().shape == (16, 16)
+    assert texts_of(figure)[15, 15] == "25"
+
+
+def test_lengths_that_differ_are_refused():
+    with pytest.raises(GeolocError, match="2 true countries but 1 guessed"):
+        figures.confusion(["A", "B"], ["A"])

@@ -9,7 +9,7 @@ import sys
 import numba
 import numpy as np
 
-from . import bottom_up, heads, loader, quadtree, retrieval, s2
+from . import bottom_up, decoding, heads, loader, quadtree, retrieval, s2
 from .timing import table
 
 SUITES = {
@@ -18,6 +18,7 @@ SUITES = {
     "bottom_up": bottom_up.rows,
     "heads": heads.rows,
     "retrieval": retrieval.rows,
+    "decoding": decoding.rows,
     "loader": loader.rows,
     "decoders": loader.decoders,
     "growth": bottom_up.growth,

@@ -138,8 +138,8 @@ def build_encoder(
         preprocessing = replace(preprocessing, image_size=image_size)
     if str(weights) == "imagenet" and recipe.load_imagenet is None:
         raise GeolocError(
-            f"There are no ImageNet weights for the encoder {name!r}; leave weights out, or name a "
-            "file."
+            f"There are no ImageNet weights for the encoder {name!r}; name a file of weights, or in "
+            "Python leave weights out."
         )
     backbone = recipe.build()
     origin: str | None = None

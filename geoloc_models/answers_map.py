@@ -37,14 +37,13 @@ _STOPS = np.array([(254, 224, 144), (244, 109, 67), (165, 0, 38)], dtype=np.floa
 _CORE, _WHOLE, _RADIUS, _EXIF = "#a50026", "#f46d43", "#313695", "#1a9850"
 
 _LEGEND = f"""
-<div style="position: fixed; bottom: 28px; left: 10px; z-index: 900; background: white;
+<div style="position: fixed; bottom: 64px; left: 10px; z-index: 900; background: white;
             padding: 6px 10px; border-radius: 4px; font: 12px sans-serif; opacity: 0.9;
             box-shadow: 0 0 4px #888;">
   <div><span style="color: {_CORE};">&#9632;</span> half of the probability</div>
   <div><span style="color: {_WHOLE};">&#9632;</span> 90 % of the probability</div>
   <div><span style="color: {_RADIUS};">&#9711;</span> 90 % radius, where calibrated</div>
   <div><span style="color: {_EXIF};">&#9679;</span> EXIF position, where compared</div>
-</div>
 """
 
 
@@ -106,7 +105,12 @@ class MappedPhoto:
     exif: tuple[float, float] | None = None
 
 
-def draw_map(photos: Sequence[MappedPhoto], *, tiles: str | None = "OpenStreetMap") -> folium.Map:
+def draw_map(
+    photos: Sequence[MappedPhoto],
+    *,
+    tiles: str | None = "OpenStreetMap",
+    credit: str | None = None,
+) -> folium.Map:
     """Draw photos at their answers.
 
     Parameters
@@ -115,6 +119,8 @@ def draw_map(photos: Sequence[MappedPhoto], *, tiles: str | None = "OpenStreetMa
         Of more than :data:`MOST_DETAILED`, the probabilities of the first ones are drawn.
     tiles : str or None
         Background, as folium takes it; None draws the borders of countries, from this package.
+    credit : str, optional
+        Text below the legend: whose data the facts are.
 
     Returns
     -------
@@ -132,8 +138,9 @@ def draw_map(photos: Sequence[MappedPhoto], *, tiles: str | None = "OpenStreetMa
     except ModuleNotFoundError as error:
         raise GeolocError("Maps need folium; run: pip install 'geocells[plot]'") from error
     chart = folium.Map(tiles=None, prefer_canvas=True, control_scale=True, world_copy_jump=True)
+    chart.options["maxZoom"] = 18  # clusters ask for it, whether there are tiles or not
     if tiles is None:
-        _draw_borders(chart)
+        _draw_borders(chart, photos)
     else:
         folium.TileLayer(tiles, overlay=True, control=False).add_to(chart)
     alone = len(photos) == 1
@@ -156,8 +163,9 @@ def draw_map(photos: Sequence[MappedPhoto], *, tiles: str | None = "OpenStreetMa
     if photos:
         folium.LayerControl(collapsed=len(photos) > 12).add_to(chart)
         chart.fit_bounds(_bounds(photos), max_zoom=12, padding=(20, 20))
+    legend = f"{_LEGEND}<div>{_text(credit)}</div></div>" if credit else f"{_LEGEND}</div>"
     page: Any = chart.get_root()
-    page.html.add_child(folium.Element(_LEGEND))
+    page.html.add_child(folium.Element(legend))
     return chart
 
 
@@ -313,8 +321,8 @@ def _marker(photo: MappedPhoto) -> Any:
     import folium
 
     rows = "".join(
-        f'<tr><td style="color: #666; padding-right: 8px;">{_text(title)}</td>'
-        f"<td>{_text(fact)}</td></tr>"
+        f'<tr><td style="color: #666; padding-right: 8px; white-space: nowrap;">{_text(title)}</td>'
+        f'<td style="white-space: nowrap;">{_text(fact)}</td></tr>'
         for title, fact in photo.facts
     )
     picture = ""
@@ -326,13 +334,15 @@ def _marker(photo: MappedPhoto) -> Any:
         icon = folium.DivIcon(
             html=f'<img src="{_data_url(_square(photo.thumbnail), "JPEG")}" '
             f'style="width: {_MARKER_PIXELS}px; border: 2px solid white; border-radius: 4px; '
-            'box-shadow: 0 0 4px #333;">',
-            icon_size=(_MARKER_PIXELS, _MARKER_PIXELS),
-            icon_anchor=(half, half),
+            'box-shadow: 0 0 4px #333;"><div style="text-align: center; font-size: 14px; '
+            'line-height: 10px; text-shadow: 0 0 2px white;">&#9660;</div>',
+            icon_size=(_MARKER_PIXELS, _MARKER_PIXELS + 10),
+            icon_anchor=(half, _MARKER_PIXELS + 10),
+            popup_anchor=(0, -_MARKER_PIXELS - 6),
         )
     content = f"{picture}<b>{_text(photo.name)}</b><table>{rows}</table>"
     return folium.Marker(
-        (photo.latitude, photo.longitude), icon=icon, popup=folium.Popup(content, max_width=280)
+        (photo.latitude, photo.longitude), icon=icon, popup=folium.Popup(content, max_width=340)
     )
 
 
@@ -362,13 +372,16 @@ def _text(text: str, most: int = 200) -> str:
 
 def _bounds(photos: Sequence[MappedPhoto]) -> list[list[float]]:
     """Box of the answers, the first photos' regions and radii: [[south, west], [north, east]]."""
-    boxes = []
+    boxes: list[tuple[float, ...]] = []
     for photo in photos:
         boxes.append((photo.longitude, photo.latitude, photo.longitude, photo.latitude))
         if photo.exif is not None:
             boxes.append((photo.exif[1], photo.exif[0], photo.exif[1], photo.exif[0]))
         if len(photos) == 1:
-            boxes.extend((c.longitude, c.latitude, c.longitude, c.latitude) for c in photo.region)
+            for cell in photo.region:
+                corner = (cell.longitude, cell.latitude)
+                bounds = (*corner, *corner) if cell.outline is None else cell.outline.bounds
+                boxes.append(tuple(float(value) for value in bounds))
             if photo.radius_km is not None:
                 north = min(photo.radius_km / 111.2, 90.0)
                 shrunk = max(np.cos(np.radians(photo.latitude)), 0.05)
@@ -386,19 +399,29 @@ def _bounds(photos: Sequence[MappedPhoto]) -> list[list[float]]:
     return [[south, west], [north, east]]
 
 
-def _draw_borders(chart: Any) -> None:
+def _draw_borders(chart: Any, photos: Sequence[MappedPhoto]) -> None:
+    """Countries below everything else: fine outlines near the photos, coarse ones elsewhere."""
     import folium
 
-    countries = load_countries()
-    outlines = countries.geometry.simplify(0.05).set_precision(0.01)
+    (south, west), (north, east) = _bounds(photos) if photos else [[0.0, 0.0], [0.0, 0.0]]
+    extent = max(north - south, east - west, 1.0)
+    outlines = load_countries().geometry
+    near = outlines.intersects(
+        shapely.box(west - extent, south - extent, east + extent, north + extent)
+    )
+    fine, coarse = max(extent / 500.0, 0.005), 0.1
+    outlines[near] = outlines[near].simplify(fine).set_precision(0.001)
+    outlines[~near] = outlines[~near].simplify(coarse).set_precision(0.01)
+    folium.map.CustomPane("borders", z_index=250).add_to(chart)
     folium.GeoJson(
         outlines.to_json(),
         control=False,
+        pane="borders",
+        interactive=False,
         style_function=lambda _: {
-            "color": "#888",
+            "color": "#888888",
             "weight": 1,
             "fillColor": "#f4f1e8",
             "fillOpacity": 1.0,
         },
-        interactive=False,
     ).add_to(chart)

@@ -107,6 +107,11 @@ class Model:
         """The trained task."""
         return self.bundle.task
 
+    @property
+    def image_size(self) -> int:
+        """Side of the square that the network sees of a photo, in pixels."""
+        return self.task.encoder.preprocessing.image_size
+
     @cached_property
     def calibration(self) -> Calibration | None:
         """What the validation photos taught about its certainty; None for nothing."""
@@ -181,14 +186,13 @@ class Model:
             are asked for and the package is missing.
         """
         chosen = self.check_decoder(decoder)
-        preprocessing = self.task.encoder.preprocessing
-        photos = as_photos(images, min_side=preprocessing.image_size)
+        photos = as_photos(images, min_side=self.image_size)
         n = len(photos)
         dataset = PhotoDataset(
             photos,
             np.zeros((n, 2)),
             np.zeros(n, dtype=np.int64),
-            preprocessing.transform(),
+            self.task.encoder.preprocessing.transform(),
         )
         loader = make_loader(dataset, batch_size=batch_size, shuffle=False, seed=0, workers=workers)
         outputs = run_network(

@@ -19,7 +19,7 @@ from geoloc_models.answers_map import MappedPhoto, RegionCell, draw_map
 from geoloc_models.class_places import ClassPlaces
 from geoloc_models.data.images import ImageSource
 from geoloc_models.photo_inputs import Photos
-from geoloc_models.places import NearestPlace, nearest_places
+from geoloc_models.places import CREDIT, NearestPlace, nearest_places
 
 if TYPE_CHECKING:
     import folium
@@ -267,7 +267,7 @@ class PlacedPhotos:
         cells = None if self.classes is None else self.classes.cells
         outlines = None if cells is None else cells.polygons()
         photos = [self._mapped(number, outlines, thumbnails) for number in range(len(self))]
-        return draw_map(photos, tiles=tiles)
+        return draw_map(photos, tiles=tiles, credit=None if self.places is None else CREDIT)
 
     def save_map(self, path: str | Path, *, tiles: str | None = "OpenStreetMap") -> None:
         """Write :meth:`explore`'s map as an HTML file."""

@@ -136,9 +136,11 @@ def predict(
         raise GeolocError(f"The map is a page; {map_file} should end in .html.")
     files = _files(photos)
     from geoloc_models.model import load_model
+    from geoloc_models.photo_inputs import Photos
 
-    placed = load_model(model).predict(
-        files,
+    loaded = load_model(model)
+    placed = loaded.predict(
+        Photos(files, min_side=loaded.image_size),
         decoder=None if decoder is None else decoder.value,
         names=None if names else False,
         batch_size=batch_size,
@@ -177,8 +179,8 @@ def _format(as_json: bool, as_csv: bool, as_geojson: bool, output: Path | None) 
     return suffix if suffix in ("json", "csv", "geojson") else "table"
 
 
-def _files(names: list[str]) -> list[str] | Any:
-    """Paths of the photos; a collection of them where some may turn out missing."""
+def _files(names: list[str]) -> list[str]:
+    """Paths of the photos; those of the list on standard input may turn out missing later."""
     from geoloc_models.photo_inputs import list_photos
 
     given = [name for name in names if name != "-"]
@@ -294,12 +296,16 @@ def _short_names(names: list[str]) -> list[str]:
     folders = [os.path.dirname(name) for name in names]
     shared = os.path.commonpath(folders) if len(names) > 1 and all(folders) else ""
     shown = [os.path.relpath(name, shared) if shared else name for name in names]
-    return ["".join(c if c.isprintable() else "?" for c in name) for name in shown]
+    return [_printable(name) for name in shown]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _tell_broken(placed: PlacedPhotos) -> None:
     for name, reason in placed.broken[:_MOST_NAMED]:
-        typer.echo(f"Skipped {name}: {reason}.", err=True)
+        typer.echo(f"Skipped {_printable(name)}: {_printable(reason)}.", err=True)
     n_more = len(placed.broken) - _MOST_NAMED
     if n_more > 0:
         typer.echo(f"{n_more} more photos could not be read; --json lists all.", err=True)

@@ -1,0 +1,36 @@
+"""Saved bundles for the tests of answers: random weights, real files."""
+
+import numpy as np
+import pandas as pd
+from geoloc_models_small import small_task
+
+from geoloc_models import places
+from geoloc_models.evaluation import summarise_training
+from geoloc_models.training import Bundle, TrainingOptions, save_bundle
+
+TOWNS = pd.DataFrame(
+    [
+        ("Stockholm", "SE", 59.33, 18.07, 1_500_000),
+        ("Bern", "CH", 46.95, 7.45, 130_000),
+        ("Konstanz", "DE", 47.66, 9.17, 85_000),
+    ],
+    columns=["name", "country", "latitude", "longitude", "population"],
+)
+
+
+def save_small_bundle(kind, table, path):
+    """Bundle of an untrained task with the tiny encoder."""
+    task = small_task(kind, table).eval()
+    if task.remembers_images:
+        features = np.random.default_rng(0).normal(size=(table.n_rows, task.encoder.dim))
+        task.remember({"features": features}, table.coords, table.countries)
+    options = TrainingOptions(encoder="tiny", image_size=32, hidden=32)
+    summary = summarise_training(table.coords, table.countries)
+    save_bundle(Bundle(task, options, summary, {"epochs": 1}), path)
+    return path
+
+
+def few_places(monkeypatch):
+    """Three towns in place of the whole gazetteer, which takes seconds to read."""
+    known = places.Gazetteer(TOWNS)
+    monkeypatch.setattr(places, "gazetteer", lambda: known)

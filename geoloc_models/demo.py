@@ -1,4 +1,4 @@
-"""The main job on data that ships with packages: places, cells, three models, a table, pictures."""
+"""The main job on data that ships with packages: places, cells, models, a table, pictures."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class DemoSettings:
 
 
 SETTINGS = {
-    "sweden-switzerland": DemoSettings("sweden-switzerland", 12, 20, "three to four minutes"),
+    "sweden-switzerland": DemoSettings("sweden-switzerland", 12, 20, "four to five minutes"),
     "world": DemoSettings("world", 8, 50, "about half an hour"),
 }
 

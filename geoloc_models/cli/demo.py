@@ -25,7 +25,7 @@ def demo(
     region: Annotated[
         Region,
         typer.Option(
-            help="Two countries and 2 000 places (three to four minutes on two cores), or 20 000 "
+            help="Two countries and 2 000 places (four to five minutes on two cores), or 20 000 "
             "places of the world (about half an hour)."
         ),
     ] = Region.SWEDEN_SWITZERLAND,

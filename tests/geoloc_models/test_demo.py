@@ -17,12 +17,13 @@ def few_places(monkeypatch):
     return few
 
 
-def test_the_demo_leaves_table_pictures_and_results_of_three_models(few_places, tmp_path):
+def test_the_demo_leaves_table_pictures_and_results_of_every_model(few_places, tmp_path):
     lines = []
     options = {"epochs": 1, "min_images": 10, "say": lines.append, "progress": False}
     result = demo.run_demo(tmp_path / "demo", **options)
     assert "stand in for photos" in lines[0]
     names = ["country", "cells_top_down", "cells_consolidated"]
+    names += ["cells_consolidated_pretrained", "cells_bottom_up_pretrained"]
     content = json.loads((tmp_path / "demo" / "results.json").read_text())
     assert list(content["models"]) == names
     assert content["n_test"] > 10
@@ -31,6 +32,7 @@ def test_the_demo_leaves_table_pictures_and_results_of_three_models(few_places, 
     assert pictures == {
         "cells_map_top_down.png",
         "cells_map.png",
+        "cells_map_bottom_up.png",
         "errors.png",
         "examples.png",
         "training.png",

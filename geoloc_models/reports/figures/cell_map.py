@@ -124,5 +124,6 @@ def map_of_cells(
         loc="lower right",
         ncols=3,
     )
-    figure.suptitle(title, fontsize="x-large")
+    # An empty line below: maps of a fixed aspect grow into the space that the layout left them.
+    figure.suptitle(f"{title}\n", fontsize="x-large")
     return figure

@@ -70,4 +70,4 @@ def accuracy_by_dataset_size(
 
 
 def _thousands(value: float) -> str:
-    return f"{value / 1000:g} K" if value >= 1000 else f"{value:g}"
+    return f"{value / 1000:g} K" if value >= 1000 and value % 100 == 0 else f"{value:,.0f}"

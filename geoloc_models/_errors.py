@@ -11,3 +11,8 @@ class MissingWeightsError(GeolocError):
 
 class BrokenImageError(GeolocError):
     """A file that should hold an image cannot be read as one."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error says, in one line without a full stop, to stand inside another's sentence."""
+    return " ".join(str(error).split()).rstrip(".")

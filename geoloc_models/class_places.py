@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from geocells import CellPartition, decoding, sphere
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing
 from geoloc_models.data._coordinates import as_coords
 
@@ -182,7 +182,7 @@ def read_decoder(folder: str | Path, n_classes: int) -> Images | None:
         coords = as_coords(frame[["latitude", "longitude"]].to_numpy(np.float64))
         labels = frame["cell"].to_numpy(np.int64)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
+        reason = reason_of(error)
         raise GeolocError(
             f"{path} is damaged ({reason}). Bring back a whole copy, or delete it."
         ) from error

@@ -10,7 +10,7 @@ import numpy as np
 import pyogrio  # type: ignore[import-untyped]
 import shapely
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -146,5 +146,5 @@ def _first_there(names: list[str], usual: tuple[str, ...]) -> str | None:
 
 
 def _unreadable(source: Path, error: Exception) -> GeolocError:
-    reason = " ".join(str(error).split()).rstrip(".")
+    reason = reason_of(error)
     return GeolocError(f"{source.name} cannot be read as country polygons ({reason}).")

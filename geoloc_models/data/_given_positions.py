@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 import numpy as np
 import pandas as pd
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models.data._coordinates import check_coordinates
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -118,7 +118,7 @@ def _read(source: Path) -> pd.DataFrame:
             )
         return pd.read_parquet(source)
     except Exception as error:  # parsers and decompressors fail in many ways
-        reason = " ".join(str(error).split()).rstrip(".")
+        reason = reason_of(error)
         raise GeolocError(f"{source.name} cannot be read ({reason}). Write it again.") from error
 
 

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 BLOCK_BYTES = 16 << 20
@@ -106,7 +106,7 @@ def _line_blocks(
             try:
                 piece = content.read(block_bytes)
             except _DAMAGE as error:
-                reason = " ".join(str(error).split()).rstrip(".")
+                reason = reason_of(error)
                 raise GeolocError(
                     f"{path.name} is damaged or ends too early ({reason}). Copy or download it "
                     "again."

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models.data._line_blocks import BLOCK_BYTES, COMPRESSED, line_blocks
 from geoloc_models.data._metadata_json import json_names, json_rows
 from geoloc_models.data._metadata_presets import Columns, Preset, find_columns, plain_name
@@ -368,7 +368,7 @@ class _one_sentence:  # noqa: N801  (a context manager)
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if isinstance(error, OSError | pa.ArrowException) and not isinstance(error, GeolocError):
-            reason = " ".join(str(error).split()).rstrip(".")
+            reason = reason_of(error)
             raise GeolocError(
                 f"{self.path.name} cannot be read as Parquet ({reason}). Write it again."
             ) from error

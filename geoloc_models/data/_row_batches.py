@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 
 _PARQUET = {".parquet", ".pq", ".geoparquet"}
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -93,7 +93,7 @@ class RowBatches:
         except GeolocError:
             raise
         except (pa.ArrowException, OSError, EOFError) as error:
-            reason = " ".join(str(error).split()).rstrip(".")
+            reason = reason_of(error)
             raise GeolocError(
                 f"{self.path.name} cannot be read ({reason}). Write it again."
             ) from error

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models.data._line_blocks import line_blocks
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
@@ -121,5 +121,5 @@ def _read_json_lines(source: Path, nrows: int | None = None) -> pd.DataFrame:
 
 
 def _unreadable(source: Path, kind: str, error: Exception) -> GeolocError:
-    reason = " ".join(str(error).split()).rstrip(".")
+    reason = reason_of(error)
     return GeolocError(f"{source.name} cannot be read as {kind} ({reason}). Write it again.")

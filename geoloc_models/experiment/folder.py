@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import read_json, replacing
 from geoloc_models.data import Split
 from geoloc_models.experiment.plan import ModelPlan
@@ -66,7 +66,7 @@ def read_split(run_dir: str | Path) -> Split:
 
 def damaged(path: Path, error: Exception) -> GeolocError:
     """Say that a file of a run cannot be read, and why."""
-    reason = " ".join(str(error).split()).rstrip(".")
+    reason = reason_of(error)
     return GeolocError(f"{path} is damaged ({reason}). Bring back a whole copy, or train it again.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing, write_json
 from geoloc_models.evaluation import Evaluation, Predictions
 
@@ -74,7 +74,7 @@ def read_predictions(path: str | Path) -> Predictions:
             rows=frame["row"].to_numpy(np.int64),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
+        reason = reason_of(error)
         raise GeolocError(
             f"{path} cannot be read as predictions ({reason}). Bring back a whole copy, or train "
             "the run again."

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def read_kept(
         countries = places["country"].to_numpy(object)
         vectors = load_file(weights)["vectors"]
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
+        reason = reason_of(error)
         raise GeolocError(
             f"{stem}.parquet or {stem.name}.safetensors is damaged ({reason}). Bring back a whole "
             "copy, or train it again."

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing
 from geoloc_models.data.download.index import CODE_OF_STATE, PhotoIndex
 from geoloc_models.data.download.names import safe_name
@@ -213,7 +213,7 @@ def _open_parquet(folder: Path) -> pq.ParquetFile:
     try:
         parquet = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
+        reason = reason_of(error)
         raise GeolocError(
             f"{file} cannot be read ({reason}). Remove it, and the images on disk are counted "
             "anew; what was found gone is asked for again."

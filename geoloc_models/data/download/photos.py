@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing
 from geoloc_models.data.download.index import OK, PhotoIndex
 from geoloc_models.data.download.names import safe_name
@@ -110,7 +110,7 @@ class PhotoRows:
         try:
             yield from pq.ParquetFile(self._path).iter_batches(_BATCH, columns=columns)
         except pa.ArrowException as error:
-            reason = " ".join(str(error).split()).rstrip(".")
+            reason = reason_of(error)
             raise GeolocError(f"{self._path.name} breaks off or is damaged ({reason}).") from error
 
     def _ids(self, batch: pa.RecordBatch, first_row: int) -> list[str]:

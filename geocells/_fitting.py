@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,19 @@ def resolve_grid(options: Options, images: Images) -> tuple[GroupedGrid, IntArra
         if group_of_row is not None:
             group_of_row = group_of_row[rows]
     n_groups = 1 if group_names is None else len(group_names)
+    return grid_of_roots(
+        options,
+        n_groups,
+        lambda: root_boxes(
+            options.bounds, group_names, lambda: _boxes_of_images(coords, group_of_row, group_names)
+        ),
+    )
+
+
+def grid_of_roots(
+    options: Options, n_groups: int, boxes: Callable[[], list[Box]]
+) -> tuple[GroupedGrid, IntArray]:
+    """Return what `resolve_grid` does; ``boxes`` tells the groups' root boxes, where the grid has any."""
     extra = options.extra_levels
     if not isinstance(options.grid, str):
         if options.grid.max_level < extra:
@@ -45,37 +58,44 @@ def resolve_grid(options: Options, images: Images) -> tuple[GroupedGrid, IntArra
     elif options.grid == "s2":
         grid = GroupedGrid((S2Grid.with_cell_size(options.min_cell_size, extra),) * n_groups)
     else:
-        boxes = _root_boxes(options.bounds, coords, group_of_row, group_names)
         grid = GroupedGrid(
-            tuple(LatLonGrid.with_cell_size(box, options.min_cell_size, extra) for box in boxes)
+            tuple(LatLonGrid.with_cell_size(box, options.min_cell_size, extra) for box in boxes())
         )
     return grid, np.array([own.max_level - extra for own in grid.grids], dtype=np.int64)
 
 
-def _root_boxes(
-    bounds: Any,
-    coords: Coordinates,
-    group_of_row: IntArray | None,
-    group_names: ObjectArray | None,
+def _boxes_of_images(
+    coords: Coordinates, group_of_row: IntArray | None, group_names: ObjectArray | None
 ) -> list[Box]:
+    """Box of the images of each group."""
     if group_of_row is None or group_names is None:
+        return [box_of_coords(coords.array, coords.extremes)]
+    absent = np.setdiff1d(np.arange(len(group_names)), group_of_row)
+    if len(absent):
+        raise ValueError(no_image_of(group_names[absent[0]]))
+    order = np.argsort(group_of_row, kind="stable")
+    edges = np.searchsorted(group_of_row[order], np.arange(len(group_names) + 1))
+    return [
+        box_of_coords(coords.array[order[start:stop]])
+        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+    ]
+
+
+def no_image_of(group: Any) -> str:
+    """Say that all of a group's rows stand for no image."""
+    return f"sample_weight is 0 for every image of the group {group!r}: drop those rows."
+
+
+def root_boxes(
+    bounds: Any, group_names: ObjectArray | None, own_boxes: Callable[[], list[Box]]
+) -> list[Box]:
+    """Root box of each group: what the caller's ``bounds`` say, or else ``own_boxes``, those of the images."""
+    if bounds is None:
+        return own_boxes()
+    if group_names is None:
         if isinstance(bounds, Mapping):
             raise ValueError("bounds names groups, but fit was given no groups.")
-        if bounds is None:
-            return [box_of_coords(coords.array, coords.extremes)]
         return [box_of_bounds(bounds)]
-    if bounds is None:
-        absent = np.setdiff1d(np.arange(len(group_names)), group_of_row)
-        if len(absent):
-            raise ValueError(
-                f"sample_weight is 0 for every image of the group {group_names[absent[0]]!r}: drop those rows."
-            )
-        order = np.argsort(group_of_row, kind="stable")
-        edges = np.searchsorted(group_of_row[order], np.arange(len(group_names) + 1))
-        return [
-            box_of_coords(coords.array[order[start:stop]])
-            for start, stop in zip(edges[:-1], edges[1:], strict=True)
-        ]
     by_group = isinstance(bounds, Mapping)
     if hasattr(bounds, "geometry") and hasattr(bounds, "crs"):
         by_group = all(name in bounds.index for name in group_names)
@@ -118,33 +138,26 @@ def partition_of(
 ) -> tuple[CellPartition, IntArray]:
     """Cells of images that were encoded and binned on ``grid``, and their labels."""
     coords, weights = images.coords.array, images.weights
-    rows = None
+    moments_of = None
     if options.method == "bottom_up" and options.score != "count":
         rows = (
             FeatureRows.of_coords(coords)
             if images.feats is None
             else FeatureRows.of_array(images.feats)
         )
-    claims = construct(options, grid, deepest, bins, codes, rows, weights)
+
+        def moments_of(owners: Ranges, n_owners: int) -> Moments:
+            owner_of_row = owners.cell_of_codes(codes)
+            return moments_by_label(rows, owner_of_row, n_owners, weights, progress=True)
+
+    claims = construct(options, grid, deepest, bins, moments_of)
     labels, sums, ranges, levels = settle(options, grid, claims, bins, codes, coords, weights)
     centroids = centroids_of(sums, coords, labels)
     places = Places.of_images(coords, labels, weights)
-    group_of_cell = grid.group_of_code(ranges.first_codes(len(levels)))
-    cells = CellPartition(
-        territory=CodeRanges(grid, ranges),
-        centroids=centroids,
-        locations=places.locations(options.location, centroids, sums.counts),
-        counts=sums.counts,
-        levels=levels,
-        group_names=images.group_names,
-        group_of_cell=None if images.group_names is None else group_of_cell,
-        outside=options.outside,
-        parameters=options.as_dict(),
-        places=places,
-    )
+    cells = cells_of(options, grid, ranges, levels, sums, centroids, places, images.group_names)
     if weights is not None and not weights.all():
         # A row that stands for no image may lie where no cell is; it gets the answer that assign gives.
-        outside = "noise" if options.leftover == "noise" else "nearest"
+        outside = outside_of_training(options)
         idle = np.flatnonzero((labels < 0) & (weights == 0))
         labels[idle] = cells.assign_checked(
             check_coords(coords[idle], allow_empty=True),
@@ -154,18 +167,51 @@ def partition_of(
     return cells, labels
 
 
+def cells_of(
+    options: Options,
+    grid: GroupedGrid,
+    ranges: Ranges,
+    levels: IntArray,
+    sums: SphereSums,
+    centroids: FloatArray,
+    places: Places,
+    group_names: ObjectArray | None,
+) -> CellPartition:
+    """Put the partition together."""
+    group_of_cell = grid.group_of_code(ranges.first_codes(len(levels)))
+    return CellPartition(
+        territory=CodeRanges(grid, ranges),
+        centroids=centroids,
+        locations=places.locations(options.location, centroids, sums.counts),
+        counts=sums.counts,
+        levels=levels,
+        group_names=group_names,
+        group_of_cell=None if group_names is None else group_of_cell,
+        outside=options.outside,
+        parameters=options.as_dict(),
+        places=places,
+    )
+
+
+def outside_of_training(options: Options) -> str:
+    """Word for ``assign`` by which training images get the labels that fit gave them."""
+    return "noise" if options.leftover == "noise" else "nearest"
+
+
+MomentsOf = Callable[[Ranges, int], Moments]
+"""From ranges of leaf codes, an owner each, and the number of owners to the moments of the owners' images."""
+
+
 def construct(
     options: Options,
     grid: GroupedGrid,
     deepest: IntArray,
     bins: Bins,
-    codes: CodeArray,
-    feats: FeatureRows | None,
-    weights: IntArray | None,
+    moments_of: MomentsOf | None,
 ) -> Claims:
     """Claims of the chosen method, root by root."""
     if options.method == "bottom_up":
-        return _bottom_up(options, grid, deepest, bins, codes, feats, weights)
+        return _bottom_up(options, grid, deepest, bins, moments_of)
     parts = []
     for group, root, leaf_level in grid.faces():
         if options.method == "top_down":
@@ -190,9 +236,7 @@ def _bottom_up(
     grid: GroupedGrid,
     deepest: IntArray,
     bins: Bins,
-    codes: CodeArray,
-    feats: FeatureRows | None,
-    weights: IntArray | None,
+    moments_of: MomentsOf | None,
 ) -> Claims:
     """Heat maps of every root, one pass over the features, then the competition root by root."""
     faces = [_MortonFace(grid, *face) for face in grid.faces()]
@@ -207,7 +251,7 @@ def _bottom_up(
         for face in faces
     ]
     moments: list[Moments | None] = [None] * len(faces)
-    if feats is not None:
+    if moments_of is not None:
         # Every image belongs to the finest sub-bin that a window needs.
         nodes = Claims.concatenate(
             [face.claims_of(own.node_claims()) for face, own in zip(faces, maps, strict=True)]
@@ -217,8 +261,7 @@ def _bottom_up(
         owner_of_node[owns] = np.arange(int(owns.sum()))
         flat = Ranges.flatten(nodes)
         owners = Ranges(flat.starts, flat.stops, owner_of_node[flat.cells])
-        owner_of_row = owners.cell_of_codes(codes)
-        of_all = moments_by_label(feats, owner_of_row, int(owns.sum()), weights, progress=True)
+        of_all = moments_of(owners, int(owns.sum()))
         edges = np.cumsum([0] + [int((own.own_counts > 0).sum()) for own in maps])
         moments = [of_all[start:stop] for start, stop in zip(edges[:-1], edges[1:], strict=True)]
     return Claims.concatenate(
@@ -281,22 +324,59 @@ def settle(
     weights: IntArray | None,
 ) -> tuple[IntArray, SphereSums, Ranges, IntArray]:
     """From claims to labels, sums, ranges and levels, with every image in its place."""
-    ranges = Ranges.flatten(claims)
-    homeless = bins.codes[ranges.cell_of_codes(bins.codes) < 0]
-    ranges, levels, homeless = _with_leftover_cells(options, grid, ranges, claims.levels, homeless)
+    ranges, levels, homeless = lay_flat(options, grid, claims, bins)
     n_cells = len(levels)
-    if len(homeless):
-        # Each leftover bin is a cell for now, so that one pass over the images gives its mean too.
-        bin_numbers = n_cells + np.arange(len(homeless), dtype=np.int64)
-        ranges = Ranges.in_order(
-            np.concatenate([ranges.starts, homeless]),
-            np.concatenate([ranges.stops, homeless + np.uint64(1)]),
-            np.concatenate([ranges.cells, bin_numbers]),
-        )
+    ranges = with_bins(ranges, n_cells, homeless)
     labels = ranges.cell_of_codes(codes)
     sums = SphereSums.of(
         coords, labels, n_cells + len(homeless), NO_WEIGHTS if weights is None else weights
     )
+    numbers, sums, ranges, levels = number_cells(grid, ranges, sums, levels, homeless)
+    if numbers is not None:
+        rename_cells(labels, numbers)
+    return labels, sums, ranges, levels
+
+
+def lay_flat(
+    options: Options, grid: GroupedGrid, claims: Claims, bins: Bins
+) -> tuple[Ranges, IntArray, CodeArray]:
+    """Ranges and levels of all cells, those of leftover images among them, and the bins still to be handed to one."""
+    ranges = Ranges.flatten(claims)
+    homeless = bins.codes[ranges.cell_of_codes(bins.codes) < 0]
+    return _with_leftover_cells(options, grid, ranges, claims.levels, homeless)
+
+
+def with_bins(ranges: Ranges, n_cells: int, homeless: CodeArray) -> Ranges:
+    """Make each leftover bin a cell for now, so that one pass over the images gives its mean too."""
+    if not len(homeless):
+        return ranges
+    return Ranges.in_order(
+        np.concatenate([ranges.starts, homeless]),
+        np.concatenate([ranges.stops, homeless + np.uint64(1)]),
+        np.concatenate([ranges.cells, n_cells + np.arange(len(homeless), dtype=np.int64)]),
+    )
+
+
+def number_cells(
+    grid: GroupedGrid, ranges: Ranges, sums: SphereSums, levels: IntArray, homeless: CodeArray
+) -> tuple[IntArray | None, SphereSums, Ranges, IntArray]:
+    """Hand leftover bins to the nearest cell of their group, and number the cells by their lowest code.
+
+    Parameters
+    ----------
+    ranges, sums
+        Of the cells and, after them, of the leftover bins (`with_bins`).
+    homeless : (n_bins,) uint64
+        Codes of the leftover bins.
+
+    Returns
+    -------
+    numbers : (n_cells + n_bins,) int64 or None
+        New number of each; None where nothing changed.
+    sums, ranges, levels
+        Of the cells alone, in their new order.
+    """
+    n_cells = len(levels)
     final = np.arange(n_cells + len(homeless), dtype=np.int64)
     if len(homeless):
         means, _ = sums.means()
@@ -306,18 +386,14 @@ def settle(
             grid.group_of_code(homeless),
             grid.group_of_code(ranges.first_codes(n_cells + len(homeless))[:n_cells]),
         )
-    # Number the cells by their lowest code.
     joined = ranges.renamed(final)
     order = np.argsort(joined.first_codes(n_cells), kind="stable")
     rank = np.empty(n_cells, dtype=np.int64)
     rank[order] = np.arange(n_cells)
-    if len(homeless) or not np.array_equal(rank, np.arange(n_cells)):
-        final = rank[final]
-        rename_cells(labels, final)
-        sums = sums.merged(final, n_cells)
-        ranges = joined.renamed(rank)
-        levels = levels[order]
-    return labels, sums, ranges, levels
+    if not len(homeless) and np.array_equal(rank, np.arange(n_cells)):
+        return None, sums, ranges, levels
+    final = rank[final]
+    return final, sums.merged(final, n_cells), joined.renamed(rank), levels[order]
 
 
 def _with_leftover_cells(

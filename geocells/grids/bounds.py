@@ -42,6 +42,11 @@ def box_of_coords(coords: FloatArray, extremes: Box | None = None) -> Box:
     if east - west <= 180.0:
         # The gap around the back is at least as wide as any other.
         return float(south), float(west), float(north), float(east)
+    return box_of_buckets((south, west, north, east), *longitude_buckets(coords))
+
+
+def longitude_buckets(coords: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Least and greatest longitude in each of 3600 equal buckets of the circle; infinite where there is none."""
     blocks = row_blocks(len(coords))
     leasts = np.full((len(blocks), N_BUCKETS), np.inf)
     greatests = np.full((len(blocks), N_BUCKETS), -np.inf)
@@ -49,10 +54,16 @@ def box_of_coords(coords: FloatArray, extremes: Box | None = None) -> Box:
         _validation_kernels.bucket_extremes,
         [(*block, coords, N_BUCKETS, leasts[i], greatests[i]) for i, block in enumerate(blocks)],
     )
-    least, greatest = leasts.min(axis=0), greatests.max(axis=0)
-    occupied = np.isfinite(least)
-    west, east = shortest_arc(least[occupied], greatest[occupied])
-    return float(south), west, float(north), east
+    return leasts.min(axis=0), greatests.max(axis=0)
+
+
+def box_of_buckets(extremes: Box, leasts: FloatArray, greatests: FloatArray) -> Box:
+    """Do the work of `box_of_coords` on the extremes and the buckets of the coordinates."""
+    south, west, north, east = (float(value) for value in extremes)
+    if east - west > 180.0:
+        occupied = np.isfinite(leasts)
+        west, east = shortest_arc(leasts[occupied], greatests[occupied])
+    return south, west, north, east
 
 
 def shortest_arc(wests: FloatArray, easts: FloatArray) -> tuple[float, float]:

@@ -70,9 +70,15 @@ class SphereSums:
         labels: IntArray,
         n_labels: int,
         weights: IntArray = NO_WEIGHTS,
+        total: int | None = None,
     ) -> SphereSums:
-        """Sum the unit vectors of (n, 2) ``coords`` by ``labels`` (-1: left out)."""
-        total = int(weights.sum()) if len(weights) else len(coords)
+        """Sum the unit vectors of (n, 2) ``coords`` by ``labels`` (-1: left out).
+
+        ``total``, the images of the whole set where these are a part of it, makes the sums of its parts add up to
+        those of the set, to the last bit.
+        """
+        if total is None:
+            total = int(weights.sum()) if len(weights) else len(coords)
         scale = float(2 ** min(50, 61 - total.bit_length()))
         blocks = row_blocks(len(coords))
         sums = np.zeros((len(blocks), n_labels, 4), dtype=np.int64)

@@ -6,6 +6,7 @@ import base64
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import shapely
 from PIL import Image
 from scipy import ndimage
 
+from geoloc_models import _leaflet
 from geoloc_models._errors import GeolocError
 from geoloc_models.data import load_countries
 
@@ -125,7 +127,8 @@ def draw_map(
     Returns
     -------
     folium.Map
-        Several photos take turns: one's details are seen at a time.
+        Several photos take turns: one's details are seen at a time. Its program is inside its page:
+        no server is asked for anything but tiles.
 
     Raises
     ------
@@ -157,7 +160,9 @@ def draw_map(
             for layer in layers:
                 layer.add_to(group)
             group.add_to(chart)
-    markers = chart if alone else MarkerCluster(name="photos", control=False).add_to(chart)
+    clusters = None if alone else MarkerCluster(name="photos", control=False).add_to(chart)
+    _leaflet.keep_inside(chart, clusters)
+    markers = chart if clusters is None else clusters
     for photo in photos:
         _marker(photo).add_to(markers)
     if photos:
@@ -179,7 +184,7 @@ def _details(photo: MappedPhoto) -> list[tuple[str, list[Any]]]:
         details.append(
             (
                 "surface of the probability",
-                [folium.raster_layers.ImageOverlay(_data_url(pixels, "PNG"), bounds)],
+                [folium.raster_layers.ImageOverlay(data_url(pixels, "PNG"), bounds)],
             )
         )
     if photo.region:
@@ -326,13 +331,19 @@ def _marker(photo: MappedPhoto) -> Any:
         for title, fact in photo.facts
     )
     picture = ""
-    icon: Any = folium.Icon(color="darkblue")
+    icon: Any = folium.DivIcon(
+        html='<div style="font-size: 30px; line-height: 30px; color: #313695; text-align: center; '
+        'text-shadow: 0 0 3px white;">&#9660;</div>',
+        icon_size=(30, 30),
+        icon_anchor=(15, 26),
+        popup_anchor=(0, -22),
+    )
     if photo.thumbnail is not None:
-        url = _data_url(photo.thumbnail, "JPEG")
+        url = data_url(photo.thumbnail, "JPEG")
         picture = f'<img src="{url}" style="max-width: 240px;"><br>'
         half = _MARKER_PIXELS // 2
         icon = folium.DivIcon(
-            html=f'<img src="{_data_url(_square(photo.thumbnail), "JPEG")}" '
+            html=f'<img src="{data_url(_square(photo.thumbnail), "JPEG")}" '
             f'style="width: {_MARKER_PIXELS}px; border: 2px solid white; border-radius: 4px; '
             'box-shadow: 0 0 4px #333;"><div style="text-align: center; font-size: 14px; '
             'line-height: 10px; text-shadow: 0 0 2px white;">&#9660;</div>',
@@ -353,8 +364,16 @@ def _square(image: Image.Image) -> Image.Image:
     return middle.resize((2 * _MARKER_PIXELS, 2 * _MARKER_PIXELS))
 
 
-def _data_url(image: Image.Image, kind: str) -> str:
-    """The picture inside a link: pixels alone, whatever else the image knows."""
+def data_url(image: Image.Image, kind: str) -> str:
+    """Put a picture inside a link: pixels alone, whatever else the image knows.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image
+        Of a mode that the format takes.
+    kind : {"JPEG", "PNG"}
+        Format.
+    """
     bare = Image.fromarray(np.asarray(image))
     file = BytesIO()
     bare.save(file, kind)
@@ -405,13 +424,12 @@ def _draw_borders(chart: Any, photos: Sequence[MappedPhoto]) -> None:
 
     (south, west), (north, east) = _bounds(photos) if photos else [[0.0, 0.0], [0.0, 0.0]]
     extent = max(north - south, east - west, 1.0)
-    outlines = load_countries().geometry
-    near = outlines.intersects(
+    countries, outlines = load_countries().geometry, _coarse_outlines().copy()
+    near = countries.intersects(
         shapely.box(west - extent, south - extent, east + extent, north + extent)
     )
-    fine, coarse = max(extent / 500.0, 0.005), 0.1
-    outlines[near] = outlines[near].simplify(fine).set_precision(0.001)
-    outlines[~near] = outlines[~near].simplify(coarse).set_precision(0.01)
+    fine = max(extent / 500.0, 0.005)
+    outlines[near] = countries[near].simplify(fine).set_precision(0.001)
     folium.map.CustomPane("borders", z_index=250).add_to(chart)
     folium.GeoJson(
         outlines.to_json(),
@@ -425,3 +443,9 @@ def _draw_borders(chart: Any, photos: Sequence[MappedPhoto]) -> None:
             "fillOpacity": 1.0,
         },
     ).add_to(chart)
+
+
+@cache
+def _coarse_outlines() -> Any:
+    """Countries as they are drawn far from the photos: a GeoSeries, not to be changed."""
+    return load_countries().geometry.simplify(0.1).set_precision(0.01)

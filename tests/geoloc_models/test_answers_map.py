@@ -217,3 +217,31 @@ def test_without_folium_the_error_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "folium", None)
     with pytest.raises(GeolocError, match=r"pip install 'geocells\[plot\]'"):
         draw_map([photo()])
+
+
+@pytest.mark.parametrize("n_photos", [1, 3])
+@pytest.mark.parametrize("thumbnail", [None, noise(40, 30)])
+def test_the_page_asks_no_server_but_that_of_the_tiles(n_photos, thumbnail):
+    photos = [photo(f"{number}.jpg", thumbnail=thumbnail) for number in range(n_photos)]
+    asked = [
+        set(re.findall(r"(?:https?:)?//([\w.{}-]+)", without_data(page(*photos, tiles=tiles))))
+        for tiles in (None, "OpenStreetMap")
+    ]
+    assert asked[0] == set()
+    assert asked[1] == {"tile.openstreetmap.org", "www.openstreetmap.org"}  # the other is a link
+    sources = re.findall(r'<(?:script src|link rel="stylesheet" href)="([^"]*)"', page(*photos))
+    assert len(sources) == (4 if n_photos == 1 else 6)
+    contents = [base64.b64decode(own.partition("base64,")[2]).decode() for own in sources]
+    assert any("Leaflet 1.9.4" in own for own in contents)
+    assert any("L.MarkerClusterGroup" in own for own in contents) == (n_photos > 1)
+    assert not any(re.search(r"url\((?!data:|#)", own) for own in contents)
+
+
+def without_data(text):
+    return re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
+
+
+def test_a_map_changes_no_borders_of_the_next_one():
+    first, second = page(photo()), page(photo())
+    unnamed = [re.sub(r"[0-9a-f]{32}", "", text) for text in (first, second)]
+    assert unnamed[0] == unnamed[1]

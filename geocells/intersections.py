@@ -32,6 +32,15 @@ class CellIntersections:
         The cell of each partition that a fine class lies in.
     labels : (n_images,) int64
         Fine class of each image; -1 where some partition has no cell.
+
+    Examples
+    --------
+    >>> from geocells import CellHierarchy
+    >>> coords = [[47.4, 8.5]] * 4 + [[46.2, 6.1]] * 4 + [[59.3, 18.1]] * 4
+    >>> hierarchy = CellHierarchy([{"min_images": 4}, {"min_images": 8}]).fit(coords)
+    >>> fine = hierarchy.intersections()
+    >>> fine.to_frame()[["partition_0", "partition_1", "count"]].to_numpy().tolist()
+    [[0, 0, 4], [1, 0, 4], [2, 0, 4]]
     """
 
     cells: CellPartition

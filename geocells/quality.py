@@ -50,6 +50,14 @@ class Report:
         Within-cell sum of squares of the features, of each cell.
     wcss_unit : str
         ``"km²"`` for coordinates, ``"features²"`` for features.
+
+    Examples
+    --------
+    >>> from geocells import CellBuilder
+    >>> coords = [[47.4, 8.5]] * 3 + [[59.3, 18.1]] * 3
+    >>> report = CellBuilder(min_images=3).fit(coords).cells_.report(coords)
+    >>> report.frame.loc[["cells", "images", "oracle, within 1 km"], "value"].tolist()
+    [2.0, 6.0, 100.0]
     """
 
     n_images: int
@@ -239,6 +247,15 @@ def report(
     Notes
     -----
     O(n log n) for the radii, and one pass over the features.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geocells.quality import report
+    >>> coords, labels = np.array([[47.0, 8.0], [47.0, 8.1]]), np.array([0, 0])
+    >>> found = report(coords, labels, np.array([[47.0, 8.0]]))
+    >>> found.oracle(1), found.oracle(25)
+    (0.5, 1.0)
     """
     n_images, n_cells = len(coords), len(locations)
     placed = labels >= 0
@@ -271,6 +288,13 @@ def gini(counts: IntArray) -> float:
     -----
     ``G = sum_i (2 i - n - 1) x_i / (n sum_i x_i)`` over the counts in ascending order, i from 1: half the mean
     difference of two cells, relative to the mean. NaN for no images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geocells.quality import gini
+    >>> gini(np.array([5, 5, 5])), gini(np.array([0, 0, 9]))
+    (0.0, 0.6666666666666666)
     """
     ordered = np.sort(counts).astype(np.float64)
     n, total = len(ordered), float(ordered.sum())

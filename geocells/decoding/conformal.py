@@ -40,6 +40,14 @@ def conformal_quantile(scores: ArrayLike, alpha: float = 0.1) -> float:
     References
     ----------
     .. [1] Vovk, Gammerman, Shafer (2005), Algorithmic Learning in a Random World, section 2.2.
+
+    Examples
+    --------
+    >>> from geocells.decoding import conformal_quantile
+    >>> conformal_quantile([1, 2, 3, 4, 5, 6, 7, 8, 9], alpha=0.1)
+    9.0
+    >>> conformal_quantile([1, 2, 3], alpha=0.1)
+    inf
     """
     alpha = _checked_alpha(alpha)
     values = np.asarray(scores, dtype=np.float64)
@@ -191,6 +199,16 @@ class ConformalMass:
     References
     ----------
     .. [1] Chernozhukov, Wuethrich, Zhu (2021), Distributional conformal prediction, PNAS 118(48).
+
+    Examples
+    --------
+    >>> from geocells.decoding import ConformalMass, ExpectedUtility
+    >>> decoder = ExpectedUtility().fit([[47.4, 8.5], [47.4, 8.6], [59.3, 18.1]], [0, 0, 1])
+    >>> probabilities, answers = [[0.9, 0.1]] * 9, [[47.4, 8.5]] * 9
+    >>> truth = [[47.4, 8.5]] * 5 + [[47.4, 8.6]] * 4
+    >>> radius = ConformalMass(decoder, alpha=0.5).fit(probabilities, answers, truth)
+    >>> radius.predict([[0.9, 0.1]], [[47.4, 8.5]]).round(1).tolist()
+    [7.5]
     """
 
     mass_: float

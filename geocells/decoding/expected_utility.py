@@ -41,6 +41,14 @@ class Decoded:
         The radii of ``within``.
     within : (n, n_radii) float64
         Probability, to the model, that the photo is within each radius of the point.
+
+    Examples
+    --------
+    >>> from geocells.decoding import ExpectedUtility
+    >>> decoder = ExpectedUtility(radii_km=(25,)).fit([[47.4, 8.5], [59.3, 18.1]], [0, 1])
+    >>> decoded = decoder.predict_with_confidence([[0.2, 0.8]], within_km=(25, 5000))
+    >>> decoded.points.tolist(), decoded.within.round(2).tolist()
+    ([[59.3, 18.1]], [[0.8, 1.0]])
     """
 
     points: FloatArray

@@ -219,6 +219,14 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> FloatArray:
     -------
     probabilities : (n, n_classes) float64
         Rows add up to 1.
+
+    Examples
+    --------
+    >>> from geocells.decoding import softmax
+    >>> softmax([[0.0, 0.0], [2.0, 0.0]]).round(3).tolist()
+    [[0.5, 0.5], [0.881, 0.119]]
+    >>> softmax([[2.0, 0.0]], temperature=4.0).round(3).tolist()
+    [[0.622, 0.378]]
     """
     scores = np.asarray(logits, dtype=np.float64)
     if scores.ndim != 2:

@@ -358,6 +358,17 @@ def load_cells(path: str | Path) -> CellPartition:
         When there is no such file.
     ValueError
         When the file holds no cells of this library, or is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from geocells import CellBuilder, load_cells
+    >>> coords = [[47.4, 8.5]] * 3 + [[59.3, 18.1]] * 3
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = CellBuilder(min_images=3).fit(coords).cells_.save(f"{folder}/cells.parquet")
+    ...     cells = load_cells(path)
+    >>> cells.assign([[59.0, 18.0]]).tolist()
+    [1]
     """
     return CellPartition(**_io.load(Path(path)))
 

@@ -77,6 +77,12 @@ def haversine_matrix(a: ArrayLike, b: ArrayLike) -> FloatArray:
     -------
     distances : (n, m) float64
         Kilometres; the formula is :func:`haversine`'s.
+
+    Examples
+    --------
+    >>> from geocells.sphere import haversine_matrix
+    >>> haversine_matrix([[0.0, 0.0]], [[0.0, 1.0], [0.0, 180.0]]).round(1).tolist()
+    [[111.2, 20015.1]]
     """
     left, right = _pairs(a, "a"), _pairs(b, "b")
     distances = np.empty((len(left), len(right)))

@@ -31,6 +31,12 @@ def equal_earth(coords: ArrayLike) -> FloatArray:
     References
     ----------
     Savric, Patterson, Jenny (2019), The Equal Earth map projection, IJGIS 33(3).
+
+    Examples
+    --------
+    >>> from geocells.sphere import equal_earth
+    >>> equal_earth([[0.0, 0.0], [45.0, 90.0]]).round(3).tolist()
+    [[0.0, 0.0], [1.16, 0.86]]
     """
     latitude, longitude = np.radians(_pairs(coords, "coords")).T
     t = np.arcsin(np.sqrt(3.0) / 2.0 * np.sin(latitude))

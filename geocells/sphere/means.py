@@ -29,6 +29,12 @@ def to_unit_vectors(coords: ArrayLike) -> FloatArray:
     -------
     vectors : (n, 3) float64
         x towards (0, 0), y towards (0, 90 E), z towards the north pole.
+
+    Examples
+    --------
+    >>> from geocells.sphere import to_unit_vectors
+    >>> to_unit_vectors([[0.0, 0.0], [0.0, 90.0]]).round(6).tolist()
+    [[1.0, 0.0, 0.0], [-0.0, 1.0, 0.0]]
     """
     pairs = _pairs(coords, "coords")
     vectors = np.empty((len(pairs), 3))
@@ -37,7 +43,14 @@ def to_unit_vectors(coords: ArrayLike) -> FloatArray:
 
 
 def from_unit_vectors(vectors: ArrayLike) -> FloatArray:
-    """Latitude, longitude in degrees of (n, 3) vectors of any positive length."""
+    """Latitude, longitude in degrees of (n, 3) vectors of any positive length.
+
+    Examples
+    --------
+    >>> from geocells.sphere import from_unit_vectors
+    >>> from_unit_vectors([[0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]).tolist()
+    [[0.0, 90.0], [90.0, 0.0]]
+    """
     x, y, z = np.asarray(vectors, dtype=np.float64).T
     return np.column_stack(
         [np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))]
@@ -57,11 +70,25 @@ class SphereSums:
     scale : float
         A power of two; chosen from the total weight so that no sum can overflow. At most 2^50; with ten million
         images 2^37, that is 0.05 mm on the ground.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geocells.sphere import SphereSums
+    >>> coords, labels = np.array([[0.0, 10.0], [0.0, 20.0], [50.0, 8.0]]), np.array([0, 0, 1])
+    >>> sums = SphereSums.of(coords, labels, 2)
+    >>> sums.counts.tolist(), sums.means()[0].round(6).tolist()
+    ([2, 1], [[0.0, 15.0], [50.0, 8.0]])
     """
 
     sums: IntArray
     counts: IntArray
     scale: float
+
+    @staticmethod
+    def scale_of(n_images: int) -> float:
+        """Scale with which so many images cannot overflow."""
+        return float(2 ** min(50, 61 - n_images.bit_length()))
 
     @classmethod
     def of(
@@ -79,7 +106,7 @@ class SphereSums:
         """
         if total is None:
             total = int(weights.sum()) if len(weights) else len(coords)
-        scale = float(2 ** min(50, 61 - total.bit_length()))
+        scale = cls.scale_of(total)
         blocks = row_blocks(len(coords))
         sums = np.zeros((len(blocks), n_labels, 4), dtype=np.int64)
         run_blocks(

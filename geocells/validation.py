@@ -255,8 +255,13 @@ def number_groups(names: ObjectArray) -> tuple[IntArray, ObjectArray]:
     return numbers_.astype(np.int64), np.array(plain, dtype=object)
 
 
-def check_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> IntArray | None:
-    """Return whole, non-negative weights (n,) int64, or None where every row counts once."""
+def check_sample_weight(
+    sample_weight: ArrayLike | None, n_rows: int, *, allow_zeros: bool = False
+) -> IntArray | None:
+    """Return whole, non-negative weights (n,) int64, or None where every row counts once.
+
+    All of them may be 0 only with ``allow_zeros``: of a part of the images.
+    """
     if sample_weight is None:
         return None
     weights = np.asarray(sample_weight)
@@ -276,7 +281,7 @@ def check_sample_weight(sample_weight: ArrayLike | None, n_rows: int) -> IntArra
             f"sample_weight says how many images a row stands for: whole numbers of at least 0; {len(bad)} of "
             f"{n_rows} rows are not (first: row {bad[0]}, {weights[bad[0]]})."
         )
-    if not weights.any():
+    if not allow_zeros and not weights.any():
         raise ValueError("sample_weight is zero everywhere: no image is left.")
     if weights.sum() >= 2**53:
         raise ValueError("sample_weight adds up to 2**53 or more images; scale it down.")

@@ -33,8 +33,8 @@ def to_unit_vectors(coords: ArrayLike) -> FloatArray:
     Examples
     --------
     >>> from geocells.sphere import to_unit_vectors
-    >>> to_unit_vectors([[0.0, 0.0], [0.0, 90.0]]).round(6).tolist()
-    [[1.0, 0.0, 0.0], [-0.0, 1.0, 0.0]]
+    >>> to_unit_vectors([[45.0, 45.0]]).round(6).tolist()
+    [[0.5, 0.5, 0.707107]]
     """
     pairs = _pairs(coords, "coords")
     vectors = np.empty((len(pairs), 3))

@@ -116,6 +116,11 @@ def _vectors(rows: Any, column: Any) -> Any:
     values = rows[column].to_numpy()
     if not len(values):
         return None
+    if isinstance(values[0], str):
+        raise ValueError(
+            f"Dask turned the lists of column {column!r} into text: make the table under "
+            "dask.config.set({'dataframe.convert-string': False}), or read it from Parquet."
+        )
     try:
         return np.stack([np.asarray(value) for value in values])
     except ValueError:
@@ -237,11 +242,14 @@ def open_collection(coords: Any, storage_options: dict[str, Any] | None = None) 
         return coords
     if isinstance(coords, str) or hasattr(coords, "__fspath__"):
         try:
-            return dd.read_parquet(str(coords), storage_options=storage_options)
+            table = dd.read_parquet(str(coords), storage_options=storage_options)
         except (OSError, ValueError, IndexError) as error:
             raise ValueError(
                 f"{coords} is not a readable Parquet dataset ({' '.join(str(error).split())})."
             ) from error
+        if not len(table.columns):
+            raise ValueError(f"There is no Parquet file at {coords}.")
+        return table
     raise TypeError(
         "coords must be a Dask DataFrame, a Dask array (n, 2), or the path, glob or URL of a Parquet dataset; got "
         f"{type(coords).__name__}. CellBuilder takes arrays in memory."

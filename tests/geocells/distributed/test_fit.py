@@ -1,0 +1,297 @@
+"""fit on partitions against CellBuilder on the whole."""
+
+from __future__ import annotations
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import coordinates, groups_of, leftovers, min_cell_sizes
+
+from geocells import CellBuilder, LatLonGrid, distributed, load_cells
+
+RNG = np.random.default_rng(0)
+COORDS = np.concatenate(
+    [RNG.normal((47.0, 8.0), 0.4, (1500, 2)), RNG.uniform((-60.0, -180.0), (70.0, 180.0), (300, 2))]
+)[RNG.permutation(1800)]
+FEATS = RNG.normal(size=(1800, 6)).astype(np.float32)
+GROUPS = np.where(COORDS[:, 1] < 8.0, "SE", "CH").astype(object)
+WEIGHTS = RNG.integers(0, 3, 1800)
+UNEVEN = (0, 700, 1, 0, 1000, 99, 0)
+
+
+@pytest.fixture(autouse=True)
+def _in_this_thread():
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+def cut(array, chunks=UNEVEN):
+    """A Dask array of these rows a partition."""
+    if array is None:
+        return None
+    return da.from_array(array, chunks=(tuple(chunks), *array.shape[1:]))
+
+
+def same_as_on_one_machine(builder, coords, feats=None, groups=None, weights=None, chunks=UNEVEN):
+    """Both fits, after a check that they agree to the last bit."""
+    one = builder.fit(coords, feats, groups, weights)
+    result = distributed.fit(
+        builder, cut(coords, chunks), cut(feats, chunks), cut(groups, chunks), cut(weights, chunks)
+    )
+    assert np.array_equal(result.labels().compute(), one.labels_)
+    cells = result.cells
+    for name in ("centroids", "locations", "counts", "levels"):
+        assert np.array_equal(getattr(cells, name), getattr(one.cells_, name)), name
+    assert np.array_equal(cells.ranges.starts, one.cells_.ranges.starts)
+    assert np.array_equal(cells.ranges.stops, one.cells_.ranges.stops)
+    assert np.array_equal(cells.ranges.cells, one.cells_.ranges.cells)
+    assert cells.parameters == one.cells_.parameters
+    assert cells.outside == one.cells_.outside
+    assert (cells.groups is None) == (groups is None)
+    if groups is not None:
+        assert cells.groups.tolist() == one.cells_.groups.tolist()
+        assert cells.group_names.tolist() == one.cells_.group_names.tolist()
+    return one, result
+
+
+@pytest.mark.parametrize("grid", ["latlon", "s2"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "top_down"},
+        {"method": "top_down", "max_images": 60},
+        {"method": "consolidated"},
+        {"method": "bottom_up"},
+        {"method": "bottom_up", "overlap": 4, "competition": "all"},
+        {"method": "bottom_up", "overlap": 1, "score": "count"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("has_groups", [False, True])
+def test_every_construction_gives_the_cells_of_one_machine(grid, options, has_groups):
+    builder = CellBuilder(30, grid=grid, **options)
+    groups = GROUPS if has_groups else None
+    same_as_on_one_machine(builder, COORDS, FEATS, groups)
+    same_as_on_one_machine(builder, COORDS, None, groups, WEIGHTS)
+
+
+@pytest.mark.parametrize("leftover", ["nearest", "cell", "noise"])
+@pytest.mark.parametrize("method", ["consolidated", "bottom_up"])
+def test_leftover_photos_go_where_they_go_on_one_machine(leftover, method):
+    lone = CellBuilder(400, method=method, leftover=leftover, min_cell_size=0.5)
+    one, _ = same_as_on_one_machine(lone, COORDS, FEATS, GROUPS, WEIGHTS)
+    assert (one.labels_ < 0).any() == (leftover == "noise")
+
+
+def test_without_any_cell_everything_is_one():
+    for leftover in ("nearest", "cell", "noise"):
+        builder = CellBuilder(10_000, method="consolidated", leftover=leftover)
+        one, _ = same_as_on_one_machine(builder, COORDS)
+        assert one.n_cells_ == 1
+
+
+def test_photos_that_cancel_out_have_the_first_of_them_as_their_mean():
+    coords = np.array([[0.0, 90.0], [0.0, -90.0], [0.0, 0.0], [0.0, 180.0]])
+    builder = CellBuilder(4, method="consolidated", grid="s2", leftover="cell")
+    one, result = same_as_on_one_machine(builder, coords, chunks=(1, 0, 3))
+    assert result.cells.centroids.tolist() == [[0.0, -90.0]] == one.centroids_.tolist()
+    assert [own.name for own in result.passes] == ["counts", "sums", "first points"]
+
+
+def test_bounds_of_ones_own_spare_the_survey_and_are_held_to():
+    options = {"method": "consolidated"}
+    box = (-70.0, -180.0, 75.0, 180.0)
+    _, result = same_as_on_one_machine(CellBuilder(30, bounds=box, **options), COORDS)
+    assert [own.name for own in result.passes] == ["counts", "sums"]
+    grid = LatLonGrid(*box, 8)
+    same_as_on_one_machine(CellBuilder(30, grid=grid, **options), COORDS)
+    by_group = {"SE": box, "CH": (-70.0, -10.0, 75.0, 180.0)}
+    same_as_on_one_machine(CellBuilder(30, bounds=by_group, **options), COORDS, None, GROUPS)
+    with pytest.raises(ValueError, match=r"Partition \d .*bounds must hold every image"):
+        distributed.fit(CellBuilder(30, bounds=(0, 0, 50, 50), **options), cut(COORDS))
+
+
+@st.composite
+def cuts(draw: st.DrawFn, n_rows: int) -> tuple[int, ...]:
+    """Sizes of one to six partitions, some of them empty."""
+    edges = sorted(draw(st.lists(st.integers(0, n_rows), max_size=5), label="cuts"))
+    return tuple(np.diff([0, *edges, n_rows]).tolist())
+
+
+@given(st.data())
+def test_however_the_photos_are_partitioned(data):
+    coords = data.draw(coordinates(max_rows=150))
+    builder = CellBuilder(
+        data.draw(st.integers(1, 30)),
+        method=data.draw(st.sampled_from(["top_down", "consolidated", "bottom_up"])),
+        grid=data.draw(st.sampled_from(["latlon", "s2"])),
+        min_cell_size=data.draw(min_cell_sizes),
+        leftover=data.draw(leftovers),
+        score="count",
+    )
+    builder.set_params(competition=data.draw(st.sampled_from(["level", "all"])))
+    if data.draw(st.booleans(), label="by features"):
+        builder.set_params(score="mean_wcss")
+    groups = weights = None
+    if data.draw(st.booleans(), label="has groups"):
+        groups = np.array(data.draw(groups_of(len(coords))), dtype=object)
+    if data.draw(st.booleans(), label="has weights"):
+        # Every group keeps an image.
+        weights = np.maximum(np.arange(len(coords)) % 3, groups is not None)
+        weights[0] = 1
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    feats = rng.normal(1000.0, 1.0, (len(coords), 3)).astype(np.float32)
+    same_as_on_one_machine(
+        builder, coords, feats, groups, weights, data.draw(cuts(len(coords)), label="chunks")
+    )
+
+
+# ------------------------------------------------------------------------------------ collections
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    frame = pd.DataFrame(COORDS, columns=["Latitude", "lng"])
+    return frame.assign(
+        country=GROUPS, n=WEIGHTS, f0=FEATS[:, 0], f1=FEATS[:, 1], vector=list(FEATS)
+    )
+
+
+def test_a_dask_table_gives_its_columns_and_takes_labels_with_its_index(table):
+    table.index = np.arange(len(table)) * 7
+    frame = dd.from_pandas(table.drop(columns="vector"), npartitions=5)
+    builder = CellBuilder(30)
+    one = builder.fit(COORDS, FEATS[:, :2], GROUPS, WEIGHTS)
+    result = distributed.fit(
+        builder, frame, feats=["f0", "f1"], groups="country", sample_weight="n"
+    )
+    labels = result.labels().compute()
+    assert labels.name == "cell"
+    assert labels.index.tolist() == table.index.tolist()
+    assert labels.tolist() == one.labels_.tolist()
+
+
+def test_collections_beside_a_table_are_taken_too(table):
+    frame = dd.from_pandas(table[["Latitude", "lng"]], npartitions=5)
+    others = dd.from_pandas(table[["country", "n"]], npartitions=5)
+    vectors = da.from_array(FEATS, chunks=(360, 6))
+    one = CellBuilder(30).fit(COORDS, FEATS, GROUPS, WEIGHTS)
+    result = distributed.fit(CellBuilder(30), frame, vectors, others["country"], others["n"])
+    assert result.labels().compute().tolist() == one.labels_.tolist()
+
+
+def test_a_parquet_dataset_is_read_by_path_glob_and_url(table, tmp_path):
+    dd.from_pandas(table.drop(columns="vector"), npartitions=4).to_parquet(
+        tmp_path / "photos", write_index=False
+    )
+    # An empty file among them, and vectors as lists.
+    empty = table[:0].drop(columns="vector")
+    empty.to_parquet(tmp_path / "photos" / "part.9.parquet", index=False)
+    for number, rows in enumerate(np.array_split(np.arange(len(table)), 3)):
+        table.iloc[rows].to_parquet(tmp_path / f"lists-{number}.parquet")
+    builder = CellBuilder(30)
+    one = CellBuilder(30).fit(COORDS, FEATS, GROUPS)
+    two = CellBuilder(30).fit(COORDS, FEATS[:, :2], GROUPS)
+    urls = {
+        str(tmp_path / "lists-*.parquet"): ("vector", one),
+        f"file://{tmp_path}/lists-*.parquet": ("vector", one),
+        str(tmp_path / "photos"): (["f0", "f1"], two),
+        str(tmp_path / "photos" / "*.parquet"): (["f0", "f1"], two),
+    }
+    for url, (feats, expected) in urls.items():
+        result = distributed.fit(builder, url, feats, "country")
+        assert np.array_equal(result.cells.centroids, expected.centroids_), url
+        assert np.array_equal(result.labels().compute().to_numpy(), expected.labels_), url
+    saved = result.cells.save(tmp_path / "cells.parquet")
+    assert np.array_equal(load_cells(saved).assign(COORDS, GROUPS), two.labels_)
+
+
+def test_an_object_store_is_read_through_fsspec(table):
+    for number, rows in enumerate(np.array_split(np.arange(len(table)), 3)):
+        table.iloc[rows].to_parquet(f"memory://photos/part-{number}.parquet")
+    one = CellBuilder(30, method="consolidated").fit(COORDS)
+    result = distributed.fit(
+        CellBuilder(30, method="consolidated"), "memory://photos/*.parquet", storage_options={}
+    )
+    assert result.labels().compute().tolist() == one.labels_.tolist()
+
+
+# ----------------------------------------------------------------------------------------- refusals
+
+
+def test_what_cannot_be_fitted_is_refused_with_a_reason(table, tmp_path):
+    frame = dd.from_pandas(table, npartitions=2)
+    builder = CellBuilder(30, method="consolidated")
+    with pytest.raises(ValueError, match=r"location='medoid' needs all images of a cell"):
+        distributed.fit(CellBuilder(30, location="medoid"), frame)
+    with pytest.raises(TypeError, match="CellBuilder takes arrays in memory"):
+        distributed.fit(builder, COORDS)
+    with pytest.raises(ValueError, match="without a column 'land'"):
+        distributed.fit(builder, frame, groups="land")
+    with pytest.raises(ValueError, match="without a column of latitudes"):
+        distributed.fit(builder, frame[["lng", "n"]])
+    with pytest.raises(ValueError, match=r"sample_weight must be partitioned .* 2 partitions"):
+        distributed.fit(builder, frame, sample_weight=da.ones(1800, chunks=600))
+    with pytest.raises(TypeError, match="groups must be a Dask collection"):
+        distributed.fit(builder, frame, groups=GROUPS[:, None])
+    with pytest.raises(TypeError, match="names a column, but coords is a Dask array"):
+        distributed.fit(builder, cut(COORDS), groups="country")
+    with pytest.raises(ValueError, match=r"shape \(n, 2\)"):
+        distributed.fit(builder, cut(FEATS))
+    with pytest.raises(ValueError, match="split_every must be at least 2"):
+        distributed.fit(builder, frame, split_every=1)
+    with pytest.raises(ValueError, match="no Parquet file at"):
+        distributed.fit(builder, tmp_path / "nowhere" / "*.parquet")
+
+
+def test_a_bad_row_is_told_with_its_partition(table):
+    table.loc[1000, "Latitude"] = 91.0
+    with pytest.raises(ValueError, match=r"Partition 1 .*Latitude must lie.*row 100, 91"):
+        distributed.fit(CellBuilder(30), dd.from_pandas(table, npartitions=2))
+    table.loc[1000, "Latitude"] = np.nan
+    with pytest.raises(ValueError, match=r"Partition 1 .*must be finite.*row 100"):
+        distributed.fit(CellBuilder(30), dd.from_pandas(table, npartitions=2))
+    feats = FEATS.copy()
+    feats[750, 2] = np.inf
+    with pytest.raises(ValueError, match=r"Partition 4 .*Features must be finite.*row 49"):
+        distributed.fit(CellBuilder(30), cut(COORDS), cut(feats))
+    vectors = table[["Latitude", "lng"]].fillna(0.0).assign(v=[[1.0, 2.0]] * 1799 + [[1.0]])
+    with pytest.raises(ValueError, match=r"Dask turned the lists of column 'v' into text"):
+        distributed.fit(CellBuilder(30), dd.from_pandas(vectors, npartitions=2), feats="v")
+    with dask.config.set({"dataframe.convert-string": False}):
+        frame = dd.from_pandas(vectors, npartitions=2)
+    with pytest.raises(ValueError, match=r"Partition 1 .*as long as the first"):
+        distributed.fit(CellBuilder(30), frame, feats="v")
+
+
+def test_no_photo_at_all_is_refused_as_on_one_machine():
+    for grid in ("latlon", "s2"):
+        with pytest.raises(ValueError, match="coords holds no rows"):
+            distributed.fit(CellBuilder(30, grid=grid), da.empty((0, 2), chunks=(0, 2)))
+        with pytest.raises(ValueError, match="zero everywhere"):
+            distributed.fit(
+                CellBuilder(30, grid=grid), cut(COORDS), sample_weight=cut(np.zeros(1800))
+            )
+    idle = cut(np.where(GROUPS == "CH", 0, 1))
+    with pytest.raises(ValueError, match="0 for every image of the group 'CH'"):
+        distributed.fit(CellBuilder(30), cut(COORDS), groups=cut(GROUPS), sample_weight=idle)
+
+
+# --------------------------------------------------------------------------------------- what it took
+
+
+def test_the_passes_tell_the_bytes_of_their_partial_results():
+    result = distributed.fit(CellBuilder(30), cut(COORDS), cut(FEATS), split_every=2)
+    passes = {own.name: own for own in result.passes}
+    assert list(passes) == ["survey", "counts", "moments", "sums"]
+    assert all(own.n_partitions == len(UNEVEN) for own in result.passes)
+    # A code and a count a bin, of four bytes each in this grid.
+    assert passes["counts"].bytes_returned == 8 * result.n_bins_kept
+    assert result.n_bins_kept < result.n_bins <= len(COORDS)
+    assert passes["counts"].bytes_merged >= 8 * result.n_bins
+    assert result.n_rows == len(COORDS)

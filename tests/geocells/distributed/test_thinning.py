@@ -63,15 +63,15 @@ def test_the_bins_whose_moments_matter_are_the_same(data):
     options, grid, deepest, bins = counted(builder, coords)
     asked = []
 
-    class Asked(Exception):
+    class AskedError(Exception):
         pass
 
     def moments_of(owners, n_owners):
         asked.append((owners, n_owners))
-        raise Asked
+        raise AskedError
 
     for own in (bins, thin(bins, options, grid)):
-        with pytest.raises(Asked):
+        with pytest.raises(AskedError):
             _fitting.construct(options, grid, deepest, own, moments_of)
     (whole, n_whole), (folded, n_folded) = asked
     assert n_folded == n_whole

@@ -1,0 +1,114 @@
+"""assign on partitions, lazily and into a Parquet dataset."""
+
+from __future__ import annotations
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+
+from geocells import CellBuilder, distributed
+
+RNG = np.random.default_rng(1)
+COORDS = RNG.normal((47.0, 8.0), 0.5, (900, 2))
+GROUPS = np.where(COORDS[:, 1] < 8.0, "SE", "CH").astype(object)
+CELLS = CellBuilder(50, method="consolidated").fit(COORDS).cells_
+BY_GROUP = CellBuilder(50, method="consolidated").fit(COORDS, groups=GROUPS).cells_
+NEW = RNG.normal((47.0, 8.0), 1.0, (500, 2))
+COUNTRIES = np.where(np.arange(500) % 3 == 0, "SE", np.where(np.arange(500) % 3, "CH", "?"))
+UNEVEN = (0, 200, 1, 0, 299)
+
+
+@pytest.fixture(autouse=True)
+def _in_this_thread():
+    with dask.config.set(scheduler="synchronous"):
+        yield
+
+
+@pytest.fixture
+def table() -> pd.DataFrame:
+    frame = pd.DataFrame(NEW, columns=["lat", "lon"], index=np.arange(500) * 3)
+    return frame.assign(country=COUNTRIES, name=[f"{row}.jpg" for row in range(500)])
+
+
+def test_an_array_gets_lazy_labels_in_its_own_chunks():
+    labels = distributed.assign(CELLS, da.from_array(NEW, chunks=(UNEVEN, 2)))
+    assert isinstance(labels, da.Array)
+    assert labels.dtype == np.int64
+    assert labels.chunks == (UNEVEN,)
+    assert np.array_equal(labels.compute(), CELLS.assign(NEW))
+
+
+def test_groups_answer_for_themselves(table):
+    expected = BY_GROUP.assign(NEW, COUNTRIES)
+    rows = da.from_array(NEW, chunks=(UNEVEN, 2))
+    groups = da.from_array(COUNTRIES.astype(object), chunks=(UNEVEN,))
+    assert np.array_equal(distributed.assign(BY_GROUP, rows, groups).compute(), expected)
+    frame = dd.from_pandas(table, npartitions=4)
+    by_name = distributed.assign(BY_GROUP, frame, "country").compute()
+    by_series = distributed.assign(BY_GROUP, frame, frame["country"]).compute()
+    assert by_name.tolist() == by_series.tolist() == expected.tolist()
+    assert by_name.index.tolist() == table.index.tolist()
+    without = distributed.assign(BY_GROUP, frame).compute()
+    assert without.tolist() == BY_GROUP.assign(NEW).tolist()
+
+
+def test_outside_is_as_it_is_told():
+    rows = da.from_array(NEW, chunks=(UNEVEN, 2))
+    noise = distributed.assign(CELLS, rows, outside="noise").compute()
+    assert np.array_equal(noise, CELLS.assign(NEW, outside="noise"))
+    assert (noise < 0).any()
+    with pytest.raises(ValueError, match="No cell holds"):
+        distributed.assign(CELLS, rows, outside="raise").compute()
+
+
+def test_a_dataset_is_written_with_all_columns(table, tmp_path):
+    source = tmp_path / "photos"
+    for number, rows in enumerate(np.split(np.arange(500), np.cumsum(UNEVEN)[:-1])):
+        source.mkdir(exist_ok=True)
+        table.iloc[rows].to_parquet(source / f"part-{number}.parquet", index=False)
+    to = tmp_path / "assigned"
+    assert distributed.assign(CELLS, str(source / "*.parquet"), to=str(to), outside="noise") is None
+    out = pd.read_parquet(to)
+    labels = CELLS.assign(NEW, outside="noise")
+    assert out["cell"].tolist() == labels.tolist()
+    assert out["name"].tolist() == table["name"].tolist()
+    points = out[["cell_latitude", "cell_longitude"]].to_numpy()
+    assert np.isnan(points[labels < 0]).all()
+    assert np.array_equal(points[labels >= 0], CELLS.locations[labels[labels >= 0]])
+    with pytest.raises(ValueError, match="exists already and is not empty"):
+        distributed.assign(CELLS, str(source), to=str(to))
+    with pytest.raises(ValueError, match="has a column 'cell' already"):
+        distributed.assign(CELLS, str(to), to=str(tmp_path / "again"))
+
+
+def test_arrays_are_written_too_and_urls_are_written_to(tmp_path):
+    rows = da.from_array(NEW, chunks=(UNEVEN, 2))
+    groups = da.from_array(COUNTRIES.astype(object), chunks=(UNEVEN,))
+    distributed.assign(BY_GROUP, rows, groups, to="memory://assigned-arrays")
+    out = dd.read_parquet("memory://assigned-arrays").compute()
+    assert out["cell"].tolist() == BY_GROUP.assign(NEW, COUNTRIES).tolist()
+    assert np.array_equal(out[["latitude", "longitude"]].to_numpy(), NEW)
+
+
+def test_what_does_not_fit_together_is_refused(table):
+    frame = dd.from_pandas(table, npartitions=4)
+    with pytest.raises(ValueError, match="built without groups"):
+        distributed.assign(CELLS, frame, "country")
+    with pytest.raises(TypeError, match=r"Dask Series"):
+        distributed.assign(BY_GROUP, frame, frame["country"].to_dask_array())
+    with pytest.raises(TypeError, match="must be a Dask DataFrame"):
+        distributed.assign(CELLS, table)
+
+
+def test_cells_travel_without_the_photos_they_were_built_from():
+    import cloudpickle
+
+    lazy = distributed.assign(CELLS, da.from_array(NEW[:2], chunks=2))
+    assert CELLS.places.can_tell
+    few = len(cloudpickle.dumps(lazy.__dask_graph__()))
+    many = CellBuilder(5000, method="consolidated").fit(np.repeat(COORDS, 100, axis=0)).cells_
+    lazy = distributed.assign(many, da.from_array(NEW[:2], chunks=2))
+    assert len(cloudpickle.dumps(lazy.__dask_graph__())) < few + 10_000

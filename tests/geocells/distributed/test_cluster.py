@@ -1,0 +1,126 @@
+"""A cluster of two worker processes: the same cells, also when one of them dies on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from dask.delayed import delayed
+from distributed import Client, LocalCluster
+
+from geocells import CellBuilder, distributed
+
+RNG = np.random.default_rng(2)
+COORDS = np.concatenate(
+    [RNG.normal((47.0, 8.0), 0.4, (4000, 2)), RNG.uniform((-60.0, -180.0), (70.0, 180.0), (800, 2))]
+)[RNG.permutation(4800)]
+FEATS = RNG.normal(100.0, 1.0, (4800, 16)).astype(np.float32)
+GROUPS = np.where(COORDS[:, 1] < 8.0, "SE", "CH").astype(object)
+UNEVEN = (0, 700, 1, 0, 2000, 99, 1000, 1000)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with (
+        dask.config.set({"temporary-directory": str(tmp_path_factory.mktemp("dask"))}),
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address=None,
+            memory_limit=0,
+            silence_logs=50,
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def cut(array):
+    return da.from_array(array, chunks=(UNEVEN, *array.shape[1:]))
+
+
+@pytest.mark.parametrize("grid", ["latlon", "s2"])
+@pytest.mark.parametrize("method", ["top_down", "consolidated", "bottom_up"])
+@pytest.mark.parametrize("has_groups", [False, True])
+def test_two_workers_make_the_cells_of_one_machine(client, method, grid, has_groups):
+    builder = CellBuilder(30, method=method, grid=grid)
+    one = builder.fit(COORDS, FEATS, GROUPS if has_groups else None)
+    result = distributed.fit(
+        builder, cut(COORDS), cut(FEATS), cut(GROUPS) if has_groups else None, client=client
+    )
+    assert np.array_equal(client.compute(result.labels()).result(), one.labels_)
+    assert np.array_equal(result.cells.centroids, one.centroids_)
+    assert np.array_equal(result.cells.counts, one.counts_)
+
+
+def rows_or_death(rows: np.ndarray, folder: str, deadly: int) -> np.ndarray:
+    """Rows of a partition; the process that reads them for the ``deadly``-th time is killed, once."""
+    reads = 0
+    while True:
+        try:
+            (Path(folder) / f"read-{reads}").touch(exist_ok=False)
+            break
+        except FileExistsError:
+            reads += 1
+    if reads == deadly:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rows
+
+
+@pytest.mark.parametrize("deadly", [0, 1, 3], ids=["in the survey", "in the counts", "in the sums"])
+def test_a_worker_that_dies_in_a_pass_changes_nothing(client, tmp_path, deadly):
+    parts = np.array_split(COORDS, 6)
+    blocks = [
+        delayed(rows_or_death)(part, str(tmp_path), deadly) if number == 3 else delayed(part)
+        for number, part in enumerate(parts)
+    ]
+    rows = da.concatenate(
+        [da.from_delayed(b, p.shape, float) for b, p in zip(blocks, parts, strict=True)]
+    )
+    feats = da.from_array(FEATS, chunks=(rows.chunks[0], 16))
+    workers = set(client.run(os.getpid).values())
+    one = CellBuilder(30).fit(COORDS, FEATS)
+    result = distributed.fit(CellBuilder(30), rows, feats, client=client)
+    # It did die, and was read once more than the four passes ask for.
+    client.wait_for_workers(2, timeout=30)
+    assert len(workers - set(client.run(os.getpid).values())) == 1
+    assert len(list(tmp_path.glob("read-*"))) >= 5
+    assert np.array_equal(result.cells.centroids, one.centroids_)
+    assert np.array_equal(client.compute(result.labels()).result(), one.labels_)
+
+
+def test_a_dataset_goes_in_and_out_by_files(client, tmp_path):
+    # Lists of floats also where a file is empty.
+    schema = pa.schema(
+        [
+            ("latitude", pa.float64()),
+            ("longitude", pa.float64()),
+            ("vector", pa.list_(pa.float32())),
+        ]
+    )
+    for number, rows in enumerate(np.split(np.arange(4800), np.cumsum(UNEVEN)[:-1])):
+        table = pd.DataFrame(COORDS[rows], columns=["latitude", "longitude"])
+        table = table.assign(vector=list(FEATS[rows]))
+        table.to_parquet(tmp_path / f"{number}.parquet", schema=schema, index=False)
+    one = CellBuilder(30).fit(COORDS, FEATS)
+    photos = str(tmp_path / "*.parquet")
+    result = distributed.fit(CellBuilder(30), photos, "vector", client=client)
+    to = tmp_path / "assigned"
+    distributed.assign(result.cells, photos, to=str(to), client=client)
+    assert pd.read_parquet(to)["cell"].tolist() == one.labels_.tolist()
+
+
+def test_a_bad_row_on_a_worker_is_told_here(client):
+    coords = COORDS.copy()
+    coords[800, 0] = -91.0
+    with pytest.raises(ValueError, match=r"Partition 4 .*first: row 99, -91"):
+        distributed.fit(CellBuilder(30), cut(coords), client=client)

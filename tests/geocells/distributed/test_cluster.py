@@ -11,6 +11,7 @@ import dask.array as da
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from dask.delayed import delayed
 from distributed import Client, LocalCluster
@@ -108,9 +109,8 @@ def test_a_dataset_goes_in_and_out_by_files(client, tmp_path):
         ]
     )
     for number, rows in enumerate(np.split(np.arange(4800), np.cumsum(UNEVEN)[:-1])):
-        table = pd.DataFrame(COORDS[rows], columns=["latitude", "longitude"])
-        table = table.assign(vector=list(FEATS[rows]))
-        table.to_parquet(tmp_path / f"{number}.parquet", schema=schema, index=False)
+        columns = [*COORDS[rows].T, FEATS[rows].tolist()]
+        pq.write_table(pa.table(columns, schema=schema), tmp_path / f"{number}.parquet")
     one = CellBuilder(30).fit(COORDS, FEATS)
     photos = str(tmp_path / "*.parquet")
     result = distributed.fit(CellBuilder(30), photos, "vector", client=client)

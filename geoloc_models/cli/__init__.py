@@ -13,6 +13,7 @@ from geoloc_models.cli import (  # noqa: F401  (importing them registers the com
     predict,
     reproduce,
     select,
+    serve,
     split,
     strip,
     train,

@@ -1,0 +1,185 @@
+"""The server: what it answers, whom it answers, and what it leaves behind."""
+
+import json
+import logging
+import os
+import socket
+import threading
+
+import pytest
+from geoloc_models_bundles import few_places
+from geoloc_models_serve import SECRET, ask, hostile_uploads, photo, served, small_placer, upload
+
+from geoloc_models.serve import Limits
+
+pytest.importorskip("gradio")
+
+
+@pytest.fixture(autouse=True)
+def towns(monkeypatch):
+    few_places(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def placer(tmp_path_factory):
+    limits = Limits(megabytes=0.5, waiting=1, seconds=5)
+    return small_placer(tmp_path_factory.mktemp("placer"), limits=limits)
+
+
+@pytest.fixture(scope="module")
+def server(placer):
+    with pytest.MonkeyPatch.context() as patch:
+        few_places(patch)
+        with served(placer) as found:
+            yield found
+
+
+@pytest.fixture
+def port(server):
+    return server[0]
+
+
+def test_a_photo_gets_an_answer_a_map_and_its_neighbours(port):
+    status, found = upload(port, photo())
+    assert status == 200
+    assert sorted(found) == ["answer", "map", "nearby"]
+    assert "321 km" in found["answer"]
+    assert SECRET not in json.dumps(found)
+
+
+@pytest.mark.parametrize("name", hostile_uploads())
+def test_what_is_no_photo_gets_a_message(port, name):
+    status, found = upload(port, hostile_uploads()[name])
+    assert status == 422
+    assert list(found) == ["message"]
+    assert found["message"].startswith(("The file ", "The photo ", "The picture "))
+
+
+def test_a_photo_is_known_by_its_content_whatever_it_is_called(port):
+    headers = {"Content_Type": "text/html", "Content_Disposition": "filename=../../x.php"}
+    assert upload(port, photo(), **headers)[0] == 200
+    assert upload(port, b"no photo", Content_Type="image/jpeg")[0] == 422
+
+
+def test_gradios_folder_for_uploads_stays_empty(server):
+    port, folder = server
+    upload(port, photo())
+    for content in hostile_uploads().values():
+        upload(port, content)
+    upload(port, bytes(600_000))
+    ask(port, "POST", "/gradio_api/upload", hostile_uploads()["form with a climbing name"])
+    assert os.listdir(folder) == []
+
+
+def test_a_large_upload_is_refused_announced_or_not(port):
+    status, found = upload(port, bytes(500_001))
+    assert (status, found["message"]) == (
+        413,
+        "The file is larger than the 0.5 MB that this page takes.",
+    )
+    chunks = (bytes(100_000) for _ in range(6))
+    status, _, body = ask(port, "POST", "/place", chunks, {"Transfer-Encoding": "chunked"})
+    assert status == 413
+    assert "larger than" in json.loads(body)["message"]
+
+
+def test_an_upload_that_never_ends_is_ended(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        head = "POST /place HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nx"
+        connection.sendall(head.encode())
+        assert b"408" in connection.recv(4096).split(b"\r\n")[0]
+    assert upload(port, photo())[0] == 200
+
+
+def test_no_more_uploads_wait_than_the_limit(placer, port, monkeypatch):
+    go_on, waits = threading.Event(), threading.Semaphore(0)
+    place = type(placer).place
+
+    def slowly(self, content):
+        waits.release()
+        go_on.wait(60)
+        return place(self, content)
+
+    monkeypatch.setattr(type(placer), "place", slowly)
+    results = []
+    thread = threading.Thread(target=lambda: results.append(upload(port, photo())[0]))
+    thread.start()
+    try:
+        assert waits.acquire(timeout=60)
+        status, found = upload(port, photo())
+    finally:
+        go_on.set()
+        thread.join(60)
+    assert (status, found["message"]) == (
+        503,
+        "Other photos are being placed. Try again in a moment.",
+    )
+    assert results == [200]
+    assert upload(port, photo())[0] == 200
+
+
+def test_a_fault_of_the_server_is_told_without_its_traceback(placer, port, monkeypatch, caplog):
+    def fails(self, content):
+        raise RuntimeError("secret path /home/ada")
+
+    monkeypatch.setattr(type(placer), "place", fails)
+    with caplog.at_level(logging.CRITICAL + 1):
+        status, found = upload(port, photo())
+    assert status == 500
+    assert found["message"].startswith("Something went wrong")
+    assert "ada" not in json.dumps(found)
+
+
+def test_the_page_holds_nothing_from_elsewhere(port):
+    status, headers, body = ask(port, "GET", "/")
+    assert status == 200
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "connect-src 'self'" in policy
+    assert "http" not in policy
+    assert headers["referrer-policy"] == "no-referrer"
+    assert b"Drop a photo here" in body
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/gradio_api/upload"),
+        ("POST", "/gradio_api/queue/join"),
+        ("POST", "/gradio_api/run/predict"),
+        ("POST", "/"),
+        ("GET", "/gradio_api/file=/etc/passwd"),
+        ("GET", "/gradio_api/file/etc/passwd"),
+        ("GET", "/gradio_api/proxy=https://example.com"),
+        ("GET", "/static/../../../../etc/passwd"),
+        ("GET", "/assets/%2e%2e/%2e%2e/routes.py"),
+        ("GET", "/monitoring"),
+        ("GET", "/docs"),
+        ("DELETE", "/config"),
+    ],
+)
+def test_the_rest_of_gradio_is_shut(port, method, path):
+    status, _, body = ask(port, method, path, b"" if method == "POST" else None)
+    assert status in (403, 404)
+    assert b"root:" not in body
+
+
+def test_other_sites_are_turned_away(port):
+    own = f"http://127.0.0.1:{port}"
+    assert upload(port, photo(), Origin=own)[0] == 200
+    assert upload(port, photo(), Origin="https://example.com")[0] == 403
+    assert upload(port, photo(), Origin="null")[0] == 403
+    status, _, body = ask(port, "GET", "/", headers={"Host": f"rebound.example.com:{port}"})
+    assert status == 421
+    assert "own name" in json.loads(body)["message"]
+    assert ask(port, "GET", "/config", headers={"Host": f"localhost:{port}"})[0] == 200
+
+
+def test_a_map_of_tiles_may_load_pictures_and_nothing_else(tmp_path):
+    with served(small_placer(tmp_path, tiles="OpenStreetMap")) as (port, _):
+        policy = ask(port, "GET", "/")[1]["content-security-policy"]
+        found = upload(port, photo())[1]
+    sources = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert sources["img-src"].endswith("https:")
+    assert "https" not in sources["script-src"] + sources["connect-src"]
+    assert "tile.openstreetmap.org" in found["map"]

@@ -1,0 +1,104 @@
+"""``geoloc serve``: what it refuses, what it warns of, and how it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+from geoloc_models_serve import ask, hostile_uploads, photo, small_placer, upload
+from typer.testing import CliRunner
+
+from geoloc_models.cli import app
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return small_placer(tmp_path_factory.mktemp("command")).model.folder
+
+
+def geoloc(*arguments):
+    return CliRunner().invoke(app, ["serve", *(str(argument) for argument in arguments)])
+
+
+def test_without_gradio_one_sentence_says_what_to_install(bundle, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    result = geoloc("-m", bundle)
+    assert result.exit_code == 2
+    assert result.stderr == ("Error: The page needs gradio; run: pip install 'geocells[serve]'\n")
+
+
+def test_bad_input_is_told_in_one_sentence(bundle, tmp_path):
+    pytest.importorskip("gradio")
+    for arguments, reason in (
+        (("-m", tmp_path / "none"), "There is no model"),
+        (("-m", bundle, "--max-megabytes", "0"), "limit of megabytes must be above 0"),
+        (("-m", bundle, "--max-megapixels", "-1"), "limit of megapixels must be above 0"),
+    ):
+        result = geoloc(*arguments)
+        assert result.exit_code == 2
+        assert reason in result.stderr
+        assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_taken_port_is_told_of(bundle):
+    pytest.importorskip("gradio")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = geoloc("-m", bundle, "--port", port)
+    assert result.exit_code == 2
+    assert f"Nothing can listen on 127.0.0.1 port {port}" in result.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_server_listens_here_alone_and_ends_cleanly(bundle, tmp_path, how):
+    pytest.importorskip("gradio")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, "-c", "from geoloc_models.cli import main; main()"]
+    process = subprocess.Popen(
+        [*command, "serve", "-m", str(bundle), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        line = process.stdout.readline()
+        found = re.fullmatch(r"The page is http://127\.0\.0\.1:(\d+) \(Ctrl-C ends it\)\.\n", line)
+        assert found, line + process.stderr.read()
+        port = int(found[1])
+        assert upload(port, photo())[0] == 200
+        assert ask(port, "GET", "/")[0] == 200
+        for content in hostile_uploads().values():
+            assert upload(port, content)[0] == 422
+        files = [path for path in temporary.rglob("*") if path.is_file()]
+        assert [path for path in files if "numba" not in str(path)] == []
+        process.send_signal(how)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert "Traceback" not in told
+    assert "Warning" not in told
+    assert process.returncode == 0
+    assert told.endswith("Ended; nothing was kept.\n")
+    assert [path for path in temporary.iterdir() if "geoloc" in path.name] == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["temporary"]
+
+
+def test_another_host_is_warned_of(bundle, monkeypatch):
+    pytest.importorskip("gradio")
+    from geoloc_models.serve import running
+
+    asked = []
+    monkeypatch.setattr(running, "run_server", lambda placer, **options: asked.append(options))
+    result = geoloc("-m", bundle, "--host", "0.0.0.0")
+    assert result.exit_code == 0
+    assert "Warning: 0.0.0.0 lets other machines in." in result.stderr
+    assert asked[0]["host"] == "0.0.0.0"
+    for own in ("127.0.0.1", "localhost", "::1", "127.0.0.2"):
+        assert "Warning" not in geoloc("-m", bundle, "--host", own).stderr

@@ -10,7 +10,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
@@ -96,6 +96,24 @@ Photos = Annotated[
         help="CSV (.csv, .csv.gz) or Parquet: a row per photo, with its latitude and longitude."
     ),
 ]
+PhotosOrDataset = Annotated[
+    str,
+    typer.Argument(
+        help="CSV (.csv, .csv.gz) or Parquet: a row per photo, with its latitude and longitude. "
+        "With --dask: a Parquet dataset, by its folder, glob or URL (s3://bucket/photos/*.parquet)."
+    ),
+]
+_CLUSTER = "More photos than one machine holds"
+DaskScheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="[SCHEDULER_ADDRESS|local]",
+        help="Work on a Dask cluster (tcp://host:8786), or with worker processes of this machine.",
+        rich_help_panel=_CLUSTER,
+        show_default="in this process",
+    ),
+]
 CellFile = Annotated[Path, typer.Argument(help="Cells (.parquet) that `geocells build` wrote.")]
 LatitudeColumn = Annotated[
     str | None,
@@ -132,7 +150,7 @@ Features = Annotated[
 @app.command()
 @_one_sentence_errors
 def build(
-    photos: Photos,
+    photos: PhotosOrDataset,
     output: Annotated[
         Path,
         typer.Option(
@@ -228,6 +246,15 @@ def build(
             rich_help_panel=_CELLS,
         ),
     ] = "nearest",
+    dask: DaskScheduler = None,
+    feature_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --dask: the dataset's column of image features (lists), or several columns.",
+            rich_help_panel=_CLUSTER,
+            show_default="the coordinates",
+        ),
+    ] = None,
 ) -> None:
     """Build cells from a table of photos."""
     _check_output(output, TABLES)
@@ -250,15 +277,46 @@ def build(
     from ._options import Options
 
     Options.of(builder)
+    if dask is not None:
+        if features is not None:
+            raise ValueError(
+                "--features is a file for one machine; with --dask name a column of the dataset by "
+                "--feature-column."
+            )
+        from . import distributed
+
+        names = feature_column or None
+        with _cluster(dask), _busy("building cells"):
+            result = distributed.fit(
+                builder,
+                photos,
+                names[0] if names and len(names) == 1 else names,
+                group_column,
+                weight_column,
+                latitude_column=latitude_column,
+                longitude_column=longitude_column,
+            )
+        cells = result.cells
+        with _busy("writing cells"):
+            _write(output, lambda draft: _write_cells(cells, draft))
+        typer.echo(
+            f"{cells.n_cells} cells of {result.n_rows} photos, {_span(cells.counts)} a cell: {output}"
+        )
+        return
+    if feature_column:
+        raise ValueError(
+            "--feature-column belongs to --dask; name a file of features by --features."
+        )
+    path = Path(photos)
     wanted = [latitude_column, longitude_column, group_column, weight_column]
-    table = _read_table(photos, wanted)
-    feats = None if features is None else _read_features(features, len(table), photos)
+    table = _read_table(path, wanted)
+    feats = None if features is None else _read_features(features, len(table), path)
     with _busy("building cells"):
         builder.fit(
-            _coords(table, photos, latitude_column, longitude_column),
+            _coords(table, path, latitude_column, longitude_column),
             feats,
-            groups=_column(table, photos, group_column),
-            sample_weight=_column(table, photos, weight_column),
+            groups=_column(table, path, group_column),
+            sample_weight=_column(table, path, weight_column),
         )
     cells = builder.cells_
     with _busy("writing cells"):
@@ -274,14 +332,15 @@ def build(
 @_one_sentence_errors
 def assign(
     cells: CellFile,
-    photos: Photos,
+    photos: PhotosOrDataset,
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output",
             "-o",
             help="Where the table goes, with the columns cell, cell_latitude and cell_longitude "
-            "added: .csv, .csv.gz, .parquet, or .geojson with the photos as points.",
+            "added: .csv, .csv.gz, .parquet, or .geojson with the photos as points. With --dask: a "
+            "new folder, or its URL, for a Parquet dataset.",
         ),
     ],
     latitude_column: LatitudeColumn = None,
@@ -295,16 +354,34 @@ def assign(
             show_default="as the cells were built",
         ),
     ] = None,
+    dask: DaskScheduler = None,
 ) -> None:
     """Tell the cell of every photo."""
-    _check_output(output, TABLES)
+    if dask is not None:
+        from . import distributed
+
+        partition = _load(cells)
+        with _cluster(dask), _busy("assigning"):
+            n_rows = distributed.assign(
+                partition,
+                photos,
+                group_column,
+                outside=outside,
+                to=output,
+                latitude_column=latitude_column,
+                longitude_column=longitude_column,
+            )
+        typer.echo(f"{n_rows} photos: {output}")
+        return
+    path, target = Path(photos), Path(output)
+    _check_output(target, TABLES)
     partition = _load(cells)
-    table = _read_table(photos, None)
+    table = _read_table(path, None)
     taken = [name for name in ("cell", "cell_latitude", "cell_longitude") if name in table.columns]
     if taken:
         raise ValueError(f"{photos} has a column {taken[0]!r} already; rename or drop it.")
-    coords = _coords(table, photos, latitude_column, longitude_column)
-    groups = _column(table, photos, group_column)
+    coords = _coords(table, path, latitude_column, longitude_column)
+    groups = _column(table, path, group_column)
     labels = _assign(partition, coords, groups, outside)
     import numpy as np
 
@@ -313,7 +390,7 @@ def assign(
     table["cell"] = labels
     table["cell_latitude"], table["cell_longitude"] = points.T
     with _busy("writing the table"):
-        _write(output, lambda draft: _write_photos(table, coords, draft))
+        _write(target, lambda draft: _write_photos(table, coords, draft))
     none = int((labels < 0).sum())
     left = f", {none} in none" if none else ""
     typer.echo(
@@ -624,6 +701,40 @@ def _save_figure(axes: Any, draft: Path) -> None:
 
 def _span(counts: Any) -> str:
     return f"{int(counts.min())} to {int(counts.max())}" if len(counts) else "none"
+
+
+@contextmanager
+def _cluster(scheduler: str) -> Iterator[None]:
+    """Workers at an address, or of this machine, for as long as a command takes."""
+    try:
+        from distributed import Client, KilledWorker, LocalCluster
+    except ImportError as error:
+        raise ImportError(
+            "--dask needs Dask, which is not installed: pip install 'geocells[dask]'."
+        ) from error
+    # What workers log is not for one who waits for a sentence.
+    if not logger.isEnabledFor(logging.DEBUG):
+        for name in [name for name in logging.root.manager.loggerDict if "distributed" in name]:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+    with ExitStack() as stack:
+        address: Any = scheduler
+        if scheduler == "local":
+            address = stack.enter_context(
+                LocalCluster(
+                    threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50
+                )
+            )
+        try:
+            stack.enter_context(Client(address, timeout="10s"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"No Dask scheduler answers at {scheduler} ({error}).") from None
+        try:
+            yield
+        except KilledWorker as error:
+            raise MemoryError(
+                "Several workers died over one partition, most likely of too little memory: write the dataset in "
+                f"smaller files, or give workers more memory ({error})."
+            ) from error
 
 
 @contextmanager

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
+import dask
 import dask.array as da
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from dask.delayed import delayed
+from fsspec.core import url_to_fs
 
 from .._types import IntArray
 from ..partition import CellPartition, Places
@@ -44,8 +48,8 @@ def assign(
         Where no cell holds the coordinate. Default: as the cells were built.
     to : str, optional
         Folder or URL for a Parquet dataset: the photos' own columns and ``cell``, ``cell_latitude`` and
-        ``cell_longitude`` (missing where the cell is -1), a file a partition. It must not hold any files yet. Left out,
-        nothing is read now.
+        ``cell_longitude`` (missing where the cell is -1), a file for each partition that has rows; each appears when
+        it is whole. The folder must not hold any files yet. Left out, nothing is read now.
     latitude_column, longitude_column : str, optional
         Columns of a DataFrame or dataset.
     storage_options : dict, optional
@@ -55,8 +59,8 @@ def assign(
 
     Returns
     -------
-    labels : dask Series named ``cell``, dask array (n,) of int64, or None
-        Lazy, with the rows' own index and partitions; None after writing.
+    labels : dask Series named ``cell``, dask array (n,) of int64, or int
+        Lazy, with the rows' own index and partitions; after writing, the number of rows.
 
     Raises
     ------
@@ -92,8 +96,7 @@ def assign(
         raise ValueError("These cells were built without groups: leave groups out of assign.")
     if to is None:
         return labels_of(cells, photos, outside)
-    _write(cells, photos, outside, str(to), storage_options, client)
-    return None
+    return _write(cells, photos, outside, str(to), storage_options, client)
 
 
 def labels_of(cells: CellPartition, photos: Photos, outside: str | None) -> Any:
@@ -184,12 +187,8 @@ def _write(
     to: str,
     storage_options: dict[str, Any] | None,
     client: Any,
-) -> None:
-    from contextlib import nullcontext
-
-    import dask.dataframe as dd
-    from fsspec.core import url_to_fs
-
+) -> int:
+    """Write a file a partition; return the number of rows."""
     files, folder = url_to_fs(to, **(storage_options or {}))
     if files.exists(folder) and (files.isfile(folder) or files.ls(folder)):
         raise ValueError(f"{to} exists already and is not empty: name a new folder, or remove it.")
@@ -202,9 +201,47 @@ def _write(
     taken = [name for name in ADDED if name in photos.rows.columns]
     if taken:
         raise ValueError(f"coords has a column {taken[0]!r} already; rename or drop it.")
-    meta = photos.rows._meta.assign(
-        cell=np.empty(0, dtype=np.int64), cell_latitude=np.empty(0), cell_longitude=np.empty(0)
-    )
-    table = _mapped(photos, _with_cells, _shared(cells), outside, meta)
+    files.makedirs(folder, exist_ok=True)
+    shared = _shared(cells)
+    parts = photos.rows.to_delayed()
+    groups_of_part = [None] * len(parts) if photos.groups is None else photos.groups.to_delayed()
+    write = delayed(_write_part)
+    written = [
+        write(
+            f"{folder}/part-{number:06d}.parquet",
+            files,
+            part,
+            own_groups,
+            cells=shared,
+            columns=photos.columns,
+            outside=outside,
+        )
+        for number, (part, own_groups) in enumerate(zip(parts, groups_of_part, strict=True))
+    ]
     with nullcontext() if client is None else client.as_current():
-        table.to_parquet(to, write_index=False, storage_options=storage_options)
+        n_rows = sum(dask.compute(*written))
+    if n_rows == 0:
+        columns = photos.columns or Columns("latitude", "longitude")
+        empty = photos.rows._meta
+        table = _with_cells(empty, None, cells=cells, columns=columns, outside=outside)
+        _write_table(f"{folder}/part-000000.parquet", files, table)
+    return n_rows
+
+
+def _write_part(path: str, files: Any, rows: Any, groups: Any, **how: Any) -> int:
+    """Write one partition; nothing for an empty one, which would not know the types of its columns."""
+    if len(rows):
+        _write_table(path, files, _with_cells(rows, groups, **how))
+    return len(rows)
+
+
+def _write_table(path: str, files: Any, table: Any) -> None:
+    """Write a file that appears under its name only when it is whole."""
+    file = files.open(path, "wb", autocommit=False)
+    try:
+        with file:
+            table.to_parquet(file, index=False)
+    except BaseException:
+        file.discard()
+        raise
+    file.commit()

@@ -70,7 +70,9 @@ def test_a_dataset_is_written_with_all_columns(table, tmp_path):
         source.mkdir(exist_ok=True)
         table.iloc[rows].to_parquet(source / f"part-{number}.parquet", index=False)
     to = tmp_path / "assigned"
-    assert distributed.assign(CELLS, str(source / "*.parquet"), to=str(to), outside="noise") is None
+    photos = str(source / "*.parquet")
+    assert distributed.assign(CELLS, photos, to=str(to), outside="noise") == 500
+    assert len(list(to.iterdir())) == 3  # none of an empty partition, none half-written
     out = pd.read_parquet(to)
     labels = CELLS.assign(NEW, outside="noise")
     assert out["cell"].tolist() == labels.tolist()
@@ -91,6 +93,21 @@ def test_arrays_are_written_too_and_urls_are_written_to(tmp_path):
     out = dd.read_parquet("memory://assigned-arrays").compute()
     assert out["cell"].tolist() == BY_GROUP.assign(NEW, COUNTRIES).tolist()
     assert np.array_equal(out[["latitude", "longitude"]].to_numpy(), NEW)
+
+
+def test_no_photos_make_a_dataset_without_rows(tmp_path):
+    nothing = da.empty((0, 2), chunks=(0, 2))
+    assert distributed.assign(CELLS, nothing, to=str(tmp_path / "none")) == 0
+    out = pd.read_parquet(tmp_path / "none")
+    assert len(out) == 0
+    assert out["cell"].dtype == np.int64
+
+
+def test_a_dataset_that_cannot_be_finished_holds_no_broken_file(tmp_path):
+    rows = da.from_array(np.array([[47.0, 8.0], [99.0, 8.0]]), chunks=(1, 2))
+    with pytest.raises(ValueError, match="Latitude must lie"):
+        distributed.assign(CELLS, rows, to=str(tmp_path / "broken"))
+    assert len(pd.read_parquet(tmp_path / "broken")) <= 1
 
 
 def test_what_does_not_fit_together_is_refused(table):

@@ -6,7 +6,6 @@ import os
 import signal
 from pathlib import Path
 
-import dask
 import dask.array as da
 import numpy as np
 import pandas as pd
@@ -14,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from dask.delayed import delayed
-from distributed import Client, LocalCluster
 
 from geocells import CellBuilder, distributed
 
@@ -25,24 +23,6 @@ COORDS = np.concatenate(
 FEATS = RNG.normal(100.0, 1.0, (4800, 16)).astype(np.float32)
 GROUPS = np.where(COORDS[:, 1] < 8.0, "SE", "CH").astype(object)
 UNEVEN = (0, 700, 1, 0, 2000, 99, 1000, 1000)
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    with (
-        dask.config.set({"temporary-directory": str(tmp_path_factory.mktemp("dask"))}),
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=True,
-            host="127.0.0.1",
-            dashboard_address=None,
-            memory_limit=0,
-            silence_logs=50,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        yield client
 
 
 def cut(array):

@@ -1,0 +1,106 @@
+"""Scaling of geocells.distributed: ``python -m tests.benchmarks.distributed [millions ...] [--workers 1 2]``.
+
+Rows are made in their partitions, from towns of very different size and a thin spread over the land between, so that no
+more than a partition a worker is ever in memory. Not part of ``make bench``: 300 million rows take minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import dask.array as da
+import numpy as np
+from dask.delayed import delayed
+from distributed import Client, LocalCluster
+
+from geocells import CellBuilder
+from geocells import distributed as over_dask
+
+PARTITION_ROWS = 2_500_000
+N_TOWNS = 20_000
+
+
+def photos(number: int, n_rows: int) -> np.ndarray:
+    """Rows of one partition: nine of ten in towns, whose sizes fall as one over their rank."""
+    towns = np.random.default_rng(0).uniform((-50.0, -175.0), (65.0, 175.0), (N_TOWNS, 2))
+    rng = np.random.default_rng((1, number))
+    # The rank of a town is spread evenly in its logarithm.
+    town = np.minimum(N_TOWNS ** rng.random(n_rows), N_TOWNS - 1).astype(np.int64)
+    coords = towns[town] + rng.normal(0.0, 0.05, (n_rows, 2))
+    lone = rng.random(n_rows) < 0.1
+    coords[lone] = rng.uniform((-55.0, -180.0), (70.0, 180.0), (int(lone.sum()), 2))
+    return coords
+
+
+def collection(n_rows: int) -> da.Array:
+    """Dask array of so many rows."""
+    parts = []
+    for number, start in enumerate(range(0, n_rows, PARTITION_ROWS)):
+        size = min(PARTITION_ROWS, n_rows - start)
+        parts.append(da.from_delayed(delayed(photos)(number, size), (size, 2), float))
+    return da.concatenate(parts)
+
+
+def _count(labels: np.ndarray) -> np.ndarray:
+    return np.array([len(labels)])
+
+
+def main(millions: list[int], workers: list[int], methods: list[str]) -> None:
+    """Print a row for every number of rows and workers."""
+    print(
+        "| rows | workers | method | fit | bytes merged | bytes to client | bins | kept | cells | assign |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    for n_millions in millions:
+        for n_workers in workers:
+            with (
+                LocalCluster(
+                    n_workers=n_workers,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    memory_limit=0,
+                ) as cluster,
+                Client(cluster) as client,
+            ):
+                client.run(_one_thread)
+                rows = collection(n_millions * 1_000_000)
+                for method in methods:
+                    builder = CellBuilder(200, method=method)
+                    start = time.perf_counter()
+                    result = over_dask.fit(builder, rows)
+                    fitted = time.perf_counter() - start
+                    start = time.perf_counter()
+                    labels = over_dask.assign(result.cells, rows)
+                    done = labels.map_blocks(_count, chunks=(1,), dtype=np.int64).sum().compute()
+                    assigned = time.perf_counter() - start
+                    merged = sum(own.bytes_merged for own in result.passes)
+                    returned = sum(own.bytes_returned for own in result.passes)
+                    print(
+                        f"| {int(done):,} | {n_workers} | {method} | {fitted:.1f} s | {merged / 1e6:,.0f} MB "
+                        f"| {returned / 1e6:,.1f} MB | {result.n_bins:,} | {result.n_bins_kept:,} "
+                        f"| {result.n_cells:,} | {assigned:.1f} s |",
+                        flush=True,
+                    )
+                    print(
+                        "".join(f"  {own.name} {own.seconds:.1f} s;" for own in result.passes),
+                        file=sys.stderr,
+                        flush=True,
+                    )
+
+
+def _one_thread() -> None:
+    import os
+
+    os.environ["GEOCELLS_NUM_THREADS"] = "1"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("millions", nargs="*", type=int, default=[10, 100, 300])
+    parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--methods", nargs="+", default=["consolidated", "bottom_up"])
+    asked = parser.parse_args()
+    main(asked.millions, asked.workers, asked.methods)

@@ -25,11 +25,14 @@ from geoloc_models._devices import (
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.data import BrokenImages, FeatureCache, ImageSource
 from geoloc_models.data._feature_files import FeatureCard, FeatureFiles, read_card
+from geoloc_models.data._shared_work import LEASE_SECONDS, SharedWork
 from geoloc_models.data.dataset import make_framing, normalised
 from geoloc_models.data.feature_writer import FeatureWriter
 from geoloc_models.encoders import ImageEncoder, fingerprint
 
 _FLUSH_SECONDS = 1.0
+_CHUNKS = 200
+_CHUNK_LIMITS = (64, 4096)  # rows: small enough to lose one, large enough to keep the loader busy
 _CPU_BATCH = 16  # at 224 x 224 pixels; larger ones leave the processor's cache and are slower
 _LARGEST_BATCH = 512
 _PROBED_IMAGES = 8
@@ -65,9 +68,9 @@ class EmbeddingRecord:
     broken : BrokenImages
         All images of the cache that could not be read.
     n_embedded : int
-        Images that this run embedded.
+        Images that this run embedded; of workers that share, this one alone.
     seconds : float
-        Time that took.
+        Time that took; of workers that share, without waiting for others.
     batch_size : int
         Images per step on the device, at the end.
     """
@@ -98,6 +101,9 @@ def embed(
     dtype: str = "float32",
     resume: bool = True,
     retry_broken: bool = False,
+    shared: bool = False,
+    chunk_rows: int | None = None,
+    lease_seconds: float = LEASE_SECONDS,
     progress: bool = True,
 ) -> EmbeddingRecord:
     """Run an encoder over all images once and keep the features in a file.
@@ -129,6 +135,16 @@ def embed(
         Go on with what is at ``path``; else it is replaced.
     retry_broken : bool, default False
         Try images again that an earlier run could not read.
+    shared : bool, default False
+        Share the work with other processes, on this machine or on others with the same file
+        system, that call this with the same images, encoder and options. Each returns when the
+        whole cache is finished.
+    chunk_rows : int, optional
+        Shared: rows that a worker claims at a time; by default a two-hundredth of them, at least 64
+        and at most 4096, in whole batches. The worker that begins decides for all.
+    lease_seconds : float, default 60
+        Shared: a worker that gives no sign of life for so long has lost its chunk to the others.
+        The worker that begins decides for all.
     progress : bool, default True
         Show the bar.
 
@@ -140,17 +156,32 @@ def embed(
     ------
     GeolocError
         If the cache there is of another encoder, of other photos, or damaged; if another process
-        writes it; if one image is too much for the device; if a feature is not finite.
+        writes it and does not share; if one image is too much for the device; if a feature is not finite.
 
     Notes
     -----
     Rows are written as they come. About once a second they are brought to the disk and then marked
     as done, so a kill at any moment costs a second's work, and the next call computes the rows
     that are not marked. A row's feature depends on its batch by rounding alone.
+
+    Workers that share claim chunks of rows by files beside the cache, and no row is computed twice,
+    save in the chunk of a worker that was lost. With equal batch sizes the cache has
+    the bytes that one worker gives it. Until all chunks are there the features lie in chunk files,
+    which take as much room again.
     """
     if len(images) != len(keys):
         raise GeolocError(
             f"Every image needs a key; got {len(images)} images and {len(keys)} keys."
+        )
+    if shared and (retry_broken or not resume):
+        raise GeolocError(
+            "Several workers go on with a cache together; to replace it, or to try broken images "
+            "again, run one worker without --shared first."
+        )
+    if (chunk_rows is not None and chunk_rows < 1) or not lease_seconds > 0:
+        raise GeolocError(
+            "Workers that share need chunks of at least 1 row and a lease above 0 seconds; got "
+            f"{chunk_rows} and {lease_seconds}."
         )
     runner = _Runner(  # checks its options, before an older cache is replaced
         encoder,
@@ -170,35 +201,88 @@ def embed(
         precision=runner.precision,
         weights=encoder.weights,
     )
-    started = time.perf_counter()
-    n_embedded = 0
-    with FeatureWriter(path, keys, card, resume=resume) as writer:
-        if retry_broken:
-            writer.retry_broken()
-        rows = writer.pending_rows()
-        bar = tqdm(
-            total=len(images),
-            initial=len(images) - len(rows),
-            desc="Embedding",
-            unit="image",
-            disable=not progress,
-            leave=False,
+    if shared:
+        n_embedded, seconds = _embed_share(
+            runner, images, keys, card, path, chunk_rows, lease_seconds, progress
         )
-        flushed = time.perf_counter()
-        with bar:
-            for batch in runner.run(images, rows):
-                writer.write(batch.rows, batch.features)
-                writer.mark_broken(batch.broken)
-                n_embedded += len(batch.rows)
-                bar.update(len(batch.rows) + len(batch.broken))
-                if time.perf_counter() - flushed > _FLUSH_SECONDS:
-                    writer.flush()
-                    flushed = time.perf_counter()
+    else:
+        started = time.perf_counter()
+        with FeatureWriter(path, keys, card, resume=resume) as writer:
+            if retry_broken:
+                writer.retry_broken()
+            n_embedded = _embed_pending(runner, images, writer, progress)
+        seconds = time.perf_counter() - started
     cache = FeatureCache.open(path)
+    if shared:
+        cache.require_finished()
     broken = BrokenImages()
     broken.extend(cache.broken_reasons.items())
-    seconds = time.perf_counter() - started
     return EmbeddingRecord(cache, broken, n_embedded, seconds, runner.batch_size)
+
+
+def _embed_pending(
+    runner: _Runner, images: ImageSource, writer: FeatureWriter, progress: bool
+) -> int:
+    """Embed every row that is not done, in order; the number of images embedded."""
+    rows = writer.pending_rows()
+    n_embedded = 0
+    flushed = time.perf_counter()
+    with _bar(len(images), len(images) - len(rows), progress) as bar:
+        for batch in runner.run(images, rows):
+            writer.write(batch.rows, batch.features)
+            writer.mark_broken(batch.broken)
+            n_embedded += len(batch.rows)
+            bar.update(len(batch.rows) + len(batch.broken))
+            if time.perf_counter() - flushed > _FLUSH_SECONDS:
+                writer.flush()
+                flushed = time.perf_counter()
+    return n_embedded
+
+
+def _embed_share(
+    runner: _Runner,
+    images: ImageSource,
+    keys: Sequence[Any] | np.ndarray,
+    card: FeatureCard,
+    path: str | Path,
+    chunk_rows: int | None,
+    lease_seconds: float,
+    progress: bool,
+) -> tuple[int, float]:
+    """Embed chunks until all are done; the images this worker embedded, and the time of that."""
+    batch_size = runner.find_batch_size()
+    if chunk_rows is None:
+        chunk_rows = int(np.clip(len(images) // _CHUNKS, *_CHUNK_LIMITS))
+        chunk_rows = -(-chunk_rows // batch_size) * batch_size
+    work = SharedWork.join(path, keys, card, chunk_rows=chunk_rows, lease_seconds=lease_seconds)
+    if work is None:
+        return 0, 0.0
+    n_embedded, seconds = 0, 0.0
+    n_before = len(images) - len(work.rows)
+    with work, _bar(len(images), n_before, progress) as bar:
+        for chunk in work.chunks():
+            started = time.perf_counter()
+            bar.n = n_before + work.n_rows_done()
+            bar.refresh()
+            for batch in runner.run(images, chunk.rows):
+                work.write(chunk, batch.rows, batch.features)
+                chunk.broken.extend(batch.broken)
+                n_embedded += len(batch.rows)
+                bar.update(len(batch.rows) + len(batch.broken))
+            work.keep(chunk)
+            seconds += time.perf_counter() - started
+    return n_embedded, seconds
+
+
+def _bar(n_images: int, n_done: int, progress: bool) -> Any:
+    return tqdm(
+        total=n_images,
+        initial=n_done,
+        desc="Embedding",
+        unit="image",
+        disable=not progress,
+        leave=False,
+    )
 
 
 @_telling_of_lost_workers()
@@ -277,9 +361,15 @@ class _Runner:
         self.batch_size = batch_size or 0  # 0: to be found
 
     @torch.inference_mode()
+    def find_batch_size(self) -> int:
+        """Images per step: as told, or what fits into the memory."""
+        self.batch_size = self.batch_size or self._fitting_batch_size()
+        return self.batch_size
+
+    @torch.inference_mode()
     def run(self, images: ImageSource, rows: np.ndarray) -> Iterator[_EmbeddedBatch]:
         """Embed these rows, in their order."""
-        self.batch_size = self.batch_size or self._fitting_batch_size()
+        self.find_batch_size()
         size = self.encoder.preprocessing.image_size
         loader = DataLoader(
             _FramedImages(images, rows, make_framing(size)),

@@ -89,6 +89,15 @@ def embed(
             rich_help_panel=RUN_PANEL,
         ),
     ] = False,
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared",
+            help="Share the work with other processes, here or on machines with the same file "
+            "system, that run the same command.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = False,
     path_column: PathColumn = "path",
     latitude_column: LatitudeColumn = "latitude",
     longitude_column: LongitudeColumn = "longitude",
@@ -128,16 +137,17 @@ def embed(
         dtype=dtype.value,
         resume=resume,
         retry_broken=retry_broken,
+        shared=shared,
     )
     card = record.cache.card
     typer.echo(f"{card.n_rows:,} photos, {card.dim} numbers each, of {card.title}, in {output}.")
     if record.n_embedded:
         images = "image" if record.n_embedded == 1 else "images"
         typer.echo(
-            f"{record.n_embedded:,} {images} in {record.seconds:.1f} s: "
+            f"{record.n_embedded:,} {images}{' by this worker' if shared else ''} in {record.seconds:.1f} s: "
             f"{record.images_per_second:.0f} images a second, {record.batch_size} at a time."
         )
     else:
-        typer.echo("All had been embedded before.")
+        typer.echo("Nothing was left to embed." if shared else "All had been embedded before.")
     tell_skipped(record.broken, files.broken)
     typer.echo(f"\nTrain on them: geoloc train {table} --features {output}")

@@ -67,6 +67,11 @@ class FeatureFiles:
         """Held by the process that writes."""
         return self.features.with_name(f".{self.features.stem}.lock")
 
+    @property
+    def shared_work(self) -> Path:
+        """Folder of the workers that compute the cache together; gone once it is finished."""
+        return self.features.with_name(f".{self.features.stem}.shared")
+
 
 @dataclass(frozen=True)
 class FeatureCard:

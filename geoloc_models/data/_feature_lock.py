@@ -13,8 +13,12 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
+class LockTakenError(GeolocError):
+    """Another process holds the lock."""
+
+
 class FileLock:
-    """Hold a lock file until :meth:`release`; GeolocError at once if another process does.
+    """Hold a lock file until :meth:`release`; LockTakenError at once if another process does.
 
     Parameters
     ----------
@@ -34,7 +38,7 @@ class FileLock:
                 current = path.stat().st_ino == os.fstat(descriptor).st_ino
             except BlockingIOError:
                 os.close(descriptor)
-                raise GeolocError(f"{message}; wait until it has ended.") from None
+                raise LockTakenError(f"{message}; wait until it has ended.") from None
             except FileNotFoundError:
                 current = False
             if current:

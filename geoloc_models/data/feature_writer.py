@@ -45,6 +45,8 @@ class FeatureWriter:
         What the features are to be; its ``n_rows`` and ``keys_digest`` are taken from the keys.
     resume : bool, default True
         Go on with a cache that is there already, if it fits. Otherwise it is replaced.
+    shared : bool, default False
+        Write for several workers; without it, a cache that they compute is refused.
 
     Raises
     ------
@@ -54,9 +56,7 @@ class FeatureWriter:
 
     Notes
     -----
-    Features reach the disk before their rows are marked as done, so a marked row is whole. A row
-    has one byte of state and a fixed place in each file: several processes that own different rows
-    could write side by side, if the lock were one per block of rows.
+    Features reach the disk before their rows are marked as done, so a marked row is whole.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class FeatureWriter:
         card: FeatureCard,
         *,
         resume: bool = True,
+        shared: bool = False,
     ) -> None:
         files = FeatureFiles(Path(path))
         key_hashes = hash_keys(keys)
@@ -73,6 +74,11 @@ class FeatureWriter:
         files.features.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(files.lock, f"Another process is writing {files.features}")
         try:
+            if files.shared_work.is_dir() and not shared:
+                raise GeolocError(
+                    f"Several workers compute {files.features} together; join them with --shared, "
+                    f"or, if none is left, remove the folder {files.shared_work}."
+                )
             if not (resume and files.card.is_file()):
                 if resume and files.features.exists() and not files.keys.exists():
                     raise GeolocError(
@@ -81,7 +87,7 @@ class FeatureWriter:
                     )
                 _create(files, key_hashes, card)
             self.cache = FeatureCache.open(files.features)
-            _check_same(self.cache, card)
+            self.cache.require_card(card)
             self._features = _RowFile.open(files.features, self.cache.dim)
             self._state = _RowFile.open(files.state, 1)
         except BaseException:
@@ -120,16 +126,7 @@ class FeatureWriter:
             If a number is not finite, or too large for float16.
         """
         places = np.asarray(rows, dtype=np.int64).reshape(-1)
-        with np.errstate(over="ignore"):
-            values = np.ascontiguousarray(features, dtype=self.card.dtype)
-        finite = np.isfinite(values).all(axis=1)
-        if not finite.all():
-            row = int(places[int((~finite).argmax())])
-            raise GeolocError(
-                f"The feature of row {row} has numbers that are not finite in {self.card.dtype}; "
-                "compute in precision 32 and keep float32, or look at the encoder's weights."
-            )
-        self._features.write(places, values)
+        self._features.write(places, finite_values(places, features, self.card.dtype))
         self._unmarked.append((places, DONE))
 
     def mark_broken(self, broken: Sequence[tuple[int, str]]) -> None:
@@ -176,6 +173,20 @@ class FeatureWriter:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def finite_values(rows: np.ndarray, features: np.ndarray, dtype: str) -> np.ndarray:
+    """Features (m, D) in the dtype that is kept; GeolocError, naming the row, if one overflows."""
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(features, dtype=dtype)
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        row = int(rows[int((~finite).argmax())])
+        raise GeolocError(
+            f"The feature of row {row} has numbers that are not finite in {dtype}; "
+            "compute in precision 32 and keep float32, or look at the encoder's weights."
+        )
+    return values
 
 
 @dataclass(frozen=True)
@@ -243,25 +254,6 @@ def _reserve(partial: Path, target: Path) -> None:
                 f"There is no room on the disk for {target}, which takes {n_bytes / 1e9:.2f} GB "
                 f"({error.strerror}); free some, name another folder, or keep float16."
             ) from error
-
-
-def _check_same(cache: FeatureCache, card: FeatureCard) -> None:
-    """The cache that is there must be the one that is asked for."""
-    cache.require_encoder(card.fingerprint, title=card.title)
-    own = cache.card
-    if own.keys_digest != card.keys_digest:
-        raise GeolocError(
-            f"{cache.path} was made of other photos ({own.n_rows} of them; now there are "
-            f"{card.n_rows}), or of the same in another order; name another file, or embed anew "
-            "with --no-resume."
-        )
-    for name in ("dim", "dtype", "preprocessing", "precision"):
-        if getattr(own, name) != getattr(card, name):
-            raise GeolocError(
-                f"{cache.path} was begun with {name} {getattr(own, name)}, not "
-                f"{getattr(card, name)}; go on with that, name another file, or embed "
-                "anew with --no-resume."
-            )
 
 
 def _drop_half_line(file: BinaryIO) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,36 @@ class FeatureCache:
                 f"{self.path} holds features of {self.card.title}, not of {title}; features of "
                 "two encoders don't mix. Name another file, or embed anew with --no-resume."
             )
+
+    def require_card(
+        self, card: FeatureCard, keys: Sequence[Any] | np.ndarray | None = None
+    ) -> None:
+        """GeolocError unless this cache is the one that is asked for.
+
+        Parameters
+        ----------
+        card : FeatureCard
+            What is asked for.
+        keys : sequence (n,), optional
+            Of all rows; by default ``card`` tells their digest itself.
+        """
+        self.require_encoder(card.fingerprint, title=card.title)
+        own = self.card
+        if keys is not None:
+            card = replace(card, n_rows=len(keys), keys_digest=digest_of(hash_keys(keys)))
+        if own.keys_digest != card.keys_digest:
+            raise GeolocError(
+                f"{self.path} was made of other photos ({own.n_rows} of them; now there are "
+                f"{card.n_rows}), or of the same in another order; name another file, or embed "
+                "anew with --no-resume."
+            )
+        for name in ("dim", "dtype", "preprocessing", "precision"):
+            if getattr(own, name) != getattr(card, name):
+                raise GeolocError(
+                    f"{self.path} was begun with {name} {getattr(own, name)}, not "
+                    f"{getattr(card, name)}; go on with that, name another file, or embed "
+                    "anew with --no-resume."
+                )
 
     def require_finished(self, rows: ArrayLike | None = None) -> None:
         """GeolocError if one of these rows (by default any) is still to be computed."""

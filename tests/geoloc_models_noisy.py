@@ -1,0 +1,51 @@
+"""Images of noise and a tiny encoder, for tests of embedding."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import torch
+from PIL import Image
+
+from geoloc_models._errors import BrokenImageError
+from geoloc_models.embedding import embed
+from geoloc_models.encoders import build_encoder
+
+
+class NoisyImages:
+    """Row r holds noise of seed r; some rows are broken. Remembers what was loaded."""
+
+    def __init__(self, n, broken=(), seconds=0.0, fatal=None):
+        self.n, self.broken, self.seconds, self.fatal = n, set(broken), seconds, fatal
+        self.loaded = []
+
+    def __len__(self):
+        return self.n
+
+    def describe(self, row):
+        return f"{row}.jpg"
+
+    def load(self, row):
+        self.loaded.append(row)
+        time.sleep(self.seconds)
+        if row in self.broken:
+            raise BrokenImageError(f"{row}.jpg: is not an image")
+        if row == self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        random = np.random.default_rng(row)
+        return Image.fromarray(random.integers(0, 256, (24, 20, 3), dtype=np.uint8))
+
+
+def tiny_encoder(seed=0, image_size=16):
+    torch.manual_seed(seed)
+    return build_encoder("tiny", image_size=image_size)
+
+
+def keys_of(images):
+    return [images.describe(row) for row in range(len(images))]
+
+
+def embedded(images, path, encoder=None, **options):
+    encoder = encoder or tiny_encoder()
+    return embed(images, keys_of(images), encoder, path, progress=False, **options)

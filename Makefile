@@ -57,5 +57,5 @@ format: $(VENV)/.dev-installed
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf dist docs/_build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf dist docs/_build docs/gallery docs/generated docs/tutorials/runs docs/tutorials/__pycache__ .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find geocells geoloc_models tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -498,7 +498,9 @@ def _read_table(path: Path, wanted: list[str | None] | None) -> pd.DataFrame:
     read = _read_parquet if suffix == ".parquet" else _read_csv
     try:
         table = read(path, None if wanted is None else _picker(wanted))
-    except (OSError, ValueError, UnicodeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # damage shows in many ways: zlib.error, EOFError, KeyError, ...
         raise ValueError(f"{path} is not a readable {suffix} table ({error}).") from error
     if not len(table) and len(table.columns):
         raise ValueError(f"{path} holds no rows.")

@@ -64,5 +64,5 @@ def read_json(path: str | Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise GeolocError(f"There is no file {path}.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise GeolocError(f"{path} cannot be read as JSON: {error}.") from error

@@ -62,6 +62,8 @@ class Calibration:
             raise GeolocError(f"Unknown method {self.method!r}; choose one of {METHODS}.")
         if not self.parameter >= 0:
             raise GeolocError(f"The parameter must be at least 0; got {self.parameter}.")
+        if self.method == "mass" and 1 < self.parameter < math.inf:
+            raise GeolocError(f"A mass is a probability, at most 1; got {self.parameter}.")
         if not 0 < self.temperature < math.inf:
             raise GeolocError(f"The temperature must be above 0; got {self.temperature}.")
 

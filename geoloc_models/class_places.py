@@ -15,7 +15,7 @@ from scipy.spatial import cKDTree
 from geocells import CellPartition, decoding, sphere
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing
-from geoloc_models.data._coordinates import as_coords
+from geoloc_models.data._coordinates import as_coords, check_coordinates
 
 FloatArray = npt.NDArray[np.float64]
 Images = tuple[FloatArray, npt.NDArray[np.int64]]
@@ -70,6 +70,17 @@ class ClassPlaces:
         if self.kind == "cells":
             return decoder.fit(self.coords, np.arange(self.n_classes))
         return None
+
+    @cached_property
+    def geoscore_decoder(self) -> decoding.ExpectedUtility:
+        """Decoder of the highest expected GeoScore; where :attr:`decoder` is known."""
+        if self.decoder is None:
+            raise GeolocError("Nobody knows where the images of these classes are.")
+        options: dict[str, Any] = {"utility": "geoscore", "max_memory_bytes": _DECODER_BYTES}
+        if self.kind == "gallery":
+            return decoding.ExpectedUtility.from_points(self.coords, **options)
+        images = self.images or (self.coords, np.arange(self.n_classes))
+        return decoding.ExpectedUtility(self.coords, **options).fit(*images)
 
     @cached_property
     def _where(self) -> Images:
@@ -180,6 +191,7 @@ def read_decoder(folder: str | Path, n_classes: int) -> Images | None:
     try:
         frame = pd.read_parquet(path, columns=["latitude", "longitude", "cell"])
         coords = as_coords(frame[["latitude", "longitude"]].to_numpy(np.float64))
+        check_coordinates(coords[:, 0], coords[:, 1], path.name)
         labels = frame["cell"].to_numpy(np.int64)
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = reason_of(error)

@@ -26,6 +26,15 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 METADATA_KEY = b"geocells"
+_DAMAGE = (
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    OverflowError,
+    AttributeError,  # a number or a text where its metadata should have an object
+    RecursionError,  # metadata nested without end
+)
 TERRITORIES: dict[str, type[Territory]] = {
     CodeRanges.kind: CodeRanges,
     Voronoi.kind: Voronoi,
@@ -163,7 +172,9 @@ def _read(path: Path, fields_of: Callable[[Any, dict[str, Any]], Any]) -> Any:
         )
     try:
         return fields_of(table, json.loads(encoded))
-    except (KeyError, TypeError, ValueError, IndexError, OverflowError, pa.ArrowException) as error:
+    except _DAMAGE as error:
+        raise ValueError(f"{path} is damaged or from another version: {error}") from error
+    except pa.ArrowException as error:
         raise ValueError(f"{path} is damaged or from another version: {error}") from error
 
 

@@ -51,7 +51,7 @@ def read_countries_file(
             frame = pyogrio.read_dataframe(
                 source, layer=layer, columns=list(dict.fromkeys([code_column, name_column]))
             )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # damaged metadata and shapes: KeyError, TypeError, GEOSException
         raise _unreadable(source, error) from error
     return _cleaned(frame, source, code_column, name_column)
 
@@ -62,7 +62,7 @@ def _columns_and_layer(source: Path, layer: str | None) -> tuple[list[str], str 
             frame = gpd.read_parquet(source)
             return [c for c in frame.columns if c != frame.geometry.name], None
         layers = [str(name) for name in pyogrio.list_layers(source)[:, 0]]
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # as below
         raise _unreadable(source, error) from error
     listed = ", ".join(layers)
     if layer is None:

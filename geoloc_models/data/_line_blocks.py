@@ -7,6 +7,7 @@ import codecs
 import gzip
 import lzma
 import queue
+import struct
 import threading
 import zipfile
 import zlib
@@ -30,6 +31,16 @@ _DAMAGE = (
     lzma.LZMAError,
     zipfile.BadZipFile,
     pa.ArrowException,
+)
+# What zipfile raises: damage, a position before the file, a password, an unknown compression.
+_DAMAGED_ZIP = (
+    zipfile.BadZipFile,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
 )
 
 
@@ -164,14 +175,24 @@ def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
 def _only_member(path: Path, raw: BinaryIO) -> BinaryIO:
     try:
         archive = zipfile.ZipFile(raw)
-    except zipfile.BadZipFile as error:
-        raise GeolocError(f"{path.name} is damaged ({error}). Copy or download it again.") from None
+    except _DAMAGED_ZIP as error:
+        raise _damaged_zip(path, error) from error
     files = [name for name in archive.namelist() if not name.endswith("/")]
     if len(files) != 1:
         raise GeolocError(
             f"{path.name} holds {len(files)} files; unpack it and name the tables in it."
         )
-    return archive.open(files[0])  # type: ignore[return-value]
+    try:
+        return archive.open(files[0])  # type: ignore[return-value]
+    except _DAMAGED_ZIP as error:
+        raise _damaged_zip(path, error) from error
+
+
+def _damaged_zip(path: Path, error: Exception) -> GeolocError:
+    return GeolocError(
+        f"{path.name} is damaged or cannot be unpacked ({reason_of(error)}). Copy or download it again, or unpack "
+        "it yourself."
+    )
 
 
 def _ahead(blocks: Iterator[LineBlock]) -> Iterator[LineBlock]:

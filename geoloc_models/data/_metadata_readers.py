@@ -135,6 +135,9 @@ def _found(
     path: Path, kind: str, names: list[str], delimiter: str, n_header: int, options: ReadOptions
 ) -> MetadataFile:
     columns = find_columns(names, options.columns, options.preset, path.name, options.needed)
+    twice = next((name for name in columns.all if names.count(name) > 1), None)
+    if twice is not None:
+        raise GeolocError(f"{path.name} has the column {twice!r} twice. Rename one of them.")
     return MetadataFile(path, kind, tuple(names), columns, delimiter, n_header, options)
 
 
@@ -163,6 +166,11 @@ def _open_delimited(path: Path, suffix: str, first: str, options: ReadOptions) -
     if delimiter is None:
         delimiter = _DELIMITERS.get(suffix) or max("\t,;|", key=first.count)
     fields = _fields(first, delimiter, _quotes(options))
+    if not fields:
+        raise GeolocError(
+            f"The first line of {path.name} cannot be split into columns. Save the file with a line "
+            "feed at the end of each line."
+        )
     other = max("\t,;|", key=first.count)
     if len(fields) == 1 and other != delimiter and first.count(other) > 1:
         raise GeolocError(
@@ -216,7 +224,10 @@ def _looks_like_a_row(fields: list[str]) -> bool:
 def _fields(line: str, delimiter: str, quotes: bool) -> list[str]:
     if not quotes:
         return line.split(delimiter)
-    return next(csv.reader(io.StringIO(line), delimiter=delimiter), [])
+    try:
+        return next(csv.reader(io.StringIO(line), delimiter=delimiter), [])
+    except csv.Error:  # a carriage return inside a line, or a field of more than 128 KB
+        return []
 
 
 def _delimited_batches(file: MetadataFile) -> Iterator[Batch]:
@@ -280,6 +291,7 @@ def _parse(text: bytes, file: MetadataFile, quotes: bool) -> tuple[pa.Table, int
     wanted = file.columns.all
     if not text or text.isspace():
         return pa.table({name: pa.array([], pa.binary()) for name in wanted}), 0
+    text, n_lost = _without_wrong_lines_of_no_text(text, file, quotes)
     wrong: list[int] = []
 
     def skip(_: Any) -> str:
@@ -305,12 +317,32 @@ def _parse(text: bytes, file: MetadataFile, quotes: bool) -> tuple[pa.Table, int
                     column_types={name: pa.binary() for name in wanted},
                 ),
             )
-            return rows, len(wrong)
+            return rows, n_lost + len(wrong)
         except pa.ArrowInvalid as error:
             failure = error
     raise GeolocError(
         f"{file.path.name} cannot be read as a table ({' '.join(str(failure).split())})."
     )
+
+
+def _without_wrong_lines_of_no_text(
+    text: bytes, file: MetadataFile, quotes: bool
+) -> tuple[bytes, int]:
+    """Text without lines that are neither UTF-8 nor of the right number of fields, and how many.
+
+    The parser, asked to skip such a line, cannot even tell of it.
+    """
+    if _is_utf8(text) or (quotes and file.options.multiline):
+        return text, 0
+    lines = text.splitlines(keepends=True)
+    kept = [
+        line
+        for line in lines
+        if _is_utf8(line)
+        or len(_fields(line.decode("utf-8", "replace").rstrip("\r\n"), file.delimiter, quotes))
+        == len(file.names)
+    ]
+    return b"".join(kept), len(lines) - len(kept)
 
 
 def _with_valid_text(rows: pa.Table, lost: Counter[str]) -> pa.Table:

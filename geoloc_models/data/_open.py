@@ -147,7 +147,7 @@ def _formats() -> list[str]:
 def _prepare_heif(source: str | BinaryIO, name: str) -> None:
     """Let Pillow open HEIC from now on, if that is what the file is; name what is missing."""
     kind = _iso_media_kind(source)
-    if kind == "AVIF":
+    if kind == "AVIF" and "AVIF" not in Image.OPEN:
         raise BrokenImageError(f"{name}: is an AVIF image, which needs Pillow 11.3 or newer")
     if kind == "HEIF":
         try:

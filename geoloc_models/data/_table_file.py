@@ -67,7 +67,7 @@ def read_columns(
     if _kind(source) in _PARQUET:
         try:
             # The index that pandas may have left in the file is not the number of a row.
-            return pq.read_table(source, columns=names).to_pandas(ignore_metadata=True)
+            return _as_text(pq.read_table(source, columns=names)).to_pandas(ignore_metadata=True)
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(source, "Parquet", error) from error
     if _kind(source) in _JSON_LINES:
@@ -83,6 +83,14 @@ def read_columns(
         keep_default_na=False,
     )
     return table[names]
+
+
+def _as_text(table: pa.Table) -> pa.Table:
+    """Columns of bytes as columns of text; ArrowInvalid where they are no UTF-8."""
+    for number, column in enumerate(table.schema):
+        if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            table = table.set_column(number, column.name, table[number].cast(pa.string()))
+    return table
 
 
 def _read_text(source: Path, **options: Any) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_json, replacing_folder, write_json
@@ -12,6 +12,9 @@ from geoloc_models.encoders import CachedFeatures, Preprocessing, build_encoder
 from geoloc_models.evaluation import TrainingSummary
 from geoloc_models.tasks import TASKS, PlaceTask
 from geoloc_models.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = "geoloc-model"
 VERSION = 2
@@ -158,4 +161,14 @@ def _load_weights(task: PlaceTask, path: Path) -> None:
             f"{len(wrong)} tensors in {path} do not fit the model of its card (first: "
             f"{wrong[0]}); were files of two bundles mixed?"
         )
+    unsound = next((name for name, numbers in state.items() if not _is_finite(numbers)), None)
+    if unsound is not None:
+        raise GeolocError(
+            f"{path} holds numbers that are not finite (first: in {unsound}). Bring back a whole copy, "
+            "or train it again."
+        )
     task.load_state_dict(state)
+
+
+def _is_finite(numbers: torch.Tensor) -> bool:
+    return not numbers.is_floating_point() or bool(numbers.isfinite().all())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -287,3 +290,22 @@ def test_the_command_starts_without_loading_the_heavy_libraries():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_table_of_damaged_gzip_is_refused(cells, tmp_path):
+    whole = gzip.compress(b"lat,lon\n" + b"47.1,8.2\n" * 50)
+    for number, content in enumerate((whole[:8], whole[:20], whole[:30] + b"\xff" * 20)):
+        path = tmp_path / f"{number}.csv.gz"
+        path.write_bytes(content)
+        assert "is not a readable .csv.gz table" in refused(
+            "assign", cells, path, "-o", tmp_path / "out.csv"
+        )
+
+
+def test_a_parquet_table_with_damaged_metadata_of_pandas_is_refused(cells, tmp_path):
+    path = tmp_path / "photos.parquet"
+    table = pa.table({"lat": [47.1], "lon": [8.2]})
+    pq.write_table(table.replace_schema_metadata({b"pandas": b'{"index_columns": []}'}), path)
+    assert "is not a readable .parquet table" in refused(
+        "assign", cells, path, "-o", tmp_path / "out.csv"
+    )

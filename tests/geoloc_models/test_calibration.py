@@ -136,3 +136,10 @@ def test_what_does_not_fit_together_is_refused(tmp_path):
         fit_calibration(None, coords)
     with pytest.raises(GeolocError, match="no model bundle"):
         save_calibration(Calibration("argmax", "fixed", 3.0, 10), tmp_path)
+
+
+def test_a_mass_above_one_is_refused():
+    with pytest.raises(GeolocError, match="at most 1"):
+        Calibration("expected_utility", "mass", 1.8, 20)
+    assert Calibration("expected_utility", "mass", 1.0, 20).parameter == 1.0
+    assert Calibration("expected_utility", "spread", 1.8, 20).parameter == 1.8

@@ -68,3 +68,10 @@ def test_countries_without_images_have_no_decoder_and_cells_stand_at_their_point
     known = ClassPlaces("countries", COORDS, COUNTRIES, images=IMAGES)
     masses = known.decoder.mass_within([[1.0, 0.0, 0.0]], [(59.0, 18.0)], [25.0])
     assert masses.tolist() == [[0.5]]
+
+
+def test_an_image_off_the_globe_is_refused(tmp_path):
+    path = tmp_path / DECODER_FILE
+    pd.DataFrame({"latitude": [1.0], "longitude": [2.0**31], "cell": [0]}).to_parquet(path)
+    with pytest.raises(GeolocError, match="is damaged"):
+        read_decoder(tmp_path, 1)

@@ -339,3 +339,22 @@ def test_saving_replaces_an_older_file(saved):
 def test_saving_into_a_folder_that_is_not_there_says_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         some_cells().save(tmp_path / "nowhere" / "cells.parquet")
+
+
+def test_a_grid_that_is_no_object_is_refused(saved):
+    table = pq.read_table(saved)
+    metadata = json.loads(table.schema.metadata[b"geocells"])
+    metadata["grids"] = ["latlon"] * len(metadata["grids"])
+    _with_metadata(saved, table, json.dumps(metadata).encode())
+    with pytest.raises(ValueError, match="damaged or from another version"):
+        load_cells(saved)
+
+
+def test_metadata_nested_without_end_are_refused(saved):
+    _with_metadata(saved, pq.read_table(saved), b'{"format_version":' + b"[" * 100_000)
+    with pytest.raises(ValueError, match="damaged or from another version"):
+        load_cells(saved)
+
+
+def _with_metadata(path: Path, table: pa.Table, own: bytes) -> None:
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"geocells": own}), path)

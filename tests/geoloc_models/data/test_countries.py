@@ -1,5 +1,9 @@
+import json
+
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import shapely
 import shapely.affinity
@@ -335,3 +339,32 @@ def test_a_users_file_that_does_not_serve_is_refused_in_one_sentence(tmp_path):
             read_countries(tmp_path / name, **options)
         assert "\n" not in str(caught.value)
     assert read_countries(tmp_path / "own.gpkg", layer="two", code_column="land").index[0] == "SE"
+
+
+@pytest.mark.parametrize(
+    "geo",
+    [
+        {"columns": {}, "primary_column": 3, "version": "1.0.0"},
+        {"columns": 3, "primary_column": "geometry", "version": "1.0.0"},
+        {"columns": {"geometry": 0.5}, "primary_column": "geometry", "version": "1.0.0"},
+    ],
+)
+def test_polygons_with_damaged_metadata_are_refused(geo, tmp_path):
+    path = tmp_path / "countries.parquet"
+    squares(CH=(6, 46)).reset_index(names="ISO_A2").to_parquet(path)
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({b"geo": json.dumps(geo).encode()}), path)
+    with pytest.raises(GeolocError, match="cannot be read as country polygons"):
+        read_countries(path)
+
+
+def test_polygons_that_are_cut_off_are_refused(tmp_path):
+    path = tmp_path / "countries.parquet"
+    squares(CH=(6, 46)).reset_index(names="ISO_A2").to_parquet(path)
+    table = pq.read_table(path)
+    short = pa.array([value[:20] for value in table["geometry"].to_pylist()], pa.binary())
+    at = table.column_names.index("geometry")
+    cut = table.set_column(at, "geometry", short).replace_schema_metadata(table.schema.metadata)
+    pq.write_table(cut, path)
+    with pytest.raises(GeolocError, match="cannot be read as country polygons"):
+        read_countries(path)

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from geoloc_models_photos import gps_exif, noise, write_tar
+from geoloc_models_photos import encoded, gps_exif, noise, write_tar
 from PIL import Image, ImageCms
 
 from geoloc_models._errors import BrokenImageError, GeolocError
@@ -339,3 +339,11 @@ def test_a_name_that_is_no_utf_8_is_read(tmp_path):
     except OSError:
         pytest.skip("the file system takes UTF-8 only")
     assert FileImages([name], tmp_path).load(0).size == (5, 4)
+
+
+def test_a_damaged_avif_is_not_blamed_on_pillow(tmp_path):
+    path = tmp_path / "a.avif"
+    path.write_bytes(encoded(noise(8, 8), "AVIF")[:40])
+    with pytest.raises(BrokenImageError) as caught:
+        FileImages([path]).load(0)
+    assert "Pillow" not in str(caught.value)

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import lzma
+import warnings
 import zipfile
 
 import numpy as np
@@ -414,3 +415,52 @@ def test_the_output_is_parquet(write, tmp_path):
 def test_presets_tell_the_data_sets_that_they_stand_for():
     assert set(METADATA_PRESETS) == {"wws", "yfcc100m", "mp16", "im2gps3k", "osv5m"}
     assert METADATA_PRESETS["osv5m"] == "OpenStreetView-5M"
+
+
+def test_a_header_with_a_carriage_return_inside_is_refused(tmp_path):
+    path = tmp_path / "photos.csv"
+    path.write_bytes(b"id,latitude,longitude\ra,59.33,18.07\rb,47.38,8.54\r")
+    assert "line feed" in refusal(path, tmp_path)
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "photos.parquet"
+    numbers = pa.array([8.0])
+    pq.write_table(
+        pa.Table.from_arrays([numbers] * 3, names=["latitude", "longitude", "longitude"]), path
+    )
+    assert "'longitude' twice" in refusal(path, tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["name", "position", "password", "compression"])
+def test_a_zip_that_cannot_be_unpacked_is_refused(damage, tmp_path):
+    path = tmp_path / "photos.csv.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("photos.csv", "id,latitude,longitude\na,59.33,18.07\n")
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    if damage == "name":
+        content[entry + 46] ^= 0x20  # it differs from the name beside the content
+    elif damage == "position":
+        content[entry + 42 : entry + 46] = (0xFFFFFF00).to_bytes(4, "little")
+    elif damage == "password":
+        content[entry + 8] |= 1
+    else:
+        content[entry + 10] = 99
+    path.write_bytes(content)
+    assert "cannot be unpacked" in refusal(path, tmp_path)
+
+
+def test_a_wrong_line_that_is_no_text_is_counted_and_nothing_is_written_to_the_screen(
+    tmp_path, capsys
+):
+    path = tmp_path / "photos.csv"
+    good = b"".join(b"%d,59.33,18.07\n" % number for number in range(300))
+    path.write_bytes(b"id,latitude,longitude\n" + good + b"\xff\xfe,1\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = select_photos(path, tmp_path / "kept.parquet")
+    assert report.n_read == 301
+    assert sum(report.dropped.values()) == 1
+    assert report.n_kept == 300
+    assert "Exception" not in capsys.readouterr().err

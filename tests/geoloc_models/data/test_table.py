@@ -2,6 +2,8 @@ import gzip
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from geoloc_models._errors import GeolocError
@@ -308,3 +310,12 @@ def test_an_id_that_is_missing_or_there_twice_is_named_with_its_row(write):
 def test_json_lines_that_are_none_are_refused(write):
     assert "JSON lines" in read_error(write("hello\n", "photos.jsonl"))
     assert "JSON lines" in read_error(write('{"path": "a.jpg", "lat', "photos.jsonl"))
+
+
+def test_bytes_in_a_parquet_table_are_text_or_refused(tmp_path):
+    path = tmp_path / "photos.parquet"
+    columns = {"latitude": [59.33], "longitude": [18.07], "country": ["SE"]}
+    pq.write_table(pa.table({**columns, "id": pa.array([b"one"])}), path)
+    assert read_photo_table(path, path_column=None).ids.tolist() == ["one"]
+    pq.write_table(pa.table({**columns, "id": pa.array([b"\xff"])}), path)
+    assert "cannot be read as Parquet" in read_error(path, path_column=None)

@@ -137,3 +137,21 @@ def test_garbage_weights_are_refused(tmp_path):
     (tmp_path / "bundle" / "model.safetensors").write_bytes(b"\x80\x04garbage")
     with pytest.raises(GeolocError, match="cannot be read as safetensors"):
         load_bundle(tmp_path / "bundle")
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path):
+    saved("cells", tmp_path / "bundle")
+    path = tmp_path / "bundle" / "model.safetensors"
+    state = load_file(path)
+    name = next(name for name, numbers in state.items() if numbers.is_floating_point())
+    state[name].view(-1)[0] = torch.nan
+    save_file(state, path)
+    with pytest.raises(GeolocError, match="not finite"):
+        load_bundle(tmp_path / "bundle")
+
+
+def test_a_card_nested_without_end_is_refused(tmp_path):
+    saved("cells", tmp_path / "bundle")
+    (tmp_path / "bundle" / "card.json").write_text('{"format":' + "[" * 100_000)
+    with pytest.raises(GeolocError, match="cannot be read as JSON"):
+        load_bundle(tmp_path / "bundle")

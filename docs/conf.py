@@ -71,7 +71,7 @@ sphinx_gallery_conf = {
 }
 
 # Shapes in docstrings, such as (n_cells,), look like references to attributes of that name.
-suppress_warnings = ["ref.python", "config.cache", "toc.empty_glob"]
+suppress_warnings = ["ref.python", "config.cache"]
 
 
 def skip_borrowed(app, what, name, obj, skip, options):

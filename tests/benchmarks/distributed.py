@@ -1,7 +1,8 @@
 """Scaling of geocells.distributed: ``python -m tests.benchmarks.distributed [millions ...] [--workers 1 2]``.
 
 Rows are made in their partitions, from towns of very different size and a thin spread over the land between, so that no
-more than a partition a worker is ever in memory. Not part of ``make bench``: 100 million rows take a minute a worker and more.
+more than a partition a worker is ever in memory. Not part of ``make bench``: 100 million rows take
+minutes.
 """
 
 from __future__ import annotations

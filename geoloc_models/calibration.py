@@ -267,5 +267,5 @@ def load_calibration(folder: str | Path) -> Calibration | None:
             int(content["n_photos"]),
             float(content["temperature"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise GeolocError(f"{path} lacks or garbles {error}.") from error

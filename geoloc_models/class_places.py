@@ -193,7 +193,7 @@ def read_decoder(folder: str | Path, n_classes: int) -> Images | None:
         coords = as_coords(frame[["latitude", "longitude"]].to_numpy(np.float64))
         check_coordinates(coords[:, 0], coords[:, 1], path.name)
         labels = frame["cell"].to_numpy(np.int64)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # damaged metadata: AttributeError, RecursionError, ArrowException
         reason = reason_of(error)
         raise GeolocError(
             f"{path} is damaged ({reason}). Bring back a whole copy, or delete it."

@@ -13,7 +13,7 @@ from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.data._containers import bare_jpeg, bare_png, bare_webp
 from geoloc_models.data._decode import decode_photo
-from geoloc_models.data._open import opened_photo
+from geoloc_models.data._open import one_reason, opened_photo
 from geoloc_models.data.exif import exif_of, orientation_of
 
 _BARE: dict[str, Callable[[bytes, int], bytes]] = {
@@ -96,7 +96,11 @@ def reencode_photo(content: bytes, name: str) -> tuple[bytes, str]:
         If the photo cannot be read, or is an animation.
     """
     with opened_photo(BytesIO(content), name) as image:
-        if getattr(image, "n_frames", 1) > 1:
+        with one_reason(name):
+            n_frames = getattr(
+                image, "n_frames", 1
+            )  # looks for further pictures, which may be damaged
+        if n_frames > 1:
             raise BrokenImageError(
                 f"{name}: holds several pictures, of which coding anew would keep the first only"
             )

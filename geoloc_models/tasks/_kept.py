@@ -39,7 +39,6 @@ def read_kept(
     GeolocError
         If a file is missing or damaged, or the two do not belong together.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     table, weights = stem.with_suffix(".parquet"), stem.with_suffix(".safetensors")
@@ -51,7 +50,7 @@ def read_kept(
         coords = places[["latitude", "longitude"]].to_numpy(np.float64)
         countries = places["country"].to_numpy(object)
         vectors = load_file(weights)["vectors"]
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except Exception as error:  # damaged metadata: AttributeError, RecursionError, ArrowException
         reason = reason_of(error)
         raise GeolocError(
             f"{stem}.parquet or {stem.name}.safetensors is damaged ({reason}). Bring back a whole "

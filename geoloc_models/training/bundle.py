@@ -112,6 +112,7 @@ def load_bundle(path: str | Path) -> Bundle:
     try:
         options = TrainingOptions.from_dict(card["training_options"])
         summary = _summary(card["training_summary"])
+        _check_hidden(card["task_options"], path)
         task = _build(card, path)
         record = dict(card["record"])
     except GeolocError:
@@ -130,6 +131,17 @@ def _summary(content: dict[str, Any]) -> TrainingSummary:
         str(content["majority_country"]),
         (float(latitude), float(longitude)),
     )
+
+
+def _check_hidden(task_options: dict[str, Any], path: Path) -> None:
+    """Refuse a hidden layer that the weights are too small for, before memory is asked for it."""
+    hidden = task_options.get("hidden")
+    n_numbers = (path / "model.safetensors").stat().st_size
+    if isinstance(hidden, int | float) and hidden > max(n_numbers, 1 << 16):
+        raise GeolocError(
+            f"{path / 'card.json'} asks for {hidden} hidden units, more than its weights hold; were "
+            "files of two bundles mixed?"
+        )
 
 
 def _build(card: dict[str, Any], path: Path) -> PlaceTask:

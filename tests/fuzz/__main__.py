@@ -58,7 +58,7 @@ class Oracle:
                 self.target.read(path, self.n_inputs)
         except KeyboardInterrupt:
             raise
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  (that is what is looked for)
             self.found(f"{type(error).__name__}: {error}", traceback.format_exc(), name, data)
         seconds, rise = time.perf_counter() - start, peak_bytes() - before
         if rise > MOST_BYTES and self.n_inputs > 20:

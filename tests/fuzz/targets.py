@@ -154,9 +154,9 @@ class Photos:
 
         content = path.read_bytes()
         found = tried(BrokenImageError, read_exif, io.BytesIO(content))
-        if found is not None and found.has_position:
-            if not (abs(found.latitude) <= 90 and abs(found.longitude) <= 180):
-                raise AssertionError(f"a position off the globe: {found}")
+        off = found is not None and found.has_position and abs(found.latitude) > 90
+        if off or (found is not None and found.has_position and abs(found.longitude) > 180):
+            raise AssertionError(f"a position off the globe: {found}")
         pixels = tried(BrokenImageError, decode_photo, io.BytesIO(content), "p", min_side=8)
         if pixels is not None and (pixels.mode != "RGB" or pixels.info):
             raise AssertionError(f"mode {pixels.mode}, info {list(pixels.info)}")
@@ -223,7 +223,7 @@ class Cells:
             tried(GeolocError, read_countries, path)
             return
         cells = tried((ValueError, FileNotFoundError), load_cells, path)
-        if cells is not None:
+        if cells is not None and cells.n_cells:
             groups = None if cells.groups is None else [cells.groups[0]] * len(self._points)
             tried(ValueError, cells.assign, self._points, groups)
             tried(ValueError, cells.to_geodataframe)

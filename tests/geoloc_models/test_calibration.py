@@ -1,6 +1,7 @@
 """Calibration: radii hold as often as they say; what is kept is what was fitted."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -143,3 +144,13 @@ def test_a_mass_above_one_is_refused():
         Calibration("expected_utility", "mass", 1.8, 20)
     assert Calibration("expected_utility", "mass", 1.0, 20).parameter == 1.0
     assert Calibration("expected_utility", "spread", 1.8, 20).parameter == 1.8
+
+
+def test_an_infinite_number_of_photos_is_refused(tmp_path):
+    (tmp_path / "card.json").write_text("{}")
+    save_calibration(Calibration("argmax", "fixed", 5.0, 20), tmp_path)
+    path = tmp_path / "calibration.json"
+    content = json.loads(path.read_text()) | {"n_photos": math.inf}
+    path.write_text(json.dumps(content))
+    with pytest.raises(GeolocError, match="garbles"):
+        load_calibration(tmp_path)

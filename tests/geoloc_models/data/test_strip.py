@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.data import FileImages, read_exif, strip_file, strip_photo
-from geoloc_models.data.strip import check_stripped
+from geoloc_models.data.strip import check_stripped, reencode_photo
 
 # The tests make one themselves.
 pytestmark = pytest.mark.filterwarnings("ignore:Image appears to be a malformed MPO file")
@@ -289,3 +289,14 @@ def test_an_animation_of_another_kind_is_not_cut_short(tmp_path):
 def test_a_missing_photo_is_named(tmp_path):
     with pytest.raises(BrokenImageError, match=r"none\.jpg: cannot be read \(no such file"):
         strip_file(tmp_path / "none.jpg", Path(tmp_path / "b.jpg"))
+
+
+def test_a_tiff_whose_next_picture_is_damaged_is_refused():
+    content = bytearray(encoded(noise(8, 8), "TIFF"))
+    directory = int.from_bytes(content[4:8], "little")
+    n_entries = int.from_bytes(content[directory : directory + 2], "little")
+    at = directory + 2 + 12 * n_entries
+    content[at : at + 4] = len(content).to_bytes(4, "little")
+    content += bytes(6)  # a directory of nothing
+    with pytest.raises(BrokenImageError):
+        reencode_photo(bytes(content), "a.tif")

@@ -155,3 +155,12 @@ def test_a_card_nested_without_end_is_refused(tmp_path):
     (tmp_path / "bundle" / "card.json").write_text('{"format":' + "[" * 100_000)
     with pytest.raises(GeolocError, match="cannot be read as JSON"):
         load_bundle(tmp_path / "bundle")
+
+
+def test_more_hidden_units_than_the_weights_hold_are_refused_before_memory_is_taken(tmp_path):
+    saved("hierarchy", tmp_path / "bundle")
+    card = json.loads((tmp_path / "bundle" / "card.json").read_text())
+    card["task_options"]["hidden"] = 2**60
+    (tmp_path / "bundle" / "card.json").write_text(json.dumps(card))
+    with pytest.raises(GeolocError, match="hidden units"):
+        load_bundle(tmp_path / "bundle")

@@ -31,6 +31,7 @@ from geoloc_models.evaluation import Evaluation, errors_km, summarise_training
 from geoloc_models.experiment import ModelPlan, ModelRun, PhotoSource, run_model, split_source
 from geoloc_models.reports import figures, table_text, write_results
 from geoloc_models.reports.table import model_title
+from geoloc_models.sureness import sureness_lines
 from geoloc_models.training import TrainingOptions
 
 logger = logging.getLogger(__name__)
@@ -232,7 +233,18 @@ def run_demo(
     for run in runs.values():
         broken.extend(run.broken)
     broken.write_csv(output / "skipped.csv")
-    text = table_text(evaluations, reference)
+    text = "\n".join(
+        [
+            table_text(evaluations, reference),
+            "",
+            *(
+                f"{model_title(name)}. {line}"
+                for name, run in runs.items()
+                if run.sureness is not None
+                for line in sureness_lines(run.sureness)[:1]
+            ),
+        ]
+    )
     with replacing(output / "table.txt") as partial:
         partial.write_text(text + "\n", encoding="utf-8")
     write_results(output / "results.json", evaluations, reference)

@@ -46,6 +46,7 @@ DECODERS = ("argmax", "top_k", "expected_utility")
 _TOP_K = 5
 _GALLERY_MASS = 0.99  # of a distribution over a gallery, what is kept
 _GALLERY_NUMBERS = 1 << 24  # probabilities over a gallery in memory at a time
+_MOST_JUDGED, _FEWEST_JUDGED = 10_000, 1_000
 
 
 def load_model(path: str | Path) -> Model:
@@ -244,31 +245,54 @@ class Model:
         Calibration
             For :attr:`default_decoder`, as it is without a calibration; ``calibration.json`` in
             :attr:`folder`.
+
+        Notes
+        -----
+        Of very many photos those of :meth:`sample` count: a random part keeps the promise too.
         """
         self.__dict__["calibration"] = None  # an older one counts no more
         chosen = self.default_decoder
-        truth = as_coords(coords)
+        truth, names = as_coords(coords), np.asarray(countries, dtype=object)
         n_images = len(next(iter(arrays.values())))
-        if len(truth) != n_images or len(np.asarray(countries)) != n_images:
+        if len(truth) != n_images or len(names) != n_images:
             raise GeolocError(
                 f"The network gave outputs for {n_images} photos; got {len(truth)} coordinates."
             )
+        part = self.sample(n_images)
+        arrays = {name: array[part] for name, array in arrays.items()}
+        truth, names = truth[part], names[part]
         probabilities = believe(self.task, arrays)
         points = None
         if chosen == "argmax":
-            points = self.task.answer(arrays, np.arange(n_images)).coords
+            points = self.task.answer(arrays, part).coords
         has_mass = probabilities is not None and self._has_decoder
         fitted = fit_calibration(
             probabilities,
             truth,
             decoder=self.classes.decoder if has_mass and self.classes is not None else None,
             points=points,
-            labels=self._labels(truth, countries) if has_mass else None,
+            labels=self.labels_of(truth, names) if has_mass else None,
             decoder_name=chosen,
         )
         save_calibration(fitted, self.folder)
         self.__dict__["calibration"] = fitted
         return fitted
+
+    def sample(self, n_images: int) -> npt.NDArray[np.int64]:
+        """Positions of the photos that calibrating and judging look at, of so many.
+
+        Returns
+        -------
+        ndarray
+            (m,) int64, in order: all up to 10 000, fewer where each photo has a probability for
+            every place of a large gallery; else a random part, the same at each call.
+        """
+        most = _MOST_JUDGED
+        if self.classes is not None and self.classes.kind == "gallery":
+            most = min(most, max(_FEWEST_JUDGED, _GALLERY_NUMBERS // self.classes.n_classes))
+        if n_images <= most:
+            return np.arange(n_images)
+        return np.sort(np.random.default_rng(0).choice(n_images, most, replace=False))
 
     def keep_images(self, coords: npt.ArrayLike, countries: npt.ArrayLike) -> None:
         """Keep where the training images are, for decoding by expected utility.
@@ -280,21 +304,37 @@ class Model:
             :attr:`folder`: whoever gets the bundle gets them. Nothing is kept for models whose
             classes are not cells or countries.
         """
-        labels = self._labels(as_coords(coords), countries)
+        labels = self.labels_of(coords, countries)
         if labels is None:
             return
         save_decoder(self.folder, coords, labels)
         self.__dict__.pop("classes", None)
 
-    def _labels(self, coords: FloatArray, countries: npt.ArrayLike) -> npt.NDArray[np.int64] | None:
-        """True class of photos; -1 for one of no class."""
+    def labels_of(
+        self, coords: npt.ArrayLike, countries: npt.ArrayLike
+    ) -> npt.NDArray[np.int64] | None:
+        """True class of photos, as the model's probabilities count them.
+
+        Parameters
+        ----------
+        coords, countries : array-like
+            (n, 2) degrees and (n,).
+
+        Returns
+        -------
+        ndarray or None
+            (n,) int64, -1 for a photo of no class; None where the classes are no cells or
+            countries.
+        """
         classes = self.classes
         if classes is None or classes.kind == "gallery":
             return None
         names = np.asarray(countries, dtype=object)
         if classes.cells is not None:
-            labels = classes.cells.assign(coords, groups=names)
-            return np.asarray(labels, dtype=np.int64)
+            known = np.isin(names, classes.countries)  # cells of each country are its own
+            labels = np.full(len(names), -1, dtype=np.int64)
+            labels[known] = classes.cells.assign(as_coords(coords)[known], groups=names[known])
+            return labels
         own = {str(name): label for label, name in enumerate(classes.countries)}
         return np.array([own.get(str(name), -1) for name in names], dtype=np.int64)
 
@@ -305,32 +345,56 @@ class Model:
             (photos.describe(row), _reason(message, photos.describe(row)))
             for row, message in outputs.broken
         )
-        parts = [
-            self._decoded({name: array[part] for name, array in outputs.arrays.items()}, decoder)
-            for part in self._parts(len(outputs.rows))
-        ]
-        if not parts:
-            nothing = np.empty(0)
-            parts = [
-                _Decoded(np.empty((0, 2)), np.empty(0, object), None, nothing, nothing, nothing)
-            ]
-        coords = np.concatenate([part.coords for part in parts])
+        decoded = self.decode(outputs.arrays, decoder, n_images=len(outputs.rows))
+        coords = decoded.coords
         notes = answer_notes(self.classes, self.calibration, decoder) if len(coords) else []
         places, remark = _named(coords, names)
         return PlacedPhotos(
             images=photos,
             rows=outputs.rows,
             coords=coords,
-            countries=np.concatenate([part.countries for part in parts]),
+            countries=decoded.countries,
             decoder=decoder,
-            probabilities=_stacked([part.probabilities for part in parts]),
+            probabilities=decoded.probabilities,
             classes=self.classes,
-            confidence=np.concatenate([part.confidence for part in parts]),
-            probability_within_25_km=np.concatenate([part.within for part in parts]),
-            radius_90_km=np.concatenate([part.radius_km for part in parts]),
+            confidence=decoded.confidence,
+            probability_within_25_km=decoded.within_25_km,
+            radius_90_km=decoded.radius_90_km,
             places=places,
             broken=broken,
             notes=tuple(notes + remark),
+        )
+
+    def decode(
+        self, arrays: Arrays, decoder: str | None = None, *, n_images: int | None = None
+    ) -> Decoded:
+        """Make answers of what the network gave.
+
+        Parameters
+        ----------
+        arrays : mapping of str to ndarray
+            ``run_network(...).arrays``.
+        decoder : str, optional
+            As for :meth:`predict`.
+        n_images : int, optional
+            By default the length of the arrays; 0 where there are none.
+        """
+        chosen = self.check_decoder(decoder)
+        n = len(next(iter(arrays.values()))) if n_images is None else n_images
+        parts = [
+            self._decoded({name: array[part] for name, array in arrays.items()}, chosen)
+            for part in self._parts(n)
+        ]
+        if not parts:
+            nothing = np.empty(0)
+            return Decoded(np.empty((0, 2)), np.empty(0, object), None, nothing, nothing, nothing)
+        return Decoded(
+            coords=np.concatenate([part.coords for part in parts]),
+            countries=np.concatenate([part.countries for part in parts]),
+            probabilities=_stacked([part.probabilities for part in parts]),
+            confidence=np.concatenate([part.confidence for part in parts]),
+            within_25_km=np.concatenate([part.within_25_km for part in parts]),
+            radius_90_km=np.concatenate([part.radius_90_km for part in parts]),
         )
 
     def _parts(self, n: int) -> list[slice]:
@@ -341,7 +405,7 @@ class Model:
         step = max(1, step)
         return [slice(start, start + step) for start in range(0, n, step)]
 
-    def _decoded(self, arrays: Arrays, decoder: str) -> _Decoded:
+    def _decoded(self, arrays: Arrays, decoder: str) -> Decoded:
         n = len(next(iter(arrays.values())))
         unknown = np.full(n, np.nan)
         own = self.task.answer(arrays, np.arange(n))
@@ -369,19 +433,35 @@ class Model:
             radius_km = np.where(np.isfinite(radius_km), radius_km, np.nan)
         if self.classes is not None and self.classes.kind == "gallery" and n:
             probabilities = decoding.credible_region(probabilities, _GALLERY_MASS)
-        return _Decoded(coords, countries, probabilities, confidence, within, radius_km)
+        return Decoded(coords, countries, probabilities, confidence, within, radius_km)
 
 
 @dataclass(frozen=True, eq=False)
-class _Decoded:
-    """Answers for some images, and how sure they are."""
+class Decoded:
+    """Answers for n images, and how sure they are.
+
+    Parameters
+    ----------
+    coords : ndarray
+        (n, 2) float64, degrees.
+    countries : ndarray
+        (n,) object.
+    probabilities : ndarray, sparse array or None
+        (n, C), at the calibration's temperature; of a gallery the likeliest 99 %.
+    confidence : ndarray
+        (n,) probability of the likeliest class; NaN where there are none.
+    within_25_km : ndarray
+        (n,) probability within 25 km of the answer; NaN where it is unknown.
+    radius_90_km : ndarray
+        (n,) km around the answer that hold the photo with 90 % confidence; NaN where unknown.
+    """
 
     coords: FloatArray
     countries: npt.NDArray[np.object_]
     probabilities: Any
     confidence: FloatArray
-    within: FloatArray
-    radius_km: FloatArray
+    within_25_km: FloatArray
+    radius_90_km: FloatArray
 
 
 def _named(coords: FloatArray, names: bool | None) -> tuple[Any, list[str]]:

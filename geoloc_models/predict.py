@@ -106,7 +106,11 @@ def predict(
 ) -> PredictionResult:
     """Place every image of a loader; the parameters are those of :func:`run_network`."""
     outputs = run_network(task, batches, device=device, description=description, progress=progress)
+    return PredictionResult(answer_outputs(task, outputs), outputs.broken)
+
+
+def answer_outputs(task: PlaceTask, outputs: NetworkOutputs) -> Predictions:
+    """Places that a task makes of what its network gave; none where no image could be read."""
     if len(outputs.rows) == 0:
-        nowhere = Predictions(np.empty((0, 2)), np.empty(0, object), None, outputs.rows)
-        return PredictionResult(nowhere, outputs.broken)
-    return PredictionResult(task.answer(outputs.arrays, outputs.rows), outputs.broken)
+        return Predictions(np.empty((0, 2)), np.empty(0, object), None, outputs.rows)
+    return task.answer(outputs.arrays, outputs.rows)

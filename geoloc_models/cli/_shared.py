@@ -125,6 +125,10 @@ def tell_results(run: ModelRun) -> None:
     from geoloc_models.reports import table_text
 
     typer.echo("\n" + table_text({run.name: run.evaluation}, run.reference))
+    if run.sureness is not None:
+        from geoloc_models.sureness import sureness_lines
+
+        typer.echo("\n" + "\n".join(sureness_lines(run.sureness)))
 
 
 def tell_skipped(broken: BrokenImages, path: Path) -> None:

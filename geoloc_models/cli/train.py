@@ -300,6 +300,14 @@ def train(
     workers: Annotated[
         int, typer.Option(help="Processes that load images.", rich_help_panel=RUN_PANEL)
     ] = 0,
+    keep_places: Annotated[
+        bool,
+        typer.Option(
+            help="Keep the coordinates of the training photos in the bundle, so that answers are "
+            "decoded by expected utility. Leave them out of a model that strangers get.",
+            rich_help_panel=RUN_PANEL,
+        ),
+    ] = True,
     log: Annotated[
         str,
         typer.Option(
@@ -389,7 +397,7 @@ def train(
         f"{source.table.n_rows} photos: {len(split.train)} to train, {len(split.validation)} to "
         f"validate, {len(split.test)} to test."
     )
-    run = run_model(source, split, plan, options, run_dir, resume=resume)
+    run = run_model(source, split, plan, options, run_dir, resume=resume, keep_places=keep_places)
     if run.cells is not None:
         typer.echo(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}.")
     tell_results(run)

@@ -4,6 +4,7 @@ Whatever made the predictions, they are judged alike.
 """
 
 from geoloc_models.evaluation.comparison import compare, over_seeds
+from geoloc_models.evaluation.coverage import Coverage, coverage
 from geoloc_models.evaluation.geoscore import geoscores
 from geoloc_models.evaluation.nearest import nearest_km
 from geoloc_models.evaluation.predictions import FloatArray, Predictions, errors_km
@@ -13,12 +14,14 @@ from geoloc_models.evaluation.scores import RADII_KM, evaluate
 
 __all__ = [
     "RADII_KM",
+    "Coverage",
     "Evaluation",
     "FloatArray",
     "Interval",
     "Predictions",
     "TrainingSummary",
     "compare",
+    "coverage",
     "errors_km",
     "evaluate",
     "geoscores",

@@ -1,5 +1,6 @@
 """One model from photos to results: a plan, its cells and task, training, a run folder."""
 
+from geoloc_models.experiment.decoding import decode_run
 from geoloc_models.experiment.folder import plan_of_run, read_split, run_options
 from geoloc_models.experiment.models import Labels, make_labels, make_task
 from geoloc_models.experiment.plan import ModelPlan, PhotoSource, split_source
@@ -11,6 +12,7 @@ __all__ = [
     "ModelRun",
     "PhotoSource",
     "Photos",
+    "decode_run",
     "evaluate_run",
     "load_run",
     "make_labels",

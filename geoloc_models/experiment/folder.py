@@ -135,6 +135,7 @@ def clear(run_dir: Path) -> None:
     for name in (
         "results.json",
         "predictions.parquet",
+        "sureness.json",
         "skipped.csv",
         "history.csv",
         "cells.parquet",

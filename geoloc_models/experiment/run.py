@@ -48,8 +48,16 @@ from geoloc_models.experiment.folder import (
 )
 from geoloc_models.experiment.models import Labels, make_labels, make_task
 from geoloc_models.experiment.plan import ModelPlan, PhotoSource
-from geoloc_models.predict import predict, run_network
+from geoloc_models.model import Model
+from geoloc_models.predict import NetworkOutputs, answer_outputs, predict, run_network
 from geoloc_models.reports import read_predictions, write_predictions, write_results
+from geoloc_models.sureness import (
+    SURENESS_FILE,
+    Sureness,
+    judge_sureness,
+    read_sureness,
+    write_sureness,
+)
 from geoloc_models.tasks import CellTask
 from geoloc_models.training import (
     Bundle,
@@ -84,6 +92,9 @@ class ModelRun:
         Losses and accuracies by epoch.
     broken : BrokenImages
         Images that could not be read, of any part.
+    sureness : Sureness or None
+        How sure the model is of the test images, and whether rightly; None where it was not
+        calibrated.
     """
 
     name: str
@@ -94,6 +105,7 @@ class ModelRun:
     predictions: Predictions
     history: list[dict[str, float]]
     broken: BrokenImages
+    sureness: Sureness | None = None
 
 
 def run_model(
@@ -105,6 +117,7 @@ def run_model(
     *,
     resume: bool = False,
     replace: bool = False,
+    keep_places: bool = True,
     progress: bool = True,
 ) -> ModelRun:
     """Train one model and evaluate it on the test rows.
@@ -122,11 +135,14 @@ def run_model(
         How to train it.
     run_dir : str or Path
         Gets options.json, split.parquet, cells.parquet, checkpoints/, history.csv, bundle/,
-        predictions.parquet, skipped.csv and results.json.
+        predictions.parquet, skipped.csv, sureness.json and results.json.
     resume : bool, default False
         Go on with the run in ``run_dir`` after its last whole epoch; a finished one is read.
     replace : bool, default False
         Train anew although ``run_dir`` holds a run.
+    keep_places : bool, default True
+        Keep the coordinates of the training images in the bundle, so that it decodes by expected
+        utility. Whoever gets the bundle gets them.
     progress : bool, default True
         Show progress bars.
 
@@ -198,29 +214,37 @@ def run_model(
             raise GeolocError("Not one training image could be read; check the paths in the table.")
         record.broken.extend(seen.broken)
         task.remember(seen.arrays, table.coords[seen.rows], table.countries[seen.rows])
-    result = predict(
-        task, photos.batches(split.test), description=f"Testing {plan.name}", progress=progress
+    validated, tested = (
+        run_network(
+            task, photos.batches(rows), description=f"{what} {plan.name}", progress=progress
+        )
+        for rows, what in ((split.validation, "Calibrating"), (split.test, "Testing"))
     )
-    record.broken.extend(result.broken)
+    predictions = answer_outputs(task, tested)
+    record.broken.extend([*validated.broken, *tested.broken])
     summary = summarise_training(table.coords[split.train], table.countries[split.train])
     task.encoder = encoder  # in the place of cached features
-    save_bundle(
-        Bundle(
-            task,
-            options,
-            summary,
-            {
-                "n_train": len(split.train),
-                "epochs": len(record.history),
-                "best_epoch": record.best_epoch,
-                "seconds": round(record.seconds, 1),
-            },
-        ),
-        run_dir / "bundle",
+    bundle = Bundle(
+        task,
+        options,
+        summary,
+        {
+            "n_train": len(split.train),
+            "epochs": len(record.history),
+            "best_epoch": record.best_epoch,
+            "seconds": round(record.seconds, 1),
+        },
     )
-    evaluation, reference = _judge(result.predictions, table, summary)
+    save_bundle(bundle, run_dir / "bundle")
+    evaluation, reference = _judge(predictions, table, summary)
+    model = Model(bundle, run_dir / "bundle")
+    if keep_places:
+        model.keep_images(table.coords[split.train], table.countries[split.train])
+    sureness = _calibrated(model, table, validated, tested)
+    if sureness is not None:
+        write_sureness(run_dir / SURENESS_FILE, sureness)
     record.broken.write_csv(run_dir / "skipped.csv")
-    write_predictions(run_dir / "predictions.parquet", result.predictions)
+    write_predictions(run_dir / "predictions.parquet", predictions)
     write_results(run_dir / "results.json", {plan.name: evaluation}, reference)
     return ModelRun(
         plan.name,
@@ -228,10 +252,23 @@ def run_model(
         labels.cells if isinstance(labels.cells, CellPartition) else None,
         evaluation,
         reference,
-        result.predictions,
+        predictions,
         record.history,
         record.broken,
+        sureness,
     )
+
+
+def _calibrated(
+    model: Model, table: PhotoTable, validated: NetworkOutputs, tested: NetworkOutputs
+) -> Sureness | None:
+    """Calibrate on the validation images and judge on the test images; None without images."""
+    if len(validated.rows) == 0 or len(tested.rows) == 0:
+        return None
+    rows = validated.rows
+    model.calibrate(validated.arrays, table.coords[rows], table.countries[rows])
+    rows = tested.rows
+    return judge_sureness(model, tested.arrays, table.coords[rows], table.countries[rows])
 
 
 class Photos:
@@ -385,6 +422,7 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
         broken.extend(zip(skipped["row"], skipped["reason"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise damaged(run_dir / "skipped.csv", error) from error
+    has_sureness = (run_dir / SURENESS_FILE).is_file()
     return ModelRun(
         plan.name,
         run_dir,
@@ -394,6 +432,7 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
         predictions,
         read_history(run_dir),
         broken,
+        read_sureness(run_dir / SURENESS_FILE) if has_sureness else None,
     )
 
 

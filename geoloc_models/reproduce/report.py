@@ -13,7 +13,15 @@ import numpy.typing as npt
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import write_json
 from geoloc_models.data import Split, load_countries, row_keys
-from geoloc_models.evaluation import Predictions, compare, errors_km, nearest_km, over_seeds
+from geoloc_models.decoders import DECODER_TITLES
+from geoloc_models.evaluation import (
+    Predictions,
+    compare,
+    errors_km,
+    evaluate,
+    nearest_km,
+    over_seeds,
+)
 from geoloc_models.experiment import ModelRun, PhotoSource
 from geoloc_models.reports import (
     Section,
@@ -27,8 +35,10 @@ from geoloc_models.reports import (
     table_note,
     write_report,
 )
+from geoloc_models.reports.certainty import CERTAINTY_NOTE, certainty_table
 from geoloc_models.reports.paper import PAPER_NOTE
 from geoloc_models.reproduce.settings import Comparison, ReproduceSettings
+from geoloc_models.sureness import Sureness
 
 _N_EXAMPLES = 12
 _N_TSNE = 2000
@@ -56,6 +66,8 @@ class Material:
         By training images, then by model.
     augmentations : dict of str to ModelRun
         Runs on pixels.
+    decoded : dict of str to dict of str to Predictions
+        By model, then by decoder: the first is what the others are held against.
     remarks : str
         Markdown: what the photos can and cannot show.
     """
@@ -68,6 +80,7 @@ class Material:
     comparisons: list[Comparison]
     sizes: Mapping[int, Mapping[str, ModelRun]]
     augmentations: Mapping[str, ModelRun]
+    decoded: Mapping[str, Mapping[str, Predictions]]
     remarks: str
 
     def run(self, name: str) -> ModelRun:
@@ -81,6 +94,8 @@ def write_reproduction(folder: Path, output: Path, material: Material) -> None:
     sections = [
         _about(material),
         *_table_1(material),
+        *_decoders(material),
+        _certainty(material, pictures),
         *_ablations(material),
         _sizes(material, pictures),
         _augmentation(material, pictures),
@@ -109,6 +124,14 @@ def _results(material: Material) -> dict[str, Any]:
         "augmentation": {
             name: run.evaluation.to_dict() for name, run in material.augmentations.items()
         },
+        "decoders": {
+            model: {
+                name: evaluate(found, *_truth(material, found)).to_dict()
+                for name, found in answers.items()
+            }
+            for model, answers in material.decoded.items()
+        },
+        "sureness": {name: found.to_dict() for name, found in _sureness(material).items() if found},
     }
 
 
@@ -164,6 +187,59 @@ def _table_1(material: Material) -> list[Section]:
             )
         )
     return sections
+
+
+def _decoders(material: Material) -> list[Section]:
+    sections = [
+        Section(
+            "Decoders: from probabilities to a point",
+            "The same networks, their probabilities at the calibrated temperature, made into points "
+            "in other ways. Differences are paired with the first row and have bootstrap 95 % "
+            "intervals over the test images; a star marks those that leave out 0. The tables above "
+            "are of the models' own answers, as in the paper.",
+        )
+    ]
+    for model, answers in material.decoded.items():
+        titles = {name: DECODER_TITLES.get(name, name) for name in answers}
+        first = next(iter(answers))
+        evaluations, differences = {}, {}
+        for name, found in answers.items():
+            truth = _truth(material, found)
+            evaluations[titles[name]] = evaluate(found, *truth)
+            if name != first:
+                differences[titles[name]] = compare(found, answers[first], *truth)
+        sections.append(
+            Section(
+                model_title(model),
+                f"{markdown_table(results_table(evaluations))}\n\nAgainst {titles[first]}:",
+                differences_table(differences),
+                level=2,
+            )
+        )
+    return sections
+
+
+def _certainty(material: Material, pictures: Mapping[str, Path]) -> Section:
+    return Section(
+        "How sure, and whether rightly",
+        CERTAINTY_NOTE,
+        certainty_table(_sureness(material)),
+        figures=[
+            (
+                pictures["reliability"],
+                "How often the photo is within 25 km of the answer, against the probability given.",
+            )
+        ],
+    )
+
+
+def _sureness(material: Material) -> dict[str, Sureness | None]:
+    return {name: runs[0].sureness for name, runs in material.table.items()}
+
+
+def _truth(material: Material, found: Predictions) -> tuple[Any, Any]:
+    table = material.source.table
+    return table.coords[found.rows], table.countries[found.rows]
 
 
 def _ablations(material: Material) -> list[Section]:
@@ -321,6 +397,13 @@ def _draw(folder: Path, material: Material) -> dict[str, Path]:
         {
             name: {size: runs[name].evaluation for size, runs in material.sizes.items()}
             for name in next(iter(material.sizes.values()))
+        }
+    )
+    drawn["reliability"] = figures.reliability_diagrams(
+        {
+            model_title(name): found.within_25_km
+            for name, found in _sureness(material).items()
+            if found is not None
         }
     )
     drawn["augmentation"] = figures.augmentation_curves(

@@ -12,13 +12,24 @@ from typing import Any
 
 import numpy as np
 
+from geoloc_models._files import read_json, write_json
 from geoloc_models.data import FeatureCache, PhotoTable, Split, row_keys, subset_ranks
 from geoloc_models.embedding import embed
 from geoloc_models.encoders import build_encoder
-from geoloc_models.experiment import ModelPlan, ModelRun, PhotoSource, load_run, run_model
+from geoloc_models.evaluation import Predictions
+from geoloc_models.experiment import (
+    ModelPlan,
+    ModelRun,
+    PhotoSource,
+    decode_run,
+    load_run,
+    run_model,
+)
+from geoloc_models.reports import read_predictions, write_predictions
 from geoloc_models.reproduce.report import Material, write_reproduction
 from geoloc_models.reproduce.settings import (
     AUGMENTATIONS,
+    DECODED,
     ReproduceSettings,
     ablation_plans,
     size_plans,
@@ -28,6 +39,8 @@ from geoloc_models.reproduce.stages import Folders, Pipeline, Stage
 from geoloc_models.training import TrainingOptions
 
 logger = logging.getLogger(__name__)
+
+_DECODERS_FILE = "decoders.json"
 
 
 @dataclass(frozen=True)
@@ -133,6 +146,9 @@ class _Work:
         for size in self.subsets:
             stages += [self._model(plan, size=size) for plan in size_plans(self.settings)]
         stages += [self._pixels(augment, data) for augment in AUGMENTATIONS]
+        stages += [
+            self._decoders(plan) for plan in table_plans(self.settings) if plan.name in DECODED
+        ]
         stages.append(
             Stage(
                 "report",
@@ -206,6 +222,26 @@ class _Work:
             seconds=options.epochs * len(self.split.train) / 250,
         )
 
+    def _decoders(self, plan: ModelPlan) -> Stage:
+        """Answers of the model's first run by every decoder, a file each."""
+        model = _stage_name(plan, 0, None)
+
+        def make(folder: Path, folders: Folders) -> None:
+            source = self._with_features(folders)
+            answers = decode_run(folders[model], source, self.split.test, progress=self.progress)
+            for name, predictions in answers.items():
+                write_predictions(folder / f"{name}.parquet", predictions)
+            write_json(folder / _DECODERS_FILE, list(answers))
+
+        return Stage(
+            f"decoders-{plan.name}",
+            f"{plan.name} by every decoder",
+            {},
+            make,
+            needs=["features", model],
+            seconds=5.0,
+        )
+
     def _run(
         self,
         source: PhotoSource,
@@ -238,6 +274,11 @@ class _Work:
             f"augment_{augment}": load_run(folders[f"augment_{augment}"], self.source)
             for augment in AUGMENTATIONS
         }
+        decoded = {
+            plan.name: _read_decoders(folders[f"decoders-{plan.name}"])
+            for plan in table_plans(self.settings)
+            if plan.name in DECODED
+        }
         write_reproduction(
             folder,
             output,
@@ -250,9 +291,15 @@ class _Work:
                 comparisons=self.comparisons,
                 sizes=sizes,
                 augmentations=pixels,
+                decoded=decoded,
                 remarks=remarks,
             ),
         )
+
+
+def _read_decoders(folder: Path) -> dict[str, Predictions]:
+    names = read_json(folder / _DECODERS_FILE)
+    return {str(name): read_predictions(folder / f"{name}.parquet") for name in names}
 
 
 def _stage_name(plan: ModelPlan, seed: int, size: int | None) -> str:

@@ -175,3 +175,6 @@ def size_plans(settings: ReproduceSettings) -> list[ModelPlan]:
 
 
 AUGMENTATIONS = ("none", "crop", "simclr")
+
+DECODED = ("cells_top_down", "cells_consolidated", "cells_bottom_up", "hierarchy", "retrieval_rff")
+"""Models of Table 1 whose decoders are compared."""

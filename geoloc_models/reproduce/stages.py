@@ -13,7 +13,7 @@ from typing import Any
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_json, write_json
 
-STAGE_VERSION = 1
+STAGE_VERSION = 2
 _DONE = "done.json"
 
 Folders = Mapping[str, Path]

@@ -17,6 +17,7 @@ from geoloc_models.reports.figures.examples import (
 )
 from geoloc_models.reports.figures.panels import WORLD_PANEL, MapPanel, panels_of_countries
 from geoloc_models.reports.figures.photo_map import map_of_photos
+from geoloc_models.reports.figures.reliability import reliability_diagrams
 from geoloc_models.reports.figures.saving import save_figure
 from geoloc_models.reports.figures.sizes import accuracy_by_dataset_size
 from geoloc_models.reports.figures.training import augmentation_curves, training_curves
@@ -36,6 +37,7 @@ __all__ = [
     "map_of_cells",
     "map_of_photos",
     "panels_of_countries",
+    "reliability_diagrams",
     "right_and_wrong_examples",
     "save_figure",
     "training_curves",

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from geoloc_models_small import small_table
 
+from geocells import sphere
+from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
 from geoloc_models.data import FileImages, row_keys
 from geoloc_models.embedding import embed
@@ -15,6 +17,7 @@ from geoloc_models.experiment import (
     ModelPlan,
     Photos,
     PhotoSource,
+    decode_run,
     load_run,
     make_labels,
     run_model,
@@ -77,6 +80,40 @@ def test_a_bundle_trained_on_features_places_photos_as_the_run_did(task, source,
     loaded = load_run(tmp_path / "run", photos)
     np.testing.assert_array_equal(loaded.predictions.coords, run.predictions.coords)
     assert loaded.evaluation == run.evaluation
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_a_run_calibrates_its_model_and_judges_it(task, source, tmp_path):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
+    split = split_source(photos, seed=1)
+    # The small test part calibrates nothing at 90 %: let half of the photos validate.
+    parts = np.sort(split.train)
+    split = replace(split, train=parts[::2], validation=np.sort(parts[1::2]))
+    run = run_model(photos, split, plan(task), options, tmp_path / "run", progress=False)
+    model = load_model(tmp_path / "run")
+    assert model.calibration.n_photos == len(split.validation)
+    assert run.sureness.n_photos == len(split.test)
+    assert load_run(tmp_path / "run", photos).sureness == run.sureness
+    answers = decode_run(tmp_path / "run", photos, split.test, progress=False)
+    truth = photos.table.coords[split.test]
+    if task in ("cells", "hierarchy", "country"):
+        assert model.default_decoder == "expected_utility"
+        errors_km = sphere.haversine(answers["utility_all"].coords, truth)
+        pixels = model.predict([photos.images.load(row) for row in split.test], names=False)
+        held = (errors_km <= pixels.radius_90_km).sum()
+        assert run.sureness.coverage.n_held == held
+    else:
+        assert model.default_decoder == "argmax"
+
+
+def test_training_places_stay_out_of_a_bundle_on_request(source, tmp_path):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
+    split = split_source(photos)
+    run_model(photos, split, plan("cells"), options, tmp_path, keep_places=False, progress=False)
+    assert not (tmp_path / "bundle" / "decoder.parquet").exists()
+    assert load_model(tmp_path).default_decoder == "argmax"
 
 
 def test_a_finished_run_is_read_and_a_changed_one_refused(source, tmp_path):

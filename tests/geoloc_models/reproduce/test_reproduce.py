@@ -15,7 +15,7 @@ from geoloc_models.data import FileImages
 from geoloc_models.encoders import build_encoder
 from geoloc_models.experiment import PhotoSource, split_source
 from geoloc_models.reproduce import ReproduceSettings, reproduce
-from geoloc_models.reproduce.settings import ablation_plans, size_plans, table_plans
+from geoloc_models.reproduce.settings import DECODED, ablation_plans, size_plans, table_plans
 from geoloc_models.training import TrainingOptions
 
 TRAINING = TrainingOptions(
@@ -72,16 +72,18 @@ def test_the_report_has_every_model_ablation_and_figure(done):
         "Cells, bottom-up",
         "Retrieval, RFF",
         "Nearest images",
+        "expected utility, all four",
+        "How sure, and whether rightly",
     ]
     _, comparisons = ablation_plans(SETTINGS)
     assert all(title in text for title in titles)
     assert all(comparison.title in text.replace("\\", "") for comparison in comparisons)
     pictures = re.findall(r"\]\(([^)]+\.png)\)", text)
-    assert len(pictures) == 11
+    assert len(pictures) == 12
     for picture in pictures:
         with Image.open(output / picture) as image:
             assert min(image.size) > 200
-    assert result.report.read_text().count("data:image/png;base64,") == 11
+    assert result.report.read_text().count("data:image/png;base64,") == 12
 
 
 def test_results_hold_every_run(done):
@@ -93,6 +95,9 @@ def test_results_hold_every_run(done):
     assert all(len(runs) == 2 for runs in results["seeds"].values())
     assert set(results["sizes"]) == {"16", "48"}  # 1000 is more than there are to train on
     assert set(results["sizes"]["16"]) == {plan.name for plan in size_plans(SETTINGS)}
+    assert set(results["decoders"]) == set(DECODED)
+    assert {"mean", "mode", "utility_1", "utility_all"} <= set(results["decoders"]["hierarchy"])
+    assert set(results["sureness"]) == {plan.name for plan in table_plans(SETTINGS)}
     assert set(results["augmentation"]) == {"augment_none", "augment_crop", "augment_simclr"}
 
 

@@ -1,0 +1,108 @@
+"""Whether a promised radius holds as many photos as it says."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from geoloc_models._errors import GeolocError
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many test photos lie within their radius.
+
+    Parameters
+    ----------
+    n_photos, n_held : int
+        Photos, and those within their radius.
+    promised : float
+        Share that the radius promises, 0 to 1.
+    low, high : float
+        Share (0 to 1) that ``n_photos`` would hold in 95 of 100 test sets were each held with the
+        promised probability: the central 95 % interval of the binomial distribution.
+    median_km : float
+        Median radius.
+
+    Notes
+    -----
+    A conformal radius keeps its promise on average over calibration sets. With m calibration
+    photos the share that one of them leads to varies by a Beta distribution, of deviation about
+    ``sqrt(promised (1 - promised) / m)``, which the binomial interval of the test photos does not
+    know: where m is no larger than the test set, one test set in six lies outside by chance.
+    """
+
+    n_photos: int
+    n_held: int
+    promised: float
+    low: float
+    high: float
+    median_km: float
+
+    @property
+    def held(self) -> float:
+        """Share of the photos within their radius, 0 to 1."""
+        return self.n_held / self.n_photos
+
+    @property
+    def is_as_promised(self) -> bool:
+        """Whether the share lies within the binomial interval."""
+        return self.low <= self.held <= self.high
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values as JSON knows them."""
+        return asdict(self)
+
+
+def coverage(
+    errors_km: npt.ArrayLike, radii_km: npt.ArrayLike, promised: float = 0.9
+) -> Coverage | None:
+    """Count the photos that lie within their radius.
+
+    Parameters
+    ----------
+    errors_km : array-like
+        (n,) distance from the answer to the truth.
+    radii_km : array-like
+        (n,) radius of each photo; NaN where none is known, which leaves the photo out. A photo at
+        its radius is held.
+    promised : float
+        Share that the radii promise, between 0 and 1.
+
+    Returns
+    -------
+    Coverage or None
+        None where no photo has a radius.
+
+    Raises
+    ------
+    GeolocError
+        If lengths differ, an error is no distance, or the promise is none.
+
+    Examples
+    --------
+    >>> from geoloc_models.evaluation import coverage
+    >>> found = coverage([1.0, 2.0, 9.0, 3.0], [2.0, 2.0, 2.0, 5.0], promised=0.75)
+    >>> found.n_held, found.held, found.is_as_promised
+    (3, 0.75, True)
+    """
+    if not 0 < promised < 1:
+        raise GeolocError(f"A promised share lies between 0 and 1; got {promised}.")
+    errors, radii = np.asarray(errors_km, dtype=float), np.asarray(radii_km, dtype=float)
+    if errors.ndim != 1 or errors.shape != radii.shape:
+        raise GeolocError(
+            f"Each error needs one radius; got shapes {errors.shape} and {radii.shape}."
+        )
+    if not (errors >= 0).all():
+        raise GeolocError("Errors are distances, at least 0 km; some are negative or NaN.")
+    known = ~np.isnan(radii)
+    n = int(known.sum())
+    if n == 0:
+        return None
+    held = int((errors[known] <= radii[known]).sum())
+    low, high = stats.binom.interval(0.95, n, promised)
+    return Coverage(n, held, promised, low / n, high / n, float(np.median(radii[known])))

@@ -1,0 +1,139 @@
+"""The page in a real browser: a photo goes in, the answer and its map appear."""
+
+import json
+
+import pytest
+from geoloc_models_browser import chromium
+from geoloc_models_bundles import few_places
+from geoloc_models_serve import SVG, photo, served, small_placer
+
+from geoloc_models.serve import Limits
+
+pytest.importorskip("gradio")
+
+PATIENCE = 60  # seconds; two cores may be busy with other tests
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory):
+    placer = small_placer(tmp_path_factory.mktemp("placer"), limits=Limits(megabytes=0.5))
+    with pytest.MonkeyPatch.context() as patch:
+        few_places(patch)
+        with served(placer) as (port, _):
+            yield port
+
+
+@pytest.fixture(scope="module")
+def browser(port):
+    with chromium() as browser:
+        browser.get(f"http://127.0.0.1:{port}/")
+        wait_for(browser, lambda: found(browser, "#geoloc-drop input[type=file]"))
+        yield browser
+
+
+def wait_for(browser, condition):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, PATIENCE).until(lambda _: condition())
+
+
+def found(browser, selector):
+    return browser.find_elements("css selector", selector)
+
+
+def text_of(browser, selector):
+    return " ".join(own.text for own in found(browser, selector))
+
+
+def put_in(browser, path, content):
+    path.write_bytes(content)
+    (own,) = found(browser, "#geoloc-drop input[type=file]")
+    own.send_keys(str(path))
+
+
+def test_a_photo_gets_its_answer_and_a_visible_map(browser, tmp_path):
+    put_in(browser, tmp_path / "photo.jpg", photo())
+    wait_for(browser, lambda: "90 % radius" in text_of(browser, "#geoloc-answer"))
+    answer = text_of(browser, "#geoloc-answer")
+    assert "321 km" in answer
+    assert "P within 25 km" in answer
+    assert "Training photos" in text_of(browser, "#geoloc-nearby")
+    (picture,) = found(browser, "#geoloc-answer img")
+    assert browser.execute_script("return arguments[0].naturalWidth", picture) == 60
+    (frame,) = found(browser, "#geoloc-map iframe")
+    assert frame.size["width"] > 300
+    assert frame.size["height"] > 300
+    browser.switch_to.frame(frame)
+    try:
+        wait_for(browser, lambda: found(browser, ".leaflet-marker-icon img"))
+        (chart,) = found(browser, ".folium-map")
+        assert chart.size["height"] > 300
+        wait_for(browser, lambda: n_drawn(browser) > 1000)  # pixels of borders, cells, radius
+        assert found(browser, ".leaflet-control-zoom-in")[0].is_displayed()
+        shown = found(browser, ".leaflet-image-layer")[0]
+        assert browser.execute_script("return arguments[0].naturalWidth", shown) > 0
+        found(browser, ".leaflet-marker-icon img")[0].click()
+        wait_for(browser, lambda: "Your photo" in text_of(browser, ".leaflet-popup-content"))
+    finally:
+        browser.switch_to.default_content()
+
+
+def n_drawn(browser):
+    """Pixels of the map's canvases that bear something."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('canvas')].reduce((sum, own) => sum + own.getContext"
+        "('2d').getImageData(0, 0, own.width, own.height).data.filter((v, i) => i % 4 == 3 && v)"
+        ".length, 0)"
+    )
+
+
+def test_the_map_reaches_nothing_of_the_page(browser, tmp_path):
+    put_in(browser, tmp_path / "photo.jpg", photo())
+    wait_for(browser, lambda: found(browser, "#geoloc-map iframe"))
+    browser.switch_to.frame(found(browser, "#geoloc-map iframe")[0])
+    try:
+        wait_for(browser, lambda: found(browser, ".folium-map"))
+        reached = browser.execute_script(
+            "try { return parent.document.title; } catch (error) { return error.name; }"
+        )
+        assert reached == "SecurityError"
+    finally:
+        browser.switch_to.default_content()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("broken.jpg", photo()[:900], "The file cannot be decoded"),
+        ("text.jpg", b"no photo", "The file is not an image of a known kind"),
+        ("drawing.svg", SVG, "The file is not an image of a known kind"),
+        ("empty.png", b"", "The file is empty"),
+        ("large.jpg", bytes(500_001), "larger than the 0.5 MB"),
+    ],
+)
+def test_a_broken_file_gives_a_message_and_no_answer(browser, tmp_path, name, content, said):
+    put_in(browser, tmp_path / name, content)
+    wait_for(browser, lambda: said in text_of(browser, ".geoloc-status.error"))
+    wait_for(browser, lambda: not found(browser, "#geoloc-map iframe"))
+    assert text_of(browser, "#geoloc-answer").strip() == ""
+
+
+def test_the_page_asks_nobody_else(browser):
+    """Last in this file: judges all that the browser asked for before."""
+    asked, faults = [], []
+    for entry in browser.get_log("performance"):
+        message = json.loads(entry["message"])
+        event = message["message"]
+        if event["method"] == "Network.requestWillBeSent":
+            asked.append(event["params"]["request"]["url"])
+    for entry in browser.get_log("browser"):
+        if entry["level"] == "SEVERE" and "/place" not in entry["message"]:
+            faults.append(entry["message"])
+    elsewhere = [
+        url
+        for url in asked
+        if not url.startswith(("http://127.0.0.1:", "data:", "blob:", "chrome", "about:"))
+    ]
+    assert any("/place" in url for url in asked)
+    assert elsewhere == []
+    assert faults == []

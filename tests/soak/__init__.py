@@ -1,0 +1,1 @@
+"""Long runs that look for leaks; started by hand, never by pytest."""

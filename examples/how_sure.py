@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from geocells import sphere
+from geoloc_models.decoders import DECODER_TITLES
 from geoloc_models.demo import SETTINGS, demo_source, pretrained_options, with_features
 from geoloc_models.evaluation import compare, evaluate
 from geoloc_models.experiment import ModelPlan, PhotoSource, decode_run, run_model, split_source
@@ -40,9 +41,9 @@ def decoders(run_dir: Path, source: PhotoSource, rows: np.ndarray) -> str:
     evaluations, differences = {}, {}
     for name, own in answers.items():
         truth = table.coords[own.rows], table.countries[own.rows]
-        evaluations[name] = evaluate(own, *truth)
+        evaluations[DECODER_TITLES[name]] = evaluate(own, *truth)
         if name != against:
-            differences[name] = compare(own, answers[against], *truth)
+            differences[DECODER_TITLES[name]] = compare(own, answers[against], *truth)
     return "\n\n".join(
         markdown_table(each)
         for each in (results_table(evaluations), differences_table(differences))

@@ -23,11 +23,15 @@ REFERENCE = (
     "geoloc_models.data",
     "geoloc_models.data.download",
     "geoloc_models.encoders",
+    "geoloc_models.evaluation",
+    "geoloc_models.experiment",
+    "geoloc_models.reports",
+    "geoloc_models.reports.figures",
     "geoloc_models.reproduce",
     "geoloc_models.tasks",
     "geoloc_models.training",
 )
-NOT_OBJECTS = {"__version__", "decoding", "sphere"}
+NOT_OBJECTS = {"FloatArray", "__version__", "decoding", "sphere"}
 
 
 def links_of(page: Path) -> list[str]:

@@ -382,6 +382,7 @@ def _parquet_batches(file: MetadataFile) -> Iterator[Batch]:
         n_read = 0
         for batch in source.iter_batches(_BATCH_ROWS, columns=file.columns.all):
             n_read += batch.num_rows
+            batch.validate(full=True)  # text that is no UTF-8
             yield Batch(
                 pa.Table.from_batches([batch]),
                 Counter(),

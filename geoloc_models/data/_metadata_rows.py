@@ -290,7 +290,9 @@ def _numbers(values: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     """Numbers (n,), NaN where there are none; where the value is missing; where it is no number."""
     kind = values.type
     if pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-        numbers = np.asarray(values.cast(pa.float64()).fill_null(np.nan), dtype=np.float64)
+        # Unsafe: whole numbers above 2**53 are rounded rather than refused.
+        rounded = values.cast(pa.float64(), safe=False).fill_null(np.nan)
+        numbers = np.asarray(rounded, dtype=np.float64)
         return numbers, np.isnan(numbers), np.isinf(numbers)
     texts = as_text(values)
     missing = pc.is_null(texts)

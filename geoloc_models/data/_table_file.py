@@ -67,7 +67,10 @@ def read_columns(
     if _kind(source) in _PARQUET:
         try:
             # The index that pandas may have left in the file is not the number of a row.
-            return _as_text(pq.read_table(source, columns=names)).to_pandas(ignore_metadata=True)
+            table = _as_text(pq.read_table(source, columns=names)).replace_schema_metadata()
+            table.validate(full=True)  # text that is no UTF-8 is found here, not somewhere later
+            frame: pd.DataFrame = table.to_pandas()
+            return frame
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(source, "Parquet", error) from error
     if _kind(source) in _JSON_LINES:

@@ -464,3 +464,20 @@ def test_a_wrong_line_that_is_no_text_is_counted_and_nothing_is_written_to_the_s
     assert sum(report.dropped.values()) == 1
     assert report.n_kept == 300
     assert "Exception" not in capsys.readouterr().err
+
+
+def test_whole_numbers_beyond_float64_are_dropped_as_off_the_globe(tmp_path):
+    path = tmp_path / "photos.parquet"
+    latitude = pa.array([60, 2**63 - 1], pa.int64())
+    pq.write_table(pa.table({"id": ["a", "b"], "latitude": latitude, "longitude": [16, 16]}), path)
+    report = select_photos(path, tmp_path / "kept.parquet")
+    assert report.n_kept == 1
+    assert sum(report.dropped.values()) == 1
+
+
+def test_text_of_parquet_metadata_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "photos.parquet"
+    offsets = pa.py_buffer(np.array([0, 1], dtype=np.int32))
+    ids = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff"))
+    pq.write_table(pa.table({"id": ids, "latitude": [59.33], "longitude": [18.07]}), path)
+    assert "cannot be read as Parquet" in refusal(path, tmp_path)

@@ -319,3 +319,23 @@ def test_bytes_in_a_parquet_table_are_text_or_refused(tmp_path):
     assert read_photo_table(path, path_column=None).ids.tolist() == ["one"]
     pq.write_table(pa.table({**columns, "id": pa.array([b"\xff"])}), path)
     assert "cannot be read as Parquet" in read_error(path, path_column=None)
+
+
+def invalid_text(length=1):
+    """Column of text that is no UTF-8, as a damaged file holds it."""
+    offsets = np.arange(length + 1, dtype=np.int32)
+    return pa.StringArray.from_buffers(length, pa.py_buffer(offsets), pa.py_buffer(b"\xff" * length))
+
+
+def test_text_of_a_parquet_table_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "photos.parquet"
+    columns = {"latitude": [59.33], "longitude": [18.07], "country": ["SE"]}
+    pq.write_table(pa.table({**columns, "id": invalid_text()}), path)
+    assert "cannot be read as Parquet" in read_error(path, path_column=None)
+
+
+def test_what_pandas_noted_in_a_parquet_table_is_left_aside(tmp_path):
+    path = tmp_path / "photos.parquet"
+    table = pa.table({"latitude": [59.33], "longitude": [18.07], "country": ["SE"]})
+    pq.write_table(table.replace_schema_metadata({"pandas": b"\xa0"}), path)
+    assert read_photo_table(path, path_column=None).n_rows == 1

@@ -23,8 +23,9 @@ ROWS_WORTH_A_THREAD = 65_536
 
 def kernel(function: Function) -> Function:
     """Compile with the library's one policy: cached on disk, IEEE arithmetic, no GIL."""
-    compiled: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
-    return compiled(function)
+    wrapper: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
+    compiled: Function = wrapper(function)
+    return compiled
 
 
 def inline_kernel(function: Function) -> Function:
@@ -32,8 +33,9 @@ def inline_kernel(function: Function) -> Function:
 
     Of the same file, because numba's cache does not notice an edit of a helper in another one.
     """
-    compiled: Any = numba.njit(nogil=True, fastmath=False, error_model="numpy")
-    return compiled(function)
+    wrapper: Any = numba.njit(nogil=True, fastmath=False, error_model="numpy")
+    compiled: Function = wrapper(function)
+    return compiled
 
 
 def n_threads() -> int:

@@ -126,7 +126,7 @@ class _Blocks:
         """Direction of the mean of the block's images; of its border, where it has none."""
         if not self.counts[block]:
             return self.borders.middle(self.members[block])
-        vector = self.sums[block].astype(np.float64)
+        vector: FloatArray = self.sums[block].astype(np.float64)
         return vector / max(float(np.linalg.norm(vector)), 1.0)
 
 
@@ -141,7 +141,7 @@ class _Borders:
     def middle(self, regions: list[int]) -> FloatArray:
         """Direction of the mean of the regions' border points."""
         points = self._measured()
-        mean = np.concatenate([points[region] for region in regions]).mean(axis=0)
+        mean: FloatArray = np.concatenate([points[region] for region in regions]).mean(axis=0)
         return mean / max(float(np.linalg.norm(mean)), 1e-12)
 
     def _measured(self) -> list[FloatArray]:

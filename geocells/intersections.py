@@ -74,13 +74,14 @@ class CellIntersections:
             raise ValueError(
                 f"vote needs scores of each of the {self.members.shape[1]} partitions; got {len(scores)}."
             )
-        return np.sum(
+        votes: FloatArray = np.sum(
             [
                 np.asarray(own, dtype=np.float64)[:, self.members[:, number]]
                 for number, own in enumerate(scores)
             ],
             axis=0,
         )
+        return votes
 
     def to_frame(self) -> pd.DataFrame:
         """Table of the fine classes: their cell in each partition, images, and location."""

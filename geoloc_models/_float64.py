@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ class Float64Buffers(nn.Module):
         }
         for name, buffer in kept.items():
             self._buffers[name] = torch.empty(0, device=buffer.device)
-        applied: Any = super()._apply(fn, recurse)
+        applied: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         for name, buffer in kept.items():
             moved = self._buffers[name]
             device = buffer.device if moved is None else moved.device

@@ -62,7 +62,7 @@ class Gallery:
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return self.vectors.shape[1]
+        return int(self.vectors.shape[1])
 
     def search(self, queries: npt.ArrayLike, k: int = 1) -> tuple[Rows, Matrix]:
         """Find the most similar vectors of each query.

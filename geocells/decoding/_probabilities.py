@@ -46,7 +46,8 @@ class Probabilities:
         """Return rows ``start:stop`` as (stop - start, n_classes) float64 that add up to 1."""
         part = self.array[start:stop]
         dense = part.toarray() if sparse.issparse(part) else part
-        return np.divide(dense, self.sums[start:stop, None], dtype=np.float64)
+        rows: FloatArray = np.divide(dense, self.sums[start:stop, None], dtype=np.float64)
+        return rows
 
     def batches(self, n_rows: int | None = None) -> Iterator[tuple[int, int, FloatArray]]:
         """Yield start, stop and rows of batches, of ``n_rows`` each or of about `BATCH_BYTES`."""

@@ -191,7 +191,7 @@ class ShareTable:
     @property
     def nbytes(self) -> int:
         """Memory of the table and of the bounds of one utility."""
-        own = sum(array.nbytes for array in self._entries)
+        own = sum(int(array.nbytes) for array in self._entries)
         return own + 4 * len(self.units) * len(self.blocks)
 
     @property
@@ -276,15 +276,14 @@ class ImageSearch:
     @property
     def nbytes(self) -> int:
         """Memory of the distances and of the bounds of one utility."""
-        return 2 * self.apart.nbytes
+        return 2 * int(self.apart.nbytes)
 
     @property
     def row_bytes(self) -> int:
         """Memory that a row takes while it is searched."""
         n_blocks, n_groups = self.apart.shape
-        return 24 * len(self.images.counts) + 8 * (
-            self.images.vectors.shape[1] + n_blocks + n_groups
-        )
+        width = self.images.vectors.shape[1]
+        return int(24 * len(self.images.counts) + 8 * (width + n_blocks + n_groups))
 
     def bounds(self, weights: FloatArray) -> NDArray[np.float32]:
         """Most that each group adds to the utility in each block, (n_blocks, n_groups)."""

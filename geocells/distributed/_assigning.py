@@ -219,7 +219,7 @@ def _write(
         for number, (part, own_groups) in enumerate(zip(parts, groups_of_part, strict=True))
     ]
     with nullcontext() if client is None else client.as_current():
-        n_rows = sum(dask.compute(*written))
+        n_rows: int = sum(dask.compute(*written))
     if n_rows == 0:
         columns = photos.columns or Columns("latitude", "longitude")
         empty = photos.rows._meta

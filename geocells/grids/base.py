@@ -76,4 +76,4 @@ class CurvedGrid(Grid, Protocol):
 
 def n_codes(grid: Grid) -> int:
     """Return the number of leaves of a grid: its codes are 0 .. n_codes - 1."""
-    return grid.n_faces * 4 ** int(grid.max_level)
+    return int(grid.n_faces * 4 ** int(grid.max_level))

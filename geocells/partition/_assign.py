@@ -75,4 +75,5 @@ def _query(targets: FloatArray, vectors: FloatArray) -> IntArray:
 
     distances, found = cKDTree(targets).query(vectors, k=2, workers=1)
     tied = distances[:, 0] == distances[:, 1]
-    return np.where(tied, found.min(axis=1), found[:, 0]).astype(np.int64)
+    nearest: IntArray = np.where(tied, found.min(axis=1), found[:, 0]).astype(np.int64)
+    return nearest

@@ -147,7 +147,8 @@ def _properties(cells: CellPartition, shown: IntArray) -> list[dict[str, Any]]:
 def _colors(cells: CellPartition, color_by: str) -> ObjectArray:
     if color_by in ("cell", "group"):
         number: Any = np.arange(cells.n_cells) if color_by == "cell" else cells.group_of_cell
-        return np.array(CELL_COLORS, dtype=object)[number % len(CELL_COLORS)]
+        colors: ObjectArray = np.array(CELL_COLORS, dtype=object)[number % len(CELL_COLORS)]
+        return colors
     values = np.log(cells.counts) if color_by == "count" else cells.levels.astype(np.float64)
     return _ramp(values)
 

@@ -82,6 +82,7 @@ def voronoi_polygons(sites: FloatArray) -> ObjectArray:
 
 def _axis_of_circle(vectors: FloatArray) -> FloatArray | None:
     """Axis of the circle that holds all sites, where there is one."""
+    axis: FloatArray
     if len(vectors) == 2:
         # Any axis at right angles to the line between the two would do; this one makes their great circle's.
         axis = np.cross(vectors[0], vectors[1])

@@ -116,4 +116,5 @@ def _mark(mixed: np.ndarray, parts: np.ndarray) -> None:
 
 
 def _clipped(degrees: np.ndarray, n_cells: int) -> np.ndarray:
-    return np.clip(np.floor(degrees * CELLS_PER_DEGREE), 0, n_cells - 1).astype(np.int64)
+    cells: np.ndarray = np.clip(np.floor(degrees * CELLS_PER_DEGREE), 0, n_cells - 1)
+    return cells.astype(np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -178,10 +179,11 @@ class CountryIndex:
 def _ranges(start: np.ndarray, count: np.ndarray) -> np.ndarray:
     """The numbers start, start + 1, ..., start + count - 1 of each pair, one after the other."""
     before = np.cumsum(count) - count
-    return np.arange(count.sum()) + np.repeat(start - before, count)
+    numbers: np.ndarray = np.arange(count.sum()) + np.repeat(start - before, count)
+    return numbers
 
 
-def _bar(total: int, title: str, shown: bool) -> tqdm:
+def _bar(total: int, title: str, shown: bool) -> tqdm[Any]:
     return tqdm(
         total=total,
         desc=title,
@@ -210,4 +212,5 @@ def _distance_to_segment_km(
     length = dx * dx + dy * dy
     along = np.where(length > 0, -(x1 * dx + y1 * dy) / np.where(length > 0, length, 1.0), 0.0)
     along = np.clip(along, 0.0, 1.0)
-    return _KM_PER_DEGREE * np.hypot(x1 + along * dx, y1 + along * dy)
+    distance_km: np.ndarray = _KM_PER_DEGREE * np.hypot(x1 + along * dx, y1 + along * dy)
+    return distance_km

@@ -69,7 +69,8 @@ def n_different_bits(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Number of bits, uint8, in which hashes (uint64) of two arrays of one shape differ."""
     different = np.ascontiguousarray(left ^ right)
     ones = _ONES_OF_BYTE[different.view(np.uint8)].reshape(*different.shape, 8)
-    return ones.sum(axis=-1, dtype=np.uint8)
+    n_ones: np.ndarray = ones.sum(axis=-1, dtype=np.uint8)
+    return n_ones
 
 
 def _meet(

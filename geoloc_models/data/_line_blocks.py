@@ -166,7 +166,8 @@ def _unpacked(path: Path, raw: BinaryIO) -> BinaryIO:
     if suffix == ".xz":
         return lzma.open(raw, "rb")  # type: ignore[return-value]
     if suffix == ".zst":
-        return pa.CompressedInputStream(pa.PythonFile(raw), "zstd")
+        unpacked: BinaryIO = pa.CompressedInputStream(pa.PythonFile(raw), "zstd")
+        return unpacked
     if suffix == ".zip":
         return _only_member(path, raw)
     return raw

@@ -310,7 +310,7 @@ def _numbers(values: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray, np.ndarra
 
 def _is_nan_word(texts: pa.ChunkedArray, numbers: np.ndarray) -> np.ndarray:
     """Where "NaN" was read as one: a missing value like "NA"."""
-    nan = np.isnan(numbers)
+    nan: np.ndarray = np.isnan(numbers)
     if nan.any():
         nan &= np.asarray(pc.fill_null(pc.equal(pc.utf8_lower(texts), "nan"), False))
     return nan

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from geoloc_models._errors import BrokenImageError
 
@@ -94,7 +94,7 @@ def opened_photo(source: str | BinaryIO, name: str) -> Iterator[Image.Image]:
         with one_reason(name):
             try:
                 image = Image.open(source, formats=_formats())
-            except Image.UnidentifiedImageError:
+            except UnidentifiedImageError:
                 _prepare_heif(source, name)
                 image = Image.open(source, formats=_formats())
         with image:
@@ -130,7 +130,7 @@ def one_reason(name: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise BrokenImageError(f"{name}: there is no such file") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise BrokenImageError(f"{name}: is not an image of a known kind") from error
     except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, struct.error
         reason = " ".join(str(error).split()) or type(error).__name__

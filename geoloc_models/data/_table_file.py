@@ -101,7 +101,7 @@ def _read_text(source: Path, **options: Any) -> pd.DataFrame:
         with warnings.catch_warnings():
             # A row with too many columns must not pass with its end cut off.
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
+            frame: pd.DataFrame = pd.read_csv(
                 source,
                 sep=_DELIMITERS[_kind(source)],
                 encoding="utf-8-sig",
@@ -109,6 +109,7 @@ def _read_text(source: Path, **options: Any) -> pd.DataFrame:
                 low_memory=False,
                 **options,
             )
+            return frame
     except pd.errors.EmptyDataError as error:
         raise GeolocError(
             f"{source.name} is empty. It needs a header line and at least one photo."

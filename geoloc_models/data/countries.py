@@ -140,7 +140,8 @@ def country_of(
     index = _world_index() if countries is None else CountryIndex.of(countries)
     row = index.find(points, tolerance_km, progress=True)
     # One more entry at the end, which row -1 finds.
-    return np.array([*index.codes, None], dtype=object)[row]
+    codes: np.ndarray = np.array([*index.codes, None], dtype=object)[row]
+    return codes
 
 
 def country_code(name_or_code: str) -> str:

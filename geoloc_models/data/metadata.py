@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -266,7 +267,7 @@ def _clean_rows(
 
 
 @contextmanager
-def _bar(n_bytes: int, progress: bool) -> Iterator[tqdm]:
+def _bar(n_bytes: int, progress: bool) -> Iterator[tqdm[Any]]:
     with tqdm(
         total=n_bytes, desc="Metadata", unit="B", unit_scale=True, delay=2, leave=False,
         disable=not progress,

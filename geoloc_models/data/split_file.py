@@ -260,7 +260,8 @@ def _numbered_countries(
             f"The column country has more than {np.iinfo(np.int16).max} different values; does it "
             "hold countries?"
         )
-    return np.array(numbers, dtype=np.int16)[encoded.indices.to_numpy()]
+    of_row: np.ndarray = np.array(numbers, dtype=np.int16)[encoded.indices.to_numpy()]
+    return of_row
 
 
 def _refuse_empty_parts(part: np.ndarray, by: By, file: str) -> None:

@@ -135,7 +135,8 @@ def place_blocks(coords: ArrayLike, size_km: float = 10.0) -> np.ndarray:
     turn = np.mod(longitude + 180.0, 360.0) / 360.0
     column = np.minimum((turn * n_blocks[band]).astype(np.int64), n_blocks[band] - 1)
     first_of_band = np.cumsum(n_blocks) - n_blocks
-    return first_of_band[band] + column
+    block: np.ndarray = first_of_band[band] + column
+    return block
 
 
 def _blocks_in_band(band: np.ndarray, n_bands: int, size_km: float) -> np.ndarray:
@@ -194,7 +195,8 @@ def _every(n: int, fraction: float) -> np.ndarray:
     """Mask that takes every ``1 / fraction``-th of n, ``fraction * n`` of them to the nearest."""
     # The small step keeps a sum such as 10 * 0.1 from falling just short of a whole number.
     steps = np.floor(np.arange(n + 1) * fraction + 0.5 + 1e-9)
-    return np.diff(steps) > 0
+    taken: np.ndarray = np.diff(steps) > 0
+    return taken
 
 
 def _split_groups(

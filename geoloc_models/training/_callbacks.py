@@ -126,7 +126,7 @@ class RunProgress(pl.Callback):
 
     def __init__(self, description: str) -> None:
         self.description = description
-        self.bar: tqdm | None = None
+        self.bar: tqdm[Any] | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar, where a resumed run stands."""

@@ -235,7 +235,7 @@ def _as_row(line: bytes) -> dict[str, Any] | None:
     if not line.endswith(b"\n"):
         return None
     try:
-        row = json.loads(line)
+        row: dict[str, Any] = json.loads(line)
         row["time"] = datetime.fromisoformat(row["time"]) if row["time"] else None
         row["state"] = str(State(row["state"]))
         row["id"], row["path"] = str(row["id"]), row["path"]

@@ -121,4 +121,5 @@ class PhotoRows:
                 f"Every photo needs an id; row {row} of {self._path.name} has none. Fill in or "
                 "remove such rows."
             )
-        return ids.cast(pa.string()).to_pylist()
+        texts: list[str] = ids.cast(pa.string()).to_pylist()
+        return texts

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # What photos come in. Pillow knows more, and for some of them starts other programs.
 EXTENSION_OF_FORMAT = {
@@ -96,7 +96,7 @@ def prepare_image(
         raise
     except Image.DecompressionBombError:
         raise TooManyPixelsError("more than 178 million pixels") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise NotAnImageError(_what_it_looks_like(content)) from None
     except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, struct.error
         raise NotAnImageError(" ".join(str(error).split()) or type(error).__name__) from error

@@ -125,7 +125,10 @@ def map_of_photos(
 def _is_in(coords: npt.NDArray[np.float64], panel: MapPanel) -> npt.NDArray[np.bool_]:
     south, west, north, east = panel.bounds
     latitude, longitude = coords.T
-    return (south <= latitude) & (latitude <= north) & (west <= longitude) & (longitude <= east)
+    inside: npt.NDArray[np.bool_] = (
+        (south <= latitude) & (latitude <= north) & (west <= longitude) & (longitude <= east)
+    )
+    return inside
 
 
 def _hexagons(axis: Any, coords: npt.NDArray[np.float64], panel: MapPanel) -> tuple[Any, float]:

@@ -193,6 +193,8 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
     group_names, group_of_cell = None, None
     if metadata["group_names"] is not None:
         group_names = np.array(metadata["group_names"], dtype=object)
+        if len(set(metadata["group_names"])) < len(group_names):
+            raise ValueError("one of its groups is there twice")
         group_of_cell = _group_numbers(table, group_names)
     places = Places()
     if "medoid_latitude" in table.column_names and not table["medoid_latitude"].null_count:

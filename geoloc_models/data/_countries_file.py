@@ -51,6 +51,8 @@ def read_countries_file(
             frame = pyogrio.read_dataframe(
                 source, layer=layer, columns=list(dict.fromkeys([code_column, name_column]))
             )
+        for column in (code_column, name_column):
+            frame[column].astype(str).to_numpy()  # text that is no UTF-8 is found here
     except Exception as error:  # damaged metadata and shapes: KeyError, TypeError, GEOSException
         raise _unreadable(source, error) from error
     return _cleaned(frame, source, code_column, name_column)

@@ -226,6 +226,7 @@ def test_a_file_without_part_of_its_metadata_is_refused(saved, key):
         {"group_names": ["west"]},
         {"group_names": ["a", "b"]},
         {"group_names": 5},
+        {"group_names": ["west", "east", "west"]},
         {"outside": "somewhere"},
         {"parameters": [1, 2]},
     ],

@@ -368,3 +368,16 @@ def test_polygons_that_are_cut_off_are_refused(tmp_path):
     pq.write_table(cut, path)
     with pytest.raises(GeolocError, match="cannot be read as country polygons"):
         read_countries(path)
+
+
+def test_names_of_countries_that_are_no_text_are_refused(tmp_path):
+    path = tmp_path / "countries.parquet"
+    squares(CH=(6, 46)).reset_index(names="ISO_A2").to_parquet(path)
+    table = pq.read_table(path)
+    offsets = pa.py_buffer(np.array([0, 1], dtype=np.int32))
+    name = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff"))
+    at = table.column_names.index("name")
+    odd = table.set_column(at, "name", name).replace_schema_metadata(table.schema.metadata)
+    pq.write_table(odd, path)
+    with pytest.raises(GeolocError, match="cannot be read as country polygons"):
+        read_countries(path)

@@ -324,7 +324,9 @@ def test_bytes_in_a_parquet_table_are_text_or_refused(tmp_path):
 def invalid_text(length=1):
     """Column of text that is no UTF-8, as a damaged file holds it."""
     offsets = np.arange(length + 1, dtype=np.int32)
-    return pa.StringArray.from_buffers(length, pa.py_buffer(offsets), pa.py_buffer(b"\xff" * length))
+    return pa.StringArray.from_buffers(
+        length, pa.py_buffer(offsets), pa.py_buffer(b"\xff" * length)
+    )
 
 
 def test_text_of_a_parquet_table_that_is_no_text_is_refused(tmp_path):

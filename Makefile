@@ -4,12 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO_ARGS ?=
 
-.PHONY: help demo test lint types floors unit bench docs format clean
+.PHONY: help demo test lint types floors unit fuzz bench docs format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    run the whole job on real data: places, cells, training, table, pictures"
 	@echo "make test    ruff, mypy, import-linter, pytest"
+	@echo "make fuzz    damage files and read them, SECONDS=600 for each kind of reader"
 	@echo "make bench   print the speed table (ratios measured in one run)"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make format  sort imports, format the code"
@@ -45,6 +46,13 @@ floors: $(VENV)/.dev-installed
 
 unit: $(VENV)/.dev-installed
 	$(BIN)/python -m pytest -n 2
+
+# With the package atheris (pip install -e '.[fuzz]'), inputs that reach new lines are kept.
+SECONDS ?= 600
+fuzz: $(VENV)/.dev-installed
+	for target in tables cells photos bundles; do \
+		$(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || failed=1; \
+	done; test -z "$$failed"
 
 bench: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.benchmarks

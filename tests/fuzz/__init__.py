@@ -1,1 +1,1 @@
-"""Fuzzing of the readers; see ``python -m tests.fuzz --help``. Not a part of the test run."""
+"""Fuzzing of the readers; see ``python -m tests.fuzz --help``. The tests run a few inputs."""

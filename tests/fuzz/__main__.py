@@ -52,10 +52,7 @@ class Oracle:
         (self.folder / "current").write_bytes(data)
         before, start = start_of_peak(), time.perf_counter()
         try:
-            if hasattr(self.target, "_bundles"):
-                self.target.read(path, self.n_inputs, number)
-            else:
-                self.target.read(path, self.n_inputs)
+            self.target.read(path, self.n_inputs, number)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  (that is what is looked for)
@@ -139,7 +136,7 @@ def work(name, seconds, seed, keep, plain):
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
         folder = Path(scratch)
         target = make(folder)
-        from tests.fuzz.mutate import damaged
+        from tests.fuzz.mutate import another
 
         oracle = Oracle(target, folder, keep)
         valid = [bytes([k]) + content for k, (_, content, _) in enumerate(target.files)]
@@ -151,15 +148,7 @@ def work(name, seconds, seed, keep, plain):
         largest = 2 * max(map(len, valid)) + (1 << 16)
 
         def mutated(data, limit, number):
-            rng = random.Random(number)
-            if len(data) < 2 or rng.random() < 0.2:
-                data = rng.choice(valid)
-            file, _, unpacked = target.files[data[0] % len(valid)]
-            if unpacked is not None and rng.random() < 0.5:
-                content = damaged(unpacked, file, rng, unpacked)
-            else:
-                content = damaged(data[1:], file, rng, unpacked)
-            return (data[:1] + content)[:limit]
+            return another(data, target.files, random.Random(number))[:limit]
 
         if atheris is None:
             number = 0

@@ -211,7 +211,7 @@ def _damaged_column(table, rng):
 def packed(content, suffix):
     """Content in an archive of the kind that a suffix names."""
     if suffix == ".gz":
-        return gzip.compress(content, 1)
+        return gzip.compress(content, 1, mtime=0)
     if suffix == ".bz2":
         return bz2.compress(content, 1)
     if suffix == ".xz":
@@ -220,7 +220,8 @@ def packed(content, suffix):
         return pa.compress(content, codec="zstd", asbytes=True)
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("photos.csv", content)
+        member = zipfile.ZipInfo("photos.csv", (2020, 1, 1, 0, 0, 0))  # not the time of today
+        archive.writestr(member, content, zipfile.ZIP_DEFLATED)
     return file.getvalue()
 
 
@@ -257,3 +258,17 @@ def damaged(content, name, rng, plain=None):
     ):
         pass  # an input that was damaged before and can no longer be read
     return damaged_bytes(content, rng)
+
+
+def another(data, files, rng):
+    """An input made of another: the number of a file to start from, then content in its place.
+
+    ``files`` are those of a target; one input in five starts anew from one of them, as does an
+    empty one.
+    """
+    if len(data) < 2 or rng.random() < 0.2:
+        number = rng.randrange(len(files))
+        data = bytes([number]) + files[number][1]
+    name, _, plain = files[data[0] % len(files)]
+    content = data[1:] if plain is None or rng.random() < 0.5 else plain
+    return data[:1] + damaged(content, name, rng, plain)

@@ -1,7 +1,8 @@
 """What is fuzzed: valid files to start from, and readers with the errors that they document.
 
 A target has ``files``, a list of (file name, content, content before it was packed), and a
-function ``read(path, n)`` that reads the n-th input and raises whatever is no documented error.
+function ``read(path, n, number)`` that reads the n-th input, made of the file of that number, and
+raises whatever is no documented error.
 """
 
 import io
@@ -85,7 +86,7 @@ class Tables:
         CellBuilder(3).fit(frame[["latitude", "longitude"]]).cells_.save(self._cells)
         self._out = folder / "out.parquet"
 
-    def read(self, path, n):
+    def read(self, path, n, number=0):
         """Read it as a table of photos, as metadata, and as the cells' command does."""
         from geocells import cli as cells_command
         from geoloc_models import cli as photos_command
@@ -144,7 +145,7 @@ class Photos:
             pass
         self._out = folder / "stripped"
 
-    def read(self, path, n):
+    def read(self, path, n, number=0):
         """Read the EXIF data, decode the pixels, strip, code anew."""
         from geoloc_models import cli
         from geoloc_models._errors import BrokenImageError
@@ -175,10 +176,13 @@ class Cells:
 
     def __init__(self, folder):
         import geopandas as gpd
+        import pyogrio
         import shapely
 
         from geocells import CellBuilder, CellHierarchy, ClusteredCells
 
+        # A GeoPackage tells when it was written.
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2020-01-01T00:00:00Z"})
         rng = np.random.default_rng(0)
         coords = rng.normal((47, 8), 0.5, (60, 2))
         groups = np.array(["CH", "DE"], dtype=object)[np.arange(60) % 2]
@@ -213,7 +217,7 @@ class Cells:
                 countries.to_file(own)
             self.files.append((name, own.read_bytes(), None))
 
-    def read(self, path, n):
+    def read(self, path, n, number=0):
         """Load it and use what was loaded."""
         from geocells import CellHierarchy, cli, load_cells
         from geoloc_models._errors import GeolocError

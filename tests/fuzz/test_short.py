@@ -1,0 +1,38 @@
+"""A few dozen damaged inputs a reader, the same in every run; ``make fuzz`` tries many more."""
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the package tests, where pytest runs alone
+
+from geoloc_models.data import _open
+from tests.fuzz.mutate import another
+from tests.fuzz.targets import TARGETS
+
+N_INPUTS = {"tables": 40, "photos": 60, "cells": 60, "bundles": 20}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_damaged_files_end_in_documented_errors(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(_open, "MAX_PIXELS", _open.MAX_PIXELS)  # a target lowers it
+    target = TARGETS[name](tmp_path)
+    for count in range(N_INPUTS[name]):
+        data = another(b"", target.files, random.Random(f"short-{count}"))
+        number = data[0]
+        path = tmp_path / target.files[number][0]
+        path.write_bytes(data[1:])
+        target.read(path, count, number)  # raises what is no documented error
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_files_to_start_from_are_equal_in_every_run(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(_open, "MAX_PIXELS", _open.MAX_PIXELS)
+    made = []
+    for run in ("one", "two"):
+        (tmp_path / run).mkdir()
+        files = TARGETS[name](tmp_path / run).files
+        made.append((files, another(b"", files, random.Random("short-0"))))
+    assert made[0] == made[1]

@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DEMO_ARGS ?=
+RELEASE_ARGS ?=
+LOWEST_ARGS ?=
 
-.PHONY: help demo test lint types floors unit fuzz bench docs format clean
+.PHONY: help demo test lint types floors unit fuzz bench docs release lowest format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -13,6 +15,8 @@ help:
 	@echo "make fuzz    damage files and read them, SECONDS=600 for each kind of reader"
 	@echo "make bench   print the speed table (ratios measured in one run)"
 	@echo "make docs    build the documentation into docs/_build/html"
+	@echo "make release build sdist and wheel, try the wheel on each Python from 3.11 that is here, and the demo on one"
+	@echo "make lowest  run the tests of geocells with the lowest releases it allows, on Python 3.11"
 	@echo "make format  sort imports, format the code"
 	@echo "make clean   remove caches and builds (keeps $(VENV))"
 
@@ -59,6 +63,12 @@ bench: $(VENV)/.dev-installed
 
 docs: $(VENV)/.dev-installed
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+release: $(VENV)/.dev-installed
+	$(BIN)/python tests/release/build_and_try.py $(RELEASE_ARGS)
+
+lowest: $(VENV)/.dev-installed
+	$(BIN)/python tests/release/try_lowest.py $(LOWEST_ARGS)
 
 format: $(VENV)/.dev-installed
 	$(BIN)/ruff check --fix-only .

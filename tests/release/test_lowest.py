@@ -1,0 +1,67 @@
+"""The releases that `make lowest` installs are the lower bounds of pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+# The extras that an environment of the lowest releases is tried with.
+TRIED = {
+    "lowest.txt": ("plot", "dask"),
+    "lowest_models.txt": ("models", "timm", "download", "places"),
+}
+
+
+def project() -> dict:
+    return tomllib.loads((HERE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Numbers of a release without the zeros at its end."""
+    found = [int(number) for number in version.split(".")]
+    while found and found[-1] == 0:
+        found.pop()
+    return tuple(found)
+
+
+def bounds(extras: tuple[str, ...], core: bool) -> dict[str, tuple[int, ...]]:
+    """Lower bound of each dependency that an installation with the extras asks for."""
+    told = project()
+    lines = [*(told["dependencies"] if core else [])]
+    for extra in extras:
+        lines += told["optional-dependencies"][extra]
+    found = {}
+    for line in lines:
+        match = re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?>=([\d.]+)", line)
+        assert match is not None, f"{line} has no lower bound alone"
+        found[match[1]] = numbers(match[2])
+    return found
+
+
+def pins(name: str) -> dict[str, tuple[int, ...]]:
+    lines = (HERE / name).read_text(encoding="utf-8").splitlines()
+    pairs = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {package: numbers(version) for package, version in pairs}
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_the_lowest_releases_are_the_bounds(name):
+    expected = bounds(TRIED[name], core=name == "lowest.txt")
+    found = pins(name)
+    if "dask" in expected:  # its extra of that name brings distributed, in the same release
+        assert found.pop("distributed") == found["dask"]
+    assert found == expected
+
+
+def test_timm_has_one_bound():
+    assert len({bounds((extra,), core=False)["timm"] for extra in ("timm", "demo")}) == 1
+
+
+def test_the_compromised_releases_of_lightning_are_out_of_bounds():
+    assert bounds(("models",), core=False)["lightning"] > numbers("2.6.3")

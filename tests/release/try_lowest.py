@@ -1,0 +1,55 @@
+"""Run the tests with the lowest releases that pyproject.toml allows (``make lowest``), on Python 3.11.
+
+Those of geocells, with ``lowest.txt``; with ``--models`` those of geoloc_models, with
+``lowest_models.txt`` beside it, which downloads an old torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from environments import ROOT, Environment, pythons
+
+HERE = Path(__file__).parent
+VERSION = "3.11"
+RUNNERS = ("pytest", "pytest-xdist", "hypothesis", "pyproj")
+
+
+def main() -> int:
+    """Make the environment, run the tests; returns pytest's exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", action="store_true", help="the models extra too")
+    parser.add_argument("tests", nargs="*", help="what to run instead of all tests of the package")
+    chosen = parser.parse_args()
+    python = pythons((VERSION,)).get(VERSION)
+    if python is None:
+        raise SystemExit(f"Python {VERSION} was not found, by pyenv or on PATH.")
+    lists = ["lowest.txt", *(["lowest_models.txt"] if chosen.models else [])]
+    wanted = chosen.tests or ["tests/geoloc_models" if chosen.models else "tests/geocells"]
+    with tempfile.TemporaryDirectory(prefix="geocells-lowest-") as folder:
+        environment = Environment.make(python, Path(folder) / "environment")
+        pins = [word for name in lists for word in ("--requirement", HERE / name)]
+        environment.install(*pins, *RUNNERS)
+        extras = "plot,dask,models,timm,download,places" if chosen.models else "plot,dask"
+        # Against the pins, pip itself says where a bound of pyproject.toml lies above its pin.
+        constraints = [word for name in lists for word in ("--constraint", HERE / name)]
+        environment.install(f"geocells[{extras}] @ {ROOT.as_uri()}", *constraints)
+        # Beside copies of the tests, so that geocells comes from the environment alone.
+        copy = Path(folder) / "copy"
+        copy.mkdir()
+        shutil.copy(ROOT / "pyproject.toml", copy)
+        for name in ("tests", "examples"):
+            shutil.copytree(ROOT / name, copy / name)
+        environ = {key: text for key, text in os.environ.items() if not key.startswith("PYTHON")}
+        tests = [environment.python, "-m", "pytest", "-q", "-n", "2", *wanted]
+        return subprocess.run(tests, cwd=copy, env=environ, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -37,6 +37,19 @@ class NoisyImages:
         return Image.fromarray(random.integers(0, 256, (24, 20, 3), dtype=np.uint8))
 
 
+class FailingImages(NoisyImages):
+    """One row ends in an error that is none of the image's."""
+
+    def __init__(self, n, row, error):
+        super().__init__(n)
+        self.row, self.error = row, error
+
+    def load(self, row):
+        if row == self.row:
+            raise self.error
+        return super().load(row)
+
+
 def tiny_encoder(seed=0, image_size=16):
     torch.manual_seed(seed)
     return build_encoder("tiny", image_size=image_size)

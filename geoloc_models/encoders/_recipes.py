@@ -13,7 +13,7 @@ from torch import nn
 
 from geoloc_models._errors import GeolocError, MissingWeightsError
 from geoloc_models.data._installed import find_installed_file
-from geoloc_models.encoders._stages import by_prefix
+from geoloc_models.encoders._stages import StageByName, StageByPrefix
 from geoloc_models.encoders.preprocessing import Preprocessing
 from geoloc_models.encoders.tiny import TinyBackbone
 from geoloc_models.encoders.weights import downloaded_weights, load_weights
@@ -129,7 +129,7 @@ def _tiny() -> Recipe:
         TinyBackbone,
         lambda backbone: TinyBackbone.dim,
         Preprocessing(64),
-        lambda backbone: by_prefix([["stem."], ["blocks.0."], ["blocks.1."], ["blocks.2."]]),
+        lambda backbone: StageByPrefix([["stem."], ["blocks.0."], ["blocks.1."], ["blocks.2."]]),
         least_size=16,
     )
 
@@ -141,7 +141,7 @@ def _resnet50() -> Recipe:
         partial(_torchvision_backbone, "resnet50", "fc"),
         lambda backbone: 2048,
         Preprocessing(224),
-        lambda backbone: by_prefix(stages),
+        lambda backbone: StageByPrefix(stages),
         least_size=64,
         load_imagenet=partial(_load_torchvision, "resnet50", "ResNet50_Weights", "fc"),
     )
@@ -156,7 +156,7 @@ def _vit_b_16() -> Recipe:
         partial(_torchvision_backbone, "vit_b_16", "heads"),
         lambda backbone: 768,
         Preprocessing(224),
-        lambda backbone: by_prefix([first, *blocks]),
+        lambda backbone: StageByPrefix([first, *blocks]),
         fixed_size=True,
         classifier="heads",
         load_imagenet=partial(_load_torchvision, "vit_b_16", "ViT_B_16_Weights", "heads"),
@@ -300,10 +300,10 @@ def _timm_stages(backbone: nn.Module) -> Callable[[str], int]:
 
     matcher = getattr(backbone, "group_matcher", None)
     if matcher is None:
-        return lambda name: 0
+        return StageByName({}, 0)
     groups = group_parameters(backbone, matcher(coarse=True))
     number = {name: int(group) for group, names in groups.items() for name in names}
-    return lambda name: number.get(name, max(groups))
+    return StageByName(number, max(groups))
 
 
 def _import_timm(encoder: str) -> Any:

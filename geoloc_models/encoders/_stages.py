@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import nn
 
@@ -55,16 +56,33 @@ def cut_into_stages(backbone: nn.Module, stage_of: Callable[[str], int]) -> list
     ]
 
 
-def by_prefix(stages: Sequence[Sequence[str]]) -> Callable[[str], int]:
-    """Make a ``stage_of`` from the prefixes of each stage's parameters; the first that fits counts."""
+@dataclass(frozen=True)
+class StageByPrefix:
+    """A ``stage_of`` from the prefixes of each stage's parameters; the first that fits counts.
 
-    def stage_of(name: str) -> int:
-        for number, prefixes in enumerate(stages):
+    An object rather than a function in a function, so that processes can hand encoders on.
+    """
+
+    stages: Sequence[Sequence[str]]
+
+    def __call__(self, name: str) -> int:
+        """Return the stage of a parameter."""
+        for number, prefixes in enumerate(self.stages):
             if name.startswith(tuple(prefixes)):
                 return number
         raise KeyError(name)
 
-    return stage_of
+
+@dataclass(frozen=True)
+class StageByName:
+    """A ``stage_of`` from the parameters' names; those that are unknown belong to the last stage."""
+
+    number_of: Mapping[str, int]
+    last: int
+
+    def __call__(self, name: str) -> int:
+        """Return the stage of a parameter."""
+        return self.number_of.get(name, self.last)
 
 
 def _direct_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -180,17 +180,44 @@ class PlaceTask(pl.LightningModule):
 
     def _step(self, batch: Batch, stage: str) -> Tensor | None:
         scored = self.score(batch) if len(batch["image"]) else None
-        if scored is None:
+        n_devices = self.trainer.world_size
+        if scored is None and n_devices == 1:
             return None
+        if scored is None:
+            scored = self._nothing_scored()
         values = {f"{stage}_loss": scored.loss, f"{stage}_accuracy": scored.accuracy}
         self.log_dict(
             values,
             on_step=False,
             on_epoch=True,
-            batch_size=scored.n_rows,
-            sync_dist=self.trainer.world_size > 1,
+            # Lightning averages counts over devices and cuts them to whole numbers.
+            batch_size=scored.n_rows * n_devices,
+            sync_dist=n_devices > 1,
         )
-        return scored.loss
+        if n_devices == 1:
+            return scored.loss
+        n_rows = torch.tensor(float(scored.n_rows), device=scored.loss.device)
+        self.log(
+            f"{stage}_rows",
+            n_rows,
+            on_step=False,
+            on_epoch=True,
+            reduce_fx="sum",
+            sync_dist=True,
+            batch_size=scored.n_rows,
+        )
+        if stage != "train":
+            return scored.loss
+        # Gradients are averaged over devices; weights by rows make that the mean over all rows.
+        n_all = n_rows.clone()
+        torch.distributed.all_reduce(n_all)
+        return scored.loss * (n_devices * n_rows / n_all.clamp(min=1))
+
+    def _nothing_scored(self) -> Scored:
+        """What a device without a row to learn from hands in, since the others wait for it."""
+        learning = [values for values in self.parameters() if values.requires_grad]
+        loss = sum((values.sum() * 0.0 for values in learning), torch.zeros((), device=self.device))
+        return Scored(loss.float(), torch.zeros((), device=self.device), 0)
 
     def on_train_epoch_start(self) -> None:
         """Set the epoch's learning rate, and which stages of the encoder learn."""

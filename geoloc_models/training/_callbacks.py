@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from tqdm import tqdm
 
 from geoloc_models._errors import GeolocError
@@ -30,7 +31,8 @@ class History(pl.Callback):
         """Note the epoch's losses and accuracies."""
         values = {name: float(trainer.callback_metrics.get(name, "nan")) for name in METRICS}
         for stage, part in (("train", "training"), ("val", "validation")):
-            if f"{stage}_loss" not in trainer.callback_metrics:
+            metrics = trainer.callback_metrics
+            if f"{stage}_loss" not in metrics or metrics.get(f"{stage}_rows", 1) == 0:
                 raise GeolocError(
                     f"Not one {part} image could be used in epoch {trainer.current_epoch + 1}: "
                     "all were broken, or of a country unknown to the training part. Check the "
@@ -42,6 +44,8 @@ class History(pl.Callback):
                 "lower learning rate."
             )
         self.epochs.append({"epoch": trainer.current_epoch + 1, **values})
+        if not trainer.is_global_zero:
+            return
         with replacing(self.path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, fieldnames=["epoch", *METRICS])
             writer.writeheader()
@@ -112,6 +116,14 @@ class CollectBroken(pl.Callback):
     ) -> None:
         self._collect(batch)
 
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take in what other devices have met, before the epoch's checkpoint is written."""
+        if trainer.world_size > 1:
+            met: list[list[tuple[int, str]]] = [[] for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(met, list(self.broken))
+            for broken in met:
+                self.broken.extend(broken)
+
     def state_dict(self) -> dict[str, Any]:
         """Plain values for the checkpoint."""
         return {"broken": [[row, reason] for row, reason in self.broken]}
@@ -130,6 +142,8 @@ class RunProgress(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar, where a resumed run stands."""
+        if not trainer.is_global_zero:
+            return
         total = int(trainer.num_training_batches) * int(trainer.max_epochs or 0)
         self.bar = tqdm(
             total=total, initial=trainer.global_step, desc=self.description, unit="batch"

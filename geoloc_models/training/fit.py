@@ -17,6 +17,7 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch.multiprocessing.spawn import ProcessException
 from torch.utils.data import Subset
 
 from geoloc_models._devices import is_out_of_memory
@@ -24,6 +25,15 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.data import BrokenImages, FeatureDataset, PhotoDataset, make_loader
 from geoloc_models.tasks import PlaceTask
 from geoloc_models.training._callbacks import CollectBroken, History, RunProgress, StopAtNaN
+from geoloc_models.training._processes import (
+    LOGGERS,
+    NoteFailure,
+    QuietDDP,
+    end_processes,
+    share_of_device,
+    silence_hints,
+    too_little_memory,
+)
 from geoloc_models.training.options import TrainingOptions
 
 
@@ -144,11 +154,16 @@ def fit_task(
         )
     if progress:
         callbacks.append(RunProgress(description))
+    failures = NoteFailure(checkpoints) if options.devices > 1 else None
+    if failures is not None:
+        failures.forget()
+        callbacks.append(failures)
+        task.freeze_encoder(0)  # DDP waits for the gradients of what learns when it starts
     with _quiet():
         trainer = pl.Trainer(
             accelerator="auto",
             devices=options.devices,
-            strategy=_strategy(options.devices),
+            strategy="auto" if options.devices == 1 else QuietDDP(),
             use_distributed_sampler=False,  # the loaders below share out each batch themselves
             precision=_precision(options.precision),
             max_epochs=options.epochs,
@@ -164,7 +179,8 @@ def fit_task(
             task.encoder.to(memory_format=torch.channels_last)
         if options.compile:
             task.encoder.compile()
-        _fit(trainer, task, _Loaders(train, validation, options), last if last.is_file() else None)
+        loaders = _Loaders(train, validation, options)
+        _fit(trainer, task, loaders, last if last.is_file() else None, failures)
     if options.devices > 1:  # the epochs were noted in other processes
         states = _read_checkpoint(last)["callbacks"]
         for callback in (history, broken):
@@ -229,64 +245,31 @@ class _Loaders(pl.LightningDataModule):
         )
 
 
-def share_of_device(order: np.ndarray, batch_size: int, device: int, n_devices: int) -> np.ndarray:
-    """Positions that one of several devices sees, so that together they see the same batches.
-
-    Parameters
-    ----------
-    order : ndarray
-        (n,) int, positions in the order of the epoch.
-    batch_size : int
-        Of the devices together; a multiple of ``n_devices``.
-    device, n_devices : int
-        Number of the device, and how many there are.
-
-    Returns
-    -------
-    ndarray
-        Batch by batch its equal part. A last, short batch that cannot be cut into equal parts is
-        filled up with positions from the beginning of the order.
-
-    Examples
-    --------
-    >>> share_of_device(np.arange(7), 4, 0, 2).tolist(), share_of_device(np.arange(7), 4, 1, 2).tolist()
-    ([0, 1, 4, 5], [2, 3, 6, 0])
-    """
-    if n_devices == 1 or len(order) == 0:
-        return order
-    n_full = len(order) // batch_size * batch_size
-    full = order[:n_full].reshape(-1, n_devices, batch_size // n_devices)[:, device].ravel()
-    n_last = -(-(len(order) - n_full) // n_devices)
-    last = np.resize(np.concatenate([order[n_full:], order]), n_last * n_devices)
-    return np.concatenate([full, last[device * n_last : (device + 1) * n_last]])
-
-
-def _strategy(n_devices: int) -> Any:
-    """One process, or several that start anew and meet over gloo or NCCL."""
-    if n_devices == 1:
-        return "auto"
-    from lightning.pytorch.strategies import DDPStrategy
-
-    return DDPStrategy(start_method="spawn")
-
-
-def _fit(trainer: pl.Trainer, task: PlaceTask, loaders: _Loaders, checkpoint: Path | None) -> None:
+def _fit(
+    trainer: pl.Trainer,
+    task: PlaceTask,
+    loaders: _Loaders,
+    checkpoint: Path | None,
+    failures: NoteFailure | None,
+) -> None:
     """Run the trainer; an interruption leaves as KeyboardInterrupt, not as Lightning's exit."""
     handler = signal.getsignal(signal.SIGINT)
+    batch_size = loaders.options.batch_size
     try:
         trainer.fit(task, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:
         if trainer.interrupted:
+            end_processes(trainer)
             raise KeyboardInterrupt from None
         raise
+    except ProcessException as error:
+        if failures is None:
+            raise
+        raise failures.error_of(error, loaders.options.devices, batch_size) from error
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        batch_size = loaders.options.batch_size
-        raise GeolocError(
-            f"The device has too little memory for batches of {batch_size} images; try "
-            f"--batch-size {max(1, batch_size // 2)}."
-        ) from error
+        raise too_little_memory(batch_size) from error
     finally:
         if signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
@@ -329,16 +312,11 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Lightning's hints about workers, devices and cloud services off the terminal."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning", "lightning.pytorch.utilities")
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    """Keep Lightning's hints off the terminal for a while."""
+    levels = {name: logging.getLogger(name).level for name in LOGGERS}
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"lightning\..*")
-            warnings.filterwarnings("ignore", message=r".*(lightning|Lightning|pin_memory).*")
-            warnings.filterwarnings("ignore", message=r".*training_step. returned .None.*")
+            silence_hints()
             yield
     finally:
         for name, level in levels.items():

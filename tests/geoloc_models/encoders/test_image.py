@@ -1,6 +1,7 @@
 """Image encoders: shapes, gradients, weights from files, and clear words when there are none."""
 
 import importlib.util
+import pickle
 from pathlib import Path
 from urllib.error import URLError
 
@@ -248,6 +249,16 @@ def test_every_parameter_is_in_one_stage(name, n_stages):
     order = [id(parameter) for parameter in encoder.parameters()]
     assert order[0] in {id(parameter) for parameter in stages[0].parameters()}
     assert order[-1] in {id(parameter) for parameter in stages[-1].parameters()}
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny", "resnet50", "vit_b_16", "efficientnet_lite0", "timm:vit_tiny_patch16_224"]
+)
+def test_an_encoder_can_be_handed_to_another_process(name):
+    encoder = build_encoder(name)
+    again = pickle.loads(pickle.dumps(encoder))  # as the processes of several devices get it
+    assert fingerprint(again) == fingerprint(encoder)
+    assert len(again.stages()) == len(encoder.stages())
 
 
 def test_a_stage_is_a_view_of_the_encoders_own_layers():

@@ -1,18 +1,22 @@
-"""Two processes that share each batch give what one gives."""
+"""Two processes that share each batch give what one gives, and one error where one fails."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from geoloc_models_noisy import FailingImages
 from geoloc_models_small import small_cells, small_table, small_task
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.data import FeatureCache, FeatureDataset
+from geoloc_models.data import FeatureCache, FeatureDataset, PhotoDataset, make_transform
 from geoloc_models.data._feature_files import FeatureCard
 from geoloc_models.data.feature_writer import FeatureWriter
 from geoloc_models.encoders import CachedFeatures
 from geoloc_models.training import TrainingOptions, fit_task
+from geoloc_models.training._processes import NoteFailure
 
 OPTIONS = TrainingOptions(
     encoder="tiny", image_size=32, batch_size=8, learning_rate=1e-2, epochs=2, hidden=32
@@ -77,3 +81,48 @@ def test_two_processes_give_the_metrics_of_one(tmp_path):
 def test_what_devices_cannot_share_is_refused(change, words):
     with pytest.raises(GeolocError, match=words):
         replace(OPTIONS, **change)
+
+
+def test_an_error_in_one_process_ends_the_others(tmp_path):
+    """Row 0 is seen by one process; the other then waits for it, and must not do so for long."""
+    images = FailingImages(TABLE.n_rows, 0, RuntimeError("a bug"))
+    countries = [["CH", "SE"].index(name) for name in TABLE.countries]
+    datasets = [
+        PhotoDataset(images, TABLE.coords, countries, make_transform(32), rows=rows)
+        for rows in (range(32), range(32, 40))
+    ]
+    task = small_task("country", TABLE)
+    with pytest.raises(GeolocError, match=r"one of 2 processes failed \(RuntimeError: a bug\)"):
+        fit_task(task, *datasets, replace(OPTIONS, devices=2), tmp_path, progress=False)
+    assert not list(tmp_path.rglob("failure-*"))
+
+
+LOST = RuntimeError("Connection closed by peer")
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ([GeolocError("The loss is not a number."), LOST], r"^The loss is not a number\.$"),
+        ([LOST, GeolocError("The loss is not a number.")], r"^The loss is not a number\.$"),
+        ([LOST, torch.OutOfMemoryError("no room")], "--batch-size 4"),
+        ([KeyError("a bug"), LOST], r"one of 2 processes failed \(KeyError: 'a bug'\)"),
+        ([], r"process 1 of 2 failed \(KeyError: 5\)"),
+    ],
+)
+def test_the_error_that_came_first_is_told(errors, words, tmp_path):
+    failures = NoteFailure(tmp_path)
+    for rank, error in enumerate(errors):
+        failures.on_exception(SimpleNamespace(global_rank=rank), None, error)
+    raised = ProcessRaisedException("Traceback ...\nKeyError: 5\n", 0, 1234)
+    with pytest.raises(GeolocError, match=words):
+        raise failures.error_of(raised, 2, 8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_was_killed_is_told_with_its_signal(tmp_path):
+    failures = NoteFailure(tmp_path)
+    failures.on_exception(SimpleNamespace(global_rank=0), None, LOST)
+    killed = ProcessExitedException("killed", 1, 1234, -9, "SIGKILL")
+    with pytest.raises(GeolocError, match=r"process 2 of 2 was ended by SIGKILL.*--resume"):
+        raise failures.error_of(killed, 2, 8)

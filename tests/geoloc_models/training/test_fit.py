@@ -11,7 +11,7 @@ from geoloc_models_small import small_dataset, small_table, small_task
 from geoloc_models._errors import GeolocError
 from geoloc_models.data import PhotoDataset
 from geoloc_models.training import TrainingOptions, fit_task
-from geoloc_models.training.fit import share_of_device
+from geoloc_models.training._processes import share_of_device
 
 OPTIONS = TrainingOptions(
     encoder="tiny", image_size=32, batch_size=4, learning_rate=1e-3, epochs=3, augment="crop"
@@ -140,8 +140,14 @@ def test_devices_share_each_batch_between_them():
         [np.concatenate([s[4 * b : 4 * b + 4] for s in shares]) for b in range(2)]
     )
     assert together.tolist() == order[:16].tolist()
-    assert [len(share) for share in shares] == [12, 12]
-    assert set(np.concatenate(shares)) == set(order)
+    assert [len(share) for share in shares] == [12, 11]
+    assert sorted(np.concatenate(shares)) == order.tolist()
+
+
+def test_a_batch_smaller_than_the_devices_is_filled_up():
+    shares = [share_of_device(np.arange(9), 8, device, 4) for device in range(4)]
+    assert [share[-1] for share in shares] == [8, 0, 1, 2]
+    assert [len(share) for share in shares] == [3] * 4
 
 
 def test_a_frozen_encoder_ends_as_it_began(table, tmp_path):

@@ -143,6 +143,15 @@ def long_and_narrow():
     return encoded(Image.new("L", (1_000_000, 1)), "PNG")
 
 
+def many_scans(n_scans=3000, size=(800, 600)):
+    """A progressive JPEG that goes over its picture again and again, at 40 bytes a time."""
+    file = io.BytesIO()
+    Image.new("RGB", size, (9, 99, 9)).save(file, "JPEG", progressive=True)
+    content = file.getvalue()
+    last = content[content.rfind(b"\xff\xda") : -2]
+    return content[:-2] + last * n_scans + b"\xff\xd9"
+
+
 def hostile_uploads():
     """Names and contents that are no photos a page should take."""
     whole = photo()
@@ -156,6 +165,7 @@ def hostile_uploads():
         "zip": zip_file(),
         "form with a climbing name": multipart("../../../tmp/owned.jpg", whole),
         "long and narrow": long_and_narrow(),
+        "JPEG of many scans": many_scans(),
         "EPS": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(x) run\n",
         "script": b"<script>alert(document.cookie)</script>",
         "zeros": bytes(100_000),

@@ -10,6 +10,7 @@ from PIL import Image
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.data._decode import decode_photo
 from geoloc_models.data._open import opened_photo
+from geoloc_models.serve.jpeg_scans import MOST_SCANS, count_scans
 
 _NAME = "The file"
 _MOST_ELONGATED = 20
@@ -25,7 +26,8 @@ class Limits:
     megabytes : float, default 20
         Of an upload.
     megapixels : float, default 50
-        Of the photo in it; each takes 3 bytes of memory.
+        Of the photo in it. While one is decoded, each takes up to 20 bytes of memory (16-bit grey,
+        JPEG 2000).
     waiting : int, default 8
         Uploads at a time, the one that is being placed included; the next is asked to come again.
     seconds : float, default 60
@@ -97,6 +99,10 @@ def read_upload(content: bytes, limits: Limits, *, min_side: int | None = None) 
             # The shorter side is scaled to what the network sees, so the longer one may explode.
             raise BrokenImageError(
                 f"The picture is {width:,} x {height:,} pixels: too long and narrow for a photo."
+            )
+        if count_scans(content) > MOST_SCANS:
+            raise BrokenImageError(
+                f"The file is a JPEG of more than {MOST_SCANS} scans, which would take too long."
             )
         return decode_photo(BytesIO(content), _NAME, min_side=min_side)
     except BrokenImageError as error:

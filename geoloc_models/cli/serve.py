@@ -28,11 +28,18 @@ def serve(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any that is free.")
     ] = 7860,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Name that other machines call the page by, where it is not this machine's own. "
+            "May be given several times."
+        ),
+    ] = None,
     tiles: Annotated[
         str,
         typer.Option(
-            help="Background of the map, such as OpenStreetMap; none asks no map server, and draws "
-            "borders alone.",
+            help="Background of the map, such as CartoDB.Positron; none asks no map server, and "
+            "draws borders alone.",
         ),
     ] = "none",
     decoder: Annotated[
@@ -60,27 +67,33 @@ def serve(
     from geoloc_models.model import load_model
     from geoloc_models.serve import Limits, PhotoPlacer
     from geoloc_models.serve.page import import_gradio
-    from geoloc_models.serve.running import is_loopback, run_server
+    from geoloc_models.serve.running import (
+        ended_by_sigterm,
+        is_loopback,
+        no_files_left,
+        run_server,
+    )
 
     limits = Limits(megabytes=max_megabytes, megapixels=max_megapixels, waiting=max_waiting)
-    import_gradio()
-    placer = PhotoPlacer(
-        load_model(model),
-        limits=limits,
-        tiles=None if tiles.lower() == "none" else tiles,
-        decoder=None if decoder is None else decoder.value,
-    )
-    if not is_loopback(host):
-        typer.echo(
-            f"Warning: {host} lets other machines in. Whoever reaches this one can use the page, "
-            "without a password, and what they send is not encrypted on its way.",
-            err=True,
+    with ended_by_sigterm(), no_files_left(), contextlib.suppress(KeyboardInterrupt):
+        import_gradio()
+        placer = PhotoPlacer(
+            load_model(model),
+            limits=limits,
+            tiles=None if tiles.lower() == "none" else tiles,
+            decoder=None if decoder is None else decoder.value,
         )
-    with contextlib.suppress(KeyboardInterrupt):
+        if not is_loopback(host):
+            typer.echo(
+                f"Warning: {host} lets other machines in. Whoever reaches this one can use the "
+                "page, without a password, and what they send is not encrypted on its way.",
+                err=True,
+            )
         run_server(
             placer,
             host=host,
             port=port,
+            names=name or (),
             say=lambda url: typer.echo(f"The page is {url} (Ctrl-C ends it)."),
         )
     typer.echo("Ended; nothing was kept.", err=True)

@@ -123,7 +123,7 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
 
 
 def make_application(
-    placer: PhotoPlacer, *, hosts: frozenset[str] | None = LOOPBACK
+    placer: PhotoPlacer, *, hosts: frozenset[str] = LOOPBACK, any_address: bool = False
 ) -> Application:
     """Put page and endpoint behind the gate.
 
@@ -131,8 +131,10 @@ def make_application(
     ----------
     placer : PhotoPlacer
         Places what is uploaded.
-    hosts : frozenset of str, optional
-        Names that the server may be called by; None for any.
+    hosts : frozenset of str
+        Names that the server may be called by.
+    any_address : bool, default False
+        Let it be called by any IP address too.
 
     Returns
     -------
@@ -172,4 +174,6 @@ def make_application(
         is_photo = scope["type"] == "http" and scope["path"] == PLACE_PATH
         await (endpoint if is_photo else api)(scope, receive, send)
 
-    return Gate(routed, hosts=hosts, picture_servers=placer.tiles is not None)
+    return Gate(
+        routed, hosts=hosts, any_address=any_address, picture_servers=placer.tiles is not None
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -37,6 +38,8 @@ _READ = frozenset(
 )
 _READ_BELOW = ("/assets/", "/static/", "/svelte/", "/gradio_api/heartbeat/")
 
+_SCHEMES = ("http", "https")  # the second where something in front of this server encrypts
+
 SOMETHING_WRONG = (
     "Something went wrong while this photo was placed. Try another one; the server's own log says "
     "what it was."
@@ -50,9 +53,12 @@ class Gate:
     ----------
     application : ASGI application
         Behind the gate.
-    hosts : frozenset of str, optional
-        Names that the server may be called by. A web page elsewhere whose name points to this
-        machine, to read what only this machine should see, is turned away. None for any.
+    hosts : frozenset of str
+        Names, in lower case, that the server may be called by. A web page elsewhere whose name
+        points to this machine, to read what only this machine should see, is turned away.
+    any_address : bool, default False
+        Let it be called by any IP address too. An address, unlike a name, cannot be pointed
+        elsewhere.
     picture_servers : bool, default False
         Let the page load pictures over https: tiles of maps.
 
@@ -65,11 +71,13 @@ class Gate:
         self,
         application: Application,
         *,
-        hosts: frozenset[str] | None = LOOPBACK,
+        hosts: frozenset[str] = LOOPBACK,
+        any_address: bool = False,
         picture_servers: bool = False,
     ) -> None:
         self._application = application
         self._hosts = hosts
+        self._any_address = any_address
         pictures = "'self' data: blob:" + (" https:" if picture_servers else "")
         policy = (
             "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' data:; "
@@ -80,7 +88,7 @@ class Gate:
         self._headers = [
             (b"content-security-policy", policy.encode()),
             (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
+            (b"referrer-policy", b"same-origin"),
             (b"cross-origin-opener-policy", b"same-origin"),
         ]
 
@@ -101,12 +109,12 @@ class Gate:
                 message = {**message, "headers": [*message.get("headers", []), *self._headers]}
             await send(message)
 
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await answer(send_guarded, *refusal)
-            return
         try:
-            await self._application(scope, receive, send_guarded)
+            refusal = self._refusal(scope)
+            if refusal is not None:
+                await answer(send_guarded, *refusal)
+            else:
+                await self._application(scope, receive, send_guarded)
         except Exception:
             logger.exception("a request failed")
             if has_started:
@@ -116,10 +124,11 @@ class Gate:
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get(b"host", "")
-        if self._hosts is not None and _name_of(host) not in self._hosts:
-            return 421, "This page is only served under this machine's own name."
+        name = _name_of(host)
+        if name not in self._hosts and not (self._any_address and is_address(name)):
+            return 421, "This page is only served under this machine's own name or address."
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and origin.lower() not in (f"{s}://{host.lower()}" for s in _SCHEMES):
             return 403, "Only the page itself may ask."
         method, path = scope["method"], scope["path"]
         if path == PLACE_PATH:
@@ -128,6 +137,15 @@ class Gate:
         if method not in ("GET", "HEAD") or not is_known:
             return 404, "There is nothing here."
         return None
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an IP address, IPv6 without its brackets."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 async def answer(send: Send, status: int, message: str) -> None:
@@ -145,6 +163,6 @@ async def answer(send: Send, status: int, message: str) -> None:
 def _name_of(host: str) -> str:
     """Host without its port; an IPv6 address without its brackets."""
     try:
-        return (urlsplit(f"//{host}").hostname or "").lower()
+        return (urlsplit(f"//{host}").hostname or "").lower().removesuffix(".")
     except ValueError:
         return ""

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models.serve.application import make_application
-from geoloc_models.serve.gate import LOOPBACK
+from geoloc_models.serve.gate import LOOPBACK, is_address
 from geoloc_models.serve.placing import PhotoPlacer
 
 _SECONDS_TO_END = 3
-_ANY = ("", "0.0.0.0", "::")
 
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a host."""
-    return host.lower() in LOOPBACK or host.startswith("127.")
+    return host.lower() == "localhost" or (
+        is_address(host) and ipaddress.ip_address(host).is_loopback
+    )
+
+
+def own_names() -> frozenset[str]:
+    """What this machine is called by others in its network."""
+    name = socket.gethostname().lower()
+    return frozenset({name, f"{name.split('.')[0]}.local", socket.getfqdn().lower()})
 
 
 @contextmanager
@@ -42,7 +50,10 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def no_files_left() -> Iterator[str]:
-    """Give Gradio a folder of its own for temporary files, gone at the end with what is in it."""
+    """Give Gradio a folder of its own for temporary files, gone at the end with what is in it.
+
+    Gradio looks where it is when it is imported: that has to happen in here.
+    """
     before = os.environ.get("GRADIO_TEMP_DIR")
     with tempfile.TemporaryDirectory(prefix="geoloc-serve-") as folder:
         os.environ["GRADIO_TEMP_DIR"] = folder
@@ -73,6 +84,7 @@ def run_server(
     *,
     host: str = "127.0.0.1",
     port: int = 7860,
+    names: Sequence[str] = (),
     say: Callable[[str], Any] = print,
 ) -> None:
     """Serve the page until interrupted.
@@ -83,6 +95,8 @@ def run_server(
         Places what is uploaded.
     host, port : str, int
         Where to listen; port 0 for any that is free.
+    names : sequence of str
+        Names that the page may be called by, beside this machine's own and its addresses.
     say : callable
         Is given the address once the server listens.
 
@@ -93,13 +107,17 @@ def run_server(
     KeyboardInterrupt
         Once it has ended.
     """
-    with ended_by_sigterm(), no_files_left(), listening(host, port) as door:
-        known = LOOPBACK | {host.lower()}
-        application = make_application(placer, hosts=None if host in _ANY else known)
+    with ended_by_sigterm(), listening(host, port) as door:
+        bound = ipaddress.ip_address(door.getsockname()[0])
+        known = LOOPBACK | {host.lower()} | {name.lower() for name in names}
+        if not bound.is_loopback:
+            known |= own_names()
+        application = make_application(placer, hosts=known, any_address=not bound.is_loopback)
         import uvicorn
 
         config = uvicorn.Config(
             application,
+            http="h11",  # limits headers and refuses a second Host, whatever else is installed
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -109,6 +127,8 @@ def run_server(
             timeout_graceful_shutdown=_SECONDS_TO_END,
         )
         placer.warm_up()
+        if bound.is_unspecified:
+            host = "127.0.0.1" if bound.version == 4 else "::1"
         shown = f"[{host}]" if ":" in host else host
         say(f"http://{shown}:{door.getsockname()[1]}")
         uvicorn.Server(config).run(sockets=[door])

@@ -11,6 +11,7 @@ from geoloc_models_bundles import few_places
 from geoloc_models_serve import SECRET, ask, hostile_uploads, photo, served, small_placer, upload
 
 from geoloc_models.serve import Limits
+from geoloc_models.serve.gate import LOOPBACK
 
 pytest.importorskip("gradio")
 
@@ -137,7 +138,7 @@ def test_the_page_holds_nothing_from_elsewhere(port):
     assert "default-src 'none'" in policy
     assert "connect-src 'self'" in policy
     assert "http" not in policy
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert b"Drop a photo here" in body
 
 
@@ -168,11 +169,37 @@ def test_other_sites_are_turned_away(port):
     own = f"http://127.0.0.1:{port}"
     assert upload(port, photo(), Origin=own)[0] == 200
     assert upload(port, photo(), Origin="https://example.com")[0] == 403
-    assert upload(port, photo(), Origin="null")[0] == 403
+    assert upload(port, photo(), Origin=f"https://127.0.0.1:{port}")[0] == 200  # behind TLS
+    for origin in ("null", "", "http://[", f"file://127.0.0.1:{port}", "http://127.0.0.1:1"):
+        status, found = upload(port, photo(), Origin=origin)
+        assert (status, found["message"]) == (403, "Only the page itself may ask.")
     status, _, body = ask(port, "GET", "/", headers={"Host": f"rebound.example.com:{port}"})
     assert status == 421
     assert "own name" in json.loads(body)["message"]
     assert ask(port, "GET", "/config", headers={"Host": f"localhost:{port}"})[0] == 200
+
+
+def test_a_server_for_other_machines_goes_by_addresses_and_its_own_names(placer):
+    with served(placer, hosts=LOOPBACK | {"attic.lan"}, any_address=True) as (port, _):
+        for name in ("192.168.1.5", "[fe80::1]", "attic.lan", "ATTIC.lan.", "localhost"):
+            assert ask(port, "GET", "/config", headers={"Host": f"{name}:{port}"})[0] == 200
+        for name in ("example.com", "192.168.1.5.example.com", "attic.lan.example.com", "[", ""):
+            assert ask(port, "GET", "/config", headers={"Host": f"{name}:{port}"})[0] == 421
+
+
+def test_the_server_calls_nobody(placer, monkeypatch):
+    called = []
+    connect = socket.socket.connect
+
+    def noted(self, address):
+        called.append(address[0])
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", noted)
+    with served(placer) as (port, _):
+        assert ask(port, "GET", "/")[0] == 200
+        assert upload(port, photo())[0] == 200
+    assert set(called) == {"127.0.0.1"}
 
 
 def test_a_map_of_tiles_may_load_pictures_and_nothing_else(tmp_path):

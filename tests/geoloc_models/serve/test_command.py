@@ -6,12 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+import types
 
 import pytest
 from geoloc_models_serve import ask, hostile_uploads, photo, small_placer, upload
 from typer.testing import CliRunner
 
 from geoloc_models.cli import app
+
+COMPILERS = {"numba_cache", f"torchinductor_{os.environ.get('USER', 'root')}"}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +89,7 @@ def test_the_server_listens_here_alone_and_ends_cleanly(bundle, tmp_path, how):
     assert "Warning" not in told
     assert process.returncode == 0
     assert told.endswith("Ended; nothing was kept.\n")
-    assert [path for path in temporary.iterdir() if "geoloc" in path.name] == []
+    assert [path.name for path in temporary.iterdir() if path.name not in COMPILERS] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["temporary"]
 
 
@@ -100,5 +103,38 @@ def test_another_host_is_warned_of(bundle, monkeypatch):
     assert result.exit_code == 0
     assert "Warning: 0.0.0.0 lets other machines in." in result.stderr
     assert asked[0]["host"] == "0.0.0.0"
-    for own in ("127.0.0.1", "localhost", "::1", "127.0.0.2"):
+    for own in ("127.0.0.1", "localhost", "::1", "0:0::1", "127.0.0.2"):
         assert "Warning" not in geoloc("-m", bundle, "--host", own).stderr
+    for other in ("127.example.com", "0", "::", ""):
+        assert "lets other machines in" in geoloc("-m", bundle, "--host", other).stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "any_address", "shown"),
+    [("127.0.0.1", False, "127.0.0.1"), ("localhost", False, "localhost")]
+    + [(host, True, "127.0.0.1") for host in ("0.0.0.0", "0", "")],
+)
+def test_only_a_server_for_others_goes_by_any_address(
+    bundle, monkeypatch, host, any_address, shown
+):
+    pytest.importorskip("gradio")
+    import uvicorn
+
+    from geoloc_models.serve import running
+
+    asked, said = [], []
+    monkeypatch.setattr(running, "make_application", lambda _, **options: asked.append(options))
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
+    placer = types.SimpleNamespace(warm_up=lambda: None)
+    running.run_server(placer, host=host, port=0, names=["Attic.lan"], say=said.append)
+    assert asked[0]["any_address"] == any_address
+    assert {"127.0.0.1", "localhost", "attic.lan"} <= asked[0]["hosts"]
+    assert (socket.gethostname().lower() in asked[0]["hosts"]) == any_address
+    assert re.fullmatch(rf"http://{re.escape(shown)}:\d+", said[0])
+
+
+def test_a_background_that_nobody_knows_is_told_in_one_sentence(bundle):
+    pytest.importorskip("gradio")
+    result = geoloc("-m", bundle, "--port", "0", "--tiles", "https://example.com/{z}/{x}/{y}.png")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1

@@ -14,13 +14,18 @@ from geoloc_models.serve.upload import Limits, too_large
 TITLE = "Where was this photo taken?"
 
 _STYLE = """
-.geoloc-drop { display: block; border: 2px dashed #8a94a6; border-radius: 10px; padding: 28px 16px;
+.geoloc-drop { display: block; border: 2px dashed #8a94a6; border-radius: 10px; padding: 20px 16px;
   text-align: center; cursor: pointer; font-size: 17px; }
 .geoloc-drop.over, .geoloc-drop:focus-within { border-color: #313695; background: #31369514; }
 .geoloc-drop input { position: absolute; opacity: 0; width: 1px; height: 1px; }
 .geoloc-drop small { display: block; margin-top: 6px; opacity: 0.75; }
-.geoloc-status { min-height: 24px; margin-top: 8px; text-align: center; }
+.geoloc-status { margin-top: 8px; text-align: center; }
+.geoloc-status:empty { display: none; }
 .geoloc-status.error { color: #b3261e; font-weight: 600; }
+.dark .geoloc-status.error { color: #f2b8b5; }
+#geoloc-answer:not(:has(h2)) { display: none; }
+#geoloc-map:not(:has(iframe)) { display: none; }
+#geoloc-nearby:not(:has(h3)) { display: none; }
 .geoloc-answer { display: flex; gap: 20px; flex-wrap: wrap; align-items: flex-start; }
 .geoloc-answer > div { flex: 1; min-width: 240px; }
 .geoloc-answer img { max-width: 260px; width: 100%; border-radius: 6px; }
@@ -62,7 +67,7 @@ const place = async (file) => {
     reply = await response.json();
     reply.ok = response.ok;
   } catch (error) {
-    reply = { ok: false, message: "The server did not answer. Is it still running?" };
+    reply = { ok: false, message: "No answer came. Is this a file, and is the server running?" };
   }
   if (own !== turn) { return; }
   if (!reply.ok) { tell(reply.message || "The server gave no answer.", true); return; }
@@ -73,14 +78,19 @@ input.addEventListener("change", () => {
   if (input.files.length) { place(input.files[0]); }
   input.value = "";
 });
+// Anywhere on the page: beside the zone, the browser would leave the page to show the file.
 for (const name of ["dragover", "dragenter"]) {
-  zone.addEventListener(name, (event) => { event.preventDefault(); zone.classList.add("over"); });
+  document.addEventListener(name, (event) => { event.preventDefault(); zone.classList.add("over"); });
 }
-zone.addEventListener("dragleave", () => zone.classList.remove("over"));
-zone.addEventListener("drop", (event) => {
+document.addEventListener("dragleave", (event) => {
+  if (!event.relatedTarget) { zone.classList.remove("over"); }
+});
+document.addEventListener("drop", (event) => {
   event.preventDefault();
   zone.classList.remove("over");
-  if (event.dataTransfer.files.length) { place(event.dataTransfer.files[0]); }
+  const files = event.dataTransfer.files;
+  if (files.length > 1) { tell("One photo at a time, please.", true); }
+  else if (files.length) { place(files[0]); }
 });
 document.addEventListener("paste", (event) => {
   if (event.clipboardData.files.length) { place(event.clipboardData.files[0]); }
@@ -90,7 +100,7 @@ document.addEventListener("paste", (event) => {
 _FOOTNOTE = (
     "The photo goes to the server that this page came from, is looked at in memory and forgotten: "
     "nothing is kept on disk. EXIF data play no part in the answer and are not shown. A model "
-    "guesses from pixels: read P and the radius before you believe it."
+    "guesses from pixels: read the probability and the radius before you believe it."
 )
 
 

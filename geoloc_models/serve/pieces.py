@@ -30,16 +30,34 @@ def answer_piece(placed: PlacedPhotos, shown: Image.Image) -> str:
     facts = [("Coordinates", f"{latitude:.4f}, {longitude:.4f}"), ("Country", _country(country))]
     within, radius = placed.probability_within_25_km[0], placed.radius_90_km[0]
     sure = placed.confidence[0]
-    facts.append(("P within 25 km", percent(within) if math.isfinite(within) else "unknown"))
+    facts.append(("Within 25 km of it", percent(within) if math.isfinite(within) else "unknown"))
     facts.append(("90 % radius", f"{radius:,.0f} km" if math.isfinite(radius) else "unknown"))
     if math.isfinite(sure) and placed.classes is not None:
         facts.append((f"Likeliest {_CLASS[placed.classes.kind]}", percent(sure)))
     lists = "".join(f"<dt>{_text(name)}</dt><dd>{_text(fact)}</dd>" for name, fact in facts)
-    notes = "".join(f"<p class='geoloc-note'>{_text(note)}</p>" for note in placed.notes)
+    notes = "".join(
+        f"<p class='geoloc-note'>{_text(note)}</p>"
+        for note in (*_how_sure(float(within), float(radius)), *placed.notes)
+    )
     return (
         f"<div class='geoloc-answer'><img alt='The photo' src='{data_url(shown, 'JPEG')}'>"
         f"<div><h2>{_text(title)}</h2><dl>{lists}</dl>{notes}</div></div>"
     )
+
+
+def _how_sure(within: float, radius: float) -> list[str]:
+    """What the two figures mean, in words."""
+    told = []
+    if within < 0.5:
+        told.append(
+            "The model is not sure: to it, the photo was more likely taken over 25 km from this point "
+            "than closer."
+        )
+    if math.isfinite(radius):
+        told.append(
+            "Of photos like those that the model was calibrated on, 90 % lie in the radius."
+        )
+    return told
 
 
 def likeliest_piece(likeliest: pd.DataFrame) -> str:

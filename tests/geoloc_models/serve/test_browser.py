@@ -1,5 +1,6 @@
 """The page in a real browser: a photo goes in, the answer and its map appear."""
 
+import base64
 import json
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_photo_gets_its_answer_and_a_visible_map(browser, tmp_path):
     wait_for(browser, lambda: "90 % radius" in text_of(browser, "#geoloc-answer"))
     answer = text_of(browser, "#geoloc-answer")
     assert "321 km" in answer
-    assert "P within 25 km" in answer
+    assert "Within 25 km of it" in answer
     assert "Training photos" in text_of(browser, "#geoloc-nearby")
     (picture,) = found(browser, "#geoloc-answer img")
     assert browser.execute_script("return arguments[0].naturalWidth", picture) == 60
@@ -76,6 +77,34 @@ def test_a_photo_gets_its_answer_and_a_visible_map(browser, tmp_path):
         wait_for(browser, lambda: "Your photo" in text_of(browser, ".leaflet-popup-content"))
     finally:
         browser.switch_to.default_content()
+
+
+def test_a_photo_may_be_dropped_anywhere_but_one_at_a_time(browser, tmp_path):
+    put_in(browser, tmp_path / "text.jpg", b"no photo")
+    wait_for(browser, lambda: found(browser, ".geoloc-status.error"))
+    assert not found(browser, "#geoloc-map iframe")
+    drop(browser, 2)
+    wait_for(browser, lambda: "One photo at a time" in text_of(browser, ".geoloc-status.error"))
+    assert not found(browser, "#geoloc-map iframe")
+    drop(browser, 1)
+    wait_for(browser, lambda: "321 km" in text_of(browser, "#geoloc-answer"))
+    assert text_of(browser, ".geoloc-status") == ""
+    assert browser.current_url.startswith("http://127.0.0.1:")
+
+
+def drop(browser, n_files):
+    """Let go of copies of a photo over the page's heading."""
+    browser.execute_script(
+        "const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));"
+        "const dataTransfer = new DataTransfer();"
+        "for (let i = 0; i < arguments[1]; i++) {"
+        "  dataTransfer.items.add(new File([bytes], `${i}.jpg`));"
+        "}"
+        "const options = { dataTransfer, bubbles: true, cancelable: true };"
+        "document.querySelector('h1').dispatchEvent(new DragEvent('drop', options));",
+        base64.b64encode(photo()).decode(),
+        n_files,
+    )
 
 
 def n_drawn(browser):

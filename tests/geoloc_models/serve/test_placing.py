@@ -15,7 +15,7 @@ from PIL import Image
 
 from geocells import sphere
 from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models.serve import Limits
+from geoloc_models.serve import Limits, pieces
 from geoloc_models.serve.nearby import SENTENCES
 
 
@@ -54,6 +54,21 @@ def test_the_answer_says_where_and_how_sure(placer):
     assert "321 km" in said
     assert f"{100 * own.probability_within_25_km[0]:.0f} %" in said
     assert "Likeliest cell" in said
+
+
+@pytest.mark.parametrize(
+    ("within", "radius", "told"),
+    [
+        (0.8, 10.0, ["90 %"]),
+        (0.2, 10.0, ["not sure", "90 %"]),
+        (0.2, np.nan, ["not sure"]),
+        (np.nan, np.nan, []),
+    ],
+)
+def test_how_sure_is_told_in_words(within, radius, told):
+    said = pieces._how_sure(within, radius)
+    assert len(said) == len(told)
+    assert all(part in own for part, own in zip(told, said, strict=True))
 
 
 def test_nothing_of_the_file_but_pixels_is_shown(placer):

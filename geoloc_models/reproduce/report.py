@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import write_json
-from geoloc_models.data import Split, load_countries, row_keys
+from geoloc_models.data import Split, load_countries, place_blocks, row_keys
 from geoloc_models.decoders import DECODER_TITLES
 from geoloc_models.evaluation import (
     Predictions,
@@ -222,7 +222,7 @@ def _decoders(material: Material) -> list[Section]:
 def _certainty(material: Material, pictures: Mapping[str, Path]) -> Section:
     return Section(
         "How sure, and whether rightly",
-        CERTAINTY_NOTE,
+        f"{CERTAINTY_NOTE} {_crowded(material)}",
         certainty_table(_sureness(material)),
         figures=[
             (
@@ -230,6 +230,20 @@ def _certainty(material: Material, pictures: Mapping[str, Path]) -> Section:
                 "How often the photo is within 25 km of the answer, against the probability given.",
             )
         ],
+    )
+
+
+def _crowded(material: Material) -> str:
+    """How far the photos are from independent ones, which the intervals take them for."""
+    most = [
+        np.unique(place_blocks(material.source.table.coords[rows]), return_counts=True)[1].max()
+        for rows in (material.split.test, material.split.validation)
+    ]
+    return (
+        f"It takes photos for independent, and photos of one town are not: of the "
+        f"{len(material.split.test)} test images up to {most[0]} lie in one block of 10 km, of the "
+        f"{len(material.split.validation)} validation images up to {most[1]}. A model that is "
+        "wrong about such a block in one way misses its promise by far more."
     )
 
 

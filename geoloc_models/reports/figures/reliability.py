@@ -61,6 +61,6 @@ def _panel(axis: Axes, title: str, bins: Sequence[Bin]) -> None:
     spans = np.maximum(np.stack([below, above]), 0.0)
     axis.errorbar(sure, right, yerr=spans, fmt="none", ecolor=OKABE_ITO[0], alpha=0.6, capsize=2)
     axis.scatter(sure, right, s=sizes, color=OKABE_ITO[0], zorder=3)
-    axis.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    axis.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
     axis.set_title(title, fontsize=9)
     axis.grid(**GRID)

@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 RELEASE_ARGS ?=
 LOWEST_ARGS ?=
 
-.PHONY: help demo test lint types floors unit fuzz bench docs release lowest format clean
+.PHONY: help demo test lint types floors unit fuzz bench soak docs release lowest format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test    ruff, mypy, import-linter, pytest"
 	@echo "make fuzz    damage files and read them, SECONDS=600 for each kind of reader"
 	@echo "make bench   print the speed table (ratios measured in one run)"
+	@echo "make soak    send geoloc serve 1 000 good, broken, huge and hostile uploads"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make release build sdist and wheel, try the wheel on each Python from 3.11 that is here, and the demo on one"
 	@echo "make lowest  run the tests of geocells with the lowest releases it allows, on Python 3.11"
@@ -60,6 +61,9 @@ fuzz: $(VENV)/.dev-installed
 
 bench: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.benchmarks
+
+soak: $(VENV)/.dev-installed
+	$(BIN)/python -m tests.soak.serve
 
 docs: $(VENV)/.dev-installed
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html

@@ -112,7 +112,7 @@ def load_bundle(path: str | Path) -> Bundle:
     try:
         options = TrainingOptions.from_dict(card["training_options"])
         summary = _summary(card["training_summary"])
-        _check_hidden(card["task_options"], path)
+        _check_layers(card["task_options"], path)
         task = _build(card, path)
         record = dict(card["record"])
     except GeolocError:
@@ -133,15 +133,22 @@ def _summary(content: dict[str, Any]) -> TrainingSummary:
     )
 
 
-def _check_hidden(task_options: dict[str, Any], path: Path) -> None:
-    """Refuse a hidden layer that the weights are too small for, before memory is asked for it."""
-    hidden = task_options.get("hidden")
-    n_numbers = (path / "model.safetensors").stat().st_size
-    if isinstance(hidden, int | float) and hidden > max(n_numbers, 1 << 16):
-        raise GeolocError(
-            f"{path / 'card.json'} asks for {hidden} hidden units, more than its weights hold; were "
-            "files of two bundles mixed?"
-        )
+def _check_layers(task_options: dict[str, Any], path: Path) -> None:
+    """Refuse layers that the weights are too small for, before memory is asked for them."""
+    most = max((path / "model.safetensors").stat().st_size, 1 << 22)
+    for options in (task_options, task_options.get("location_encoder")):
+        if not isinstance(options, dict):
+            continue
+        hidden = options.get("hidden")
+        for name in ("hidden", "dim", "n_frequencies"):  # a layer each leads to the hidden ones
+            size = options.get(name)
+            if not isinstance(hidden, int | float) or not isinstance(size, int | float):
+                continue
+            if hidden * size > most:
+                raise GeolocError(
+                    f"{path / 'card.json'} asks for a layer of {hidden} by {size} numbers "
+                    f"({name}), more than its weights hold; were files of two bundles mixed?"
+                )
 
 
 def _build(card: dict[str, Any], path: Path) -> PlaceTask:

@@ -157,10 +157,22 @@ def test_a_card_nested_without_end_is_refused(tmp_path):
         load_bundle(tmp_path / "bundle")
 
 
-def test_more_hidden_units_than_the_weights_hold_are_refused_before_memory_is_taken(tmp_path):
-    saved("hierarchy", tmp_path / "bundle")
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("hierarchy", {"hidden": 2**60}),
+        ("cells", {"hidden": 32_000}),  # squared, it asks for 4 GB
+        ("retrieval", {"location_encoder": {"hidden": 32_000}}),
+        ("retrieval", {"location_encoder": {"dim": 2**40}}),
+        ("retrieval", {"location_encoder": {"n_frequencies": 2**40}}),
+    ],
+)
+def test_layers_larger_than_the_weights_are_refused_before_memory_is_taken(kind, change, tmp_path):
+    saved(kind, tmp_path / "bundle")
     card = json.loads((tmp_path / "bundle" / "card.json").read_text())
-    card["task_options"]["hidden"] = 2**60
+    options = card["task_options"]
+    for name, value in change.items():
+        options[name] = {**options[name], **value} if isinstance(value, dict) else value
     (tmp_path / "bundle" / "card.json").write_text(json.dumps(card))
-    with pytest.raises(GeolocError, match="hidden units"):
+    with pytest.raises(GeolocError, match="more than its weights hold"):
         load_bundle(tmp_path / "bundle")

@@ -22,6 +22,7 @@ from geoloc_models.data import (
     Split,
     demo_images,
     demo_places,
+    largest_block,
     load_countries,
     row_keys,
 )
@@ -243,6 +244,9 @@ def run_demo(
                 if run.sureness is not None
                 for line in sureness_lines(run.sureness)[:1]
             ),
+            "Photos of one town stay together, so they are not independent: of the "
+            f"{len(split.test)} test photos up to {largest_block(source.table.coords[split.test])} "
+            "lie in one block of 10 km.",
         ]
     )
     with replacing(output / "table.txt") as partial:

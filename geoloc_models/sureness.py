@@ -249,8 +249,8 @@ def sureness_lines(sureness: Sureness) -> list[str]:
         ]
     lines = [
         f"How sure: the {100 * found.promised:.0f} % radius (median {found.median_km:,.0f} km) holds "
-        f"{100 * found.held:.1f} % of {found.n_photos} test photos; by chance "
-        f"{100 * found.low:.1f} to {100 * found.high:.1f} % were to be expected."
+        f"{100 * found.held:.1f} % of {found.n_photos} test photos; of independent "
+        f"photos {100 * found.low:.1f} to {100 * found.high:.1f} % were to be expected."
     ]
     if sureness.error_as_trained is not None and sureness.error_calibrated is not None:
         lines.append(

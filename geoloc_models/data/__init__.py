@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from geoloc_models.data.parts import assign_parts, split_of_table, subset_ranks, subset_rows
     from geoloc_models.data.satellite import SatelliteCrops
     from geoloc_models.data.split_file import SplitReport, split_photo_file
-    from geoloc_models.data.splits import Split, place_blocks, split_rows
+    from geoloc_models.data.splits import Split, largest_block, place_blocks, split_rows
     from geoloc_models.data.strip import strip_file, strip_photo
     from geoloc_models.data.table import PhotoTable, read_photo_table
 
@@ -78,6 +78,7 @@ _MODULE_OF_NAME = {
     "SplitReport": "split_file",
     "split_photo_file": "split_file",
     "Split": "splits",
+    "largest_block": "splits",
     "place_blocks": "splits",
     "split_rows": "splits",
     "strip_file": "strip",
@@ -113,6 +114,7 @@ __all__ = [
     "demo_places",
     "find_leakage",
     "index_photos",
+    "largest_block",
     "load_countries",
     "make_loader",
     "make_transform",

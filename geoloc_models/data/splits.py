@@ -139,6 +139,31 @@ def place_blocks(coords: ArrayLike, size_km: float = 10.0) -> np.ndarray:
     return block
 
 
+def largest_block(coords: ArrayLike, size_km: float = 10.0) -> int:
+    """Count the places of the fullest block: where it is large, photos are far from independent.
+
+    Parameters
+    ----------
+    coords : array-like
+        (n, 2) latitude and longitude in degrees.
+    size_km : float, default 10
+        Sides of a block, as for :func:`place_blocks`.
+
+    Returns
+    -------
+    int
+        At least 1; 0 where there are no places.
+
+    Examples
+    --------
+    >>> from geoloc_models.data import largest_block
+    >>> largest_block([[47.3769, 8.5417], [47.3769, 8.5418], [59.3293, 18.0686]])
+    2
+    """
+    blocks = place_blocks(coords, size_km)
+    return int(np.unique(blocks, return_counts=True)[1].max(initial=0))
+
+
 def _blocks_in_band(band: np.ndarray, n_bands: int, size_km: float) -> np.ndarray:
     middle = np.radians((band + 0.5) / n_bands * 180 - 90)
     around_km = 2 * np.pi * _EARTH_RADIUS_KM * np.cos(middle)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import write_json
-from geoloc_models.data import Split, load_countries, place_blocks, row_keys
+from geoloc_models.data import Split, largest_block, load_countries, row_keys
 from geoloc_models.decoders import DECODER_TITLES
 from geoloc_models.evaluation import (
     Predictions,
@@ -236,7 +236,7 @@ def _certainty(material: Material, pictures: Mapping[str, Path]) -> Section:
 def _crowded(material: Material) -> str:
     """How far the photos are from independent ones, which the intervals take them for."""
     most = [
-        np.unique(place_blocks(material.source.table.coords[rows]), return_counts=True)[1].max()
+        largest_block(material.source.table.coords[rows])
         for rows in (material.split.test, material.split.validation)
     ]
     return (

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.data.splits import place_blocks, split_rows
+from geoloc_models.data.splits import largest_block, place_blocks, split_rows
 
 
 def parts(split):
@@ -223,3 +223,11 @@ def test_no_places_have_no_blocks():
 def test_impossible_blocks_are_refused(coords, size_km, words):
     with pytest.raises(GeolocError, match=words):
         place_blocks(coords, size_km)
+
+
+def test_the_largest_block_is_counted():
+    town = np.tile([[46.2, 6.14]], (7, 1))
+    assert largest_block(np.concatenate([town, [[59.3, 18.1]], [[0.0, 0.0]]])) == 7
+    assert largest_block([[59.3, 18.1], [0.0, 0.0]]) == 1
+    assert largest_block(np.empty((0, 2))) == 0
+    assert largest_block([[46.2, 6.14], [46.5, 6.14]], size_km=1000.0) == 2

@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch.multiprocessing.spawn import ProcessException, ProcessExitedException
 from tqdm import tqdm
 
@@ -22,30 +26,23 @@ from geoloc_models._devices import is_out_of_memory
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing
 
-LOGGERS = ("lightning.pytorch", "lightning.fabric", "lightning", "lightning.pytorch.utilities")
+LOGGERS = (
+    "lightning.pytorch",
+    "lightning.fabric",
+    "lightning",
+    "lightning.pytorch.utilities",
+    "torch.multiprocessing.spawn",
+)
 _SECONDS_TO_END = 10.0
 
 
 def silence_hints() -> None:
-    """Keep Lightning's hints about workers, devices and cloud services off the terminal."""
+    """Keep hints about workers, devices, cloud services and signals off the terminal."""
     for name in LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"lightning\..*")
     warnings.filterwarnings("ignore", message=r".*(lightning|Lightning|pin_memory).*")
     warnings.filterwarnings("ignore", message=r".*training_step. returned .None.*")
-
-
-class QuietDDP(DDPStrategy):
-    """A process per device, each started anew, as quiet as the one that started it."""
-
-    def __init__(self) -> None:
-        super().__init__(start_method="spawn")
-
-    def setup_environment(self) -> None:
-        """Keep quiet before the processes meet; called first in each."""
-        silence_hints()
-        tqdm.set_lock(threading.RLock())  # its own is a semaphore that a killed process would leave
-        super().setup_environment()
 
 
 def share_of_device(order: np.ndarray, batch_size: int, device: int, n_devices: int) -> np.ndarray:
@@ -82,37 +79,31 @@ def share_of_device(order: np.ndarray, batch_size: int, device: int, n_devices: 
     return np.concatenate([full, np.array_split(rest, n_devices)[device]])
 
 
-class NoteFailure(pl.Callback):
-    """Leaves a note of the error that ended a process, for the process that started it.
+@dataclass(frozen=True)
+class FailureNotes:
+    """What processes say of the errors that ended them, for the process that started them.
 
     The others fail after it, by a connection that is closed; only the notes tell which was first.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets a file for each process that fails.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """End at once when told to, even while waiting for a process that is gone.
-
-        Lightning would ask the others first, and they might not answer.
-        """
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Write the note."""
-        if not isinstance(exception, Exception) or isinstance(exception, ProcessException):
-            return
+    def write(self, number: int, error: Exception) -> None:
+        """Note the error of a process."""
+        is_known = isinstance(error, GeolocError)
+        reason = reason_of(error)
         note = {
             "seconds": time.time(),
-            "known": isinstance(exception, GeolocError),
-            "out_of_memory": is_out_of_memory(exception),
-            "words": reason_of(exception)
-            if isinstance(exception, GeolocError)
-            else f"{type(exception).__name__}: {reason_of(exception)[:300]}",
+            "known": is_known,
+            "out_of_memory": is_out_of_memory(error),
+            "words": reason if is_known else f"{type(error).__name__}: {reason[:300]}",
         }
-        with replacing(self.folder / f"failure-{trainer.global_rank}.json") as partial:
+        with replacing(self.folder / f"failure-{number}.json") as partial:
             partial.write_text(json.dumps(note))
 
     def forget(self) -> None:
@@ -155,6 +146,66 @@ def too_little_memory(batch_size: int) -> GeolocError:
         f"The device has too little memory for batches of {batch_size} images; try "
         f"--batch-size {max(1, batch_size // 2)}."
     )
+
+
+class QuietDDP(DDPStrategy):
+    """A process per device, each started anew, as quiet as the one that started it.
+
+    Parameters
+    ----------
+    notes : FailureNotes
+        Where a process that fails says why.
+    """
+
+    def __init__(self, notes: FailureNotes) -> None:
+        super().__init__(start_method="spawn")
+        self.notes = notes
+
+    def _configure_launcher(self) -> None:
+        self._launcher = _NotingLauncher(self, start_method="spawn")
+
+    def setup_environment(self) -> None:
+        """Keep quiet before the processes meet; called first in each."""
+        silence_hints()
+        tqdm.set_lock(threading.RLock())  # its own is a semaphore that a killed process would leave
+        super().setup_environment()
+
+
+class _NotingLauncher(_MultiProcessingLauncher):
+    """Starts the processes so that one that fails leaves a note."""
+
+    def launch(
+        self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any
+    ) -> Any:
+        """Run a function in every process; return what it gives in the first."""
+        notes: FailureNotes = self._strategy.notes  # type: ignore[attr-defined]
+        return super().launch(_Noted(function, notes), *args, trainer=trainer, **kwargs)
+
+
+@dataclass(frozen=True)
+class _Noted:
+    """A function that notes the error it ends with."""
+
+    function: Callable[..., Any]
+    notes: FailureNotes
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self.function(*args, **kwargs)
+        except Exception as error:
+            self.notes.write(int(os.environ.get("LOCAL_RANK", "0")), error)
+            raise
+
+
+class EndAtOnce(pl.Callback):
+    """Lets a process end at once when told to, even while it waits for one that is gone.
+
+    Lightning would ask the other processes first, and they might not answer.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Give the signal its own meaning back."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def end_processes(trainer: pl.Trainer) -> None:

@@ -27,7 +27,8 @@ from geoloc_models.tasks import PlaceTask
 from geoloc_models.training._callbacks import CollectBroken, History, RunProgress, StopAtNaN
 from geoloc_models.training._processes import (
     LOGGERS,
-    NoteFailure,
+    EndAtOnce,
+    FailureNotes,
     QuietDDP,
     end_processes,
     share_of_device,
@@ -154,16 +155,16 @@ def fit_task(
         )
     if progress:
         callbacks.append(RunProgress(description))
-    failures = NoteFailure(checkpoints) if options.devices > 1 else None
-    if failures is not None:
-        failures.forget()
-        callbacks.append(failures)
+    notes = FailureNotes(checkpoints)
+    notes.forget()
+    if options.devices > 1:
+        callbacks.append(EndAtOnce())
         task.freeze_encoder(0)  # DDP waits for the gradients of what learns when it starts
     with _quiet():
         trainer = pl.Trainer(
             accelerator="auto",
             devices=options.devices,
-            strategy="auto" if options.devices == 1 else QuietDDP(),
+            strategy="auto" if options.devices == 1 else QuietDDP(notes),
             use_distributed_sampler=False,  # the loaders below share out each batch themselves
             precision=_precision(options.precision),
             max_epochs=options.epochs,
@@ -180,7 +181,7 @@ def fit_task(
         if options.compile:
             task.encoder.compile()
         loaders = _Loaders(train, validation, options)
-        _fit(trainer, task, loaders, last if last.is_file() else None, failures)
+        _fit(trainer, task, loaders, last if last.is_file() else None, notes)
     if options.devices > 1:  # the epochs were noted in other processes
         states = _read_checkpoint(last)["callbacks"]
         for callback in (history, broken):
@@ -250,7 +251,7 @@ def _fit(
     task: PlaceTask,
     loaders: _Loaders,
     checkpoint: Path | None,
-    failures: NoteFailure | None,
+    notes: FailureNotes,
 ) -> None:
     """Run the trainer; an interruption leaves as KeyboardInterrupt, not as Lightning's exit."""
     handler = signal.getsignal(signal.SIGINT)
@@ -263,9 +264,7 @@ def _fit(
             raise KeyboardInterrupt from None
         raise
     except ProcessException as error:
-        if failures is None:
-            raise
-        raise failures.error_of(error, loaders.options.devices, batch_size) from error
+        raise notes.error_of(error, loaders.options.devices, batch_size) from error
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

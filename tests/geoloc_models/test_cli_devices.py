@@ -164,6 +164,7 @@ def test_a_lost_process_ends_the_run_and_it_can_be_resumed(folder, cache, tmp_pa
     assert last.startswith("Error: Training has stopped: ")
     assert "--resume" in last
     assert "Traceback" not in errors
+    assert "Terminating" not in errors
     assert not any(Path(f"/proc/{child}").exists() for child in children)
     n_before = len(history(run_dir))
     assert n_before < 60, "it was killed too late to tell"

@@ -1,7 +1,6 @@
 """Two processes that share each batch give what one gives, and one error where one fails."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from geoloc_models.data._feature_files import FeatureCard
 from geoloc_models.data.feature_writer import FeatureWriter
 from geoloc_models.encoders import CachedFeatures
 from geoloc_models.training import TrainingOptions, fit_task
-from geoloc_models.training._processes import NoteFailure
+from geoloc_models.training._processes import FailureNotes
 
 OPTIONS = TrainingOptions(
     encoder="tiny", image_size=32, batch_size=8, learning_rate=1e-2, epochs=2, hidden=32
@@ -111,18 +110,18 @@ LOST = RuntimeError("Connection closed by peer")
     ],
 )
 def test_the_error_that_came_first_is_told(errors, words, tmp_path):
-    failures = NoteFailure(tmp_path)
+    notes = FailureNotes(tmp_path)
     for rank, error in enumerate(errors):
-        failures.on_exception(SimpleNamespace(global_rank=rank), None, error)
+        notes.write(rank, error)
     raised = ProcessRaisedException("Traceback ...\nKeyError: 5\n", 0, 1234)
     with pytest.raises(GeolocError, match=words):
-        raise failures.error_of(raised, 2, 8)
+        raise notes.error_of(raised, 2, 8)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_process_that_was_killed_is_told_with_its_signal(tmp_path):
-    failures = NoteFailure(tmp_path)
-    failures.on_exception(SimpleNamespace(global_rank=0), None, LOST)
+    notes = FailureNotes(tmp_path)
+    notes.write(0, LOST)
     killed = ProcessExitedException("killed", 1, 1234, -9, "SIGKILL")
     with pytest.raises(GeolocError, match=r"process 2 of 2 was ended by SIGKILL.*--resume"):
-        raise failures.error_of(killed, 2, 8)
+        raise notes.error_of(killed, 2, 8)

@@ -17,6 +17,16 @@ R = TypeVar("R")
 BAD_INPUT = 2
 INTERRUPTED = 130
 
+_EXTRA_OF_PACKAGE = {
+    "PIL": "models",
+    "lightning": "models",
+    "safetensors": "models",
+    "torch": "models",
+    "torchvision": "models",
+    "matplotlib": "plot",
+    "httpx": "download",
+}
+
 app = typer.Typer(
     name="geoloc",
     no_args_is_help=True,
@@ -28,7 +38,10 @@ app = typer.Typer(
 
 
 def one_sentence_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Bad input ends with one sentence and exit code 2, an interruption with 130."""
+    """Bad input ends with one sentence and exit code 2, an interruption with 130.
+
+    So does a package that is not installed, where one of our extras brings it.
+    """
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -41,6 +54,16 @@ def one_sentence_errors(command: Callable[P, R]) -> Callable[P, R]:
                 err=True,
             )
             raise typer.Exit(INTERRUPTED) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").split(".")[0]
+            if package not in _EXTRA_OF_PACKAGE:
+                raise
+            typer.echo(
+                f"Error: This command needs {package}, which is not installed: "
+                f"pip install 'geocells[{_EXTRA_OF_PACKAGE[package]}]'.",
+                err=True,
+            )
+            raise typer.Exit(BAD_INPUT) from None
         except (ValueError, OSError) as error:
             logger.debug("bad input", exc_info=True)
             typer.echo(f"Error: {' '.join(str(error).split())}", err=True)

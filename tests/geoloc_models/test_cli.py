@@ -301,3 +301,14 @@ def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
     assert not (tmp_path / "run" / "results.json").exists()
     assert not [path for path in (tmp_path / "run").rglob("*") if "part" in path.name]
+
+
+def test_a_command_without_its_extra_says_what_to_install(tmp_path):
+    lines = "import sys; sys.modules['PIL'] = None\nfrom geoloc_models.cli import app; app(['index', '.'])"
+    ended = subprocess.run(
+        [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        "Error: This command needs PIL, which is not installed: pip install 'geocells[models]'.\n"
+    )

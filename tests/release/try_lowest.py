@@ -18,7 +18,7 @@ from environments import ROOT, Environment, pythons
 
 HERE = Path(__file__).parent
 VERSION = "3.11"
-RUNNERS = ("pytest", "pytest-xdist", "hypothesis", "pyproj")
+RUNNERS = ("pytest", "pytest-xdist", "hypothesis", "pyproj", "s2sphere")
 
 
 def main() -> int:

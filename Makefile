@@ -6,13 +6,14 @@ DEMO_ARGS ?=
 RELEASE_ARGS ?=
 LOWEST_ARGS ?=
 
-.PHONY: help demo test lint types floors unit fuzz bench soak docs release lowest format clean
+.PHONY: help demo test lint types floors unit fuzz mutate bench soak docs release lowest format clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    run the whole job on real data: places, cells, training, table, pictures"
 	@echo "make test    ruff, mypy, import-linter, pytest"
 	@echo "make fuzz    damage files and read them, SECONDS=600 for each kind of reader"
+	@echo "make mutate  break grids, moments and assign one place at a time, SECONDS=600 each; tests must notice"
 	@echo "make bench   print the speed table (ratios measured in one run)"
 	@echo "make soak    send geoloc serve 1 000 good, broken, huge and hostile uploads"
 	@echo "make docs    build the documentation into docs/_build/html"
@@ -58,6 +59,11 @@ fuzz: $(VENV)/.dev-installed
 	for target in tables cells photos bundles; do \
 		$(BIN)/python -m tests.fuzz $$target --seconds $(SECONDS) || failed=1; \
 	done; test -z "$$failed"
+
+mutate: $(VENV)/.dev-installed
+	for target in grids moments assign; do \
+		$(BIN)/python -m tests.mutation $$target --seconds $(SECONDS) || exit 1; \
+	done
 
 bench: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.benchmarks

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -157,16 +159,74 @@ def test_a_memory_map_gives_what_the_array_gives(tmp_path: Path, mode: str) -> N
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("label", [0, -1])
-@pytest.mark.parametrize("column", [0, 9, 200])
+@pytest.mark.parametrize(("n_features", "column"), [(3, 0), (3, 2), (201, 0), (201, 200)])
+@pytest.mark.parametrize("row", [0, 17])
 def test_an_unsound_feature_is_named_wherever_it_stands(
-    value: float, label: int, column: int
+    value: float, label: int, n_features: int, column: int, row: int
 ) -> None:
-    feats = np.ones((40, 201), dtype=np.float32)
-    feats[17, column] = value
+    feats = np.ones((40, n_features), dtype=np.float32)
+    feats[row, column] = value
     labels = np.zeros(40, dtype=np.int64)
-    labels[17] = label
-    with pytest.raises(ValueError, match=r"finite.*row 17"):
+    labels[row] = label
+    with pytest.raises(ValueError, match=rf"finite.*row {row} is"):
         moments_by_label(FeatureRows.of_array(feats), labels, 1)
+
+
+@pytest.mark.parametrize("n_features", [3, 8, 300])
+def test_the_first_of_several_unsound_rows_is_named(n_features: int) -> None:
+    feats = np.ones((40, n_features))
+    # Rows are worked on by label, columns by task: neither the first label nor the first column decides.
+    feats[5, -1] = feats[20, 0] = feats[30, 0] = np.nan
+    labels = np.ones(40, dtype=np.int64)
+    labels[20], labels[30] = 0, 2
+    with pytest.raises(ValueError, match="row 5 is"):
+        moments_by_label(FeatureRows.of_array(feats), labels, 3)
+
+
+@pytest.mark.parametrize("n_features", [3, 8])
+def test_an_unsound_row_without_weight_is_named_by_its_place_among_all_blocks(
+    n_features: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * n_features * 7)
+    feats, weights = np.ones((40, n_features)), np.ones(40, dtype=np.int64)
+    feats[17, 1], weights[17] = np.inf, 0
+    with pytest.raises(ValueError, match="row 17 is"):
+        moments_by_label(FeatureRows.of_array(feats), np.zeros(40, dtype=np.int64), 1, weights)
+
+
+def test_blocks_have_so_many_rows_as_their_bytes_allow_and_are_let_go_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    feats, done = np.arange(60.0).reshape(20, 3), []
+    rows = FeatureRows(20, 3, lambda start, stop: feats[start:stop], lambda: done.append(0))
+    monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * 3 * 7)
+    blocks = [(start, stop, len(done)) for start, stop, _ in rows.blocks()]
+    assert blocks == [(0, 7, 0), (7, 14, 1), (14, 20, 2)]
+    assert len(done) == 3
+    monkeypatch.setattr(moments, "BLOCK_BYTES", 1)
+    assert len(list(rows.blocks())) == 20
+    monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * 3 * 7)
+    monkeypatch.setattr(moments, "BLOCK_ROWS", 5)
+    assert [start for start, _, _ in rows.blocks()] == [0, 5, 10, 15]
+
+
+@pytest.mark.parametrize(("mode", "n_times"), [("r", 1), ("r+", 1), ("c", 0)])
+def test_pages_of_a_file_are_handed_back_but_never_those_of_a_private_map(
+    tmp_path: Path, mode: str, n_times: int
+) -> None:
+    class Noted(mmap.mmap):
+        advice: ClassVar[list[int]] = []
+
+        def madvise(self, *advice: int) -> None:
+            self.advice.extend(advice)
+
+    Noted.advice.clear()
+    np.save(tmp_path / "feats.npy", np.ones((4, 3)))
+    mapped = np.load(tmp_path / "feats.npy", mmap_mode=mode)
+    with (tmp_path / "feats.npy").open("rb") as file:
+        mapped._mmap = Noted(file.fileno(), 0, access=mmap.ACCESS_READ)
+    moments_by_label(FeatureRows.of_array(mapped), np.zeros(4, dtype=np.int64), 1)
+    assert Noted.advice == [mmap.MADV_DONTNEED] * n_times
 
 
 def test_moments_of_unequal_shape_are_not_merged() -> None:

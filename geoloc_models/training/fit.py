@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.multiprocessing.spawn import ProcessException
 from torch.utils.data import Subset
+from tqdm import tqdm
 
 from geoloc_models._devices import is_out_of_memory
 from geoloc_models._errors import GeolocError
@@ -264,6 +266,8 @@ def _fit(
             raise KeyboardInterrupt from None
         raise
     except ProcessException as error:
+        if any(isinstance(callback, RunProgress) for callback in trainer.callbacks):
+            tqdm.write("", file=sys.stderr)  # behind the bar of a process that was ended
         raise notes.error_of(error, loaders.options.devices, batch_size) from error
     except RuntimeError as error:
         if not is_out_of_memory(error):

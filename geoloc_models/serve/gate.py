@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import logging
@@ -40,6 +41,7 @@ _READ_BELOW = ("/assets/", "/static/", "/svelte/", "/gradio_api/heartbeat/")
 
 _SCHEMES = ("http", "https")  # the second where something in front of this server encrypts
 
+_ENDING = "The server was ended before it came to this photo."
 SOMETHING_WRONG = (
     "Something went wrong while this photo was placed. Try another one; the server's own log says "
     "what it was."
@@ -100,13 +102,15 @@ class Gate:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        has_started = False
+        has_started = has_ended = False
 
         async def send_guarded(message: Message) -> None:
-            nonlocal has_started
+            nonlocal has_started, has_ended
             if message["type"] == "http.response.start":
                 has_started = True
                 message = {**message, "headers": [*message.get("headers", []), *self._headers]}
+            elif message["type"] == "http.response.body":
+                has_ended = not message.get("more_body", False)
             await send(message)
 
         try:
@@ -115,6 +119,11 @@ class Gate:
                 await answer(send_guarded, *refusal)
             else:
                 await self._application(scope, receive, send_guarded)
+        except asyncio.CancelledError:  # the server ends, and has waited long enough
+            if not has_started:
+                await answer(send_guarded, 503, _ENDING)
+            elif not has_ended:
+                await send({"type": "http.response.body", "body": b""})
         except Exception:
             logger.exception("a request failed")
             if has_started:

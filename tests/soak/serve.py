@@ -61,7 +61,7 @@ def uploads() -> list[tuple[str, bytes, dict[str, str], set[int]]]:
     ]
     mixed = []
     for number, own in enumerate(bad):
-        mixed += [own, photos[number % len(photos)]] if number % 2 else [own]
+        mixed += [own, photos[number // 2 % len(photos)]] if number % 2 else [own]
     return mixed
 
 
@@ -148,6 +148,8 @@ def _send(
                 memory.append(resident_mb(server))
                 if status not in expected or not is_told:
                     faults.append(f"{name}: {status}, {str(found)[:120]}")
+                if number % 100 == 99:
+                    print(f"{number + 1} sent, {memory[-1]:.0f} MB", flush=True)
                 if number % 100 == 0 and (left := files_in(temporary)):
                     faults.append(f"files after {number} uploads: {left[:3]}")
 

@@ -55,25 +55,34 @@ def test_a_taken_port_is_told_of(bundle):
     assert f"Nothing can listen on 127.0.0.1 port {port}" in result.stderr
 
 
+def started(bundle, folder, temporary):
+    """The command, in a process of its own."""
+    command = [sys.executable, "-c", "from geoloc_models.cli import main; main()"]
+    return subprocess.Popen(
+        [*command, "serve", "-m", str(bundle), "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def port_of(process):
+    line = process.stdout.readline()
+    found = re.fullmatch(r"The page is http://127\.0\.0\.1:(\d+) \(Ctrl-C ends it\)\.\n", line)
+    assert found, line + process.stderr.read()
+    return int(found[1])
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_server_listens_here_alone_and_ends_cleanly(bundle, tmp_path, how):
     pytest.importorskip("gradio")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
-    command = [sys.executable, "-c", "from geoloc_models.cli import main; main()"]
-    process = subprocess.Popen(
-        [*command, "serve", "-m", str(bundle), "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
-    )
+    process = started(bundle, tmp_path, temporary)
     try:
-        line = process.stdout.readline()
-        found = re.fullmatch(r"The page is http://127\.0\.0\.1:(\d+) \(Ctrl-C ends it\)\.\n", line)
-        assert found, line + process.stderr.read()
-        port = int(found[1])
+        port = port_of(process)
         assert upload(port, photo())[0] == 200
         assert ask(port, "GET", "/")[0] == 200
         for content in hostile_uploads().values():
@@ -91,6 +100,33 @@ def test_the_server_listens_here_alone_and_ends_cleanly(bundle, tmp_path, how):
     assert told.endswith("Ended; nothing was kept.\n")
     assert [path.name for path in temporary.iterdir() if path.name not in COMPILERS] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["temporary"]
+
+
+def test_who_still_waits_when_the_server_ends_is_told(bundle, tmp_path):
+    pytest.importorskip("gradio")
+    process = started(bundle, tmp_path, tmp_path)
+    try:
+        port = port_of(process)
+        head = "{} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n"
+        with (
+            socket.create_connection(("127.0.0.1", port), timeout=60) as page,
+            socket.create_connection(("127.0.0.1", port), timeout=60) as half_sent,
+        ):
+            page.sendall(head.format("GET /gradio_api/heartbeat/page", 0).encode())
+            assert b"200 OK" in page.recv(4096)
+            half_sent.sendall(head.format("POST /place", 1000).encode() + b"x")
+            assert ask(port, "GET", "/config")[0] == 200  # sent later: the others have come in
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=60)
+            answered = half_sent.recv(4096)
+    finally:
+        process.kill()
+        process.wait()
+    assert b" 503 " in answered.splitlines()[0]
+    assert b"The server was ended before it came to this photo." in answered
+    assert process.returncode == 0
+    assert "Traceback" not in told
+    assert told.endswith("Ended; nothing was kept.\n")
 
 
 def test_another_host_is_warned_of(bundle, monkeypatch):

@@ -183,7 +183,7 @@ def fit_task(
         if options.compile:
             task.encoder.compile()
         loaders = _Loaders(train, validation, options)
-        _fit(trainer, task, loaders, last if last.is_file() else None, notes)
+        _fit(trainer, task, loaders, last if last.is_file() else None, notes, progress)
     if options.devices > 1:  # the epochs were noted in other processes
         states = _read_checkpoint(last)["callbacks"]
         for callback in (history, broken):
@@ -254,6 +254,7 @@ def _fit(
     loaders: _Loaders,
     checkpoint: Path | None,
     notes: FailureNotes,
+    has_bar: bool,
 ) -> None:
     """Run the trainer; an interruption leaves as KeyboardInterrupt, not as Lightning's exit."""
     handler = signal.getsignal(signal.SIGINT)
@@ -266,7 +267,7 @@ def _fit(
             raise KeyboardInterrupt from None
         raise
     except ProcessException as error:
-        if any(isinstance(callback, RunProgress) for callback in trainer.callbacks):
+        if has_bar:
             tqdm.write("", file=sys.stderr)  # behind the bar of a process that was ended
         raise notes.error_of(error, loaders.options.devices, batch_size) from error
     except RuntimeError as error:

@@ -51,7 +51,7 @@ class Coverage:
     @property
     def is_as_promised(self) -> bool:
         """Whether the share lies within the binomial interval."""
-        return self.low <= self.held <= self.high
+        return bool(self.low <= self.held <= self.high)
 
     def to_dict(self) -> dict[str, Any]:
         """All values as JSON knows them."""
@@ -105,4 +105,4 @@ def coverage(
         return None
     held = int((errors[known] <= radii[known]).sum())
     low, high = stats.binom.interval(0.95, n, promised)
-    return Coverage(n, held, promised, low / n, high / n, float(np.median(radii[known])))
+    return Coverage(n, held, promised, float(low) / n, float(high) / n, float(np.median(radii[known])))

@@ -58,7 +58,7 @@ def unwrapped(longitude, west):
 def encode(start, stop, coords, south, west, north, east, max_level, outside, codes):
     """Write the Morton code of each row of ``coords``: latitude's bits above longitude's.
 
-    ``outside`` is written off the box. Returns how many rows that were.
+    ``outside`` is written off the box.
     """
     n_slots = float(np.int64(1) << np.int64(max_level))
     height = north - south
@@ -69,7 +69,6 @@ def encode(start, stop, coords, south, west, north, east, max_level, outside, co
     flat = coords.reshape(-1)
     rows = np.empty(CHUNK, dtype=np.int32)
     columns = np.empty(CHUNK, dtype=np.int32)
-    n_outside = 0
     for first in range(start, stop, CHUNK):
         last = min(first + CHUNK, stop)
         chunk = flat[2 * first : 2 * last]
@@ -87,13 +86,11 @@ def encode(start, stop, coords, south, west, north, east, max_level, outside, co
                 np.uint64(columns[k])
             )
         if n_off > 0:
-            n_outside += n_off
             for k in range(own.size):
                 latitude = chunk[2 * k]
                 longitude = unwrapped(chunk[2 * k + 1], west)
                 if not (south <= latitude <= north and west <= longitude <= east):
                     own[k] = outside
-    return n_outside
 
 
 @kernel

@@ -14,6 +14,7 @@ from sklearn.cluster import KMeans
 
 from geocells import _jit, moments
 from geocells.moments import FeatureRows, Moments, merge_moments, moments_by_label
+from geocells.sphere import EARTH_RADIUS_KM
 
 
 def naive_moments(
@@ -92,6 +93,42 @@ def test_groups_join_and_drop_when_merged() -> None:
     assert joined.count.tolist() == [2, 1]
     assert joined.mean.tolist() == [[1.0], [10.0]]
     assert joined.m2.tolist() == [2.0, 0.0]
+
+
+def test_a_slice_of_groups_keeps_count_mean_and_spread_together() -> None:
+    feats = np.array([[0.0], [2.0], [10.0], [50.0], [53.0]])
+    whole = moments_by_label(FeatureRows.of_array(feats), np.array([0, 0, 1, 2, 2]), 3)
+    part = whole[1:]
+    assert part.count.tolist() == [1, 2]
+    assert part.mean.tolist() == [[10.0], [51.5]]
+    assert part.m2.tolist() == [0.0, 4.5]
+
+
+def test_places_as_features_are_points_on_the_sphere_in_km() -> None:
+    coords = np.array([[0.0, 0.0], [0.0, 90.0], [90.0, 0.0]])
+    rows = FeatureRows.of_coords(coords)
+    assert (rows.n_rows, rows.n_features) == (3, 3)
+    expected = EARTH_RADIUS_KM * np.eye(3)
+    # A unit vector's zeros are 6e-17, times the earth's radius.
+    np.testing.assert_allclose(rows.read(0, 3), expected, atol=1e-11)
+    np.testing.assert_allclose(rows.read(1, 2), expected[1:2], atol=1e-11)
+
+
+@pytest.mark.parametrize("n_features", [3, 8])
+def test_there_may_be_more_labels_than_features_or_rows(n_features: int) -> None:
+    feats = np.arange(20.0 * n_features).reshape(20, n_features)
+    labels = np.arange(20)[::-1] * 3
+    ours = moments_by_label(FeatureRows.of_array(feats), labels, 60)
+    assert ours.count.tolist() == [1, 0, 0] * 20
+    assert np.array_equal(ours.mean[::3], feats[::-1])
+
+
+@pytest.mark.parametrize("n_features", [3, 8])
+def test_no_labels_have_no_moments(n_features: int) -> None:
+    nobody = np.full(4, -1, dtype=np.int64)
+    none = moments_by_label(FeatureRows.of_array(np.ones((4, n_features))), nobody, 0)
+    assert none.count.shape == none.m2.shape == (0,)
+    assert none.mean.shape == (0, n_features)
 
 
 def test_wcss_is_the_inertia_of_scikit_learn() -> None:
@@ -173,7 +210,12 @@ def test_an_unsound_feature_is_named_wherever_it_stands(
 
 
 @pytest.mark.parametrize("n_features", [3, 8, 300])
-def test_the_first_of_several_unsound_rows_is_named(n_features: int) -> None:
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_the_first_of_several_unsound_rows_is_named(
+    n_features: int, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)
+    monkeypatch.setattr(moments, "MANY_ROWS", 10)
     feats = np.ones((40, n_features))
     # Rows are worked on by label, columns by task: neither the first label nor the first column decides.
     feats[5, -1] = feats[20, 0] = feats[30, 0] = np.nan
@@ -181,6 +223,22 @@ def test_the_first_of_several_unsound_rows_is_named(n_features: int) -> None:
     labels[20], labels[30] = 0, 2
     with pytest.raises(ValueError, match="row 5 is"):
         moments_by_label(FeatureRows.of_array(feats), labels, 3)
+
+
+@pytest.mark.parametrize("n_features", [3, 300])
+@pytest.mark.parametrize("threads", ["2", "3", "4"])
+def test_threads_leave_no_label_out(
+    n_features: int, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)
+    monkeypatch.setattr(moments, "MANY_ROWS", 10)
+    rng = np.random.default_rng(0)
+    feats, labels = rng.normal(size=(60, n_features)), rng.integers(-1, 7, 60)
+    fast = moments_by_label(FeatureRows.of_array(feats), labels, 7)
+    slow = naive_moments(feats, labels, 7)
+    np.testing.assert_array_equal(fast.count, slow.count)
+    np.testing.assert_allclose(fast.mean, slow.mean, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(fast.m2, slow.m2, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("n_features", [3, 8])

@@ -45,6 +45,8 @@ TESTS = {
         "tests/geocells/partition/test_ranges.py", "tests/geocells/partition/test_locations.py",
         "tests/geocells/partition/test_cells.py", "tests/geocells/partition/test_io.py",
         "tests/geocells/partition/test_geometry.py", f"{DOCTEST}[geocells.partition.cells]",
+        # Its threads cannot be stopped, and take minutes.
+        "--deselect=tests/geocells/partition/test_locations.py::test_row_order_and_threads_change_nothing",
     ),
 }  # fmt: skip
 

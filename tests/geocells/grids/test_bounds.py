@@ -20,10 +20,7 @@ def test_box_takes_the_shortest_arc_over_the_antimeridian():
 
 
 def test_box_of_data_on_the_antimeridian_does_not_circle_the_globe():
-    south, west, north, east = box_of_coords(np.array([[0.0, 180.0], [1.0, -180.0]]))
-    assert (south, north) == (0, 1)
-    assert abs(west) == abs(east) == 180
-    assert (east - west) % 360 == 0
+    assert box_of_coords(np.array([[0.0, 180.0], [1.0, -180.0]])) == (0, -180, 1, -180)
     assert box_of_coords(np.array([[0.0, -180.0], [1.0, 175.0]])) == (0, 175, 1, 180)
     assert box_of_coords(np.array([[0.0, 180.0], [1.0, -175.0]])) == (0, -180, 1, -175)
 
@@ -31,6 +28,22 @@ def test_box_of_data_on_the_antimeridian_does_not_circle_the_globe():
 def test_data_around_the_whole_circle_get_all_of_it():
     coords = np.column_stack([np.linspace(-10, 10, 3601), np.linspace(-180, 180, 3601)])
     assert box_of_coords(coords) == (-10, -180, 10, 180)
+
+
+def test_a_gap_counts_from_a_fifth_of_a_degree_on():
+    longitudes = np.arange(-1799, 1799) / 10  # -179.9 to 179.8, a gap of 0.3 degrees
+    coords = np.column_stack([np.zeros(len(longitudes)), longitudes])
+    assert box_of_coords(coords) == (0, -179.9, 0, 179.8)
+    narrow = np.vstack([coords, [[0.0, 179.95]]])
+    assert box_of_coords(narrow) == (0, -180, 0, 180)
+
+
+def test_threads_do_not_change_the_box(monkeypatch):
+    longitudes = np.concatenate([np.linspace(100, 180, 30), np.linspace(-180, -120, 30)])
+    coords = np.random.default_rng(0).permutation(np.column_stack([longitudes / 9, longitudes]))
+    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
+    monkeypatch.setenv("GEOCELLS_NUM_THREADS", "5")
+    assert box_of_coords(coords) == (-20, 100, 20, -120)
 
 
 @given(coordinates())
@@ -48,6 +61,8 @@ def test_box_is_the_circle_without_its_widest_gap(coords):
 def test_a_tuple_is_its_own_box():
     assert box_of_bounds((45.8, 5.9, 47.9, 10.6)) == (45.8, 5.9, 47.9, 10.6)
     assert box_of_bounds(np.array([-5.0, 170.0, 5.0, -170.0])) == (-5, 170, 5, -170)
+    assert box_of_bounds((-90, -180, 90, 180)) == (-90, -180, 90, 180)
+    assert box_of_bounds((46, 8, 46, 8)) == (46, 8, 46, 8)  # a builder widens it to one cell
 
 
 def test_polygons_have_the_box_around_all_their_parts():
@@ -59,6 +74,11 @@ def test_polygons_have_the_box_around_all_their_parts():
     assert box_of_bounds(gpd.GeoDataFrame(geometry=[near, far])) == expected
 
 
+def test_polygons_may_reach_the_ends_of_the_globe():
+    assert box_of_bounds(shapely.box(-180, -90, 180, 90)) == (-90, -180, 90, 180)
+    assert box_of_bounds(shapely.box(170, -90, 360, 90)) == (-90, 170, 90, 0)
+
+
 def test_polygons_cut_at_the_antimeridian_have_the_box_over_it():
     fiji = shapely.MultiPolygon(
         [shapely.box(177, -19, 180, -16), shapely.box(-180, -19, -178, -16)]
@@ -68,6 +88,9 @@ def test_polygons_cut_at_the_antimeridian_have_the_box_over_it():
 
 def test_polygons_drawn_past_180_degrees_have_the_box_over_the_antimeridian():
     assert box_of_bounds(shapely.box(177, -19, 182, -16)) == (-19, 177, -16, -178)
+    several = [shapely.box(177, -19, 182, -16), shapely.box(170, -30, 172, -25)]
+    assert box_of_bounds(several) == (-30, 170, -16, -178)
+    assert box_of_bounds(several[::-1]) == (-30, 170, -16, -178)
 
 
 def test_polygons_in_another_reference_system_are_converted():
@@ -81,6 +104,7 @@ def test_polygons_in_another_reference_system_are_converted():
     [
         ((8.0, 45.0, 10.0), "must be .south, west, north, east."),
         ("Switzerland", "must be .south, west, north, east."),
+        ([np.zeros((2, 2)), np.zeros((2, 3))], "must be .south, west, north, east."),
         ((45.0, 5.0, float("nan"), 10.0), "-90 <= south <= north <= 90"),
         ((48.0, 5.0, 45.0, 10.0), "-90 <= south <= north <= 90"),
         ((5.0, 45.0, 100.0, 47.0), "swapped"),
@@ -88,6 +112,7 @@ def test_polygons_in_another_reference_system_are_converted():
         (shapely.Polygon(), "only empty polygons"),
         (shapely.box(0, 0, 10, 95), "must lie on the globe"),
         (shapely.box(-190, 0, 10, 10), "must lie on the globe"),
+        (shapely.box(350, 0, 370, 10), "must lie on the globe"),
     ],
 )
 def test_bounds_that_are_no_box_are_refused(bounds, message):

@@ -41,6 +41,9 @@ def test_faces_name_every_root_and_its_first_code():
     assert GroupedGrid((SMALL, LARGE)).faces() == [(0, 0, 1), (1, 64, 3)]
     assert GroupedGrid((LARGE,)).code_bits == 6
     assert GroupedGrid((SMALL, LARGE)).code_bits == 7
+    whole = LatLonGrid(max_level=0)
+    assert GroupedGrid((whole,)).code_bits == 0
+    assert GroupedGrid((whole, whole)).faces() == [(0, 0, 0), (1, 1, 0)]
 
 
 def test_levels_and_polygons_are_those_of_the_groups_own_grid():

@@ -11,6 +11,7 @@ from strategies import boxes, coordinates, coordinates_in
 from geocells import LatLonGrid
 from geocells.grids import OUTSIDE, grid_from_dict, n_codes
 from geocells.grids.bounds import box_of_coords
+from geocells.grids.latlon import SMALLEST_SIDE, widened
 
 levels = st.one_of(st.integers(0, 6), st.integers(0, 31))
 
@@ -186,9 +187,40 @@ def test_levels_stop_at_31():
     assert LatLonGrid.with_cell_size((-90, -180, 90, 180), 1e-12).max_level == 31
 
 
+@pytest.mark.parametrize("extra_levels", [0, 1, 3])
+def test_leaves_below_the_deepest_cells_are_never_smaller_than_float64_tells_apart(extra_levels):
+    grid = LatLonGrid.with_cell_size((0, 0, 0, 0), 1e-15, extra_levels)
+    assert grid.max_level == extra_levels
+    # A box of some 1e-12 degrees around 0: sums and halves of it are exact to the last bits.
+    assert grid.cell_size(extra_levels) == pytest.approx((SMALLEST_SIDE,) * 2, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "smallest", "expected"),
+    [
+        ((46, 8, 47, 9), 1.0, (46, 8, 47, 9)),
+        ((46, 8, 46, 8), 1.0, (45.5, 7.5, 46.5, 8.5)),
+        ((46, 8, 46.5, 9.5), 1.0, (45.75, 8, 46.75, 9.5)),
+        ((46, 8, 47.5, 8.5), 1.0, (46, 7.75, 47.5, 8.75)),
+        ((0, 179.75, 1, -179.75), 1.0, (0, 179.5, 1, -179.5)),
+        ((0, -180, 1, -180), 1.0, (0, 179.5, 1, -179.5)),
+        ((0, 180, 1, 180), 1.0, (0, 179.5, 1, -179.5)),
+        ((-90, 0, -89.5, 1), 1.0, (-90, 0, -89, 1)),
+        ((89.75, 0, 90, 1), 1.0, (89, 0, 90, 1)),
+        ((0, 10, 1, 20), 180.0, (-90, -75, 90, 105)),
+        ((0, 10, 1, 20), 360.0, (-90, -180, 90, 180)),
+    ],
+)
+def test_a_box_grows_evenly_to_the_smallest_side_and_no_further(bounds, smallest, expected):
+    assert widened(bounds, smallest) == expected
+
+
 def test_leaves_too_small_for_float64_are_refused():
     with pytest.raises(ValueError, match=r"too small to tell apart in float64.*lower max_level"):
         LatLonGrid(0, 0, 1e-3, 1e-3, max_level=31)
+    for north, east in ((1e-3, 90), (90, 1e-3)):
+        with pytest.raises(ValueError, match="too small to tell apart"):
+            LatLonGrid(0, 0, north, east, max_level=31)
 
 
 @given(coordinates(max_rows=4), st.floats(1e-6, 400.0))

@@ -49,6 +49,14 @@ def test_refined_ranges_hold_the_same_leaves(start, more, group):
     assert (coarsened(inner, fine, coarse) == first[0]).all()
 
 
+def test_the_common_grid_has_the_deepest_leaves_of_each_group():
+    shallow = GroupedGrid((LatLonGrid(0, 0, 8, 8, 3), S2Grid(9)))
+    deep = GroupedGrid((LatLonGrid(0, 0, 8, 8, 5), S2Grid(2)))
+    expected = GroupedGrid((LatLonGrid(0, 0, 8, 8, 5), S2Grid(9)))
+    assert common_grid([shallow, deep]) == common_grid([deep, shallow]) == expected
+    assert common_grid([shallow]) == shallow
+
+
 def test_grids_with_other_roots_have_no_common_grid():
     one, other = LatLonGrid(0, 0, 8, 8, 3), LatLonGrid(0, 0, 8, 9, 3)
     with pytest.raises(ValueError, match="must share their root box"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import naive_locations as naive
 import numpy as np
@@ -13,6 +14,7 @@ from strategies import coordinates
 from geocells import CellBuilder, load_cells, sphere
 from geocells.partition import Places
 from geocells.partition._locations import medoids_and_modes
+from geocells.partition._locations_kernels import arcsine_to_half, distinct_points
 
 KM = 180.0 / (np.pi * sphere.EARTH_RADIUS_KM)
 """Degrees of latitude in a kilometre."""
@@ -92,6 +94,8 @@ def test_a_million_copies_of_one_point_are_one_point():
 def test_negative_zero_is_zero():
     medoid, mode = one_cell([(-0.0, 5.0), (0.0, 5.0), (-0.0, -0.0)])
     assert medoid == mode == (0.0, 5.0)
+    assert not np.signbit([medoid, mode]).any()
+    assert not np.signbit(one_cell([(5.0, -0.0)])).any()
 
 
 def test_images_of_no_cell_and_rows_of_no_image_are_passed_over():
@@ -101,6 +105,17 @@ def test_images_of_no_cell_and_rows_of_no_image_are_passed_over():
     assert medoids[1].tolist() == modes[1].tolist() == [0.0, 1.0]
     assert np.isnan(medoids[[0, 2]]).all()
     assert np.isnan(modes[[0, 2]]).all()
+
+
+def test_a_single_row_of_no_image_leaves_its_cell_empty():
+    assert np.isnan(one_cell([(1.0, 2.0)], weights=[0])).all()
+    assert one_cell([(1.0, 2.0)], weights=[5]) == ((1.0, 2.0), (1.0, 2.0))
+
+
+def test_sums_of_very_many_images_do_not_overflow():
+    line = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 90)]
+    assert one_cell(line, weights=[2**40] * 5)[0] == (0, 2)
+    assert one_cell(line, weights=[1, 1, 1, 2**50, 1]) == ((0, 3), (0, 3))
 
 
 # ------------------------------------------------------------------------------------------- twins
@@ -160,6 +175,42 @@ def test_many_points_keep_their_exact_medoid_and_mode(spread):
     assert mode == min(map(tuple, coords[best]))
 
 
+def test_the_arcsine_is_right_to_the_last_bits():
+    for x in np.linspace(0.0, 0.5, 201).tolist():
+        assert arcsine_to_half(x) == pytest.approx(math.asin(x), rel=4e-16, abs=0.0)
+
+
+@pytest.mark.parametrize("n_places", [1, 2, 5, 20, 400])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_distinct_points_are_sorted_and_counted_as_numpy_does(n_places, weighted):
+    rng = np.random.default_rng(n_places)
+    coords = rng.integers(0, n_places, size=(400, 2)).astype(float)
+    weights = rng.integers(1, 5, 400 if weighted else 0)
+    edges = np.array([0, 150, 150, 400])
+    points, images, n_distinct = np.empty((400, 2)), np.empty(400, np.int64), np.empty(3, np.int64)
+    rows = np.arange(400)[::-1].copy()
+    distinct_points(0, 3, coords, weights, edges, rows, points, images, n_distinct)
+    for cell, (start, stop) in enumerate([(0, 150), (150, 150), (150, 400)]):
+        own = rows[start:stop]
+        unique, place = np.unique(coords[own], axis=0, return_inverse=True)
+        assert n_distinct[cell] == len(unique)
+        assert np.array_equal(points[start : start + len(unique)], unique)
+        counts = np.bincount(place.ravel(), weights[own] if weighted else None, len(unique))
+        assert images[start : start + len(unique)].tolist() == counts.tolist()
+        assert not points[start + len(unique) : stop].any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_mode_is_found_in_whichever_leaf_of_the_tree_it_lies(seed):
+    # A hundred points fill seven leaves or more; the crowd, a few hundred metres wide, lies somewhere among them.
+    rng = np.random.default_rng(seed)
+    crowd = rng.normal(rng.uniform((46.8, 7.8), (47.2, 8.2)), 0.3 * KM, size=(20, 2))
+    coords = np.concatenate([rng.uniform((46.8, 7.8), (47.2, 8.2), size=(80, 2)), crowd])
+    counts = (sphere.haversine_matrix(coords, coords) <= 1.0).sum(axis=1)
+    best = np.flatnonzero(counts == counts.max())
+    assert one_cell(coords)[1] == min(map(tuple, coords[best]))
+
+
 def test_points_on_a_circle_which_no_bound_tells_apart_keep_their_exact_medoid():
     angle = np.linspace(0, 2 * np.pi, 1500, endpoint=False)
     coords = np.column_stack([0.1 * np.sin(angle), 0.1 * np.cos(angle)])
@@ -167,6 +218,18 @@ def test_points_on_a_circle_which_no_bound_tells_apart_keep_their_exact_medoid()
     medoid, _ = one_cell(coords)
     chosen = np.flatnonzero((coords == medoid).all(axis=1))[0]
     assert sums[chosen] <= sums.min() + 1500 * 1e-9
+
+
+@pytest.mark.parametrize("images_a_task", [1, 7, 25])
+def test_tasks_change_nothing(monkeypatch, images_a_task):
+    rng = np.random.default_rng(5)
+    coords, labels = rng.normal((47, 8), 0.2, size=(60, 2)), rng.integers(-1, 9, 60)
+    labels[labels == 4] = 3  # a cell without images among the others
+    once = medoids_and_modes(coords, labels, 9)
+    monkeypatch.setattr("geocells.partition._locations.IMAGES_A_TASK", images_a_task)
+    again = medoids_and_modes(coords, labels, 9)
+    assert np.array_equal(once[0], again[0], equal_nan=True)
+    assert np.array_equal(once[1], again[1], equal_nan=True)
 
 
 def test_row_order_and_threads_change_nothing(monkeypatch):

@@ -68,6 +68,14 @@ def test_neighbouring_claims_of_one_cell_are_one_range():
     ]
 
 
+def test_what_is_left_of_a_claim_joins_the_range_of_its_own_cell_before_it():
+    assert triples(Ranges.flatten(as_claims([(0, 4, 1), (8, 12, 0), (0, 16, 1)]))) == [
+        (0, 8, 1),
+        (8, 12, 0),
+        (12, 16, 1),
+    ]
+
+
 @given(nested_claims())
 def test_flat_ranges_give_every_code_to_the_owner_that_the_twin_finds(claims):
     ranges = Ranges.flatten(as_claims(claims))
@@ -112,6 +120,22 @@ def test_ranges_of_any_length_equal_a_scan(edges, seed):
     assert found == [naive.owner(claims, probe) for probe in probes]
 
 
+@pytest.mark.parametrize("bits", [12, 30, 62])
+def test_many_short_ranges_equal_a_search(bits):
+    # More pages of a level than the table has room for at first.
+    rng = np.random.default_rng(bits)
+    starts = np.sort(rng.choice(2**12, 300, replace=False)).astype(np.uint64) << np.uint64(
+        bits - 12
+    )
+    stops = starts + np.uint64(1)
+    ranges = Ranges.in_order(starts, stops, np.arange(300))
+    around = [starts - np.uint64(1), starts, stops]
+    codes = np.concatenate([*around, rng.integers(0, 2**bits, 200).astype(np.uint64)])
+    place = np.searchsorted(starts, codes, side="right") - 1
+    inside = (place >= 0) & (codes < stops[np.maximum(place, 0)])
+    assert np.array_equal(ranges.cell_of_codes(codes), np.where(inside, place, -1))
+
+
 def test_the_code_outside_the_grid_belongs_to_no_cell():
     ranges = ranges_of((0, N_CODES, 0))
     assert ranges.cell_of_codes(np.array([2**64 - 1, 0], dtype=np.uint64)).tolist() == [-1, 0]
@@ -122,6 +146,7 @@ def test_no_ranges_hold_no_codes():
     ranges = Ranges.flatten(as_claims([]))
     assert len(ranges) == 0
     assert ranges.cell_of_codes(np.array([0, 5], dtype=np.uint64)).tolist() == [-1, -1]
+    assert len(ranges_of()) == len(ranges.renamed(np.arange(3))) == 0
 
 
 def test_threads_do_not_change_what_is_found(monkeypatch):

@@ -15,7 +15,6 @@ from .latlon import wrap
 Box = tuple[float, float, float, float]
 
 N_BUCKETS = 3600
-WORLD: Box = (-90.0, -180.0, 90.0, 180.0)
 
 
 def box_of_coords(coords: FloatArray, extremes: Box | None = None) -> Box:

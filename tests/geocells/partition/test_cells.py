@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from strategies import coordinates, groups_of
 
 from geocells import CellBuilder, CellPartition, sphere
+from geocells.partition import nearest_cells
 
 
 def consolidated(min_images: int, **options: object) -> CellBuilder:
@@ -96,6 +97,21 @@ def test_without_groups_the_nearest_of_the_cells_that_hold_a_place_answers():
     cells = consolidated(2, bounds=bounds, min_cell_size=10).fit(coords, groups=groups).cells_
     assert cells.assign([(4.0, 4.0), (6.0, 6.0)]).tolist() == [0, 1]
     assert cells.assign([(4.0, 4.0), (6.0, 6.0)], ["B", "A"]).tolist() == [1, 0]
+
+
+def test_of_cells_of_several_groups_with_one_centroid_the_first_answers():
+    coords = [(47.0, 8.0)] * 4
+    cells = CellBuilder(2, method="top_down").fit(coords, groups=["A", "A", "B", "B"]).cells_
+    assert cells.n_cells == 2
+    assert cells.assign([(47.0, 8.0)]).tolist() == [0]
+
+
+def test_rows_with_groups_are_answered_from_cells_without_any():
+    centroids, coords = np.array([(0.0, 0.0), (0.0, 9.0)]), np.array([(0.0, 8.0), (0.0, 1.0)])
+    groups = np.array([0, 1])
+    assert nearest_cells(coords, centroids, groups, None).tolist() == [1, 0]
+    assert nearest_cells(coords, centroids, None, groups).tolist() == [1, 0]
+    assert nearest_cells(coords, centroids, groups, groups).tolist() == [0, 1]
 
 
 def test_groups_are_refused_by_cells_built_without_them():

@@ -14,7 +14,7 @@ from strategies import coordinates
 from geocells import CellBuilder, load_cells, sphere
 from geocells.partition import Places
 from geocells.partition._locations import medoids_and_modes
-from geocells.partition._locations_kernels import arcsine_to_half, distinct_points
+from geocells.partition._locations_kernels import arcsine_to_half, distances_from, distinct_points
 
 KM = 180.0 / (np.pi * sphere.EARTH_RADIUS_KM)
 """Degrees of latitude in a kilometre."""
@@ -178,6 +178,17 @@ def test_many_points_keep_their_exact_medoid_and_mode(spread):
 def test_the_arcsine_is_right_to_the_last_bits():
     for x in np.linspace(0.0, 0.5, 201).tolist():
         assert arcsine_to_half(x) == pytest.approx(math.asin(x), rel=4e-16, abs=0.0)
+
+
+@pytest.mark.parametrize(("near", "spread"), [(True, 1e-6), (True, 0.1), (True, 20), (False, 90)])
+def test_distances_are_great_circles_near_and_far(near, spread):
+    rng = np.random.default_rng(1)
+    coords = np.clip(rng.uniform((-spread, 60 - spread), (spread, 60 + spread), (30, 2)), -90, 180)
+    km = np.array([naive.distance_km(tuple(coords[3]), tuple(other)) for other in coords])
+    distances = np.empty(30)
+    vectors = np.ascontiguousarray(sphere.to_unit_vectors(coords).T)
+    distances_from(3, *vectors, near, sphere.EARTH_RADIUS_KM, distances)
+    assert distances == pytest.approx(km, rel=1e-9, abs=1e-9)  # 1e-9 km is a micrometre
 
 
 @pytest.mark.parametrize("n_places", [1, 2, 5, 20, 400])

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from geocells.claims import Claims
 from geocells.partition import Ranges
+from geocells.partition._ranges_kernels import quadtree_cells
 
 LEVELS = 4
 N_CODES = 4**LEVELS
@@ -206,3 +207,27 @@ def test_claims_of_several_roots_are_numbered_one_after_the_other():
     assert joined.cells.tolist() == [0, 1, 2]
     assert joined.levels.tolist() == [1, 1, 0]
     assert Claims.concatenate([]).n_cells == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "expected"),
+    [
+        (0, 96, [(16 * face, 0) for face in range(6)]),  # no cell is wider than a root
+        (3, 21, [(3, 2), (4, 1), (8, 1), (12, 1), (16, 1), (20, 2)]),
+        (5, 6, [(5, 2)]),
+        (7, 7, []),
+    ],
+)
+def test_a_range_is_cut_into_the_fewest_quadtree_cells(start, stop, expected):
+    bounds = np.array([[start], [stop]], dtype=np.uint64)
+    codes, levels, owners = quadtree_cells(*bounds, np.array([2]))
+    assert list(zip(codes.tolist(), levels.tolist(), strict=True)) == expected
+    assert not owners.any()
+
+
+def test_many_quadtree_cells_keep_the_ranges_they_come_from():
+    starts = np.arange(1, 1001, 5, dtype=np.uint64)
+    codes, levels, owners = quadtree_cells(starts, starts + np.uint64(1), np.full(200, 5))
+    assert np.array_equal(codes, starts)
+    assert np.array_equal(owners, np.arange(200))
+    assert (levels == 5).all()

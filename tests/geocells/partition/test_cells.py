@@ -99,6 +99,17 @@ def test_without_groups_the_nearest_of_the_cells_that_hold_a_place_answers():
     assert cells.assign([(4.0, 4.0), (6.0, 6.0)], ["B", "A"]).tolist() == [1, 0]
 
 
+def test_without_groups_a_place_is_held_by_the_cells_of_any_group():
+    # A wide cell of one group, a crowd of the other beside it: its centroid is nearer to some places of the wide cell.
+    wide = [(0.0, 0.0), (0.0, 39.0)]
+    crowd = [(0.0, 40.0), (0.0, 41.0)]
+    builder = CellBuilder(2, method="top_down").fit(wide + crowd, groups=["A", "A", "B", "B"])
+    cells = builder.cells_
+    assert cells.assign(wide + crowd, outside="noise").tolist() == builder.labels_.tolist()
+    assert cells.assign([(0.0, 39.0)]).tolist() == [builder.labels_[1]]
+    assert cells.assign([(80.0, 39.0)], outside="noise").tolist() == [-1]
+
+
 def test_of_cells_of_several_groups_with_one_centroid_the_first_answers():
     coords = [(47.0, 8.0)] * 4
     cells = CellBuilder(2, method="top_down").fit(coords, groups=["A", "A", "B", "B"]).cells_
@@ -160,6 +171,12 @@ def test_text_says_how_many_cells_and_images():
     assert repr(by_hand()) == "<CellPartition consolidated: 2 cells, 6 images, 3 to 3 a cell>"
     grouped = consolidated(1).fit([(1, 1), (2, 2)], groups=["A", "B"]).cells_
     assert "2 groups" in repr(grouped)
+
+
+def test_text_says_that_there_are_no_cells():
+    builder = CellBuilder(5, method="consolidated", leftover="noise")
+    cells = builder.fit([(47.0, 8.0)] * 2).cells_
+    assert repr(cells) == "<CellPartition consolidated: no cells>"
 
 
 def test_groups_of_cells_are_none_without_groups():

@@ -107,6 +107,13 @@ def test_images_of_no_cell_and_rows_of_no_image_are_passed_over():
     assert np.isnan(modes[[0, 2]]).all()
 
 
+def test_places_can_tell_when_points_or_images_are_known():
+    coords = np.zeros((1, 2))
+    assert Places.of_points(coords, coords).can_tell
+    assert Places.of_images(coords, np.zeros(1, np.int64)).can_tell
+    assert not Places().can_tell
+
+
 def test_a_single_row_of_no_image_leaves_its_cell_empty():
     assert np.isnan(one_cell([(1.0, 2.0)], weights=[0])).all()
     assert one_cell([(1.0, 2.0)], weights=[5]) == ((1.0, 2.0), (1.0, 2.0))

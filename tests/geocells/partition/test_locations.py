@@ -220,13 +220,40 @@ def test_distinct_points_are_sorted_and_counted_as_numpy_does(n_places, weighted
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_mode_is_found_in_whichever_leaf_of_the_tree_it_lies(seed):
-    # A hundred points fill seven leaves or more; the crowd, a few hundred metres wide, lies somewhere among them.
+    # A hundred points fill seven leaves or more; four of many images, some hundred metres apart, lie among them.
     rng = np.random.default_rng(seed)
-    crowd = rng.normal(rng.uniform((46.8, 7.8), (47.2, 8.2)), 0.3 * KM, size=(20, 2))
-    coords = np.concatenate([rng.uniform((46.8, 7.8), (47.2, 8.2), size=(80, 2)), crowd])
-    counts = (sphere.haversine_matrix(coords, coords) <= 1.0).sum(axis=1)
+    crowd = rng.normal(rng.uniform((46.8, 7.8), (47.2, 8.2)), 0.2 * KM, size=(4, 2))
+    coords = np.concatenate([rng.uniform((46.8, 7.8), (47.2, 8.2), size=(96, 2)), crowd])
+    weights = np.repeat([1, 25], [96, 4])
+    counts = (sphere.haversine_matrix(coords, coords) <= 1.0) @ weights
     best = np.flatnonzero(counts == counts.max())
-    assert one_cell(coords)[1] == min(map(tuple, coords[best]))
+    assert one_cell(coords, weights)[1] == min(map(tuple, coords[best]))
+
+
+@pytest.mark.parametrize("radius_km", [0.2, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_mode_of_a_dense_cell_counts_the_images_of_whole_boxes(radius_km, seed):
+    # Three kilometres hold 150 points, so that some boxes of the tree lie within the radius and some across it.
+    rng = np.random.default_rng(seed)
+    coords = np.array([47.0, 8.0]) + rng.normal(0.0, 0.8 * KM, size=(150, 2))
+    weights = rng.integers(1, 9, size=150)
+    counts = (sphere.haversine_matrix(coords, coords) <= radius_km) @ weights
+    best = np.flatnonzero(counts == counts.max())
+    assert one_cell(coords, weights, radius_km=radius_km)[1] == min(map(tuple, coords[best]))
+
+
+@pytest.mark.parametrize(
+    "coords",
+    [
+        # The formula for near points, taken for these, would give another medoid, by 280 to 450 km.
+        [(-80, 80), (-50, -110), (-60, -50), (10, 0), (60, 130)],
+        [(-70, 10), (-90, -110), (-10, 40), (90, 120), (-60, -140), (-40, 150)],
+        [(-30, -10), (60, -170), (30, 10), (-40, 90), (-60, 0), (-70, 10)],
+    ],
+)
+def test_points_all_over_the_globe_keep_their_exact_medoid(coords):
+    images = [tuple(map(float, point)) for point in coords]
+    assert one_cell(images)[0] == naive.medoid(images)
 
 
 def test_points_on_a_circle_which_no_bound_tells_apart_keep_their_exact_medoid():

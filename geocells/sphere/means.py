@@ -51,7 +51,8 @@ def from_unit_vectors(vectors: ArrayLike) -> FloatArray:
     >>> from_unit_vectors([[0.0, 1.0, 0.0], [0.0, 0.0, 2.0]]).tolist()
     [[0.0, 90.0], [90.0, 0.0]]
     """
-    x, y, z = np.asarray(vectors, dtype=np.float64).T
+    # Rows of their own: up to NumPy 2.0 the last bit of a column's arctan2 depends on where the result comes to lie.
+    x, y, z = np.ascontiguousarray(np.asarray(vectors, dtype=np.float64).T)
     return np.column_stack(
         [np.degrees(np.arctan2(z, np.hypot(x, y))), np.degrees(np.arctan2(y, x))]
     )

@@ -158,3 +158,13 @@ def test_merging_labels_adds_their_sums_and_drops_minus_one():
     merged = sums.merged(np.array([0, 0, -1, 1]), 2)
     assert merged.counts.tolist() == [2, 1]
     assert merged.means()[0] == pytest.approx(np.array([(5.0, 0.0), (30.0, 0.0)]), abs=1e-12)
+
+
+def test_points_of_vectors_are_the_same_wherever_the_memory_lies():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(140, 3))
+    kept, found = [], set()
+    for _ in range(10_000):
+        kept = [*kept[-40:], np.empty(rng.integers(1, 3_000))]
+        found.add(from_unit_vectors(vectors.copy()).tobytes())
+    assert len(found) == 1

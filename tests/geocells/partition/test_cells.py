@@ -175,6 +175,13 @@ def test_text_says_how_many_cells_and_images():
     assert "2 groups" in repr(grouped)
 
 
+def test_the_length_of_cells_is_their_number_and_their_points_are_frozen():
+    cells = CellBuilder(1, method="consolidated").fit([(47.0, 8.0)]).cells_
+    assert len(cells) == cells.n_cells == 1
+    assert not cells.medoids.flags.writeable
+    assert not cells.modes.flags.writeable
+
+
 def test_text_says_that_there_are_no_cells():
     cells = CellBuilder(1, method="consolidated").fit([(47.0, 8.0)]).cells_
     none = dataclasses.replace(cells, counts=np.empty(0, dtype=np.int64))

@@ -137,6 +137,13 @@ def test_many_short_ranges_equal_a_search(bits):
     assert np.array_equal(ranges.cell_of_codes(codes), np.where(inside, place, -1))
 
 
+def test_ranges_that_run_far_past_their_page_are_found():
+    ranges = ranges_of((3, 2**60 + 5, 0), (2**61 + 1, 2**62 - 1, 1))
+    probes = [0, 2, 3, 2**40, 2**60 + 4, 2**60 + 5, 2**61, 2**61 + 1, 2**62 - 2, 2**62 - 1]
+    found = ranges.cell_of_codes(np.array(probes, dtype=np.uint64)).tolist()
+    assert found == [-1, -1, 0, 0, 0, -1, -1, 1, 1, -1]
+
+
 def test_the_code_outside_the_grid_belongs_to_no_cell():
     ranges = ranges_of((0, N_CODES, 0))
     assert ranges.cell_of_codes(np.array([2**64 - 1, 0], dtype=np.uint64)).tolist() == [-1, 0]
@@ -194,6 +201,11 @@ def test_renamed_cells_that_become_one_are_joined():
 def test_ranges_that_overlap_or_are_empty_are_refused(claims):
     with pytest.raises(ValueError, match="overlap or are empty"):
         ranges_of(*claims)
+
+
+def test_claims_of_nothing_at_all_are_refused():
+    with pytest.raises(ValueError, match="only empty ranges"):
+        Ranges.flatten(as_claims([(4, 4, 0)]))
 
 
 def test_claims_of_several_roots_are_numbered_one_after_the_other():

@@ -105,4 +105,6 @@ def coverage(
         return None
     held = int((errors[known] <= radii[known]).sum())
     low, high = stats.binom.interval(0.95, n, promised)
-    return Coverage(n, held, promised, float(low) / n, float(high) / n, float(np.median(radii[known])))
+    return Coverage(
+        n, held, promised, float(low) / n, float(high) / n, float(np.median(radii[known]))
+    )

@@ -91,8 +91,10 @@ def _is_public(address: Address) -> bool:
         address.is_site_local or address.scope_id is not None
     ):
         return False
-    if isinstance(address, ipaddress.IPv6Address) and address in _NAT64:
-        return True  # the IPv4 address that it carries decides
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address in _NAT64 or address.sixtofour is not None
+    ):
+        return True  # the IPv4 address that it carries decides; releases of Python differ on 2002::/16
     return (
         address.is_global
         and not address.is_private

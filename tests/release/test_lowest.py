@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 # The extras that an environment of the lowest releases is tried with.
 TRIED = {
     "lowest.txt": ("plot", "dask"),
-    "lowest_models.txt": ("models", "timm", "download", "places"),
+    "lowest_models.txt": ("models", "timm", "download", "places", "demo"),
 }
 
 

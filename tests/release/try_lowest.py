@@ -20,6 +20,14 @@ HERE = Path(__file__).parent
 VERSION = "3.11"
 RUNNERS = ("pytest", "pytest-xdist", "hypothesis", "pyproj", "s2sphere")
 
+# The page's and the export's packages are not among those tried.
+MODELS_TESTS = [
+    "tests/geoloc_models",
+    "--ignore=tests/geoloc_models/serve",
+    "--deselect=tests/geoloc_models/test_cli_predict.py::"
+    "test_export_says_what_it_wrote_and_refuses_in_one_sentence",
+]
+
 
 def main() -> int:
     """Make the environment, run the tests; returns pytest's exit code."""
@@ -31,12 +39,12 @@ def main() -> int:
     if python is None:
         raise SystemExit(f"Python {VERSION} was not found, by pyenv or on PATH.")
     lists = ["lowest.txt", *(["lowest_models.txt"] if chosen.models else [])]
-    wanted = chosen.tests or ["tests/geoloc_models" if chosen.models else "tests/geocells"]
+    wanted = chosen.tests or (MODELS_TESTS if chosen.models else ["tests/geocells"])
     with tempfile.TemporaryDirectory(prefix="geocells-lowest-") as folder:
         environment = Environment.make(python, Path(folder) / "environment")
         pins = [word for name in lists for word in ("--requirement", HERE / name)]
         environment.install(*pins, *RUNNERS)
-        extras = "plot,dask,models,timm,download,places" if chosen.models else "plot,dask"
+        extras = "plot,dask,models,timm,download,places,demo" if chosen.models else "plot,dask"
         # Against the pins, pip itself says where a bound of pyproject.toml lies above its pin.
         constraints = [word for name in lists for word in ("--constraint", HERE / name)]
         environment.install(f"geocells[{extras}] @ {ROOT.as_uri()}", *constraints)

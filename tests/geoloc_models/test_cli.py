@@ -59,7 +59,6 @@ def test_training_prints_a_table_and_leaves_a_whole_run_folder(trained):
         "skipped.csv",
         "split.parquet",
         "sureness.json",
-        "sureness.json",
     }
 
 

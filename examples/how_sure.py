@@ -19,11 +19,17 @@ from pathlib import Path
 
 import numpy as np
 
-from geocells import sphere
-from geoloc_models.decoders import DECODER_TITLES
+from geocells import decoding, sphere
+from geoloc_models.decoders import DECODER_TITLES, judge_decoders
 from geoloc_models.demo import SETTINGS, demo_source, pretrained_options, with_features
-from geoloc_models.evaluation import compare, evaluate
-from geoloc_models.experiment import ModelPlan, PhotoSource, decode_run, run_model, split_source
+from geoloc_models.experiment import (
+    ModelPlan,
+    PhotoSource,
+    bundle_outputs,
+    decode_run,
+    run_model,
+    split_source,
+)
 from geoloc_models.model import load_model
 from geoloc_models.reports import differences_table, results_table
 from geoloc_models.reports.certainty import certainty_table
@@ -36,14 +42,9 @@ N_PARTINGS = 100
 def decoders(run_dir: Path, source: PhotoSource, rows: np.ndarray) -> str:
     """Tables of every decoder, and of the differences to the first."""
     table = source.table
-    answers = decode_run(run_dir, source, rows)
-    against = next(iter(answers))
-    evaluations, differences = {}, {}
-    for name, own in answers.items():
-        truth = table.coords[own.rows], table.countries[own.rows]
-        evaluations[DECODER_TITLES[name]] = evaluate(own, *truth)
-        if name != against:
-            differences[DECODER_TITLES[name]] = compare(own, answers[against], *truth)
+    judged = judge_decoders(decode_run(run_dir, source, rows), table.coords, table.countries)
+    evaluations = {DECODER_TITLES[name]: found for name, found in judged.evaluations.items()}
+    differences = {DECODER_TITLES[name]: found for name, found in judged.differences.items()}
     return "\n\n".join(
         markdown_table(each)
         for each in (results_table(evaluations), differences_table(differences))
@@ -54,35 +55,22 @@ def parted_anew(
     run_dir: Path, source: PhotoSource, validation: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
     """Share held by the 90 % radius where other images calibrate it: (N_PARTINGS,) float64."""
-    model, table = load_model(run_dir), source.table
+    model = load_model(run_dir)
     rows = np.concatenate([validation, test])
-    points = decode_run(run_dir, source, rows)["utility_all"]
-    errors_km = sphere.haversine(points.coords, table.coords[points.rows])
-    arrays = _outputs(run_dir, source, points.rows)
-    probabilities = model.decode(arrays, "expected_utility").probabilities
+    outputs = bundle_outputs(model.bundle, source, rows, progress=False)
+    decoded = model.decode(outputs.arrays, "expected_utility")
+    errors_km = sphere.haversine(decoded.coords, source.table.coords[outputs.rows])
     known = model.classes.decoder
     # The score of conformal prediction by mass: the probability no farther from the answer than the truth.
-    scores = known.mass_within(probabilities, points.coords, errors_km[:, None])[:, 0]
+    scores = known.mass_within(decoded.probabilities, decoded.coords, errors_km[:, None])[:, 0]
     n = len(validation)
-    rank = int(np.ceil(round((n + 1) * 0.9, 9))) - 1
     rng = np.random.default_rng(0)
     held = []
     for _ in range(N_PARTINGS):
         order = rng.permutation(len(scores))
-        quantile = np.sort(scores[order[:n]])[rank]
+        quantile = decoding.conformal_quantile(scores[order[:n]], alpha=0.1)
         held.append((scores[order[n:]] <= quantile).mean())
     return np.array(held)
-
-
-def _outputs(run_dir: Path, source: PhotoSource, rows: np.ndarray) -> dict[str, np.ndarray]:
-    from geoloc_models.experiment import Labels, Photos
-    from geoloc_models.predict import run_network
-
-    model = load_model(run_dir)
-    unknown = Labels(np.full(source.table.n_rows, -1))
-    photos = Photos(source, unknown, model.task.encoder, model.bundle.options)
-    model.task.encoder = photos.task_encoder
-    return run_network(model.task, photos.batches(rows), progress=False).arrays
 
 
 def main() -> None:

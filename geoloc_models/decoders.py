@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import sparse
 from geocells import decoding
 from geoloc_models.beliefs import believe
 from geoloc_models.calibration import scaled
-from geoloc_models.evaluation import Predictions
+from geoloc_models.evaluation import Evaluation, Interval, Predictions, compare, evaluate
 from geoloc_models.model import Model
 
 DECODER_TITLES = {
@@ -88,3 +89,47 @@ def decode_every_way(
     found["utility_all"] = answers(every.predict(probabilities))
     found["utility_geoscore"] = answers(classes.geoscore_decoder.predict(probabilities))
     return found
+
+
+@dataclass(frozen=True)
+class JudgedDecoders:
+    """Answers of every decoder, held against the truth.
+
+    Parameters
+    ----------
+    evaluations : dict of str to Evaluation
+        By the names of :data:`DECODER_TITLES`.
+    differences : dict of str to dict of str to Interval
+        Paired, of each but the first to the first.
+    """
+
+    evaluations: dict[str, Evaluation]
+    differences: dict[str, dict[str, Interval]]
+
+    @property
+    def against(self) -> str:
+        """Name of the decoder that the others are held against."""
+        return next(iter(self.evaluations))
+
+
+def judge_decoders(
+    answers: Mapping[str, Predictions], coords: npt.ArrayLike, countries: npt.ArrayLike
+) -> JudgedDecoders:
+    """Evaluate every decoder, and compare it with the first.
+
+    Parameters
+    ----------
+    answers : mapping of str to Predictions
+        As :func:`decode_every_way` gives them.
+    coords, countries : array-like
+        (m, 2) degrees and (m,), of all rows of the photo table.
+    """
+    where, names = np.asarray(coords), np.asarray(countries)
+    evaluations, differences = {}, {}
+    first = next(iter(answers))
+    for name, own in answers.items():
+        truth = where[own.rows], names[own.rows]
+        evaluations[name] = evaluate(own, *truth)
+        if name != first:
+            differences[name] = compare(own, answers[first], *truth)
+    return JudgedDecoders(evaluations, differences)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,10 @@ import numpy.typing as npt
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.decoders import decode_every_way
-from geoloc_models.encoders import fingerprint
 from geoloc_models.evaluation import Predictions
-from geoloc_models.experiment.models import Labels
 from geoloc_models.experiment.plan import PhotoSource
-from geoloc_models.experiment.run import Photos
+from geoloc_models.experiment.run import bundle_outputs
 from geoloc_models.model import load_model
-from geoloc_models.predict import run_network
 
 
 def decode_run(
@@ -50,19 +46,14 @@ def decode_run(
         If it is no finished run, the features are another encoder's, or no image can be read.
     """
     model = load_model(Path(run_dir) / "bundle")
-    task, own = model.task, model.task.encoder
-    options = replace(model.bundle.options, augment="none", views=1)
-    unknown = Labels(np.full(source.table.n_rows, -1, dtype=np.int64))
-    photos = Photos(source, unknown, own, options)
-    if source.features is not None:
-        source.features.require_encoder(fingerprint(own), title=options.encoder)
-        task.encoder = photos.task_encoder
-    try:
-        outputs = run_network(
-            task, photos.batches(rows), description="Decoding every way", progress=progress
-        )
-    finally:
-        task.encoder = own
+    outputs = bundle_outputs(
+        model.bundle,
+        source,
+        rows,
+        workers=model.bundle.options.workers,
+        description="Decoding every way",
+        progress=progress,
+    )
     if len(outputs.rows) == 0:
         raise GeolocError("Not one of the photos could be read; check the paths in the table.")
     return decode_every_way(model, outputs.arrays, outputs.rows)

@@ -49,7 +49,7 @@ from geoloc_models.experiment.folder import (
 from geoloc_models.experiment.models import Labels, make_labels, make_task
 from geoloc_models.experiment.plan import ModelPlan, PhotoSource
 from geoloc_models.model import Model
-from geoloc_models.predict import NetworkOutputs, answer_outputs, predict, run_network
+from geoloc_models.predict import NetworkOutputs, answer_outputs, run_network
 from geoloc_models.reports import read_predictions, write_predictions, write_results
 from geoloc_models.sureness import (
     SURENESS_FILE,
@@ -351,6 +351,48 @@ class Photos:
         )
 
 
+def bundle_outputs(
+    bundle: Bundle,
+    source: PhotoSource,
+    rows: npt.NDArray[np.int64],
+    *,
+    workers: int = 0,
+    description: str = "Predicting",
+    progress: bool = True,
+) -> NetworkOutputs:
+    """What a trained network gives for photos, from pixels or from cached features.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The trained task; left as it is.
+    source : PhotoSource
+        Photos, with features of the bundle's own encoder or without any.
+    rows : ndarray
+        (m,) int64, the photos to look at.
+    workers : int, default 0
+        Processes that load images.
+    description, progress
+        Of the progress bar.
+
+    Raises
+    ------
+    GeolocError
+        If the features are another encoder's.
+    """
+    task, own = bundle.task, bundle.task.encoder
+    unknown = Labels(np.full(source.table.n_rows, -1, dtype=np.int64))
+    options = changed(bundle.options, workers=workers, augment="none", views=1)
+    photos = Photos(source, unknown, own, options)
+    if source.features is not None:
+        source.features.require_encoder(fingerprint(own), title=options.encoder)
+        task.encoder = photos.task_encoder
+    try:
+        return run_network(task, photos.batches(rows), description=description, progress=progress)
+    finally:
+        task.encoder = own
+
+
 def evaluate_run(
     run_dir: str | Path,
     source: PhotoSource,
@@ -382,18 +424,17 @@ def evaluate_run(
     run_dir = Path(run_dir)
     plan = plan_of_run(run_dir)
     bundle = load_bundle(run_dir / "bundle")
-    options = bundle.options
     task = bundle.task
-    unknown = Labels(np.full(source.table.n_rows, -1, dtype=np.int64))
-    options = changed(options, workers=workers, augment="none", views=1)
-    photos = Photos(source, unknown, task.encoder, options)
-    if source.features is not None:
-        source.features.require_encoder(fingerprint(task.encoder), title=options.encoder)
-        task.encoder = photos.task_encoder
-    result = predict(
-        task, photos.batches(rows), description=f"Testing {plan.name}", progress=progress
+    outputs = bundle_outputs(
+        bundle,
+        source,
+        rows,
+        workers=workers,
+        description=f"Testing {plan.name}",
+        progress=progress,
     )
-    evaluation, reference = _judge(result.predictions, source.table, bundle.summary)
+    predictions = answer_outputs(task, outputs)
+    evaluation, reference = _judge(predictions, source.table, bundle.summary)
     cells = task.cells if isinstance(task, CellTask) else None
     return ModelRun(
         plan.name,
@@ -401,9 +442,9 @@ def evaluate_run(
         cells,
         evaluation,
         reference,
-        result.predictions,
+        predictions,
         read_history(run_dir),
-        result.broken,
+        outputs.broken,
     )
 
 

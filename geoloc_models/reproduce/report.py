@@ -13,12 +13,11 @@ import numpy.typing as npt
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import write_json
 from geoloc_models.data import Split, largest_block, load_countries, row_keys
-from geoloc_models.decoders import DECODER_TITLES
+from geoloc_models.decoders import DECODER_TITLES, JudgedDecoders, judge_decoders
 from geoloc_models.evaluation import (
     Predictions,
     compare,
     errors_km,
-    evaluate,
     nearest_km,
     over_seeds,
 )
@@ -91,10 +90,15 @@ class Material:
 def write_reproduction(folder: Path, output: Path, material: Material) -> None:
     """Draw the figures into ``folder`` and write ``report.md`` and ``report.html`` to ``output``."""
     pictures = _draw(folder, material)
+    table = material.source.table
+    judged = {
+        model: judge_decoders(answers, table.coords, table.countries)
+        for model, answers in material.decoded.items()
+    }
     sections = [
         _about(material),
         *_table_1(material),
-        *_decoders(material),
+        *_decoders(judged),
         _certainty(material, pictures),
         *_ablations(material),
         _sizes(material, pictures),
@@ -103,11 +107,11 @@ def write_reproduction(folder: Path, output: Path, material: Material) -> None:
         _features(pictures),
         _errors(material, pictures),
     ]
-    write_json(output / "results.json", _results(material))
+    write_json(output / "results.json", _results(material, judged))
     write_report(output, "Sweden or Switzerland, reproduced", sections)
 
 
-def _results(material: Material) -> dict[str, Any]:
+def _results(material: Material, judged: Mapping[str, JudgedDecoders]) -> dict[str, Any]:
     first = {name: runs[0].evaluation for name, runs in material.table.items()}
     others = {name: run.evaluation for name, run in material.ablations.items()}
     reference = next(iter(material.table.values()))[0].reference
@@ -125,11 +129,8 @@ def _results(material: Material) -> dict[str, Any]:
             name: run.evaluation.to_dict() for name, run in material.augmentations.items()
         },
         "decoders": {
-            model: {
-                name: evaluate(found, *_truth(material, found)).to_dict()
-                for name, found in answers.items()
-            }
-            for model, answers in material.decoded.items()
+            model: {name: found.to_dict() for name, found in own.evaluations.items()}
+            for model, own in judged.items()
         },
         "sureness": {name: found.to_dict() for name, found in _sureness(material).items() if found},
     }
@@ -189,7 +190,7 @@ def _table_1(material: Material) -> list[Section]:
     return sections
 
 
-def _decoders(material: Material) -> list[Section]:
+def _decoders(judged: Mapping[str, JudgedDecoders]) -> list[Section]:
     sections = [
         Section(
             "Decoders: from probabilities to a point",
@@ -199,19 +200,14 @@ def _decoders(material: Material) -> list[Section]:
             "are of the models' own answers, as in the paper.",
         )
     ]
-    for model, answers in material.decoded.items():
-        titles = {name: DECODER_TITLES.get(name, name) for name in answers}
-        first = next(iter(answers))
-        evaluations, differences = {}, {}
-        for name, found in answers.items():
-            truth = _truth(material, found)
-            evaluations[titles[name]] = evaluate(found, *truth)
-            if name != first:
-                differences[titles[name]] = compare(found, answers[first], *truth)
+    for model, own in judged.items():
+        evaluations = {DECODER_TITLES[name]: found for name, found in own.evaluations.items()}
+        differences = {DECODER_TITLES[name]: found for name, found in own.differences.items()}
         sections.append(
             Section(
                 model_title(model),
-                f"{markdown_table(results_table(evaluations))}\n\nAgainst {titles[first]}:",
+                f"{markdown_table(results_table(evaluations))}\n\n"
+                f"Against {DECODER_TITLES[own.against]}:",
                 differences_table(differences),
                 level=2,
             )
@@ -249,11 +245,6 @@ def _crowded(material: Material) -> str:
 
 def _sureness(material: Material) -> dict[str, Sureness | None]:
     return {name: runs[0].sureness for name, runs in material.table.items()}
-
-
-def _truth(material: Material, found: Predictions) -> tuple[Any, Any]:
-    table = material.source.table
-    return table.coords[found.rows], table.countries[found.rows]
 
 
 def _ablations(material: Material) -> list[Section]:

@@ -11,7 +11,8 @@ from geoloc_models_small import small_table
 from geocells import decoding, sphere
 from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
-from geoloc_models.decoders import DECODER_TITLES, decode_every_way
+from geoloc_models.decoders import DECODER_TITLES, decode_every_way, judge_decoders
+from geoloc_models.evaluation import Predictions
 from geoloc_models.sureness import (
     Sureness,
     judge_sureness,
@@ -178,3 +179,20 @@ def test_other_models_begin_with_their_own_answer(kind, tmp_path):
         assert list(answers) == ["own"]  # nobody knows where their classes' photos are
     else:
         assert "utility_all" in answers
+
+
+def test_decoders_are_judged_against_the_first():
+    coords, countries = (
+        np.array([[47.0, 8.0], [59.0, 18.0], [0.0, 0.0]]),
+        np.array(["CH", "SE", ""]),
+    )
+    rows = np.array([1, 0])
+    right = Predictions(coords[rows], countries[rows].astype(object), None, rows)
+    wrong = Predictions(coords[rows][::-1], countries[rows][::-1].astype(object), None, rows)
+    judged = judge_decoders({"mean": wrong, "utility_all": right}, coords, countries)
+    assert judged.against == "mean"
+    assert list(judged.evaluations) == ["mean", "utility_all"]
+    assert judged.evaluations["utility_all"].country.value == 100.0
+    assert judged.evaluations["mean"].country.value == 0.0
+    assert list(judged.differences) == ["utility_all"]
+    assert judged.differences["utility_all"]["country"].value == 100.0

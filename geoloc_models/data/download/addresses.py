@@ -94,9 +94,8 @@ def _is_public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and (
         address in _NAT64 or address.sixtofour is not None
     ):
-        return (
-            True  # the IPv4 address that it carries decides; releases of Python differ on 2002::/16
-        )
+        # The IPv4 address that it carries decides; releases of Python differ on 2002::/16.
+        return True
     return (
         address.is_global
         and not address.is_private

@@ -5,7 +5,9 @@ each on the validation images, and prints for the test images
 
 - every decoder of ``geocells.decoding``, with paired differences to the mean of the likeliest cell;
 - the share of images within the 90 % radius, beside what chance allows, and the calibration error;
-- the same share when validation and test images are parted anew at random, 100 times: a single parting is one draw.
+- the same share when validation and test images are parted anew, 100 times, since a single parting is one draw: image
+  by image, which is what the radius promises for, and by whole blocks of 10 km, which is what a place that neither part
+  has may expect.
 
 ``python examples/how_sure.py`` takes about three minutes on two cores, ``--region world`` about twelve, most of it for
 the features of 20 000 images; a second call reads what is done.
@@ -20,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from geocells import decoding, sphere
+from geoloc_models.data import place_blocks
 from geoloc_models.decoders import DECODER_TITLES, judge_decoders
 from geoloc_models.demo import SETTINGS, demo_source, pretrained_options, with_features
 from geoloc_models.experiment import (
@@ -53,8 +56,8 @@ def decoders(run_dir: Path, source: PhotoSource, rows: np.ndarray) -> str:
 
 def parted_anew(
     run_dir: Path, source: PhotoSource, validation: np.ndarray, test: np.ndarray
-) -> np.ndarray:
-    """Share held by the 90 % radius where other images calibrate it: (N_PARTINGS,) float64."""
+) -> dict[str, np.ndarray]:
+    """Share held by the 90 % radius where other images calibrate it: (N_PARTINGS,) float64 by way of parting."""
     model = load_model(run_dir)
     rows = np.concatenate([validation, test])
     outputs = bundle_outputs(model.bundle, source, rows, progress=False)
@@ -63,13 +66,25 @@ def parted_anew(
     known = model.classes.decoder
     # The score of conformal prediction by mass: the probability no farther from the answer than the truth.
     scores = known.mass_within(decoded.probabilities, decoded.coords, errors_km[:, None])[:, 0]
-    n = len(validation)
+    units = {
+        "image by image": np.arange(len(scores)),
+        "by whole blocks": place_blocks(source.table.coords[outputs.rows]),
+    }
+    return {way: _held(scores, unit, len(validation)) for way, unit in units.items()}
+
+
+def _held(scores: np.ndarray, unit: np.ndarray, n_calibration: int) -> np.ndarray:
+    """Share held in each of N_PARTINGS partings that keep equal units together."""
     rng = np.random.default_rng(0)
+    _, unit = np.unique(unit, return_inverse=True)
+    size = np.bincount(unit)
     held = []
     for _ in range(N_PARTINGS):
-        order = rng.permutation(len(scores))
-        quantile = decoding.conformal_quantile(scores[order[:n]], alpha=0.1)
-        held.append((scores[order[n:]] <= quantile).mean())
+        order = rng.permutation(len(size))
+        calibrates = np.zeros(len(size), dtype=bool)
+        calibrates[order[: np.searchsorted(np.cumsum(size[order]), n_calibration) + 1]] = True
+        quantile = decoding.conformal_quantile(scores[calibrates[unit]], alpha=0.1)
+        held.append((scores[~calibrates[unit]] <= quantile).mean())
     return np.array(held)
 
 
@@ -99,8 +114,9 @@ def main() -> None:
     )
     print(f"\nParted anew {N_PARTINGS} times, the 90 % radius holds (mean, standard deviation):")
     for name in runs:
-        held = parted_anew(output / name, source, split.validation, split.test)
-        print(f"- {name}: {100 * held.mean():.1f} %, {100 * held.std():.1f}")
+        anew = parted_anew(output / name, source, split.validation, split.test)
+        for way, held in anew.items():
+            print(f"- {name}, {way}: {100 * held.mean():.1f} %, {100 * held.std():.1f}")
 
 
 if __name__ == "__main__":

@@ -244,9 +244,9 @@ def run_demo(
                 if run.sureness is not None
                 for line in sureness_lines(run.sureness)[:1]
             ),
-            "Photos of one town stay together, so they are not independent: of the "
-            f"{len(split.test)} test photos up to {largest_block(source.table.coords[split.test])} "
-            "lie in one block of 10 km.",
+            "The photos of a 10 km block are all trained on or none of them, so test photos are "
+            f"not independent: up to {largest_block(source.table.coords[split.test])} of the "
+            f"{len(split.test)} lie in one block.",
         ]
     )
     with replacing(output / "table.txt") as partial:

@@ -16,7 +16,7 @@ from geoloc_models._files import read_json, write_json
 from geoloc_models.beliefs import believe
 from geoloc_models.calibration import LEVEL
 from geoloc_models.data._coordinates import as_coords
-from geoloc_models.evaluation import Coverage, coverage
+from geoloc_models.evaluation import Coverage, chance_interval, coverage
 from geoloc_models.model import Model
 
 SURENESS_FILE = "sureness.json"
@@ -106,6 +106,17 @@ class Sureness:
     regions: tuple[Region, ...] = ()
     classes: tuple[Bin, ...] = ()
     within_25_km: tuple[Bin, ...] = ()
+
+    @property
+    def chance(self) -> tuple[float, float] | None:
+        """Share (0 to 1) that a kept promise holds in 95 of 100 draws of both photo sets.
+
+        The beta-binomial interval, see :func:`~geoloc_models.evaluation.chance_interval`; None
+        where there is no radius.
+        """
+        if self.coverage is None:
+            return None
+        return chance_interval(self.coverage.n_photos, self.coverage.promised, self.n_calibration)
 
     def to_dict(self) -> dict[str, Any]:
         """All values as JSON knows them."""
@@ -241,16 +252,17 @@ def read_sureness(path: str | Path) -> Sureness:
 
 def sureness_lines(sureness: Sureness) -> list[str]:
     """Say in sentences how sure a model is, and whether rightly."""
-    found = sureness.coverage
-    if found is None:
+    found, chance = sureness.coverage, sureness.chance
+    if found is None or chance is None:
         return [
             f"How sure: {sureness.n_calibration} validation photos are too few for a "
             f"{100 * LEVEL:.0f} % radius."
         ]
     lines = [
         f"How sure: the {100 * found.promised:.0f} % radius (median {found.median_km:,.0f} km) holds "
-        f"{100 * found.held:.1f} % of {found.n_photos} test photos; of independent "
-        f"photos {100 * found.low:.1f} to {100 * found.high:.1f} % were to be expected."
+        f"{100 * found.held:.1f} % of {found.n_photos} test photos. Chance explains "
+        f"{_percent_range(found.low, found.high)} of the test photos alone, "
+        f"{_percent_range(*chance)} with the {sureness.n_calibration} that it is calibrated on."
     ]
     if sureness.error_as_trained is not None and sureness.error_calibrated is not None:
         lines.append(
@@ -259,3 +271,7 @@ def sureness_lines(sureness: Sureness) -> list[str]:
             f"{100 * sureness.error_calibrated:.1f} %."
         )
     return lines
+
+
+def _percent_range(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f} %"

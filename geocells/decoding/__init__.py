@@ -8,7 +8,7 @@
 
 from .calibration import expected_calibration_error, reliability, temperature_scaling
 from .confidence import credible_region
-from .conformal import ConformalMass, ConformalRadius, conformal_quantile
+from .conformal import ConformalMass, ConformalRadius, conformal_quantile, conformal_rank
 from .expected_utility import Decoded, ExpectedUtility
 from .nearest import nearest_images
 from .points import argmax, hierarchical, softmax, top_k_mean
@@ -20,6 +20,7 @@ __all__ = [
     "ExpectedUtility",
     "argmax",
     "conformal_quantile",
+    "conformal_rank",
     "credible_region",
     "expected_calibration_error",
     "hierarchical",

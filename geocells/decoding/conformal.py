@@ -12,6 +12,39 @@ from ..validation import check_coords
 from .expected_utility import ExpectedUtility
 
 
+def conformal_rank(n_scores: int, alpha: float = 0.1) -> int:
+    """Which of the calibration scores, counted from the smallest, is the conformal quantile.
+
+    Parameters
+    ----------
+    n_scores : int
+        Size n of the calibration set, at least 0.
+    alpha : float
+        Share of new scores that may exceed the quantile, between 0 and 1.
+
+    Returns
+    -------
+    rank : int
+        ``ceil((n + 1) (1 - alpha))``, from 1; above n where the set is too small and the quantile infinite.
+
+    Raises
+    ------
+    ValueError
+        When ``alpha`` is not between 0 and 1, or ``n_scores`` is negative.
+
+    Examples
+    --------
+    >>> from geocells.decoding import conformal_rank
+    >>> conformal_rank(99), conformal_rank(9), conformal_rank(8)
+    (90, 9, 9)
+    """
+    alpha = _checked_alpha(alpha)
+    if n_scores < 0:
+        raise ValueError(f"n_scores must be at least 0; got {n_scores}.")
+    # Rounded first: (n + 1) * 0.9 for n = 9 is 9.000000000000002 in some libraries, and its ceiling 10.
+    return int(np.ceil(round((n_scores + 1) * (1.0 - alpha), 9)))
+
+
 def conformal_quantile(scores: ArrayLike, alpha: float = 0.1) -> float:
     """Smallest score that at least ``1 - alpha`` of new scores do not exceed, allowing for the finite sample.
 
@@ -58,8 +91,7 @@ def conformal_quantile(scores: ArrayLike, alpha: float = 0.1) -> float:
             f"scores must not be NaN; {int(np.isnan(values).sum())} of {len(values)} are (first: row "
             f"{int(np.argmax(np.isnan(values)))})."
         )
-    # Rounded first: (n + 1) * 0.9 for n = 9 is 9.000000000000002 in some libraries, and its ceiling 10.
-    rank = int(np.ceil(round((len(values) + 1) * (1.0 - alpha), 9)))
+    rank = conformal_rank(len(values), alpha)
     if rank > len(values):
         return float("inf")
     return float(np.partition(values, rank - 1)[rank - 1])

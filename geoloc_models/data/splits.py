@@ -32,6 +32,7 @@ def split_rows(
     groups: Sequence[Any] | np.ndarray | None = None,
     strata: Sequence[Any] | np.ndarray | None = None,
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    exchangeable: bool = False,
     seed: int = 0,
 ) -> Split:
     """Split rows at random into training, validation and test.
@@ -47,6 +48,11 @@ def split_rows(
         rows, or groups, allow. A group counts to its most frequent stratum.
     fractions : (float, float, float)
         Shares of training, validation and test; all positive, sum 1.
+    exchangeable : bool, default False
+        Keep groups whole between training and the rest only: rows of the groups that are not
+        trained on are dealt out to validation and test one by one. What is calibrated on validation
+        rows then holds for test rows by conformal prediction's own assumption, however large and
+        alike the groups are; it says less about groups that neither part has.
     seed : int
         The same seed gives the same split; NumPy's global generator plays no part.
 
@@ -65,7 +71,8 @@ def split_rows(
     -----
     Without groups: rows in random order, strata one after the other; every ``1 / fraction``-th goes
     to a part, so all sizes are within one row of their share. With groups: the large ones first,
-    the others in random order, each to the part that lacks most rows. O(n log n).
+    the others in random order, each to the part that lacks most rows; if exchangeable, to training
+    or the rest, which is then dealt out as without groups. O(n log n).
 
     Examples
     --------
@@ -93,6 +100,8 @@ def split_rows(
         stratum_of_row = np.zeros(n_rows, dtype=np.int64)
     if group_of_row is None:
         part = _split_single_rows(stratum_of_row, share, generator)
+    elif exchangeable:
+        part = _split_exchangeably(group_of_row, stratum_of_row, share, generator)
     else:
         part = _split_groups(group_of_row, stratum_of_row, share, generator)[group_of_row]
     return Split(*(np.flatnonzero(part == k).astype(np.int64) for k in range(len(PARTS))))
@@ -203,16 +212,34 @@ def _numbered(
 def _split_single_rows(
     stratum: np.ndarray, share: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
+    """Part of every row, 0 to ``len(share) - 1``."""
     n_rows = len(stratum)
     order = np.lexsort([generator.random(n_rows), stratum])
     part_in_order = np.zeros(n_rows, dtype=np.int64)
-    test = _every(n_rows, share[2])
-    part_in_order[test] = 2
-    rest = np.flatnonzero(~test)
-    part_in_order[rest[_every(len(rest), share[1] / (share[0] + share[1]))]] = 1
+    rest = np.arange(n_rows)
+    for k in range(len(share) - 1, 0, -1):
+        taken = _every(len(rest), share[k] / share[: k + 1].sum())
+        part_in_order[rest[taken]] = k
+        rest = rest[~taken]
     part = np.empty(n_rows, dtype=np.int64)
     part[order] = part_in_order
-    _fill_empty_parts(part, np.ones(n_rows), generator)
+    _fill_empty_parts(part, np.ones(n_rows), len(share), generator)
+    return part
+
+
+def _split_exchangeably(
+    group: np.ndarray, stratum: np.ndarray, share: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Part of every row: whole groups to training or not, the rows of the others one by one."""
+    held_out = np.array([share[0], share[1:].sum()])
+    is_held_out = _split_groups(group, stratum, held_out, generator) == 1
+    size = np.bincount(group)
+    if size[is_held_out].sum() < 2:  # a group of one row cannot fill two parts
+        trained = np.flatnonzero(~is_held_out)
+        is_held_out[trained[size[trained].argmin()]] = True
+    part = np.zeros(len(group), dtype=np.int64)
+    rows = np.flatnonzero(is_held_out[group])
+    part[rows] = 1 + _split_single_rows(stratum[rows], share[1:], generator)
     return part
 
 
@@ -227,7 +254,7 @@ def _every(n: int, fraction: float) -> np.ndarray:
 def _split_groups(
     group: np.ndarray, stratum: np.ndarray, share: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
-    """Part of every group."""
+    """Part of every group, 0 to ``len(share) - 1``."""
     size = np.bincount(group)
     n_groups = len(size)
     stratum_of_group = _most_frequent(group, stratum)
@@ -246,7 +273,7 @@ def _split_groups(
         part[unit] = best
         here[best] -= n
         lacks_in_all[best] -= n
-    _fill_empty_parts(part, size.astype(np.float64), generator)
+    _fill_empty_parts(part, size.astype(np.float64), len(share), generator)
     return part
 
 
@@ -259,10 +286,12 @@ def _most_frequent(group: np.ndarray, stratum: np.ndarray) -> np.ndarray:
     return pair[first] % n_strata
 
 
-def _fill_empty_parts(part: np.ndarray, size: np.ndarray, generator: np.random.Generator) -> None:
+def _fill_empty_parts(
+    part: np.ndarray, size: np.ndarray, n_parts: int, generator: np.random.Generator
+) -> None:
     """Give each empty part the smallest group of the part that has most groups, in place."""
-    for k in range(len(PARTS)):
+    for k in range(n_parts):
         if not (part == k).any():
-            donor = int(np.bincount(part, minlength=len(PARTS)).argmax())
+            donor = int(np.bincount(part, minlength=n_parts).argmax())
             rows = generator.permutation(np.flatnonzero(part == donor))
             part[rows[size[rows].argmin()]] = k

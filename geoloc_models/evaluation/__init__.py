@@ -4,7 +4,7 @@ Whatever made the predictions, they are judged alike.
 """
 
 from geoloc_models.evaluation.comparison import compare, over_seeds
-from geoloc_models.evaluation.coverage import Coverage, coverage
+from geoloc_models.evaluation.coverage import Coverage, chance_interval, coverage
 from geoloc_models.evaluation.geoscore import geoscores
 from geoloc_models.evaluation.nearest import nearest_km
 from geoloc_models.evaluation.predictions import FloatArray, Predictions, errors_km
@@ -20,6 +20,7 @@ __all__ = [
     "Interval",
     "Predictions",
     "TrainingSummary",
+    "chance_interval",
     "compare",
     "coverage",
     "errors_km",

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from geocells.decoding import conformal_rank
 from geoloc_models._errors import GeolocError
 
 
@@ -30,10 +31,9 @@ class Coverage:
 
     Notes
     -----
-    A conformal radius keeps its promise on average over calibration sets. With m calibration
-    photos the share that one of them leads to varies by a Beta distribution, of deviation about
-    ``sqrt(promised (1 - promised) / m)``, which the binomial interval of the test photos does not
-    know: where m is no larger than the test set, one test set in six lies outside by chance.
+    A conformal radius keeps its promise on average over calibration sets, and the binomial interval
+    knows only of the chance of the test photos. Where there are as many calibration photos, one
+    test set in six lies outside: :func:`chance_interval` takes both into account.
     """
 
     n_photos: int
@@ -56,6 +56,64 @@ class Coverage:
     def to_dict(self) -> dict[str, Any]:
         """All values as JSON knows them."""
         return asdict(self)
+
+
+def chance_interval(
+    n_photos: int, promised: float = 0.9, n_calibration: int | None = None
+) -> tuple[float, float]:
+    """Share that a radius which keeps its promise holds in 95 of 100 test sets.
+
+    Parameters
+    ----------
+    n_photos : int
+        Test photos, at least 1.
+    promised : float
+        Share that the radius promises, between 0 and 1.
+    n_calibration : int, optional
+        Calibration photos of a conformal radius. Without them each test photo is held with the
+        promised probability.
+
+    Returns
+    -------
+    (float, float)
+        Lowest and highest share, 0 to 1: the central 95 % interval.
+
+    Raises
+    ------
+    GeolocError
+        If a number of photos is below 1, or the promise is none.
+
+    Notes
+    -----
+    Without calibration photos the binomial distribution. With m of them, exchangeable with the
+    test photos and without ties, the radius is the k-th smallest of their scores, ``k = ceil((m +
+    1) promised)``, and the number of test photos held has the beta-binomial distribution with
+    parameters k and ``m + 1 - k`` (Vovk, Conditional validity of inductive conformal predictors,
+    2012). Where ``k > m`` the radius is infinite and holds all.
+
+    Examples
+    --------
+    >>> from geoloc_models.evaluation import chance_interval
+    >>> chance_interval(200)
+    (0.855, 0.94)
+    >>> chance_interval(200, n_calibration=200)
+    (0.84, 0.955)
+    """
+    if not 0 < promised < 1:
+        raise GeolocError(f"A promised share lies between 0 and 1; got {promised}.")
+    if n_photos < 1 or (n_calibration is not None and n_calibration < 1):
+        raise GeolocError(
+            f"An interval needs photos; got {n_photos} test and {n_calibration} calibration photos."
+        )
+    if n_calibration is None:
+        held = stats.binom(n_photos, promised)
+    else:
+        rank = conformal_rank(n_calibration, 1.0 - promised)
+        if rank > n_calibration:
+            return 1.0, 1.0
+        held = stats.betabinom(n_photos, rank, n_calibration + 1 - rank)
+    low, high = held.interval(0.95)
+    return float(low) / n_photos, float(high) / n_photos
 
 
 def coverage(
@@ -104,7 +162,5 @@ def coverage(
     if n == 0:
         return None
     held = int((errors[known] <= radii[known]).sum())
-    low, high = stats.binom.interval(0.95, n, promised)
-    return Coverage(
-        n, held, promised, float(low) / n, float(high) / n, float(np.median(radii[known]))
-    )
+    low, high = chance_interval(n, promised)
+    return Coverage(n, held, promised, low, high, float(np.median(radii[known])))

@@ -187,7 +187,30 @@ def split_source(
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int = 0,
 ) -> Split:
-    """Split a source: by its column ``part``, or keeping groups together and countries in proportion."""
+    """Split a source: by its column ``part``, or anew.
+
+    Parameters
+    ----------
+    source : PhotoSource
+        Photos. Without the column ``part`` its groups are trained on whole or not at all, and
+        countries keep their proportions. The photos of the other groups are dealt out to
+        validation and test one by one, so that a radius calibrated on the one holds on the other
+        (``exchangeable`` of :func:`~geoloc_models.data.split_rows`).
+    fractions : (float, float, float)
+        Shares of training, validation and test; not asked where there are parts.
+    seed : int
+        The same seed gives the same split.
+
+    Returns
+    -------
+    Split
+        Sorted rows of each part.
+
+    Raises
+    ------
+    GeolocError
+        If a part would be empty or the column holds anything but parts.
+    """
     table = source.table
     if "part" in table.frame.columns:
         return split_of_table(table)
@@ -196,5 +219,6 @@ def split_source(
         groups=table.groups,
         strata=table.countries,
         fractions=fractions,
+        exchangeable=True,
         seed=seed,
     )

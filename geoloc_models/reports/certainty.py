@@ -13,7 +13,8 @@ from geoloc_models.sureness import Region, Sureness
 CERTAINTY_NOTE = (
     "The 90 % radius is calibrated by split conformal prediction on the validation images. In "
     "brackets stands what a radius that keeps its promise holds of so many test images in 95 of "
-    "100 test sets (binomial). The calibration error is that of the likeliest class, before and "
+    "100 test sets (binomial), and in 95 of 100 draws of validation and test images "
+    "(beta-binomial). The calibration error is that of the likeliest class, before and "
     "after the temperature; a region is the smallest set of classes with so much probability."
 )
 """What the figures of :func:`certainty_table` mean, as one paragraph."""
@@ -36,6 +37,7 @@ def certainty_table(found: Mapping[str, Sureness | None]) -> Table:
         "Model",
         "decoder",
         "90 % radius holds %",
+        "by both draws",
         "radius, median km",
         "temperature",
         "calibration error %",
@@ -48,7 +50,7 @@ def certainty_table(found: Mapping[str, Sureness | None]) -> Table:
         [
             model_title(name),
             each.decoder.replace("_", " "),
-            *_radius(each.coverage),
+            *_radius(each.coverage, each.chance),
             f"{each.temperature:.2f}" if each.error_calibrated is not None else "",
             _percents(each.error_as_trained, each.error_calibrated),
             *_regions(each.regions),
@@ -60,12 +62,16 @@ def certainty_table(found: Mapping[str, Sureness | None]) -> Table:
     return Table(header, rows)
 
 
-def _radius(found: Coverage | None) -> list[str]:
-    if found is None:
-        return ["", ""]
-    share = f"{100 * found.held:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
+def _radius(found: Coverage | None, chance: tuple[float, float] | None) -> list[str]:
+    if found is None or chance is None:
+        return ["", "", ""]
+    held = f"{100 * found.held:.1f} {_brackets(found.low, found.high)}"
     known = np.isfinite(found.median_km)
-    return [share, f"{found.median_km:,.0f}" if known else "no bound"]
+    return [held, _brackets(*chance), f"{found.median_km:,.0f}" if known else "no bound"]
+
+
+def _brackets(low: float, high: float) -> str:
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _percents(before: float | None, after: float | None) -> str:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import write_json
-from geoloc_models.data import Split, largest_block, load_countries, row_keys
+from geoloc_models.data import Split, largest_block, load_countries, place_blocks, row_keys
 from geoloc_models.decoders import DECODER_TITLES, JudgedDecoders, judge_decoders
 from geoloc_models.evaluation import (
     Predictions,
@@ -230,16 +230,14 @@ def _certainty(material: Material, pictures: Mapping[str, Path]) -> Section:
 
 
 def _crowded(material: Material) -> str:
-    """How far the photos are from independent ones, which the intervals take them for."""
-    most = [
-        largest_block(material.source.table.coords[rows])
-        for rows in (material.split.test, material.split.validation)
-    ]
+    """What the test images share with the validation images, and with each other."""
+    coords, split = material.source.table.coords, material.split
+    known = np.isin(place_blocks(coords[split.test]), place_blocks(coords[split.validation]))
     return (
-        f"It takes photos for independent, and photos of one town are not: of the "
-        f"{len(material.split.test)} test images up to {most[0]} lie in one block of 10 km, of the "
-        f"{len(material.split.validation)} validation images up to {most[1]}. A model that is "
-        "wrong about such a block in one way misses its promise by far more."
+        f"Of the {len(split.test)} test images {known.sum()} lie in a block of 10 km that has "
+        f"validation images too, up to {largest_block(coords[split.test])} in one. For images of "
+        "blocks that have none the promise is less sure: a model that is wrong about a block in "
+        "one way is wrong about all images of it."
     )
 
 

@@ -97,6 +97,10 @@ def test_a_record_survives_its_file(calibrated, tmp_path):
     assert read_sureness(tmp_path / "sureness.json") == found
     lines = sureness_lines(found)
     assert f"{100 * found.coverage.held:.1f} % of 30 test photos" in lines[0]
+    assert f"with the {found.n_calibration} that it is calibrated on" in lines[0]
+    low, high = found.chance
+    assert low < found.coverage.low
+    assert high >= found.coverage.high
     assert f"Temperature {found.temperature:.2f}" in lines[1]
 
 
@@ -119,6 +123,7 @@ def test_a_garbled_file_is_refused(tmp_path, changes, words):
 
 def test_too_few_photos_are_said_to_be_too_few():
     few = Sureness(1, "argmax", "fixed", 5, 1.0, None, None, None)
+    assert few.chance is None
     assert "5 validation photos are too few" in sureness_lines(few)[0]
 
 

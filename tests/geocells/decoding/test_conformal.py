@@ -13,6 +13,7 @@ from geocells.decoding import (
     ConformalRadius,
     ExpectedUtility,
     conformal_quantile,
+    conformal_rank,
 )
 
 
@@ -133,3 +134,14 @@ def test_masses_too_few_to_calibrate_give_infinite_radii():
 def test_unsound_calibration_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@given(n=st.integers(0, 400), tenths=st.integers(1, 9))
+def test_the_rank_is_worked_out_in_whole_numbers(n, tenths):
+    # ceil((n + 1) (10 - tenths) / 10) without a rounding error.
+    assert conformal_rank(n, tenths / 10) == -(-(n + 1) * (10 - tenths) // 10)
+
+
+def test_a_rank_of_no_set_is_refused():
+    with pytest.raises(ValueError, match="at least 0; got -1"):
+        conformal_rank(-1)

@@ -3,8 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from geocells.decoding import conformal_quantile
 from geoloc_models._errors import GeolocError
 from geoloc_models.data.splits import largest_block, place_blocks, split_rows
+from geoloc_models.evaluation import chance_interval
 
 
 def parts(split):
@@ -135,6 +137,76 @@ def test_a_group_of_mixed_strata_stays_whole():
     split = split_rows(120, groups=groups, strata=strata)
     assert sizes(split) == [96, 12, 12]
     assert (np.bincount(groups[split.test], minlength=30) % 4 == 0).all()
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.integers(0, 8), min_size=3, max_size=200).filter(lambda g: len(set(g)) >= 3),
+    st.integers(0, 1000),
+    st.booleans(),
+)
+def test_exchangeable_parts_share_no_group_with_training(groups, seed, stratified):
+    groups = np.array(groups)
+    strata = groups % 2 if stratified else None
+    split = split_rows(len(groups), groups=groups, strata=strata, exchangeable=True, seed=seed)
+    check_partition(split, len(groups))
+    trained = set(groups[split.train].tolist())
+    assert not trained & set(groups[split.validation].tolist())
+    assert not trained & set(groups[split.test].tolist())
+    # As many rows each, to rounding by the stratum and to the one that fills an empty part.
+    assert abs(len(split.validation) - len(split.test)) <= 2
+
+
+def test_the_rows_of_a_held_out_group_fall_into_either_part_by_chance():
+    groups = np.arange(40) // 4
+    together, in_test, held_out = 0, np.zeros(40), np.zeros(40)
+    for seed in range(600):
+        split = split_rows(40, groups=groups, exchangeable=True, seed=seed)
+        assert sizes(split) == [32, 4, 4]
+        in_test[split.test] += 1
+        held_out[np.concatenate([split.validation, split.test])] += 1
+        together += len(set(groups[split.test].tolist())) == 1
+    # Each row of those held out is a test row half of the time: 600 / 5 / 2, deviation below 8.
+    assert (np.abs(held_out - 120) < 5 * 10).all()
+    assert (np.abs(in_test - held_out / 2) < 5 * np.sqrt(held_out / 4)).all()
+    # Of the 70 ways to deal 8 rows out to two parts of 4, two keep the groups whole.
+    assert abs(together - 600 * 2 / 70) < 5 * np.sqrt(600 * 2 / 70)
+
+
+def test_exchangeable_parts_hit_the_fractions_and_spread_the_strata():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(400), rng.geometric(0.2, 400))
+    strata = np.where(groups < 100, "CH", "SE")
+    options = {"fractions": (0.7, 0.1, 0.2), "exchangeable": True}
+    split = split_rows(len(groups), groups=groups, strata=strata, **options)
+    share = np.array(sizes(split)) / len(groups)
+    np.testing.assert_allclose(share, [0.7, 0.1, 0.2], atol=0.02)
+    for part in parts(split):
+        assert (strata[part] == "CH").mean() == pytest.approx((strata == "CH").mean(), abs=0.03)
+
+
+def test_without_groups_every_split_is_exchangeable():
+    for plain, other in zip(
+        parts(split_rows(90, seed=2)), parts(split_rows(90, exchangeable=True, seed=2)), strict=True
+    ):
+        np.testing.assert_array_equal(plain, other)
+
+
+def test_a_conformal_quantile_holds_between_exchangeable_parts_though_towns_err_as_one():
+    """Of 30 towns each has one error: whole towns in one part are 3 draws, not 60."""
+    rng = np.random.default_rng(3)
+    groups = np.repeat(np.arange(30), 20)
+    held = {True: [], False: []}
+    for seed in range(200):
+        errors = rng.exponential(100.0, 30)[groups] + rng.random(600)
+        for exchangeable, shares in held.items():
+            split = split_rows(600, groups=groups, exchangeable=exchangeable, seed=seed)
+            radius = conformal_quantile(errors[split.validation])
+            shares.append((errors[split.test] <= radius).mean())
+    low, high = chance_interval(60, 0.9, n_calibration=60)
+    inside = {key: np.mean([low <= x <= high for x in shares]) for key, shares in held.items()}
+    assert inside[True] >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 200)
+    assert inside[False] < 0.8
 
 
 @pytest.mark.parametrize(

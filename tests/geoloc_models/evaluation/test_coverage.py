@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from geocells.decoding import conformal_quantile
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation import Coverage, coverage
+from geoloc_models.evaluation import Coverage, chance_interval, coverage
 
 
 def test_a_photo_at_its_radius_is_held_and_one_without_is_left_out():
@@ -32,6 +33,44 @@ def test_radii_that_keep_their_promise_are_nearly_always_within():
     within = [coverage(random.random(300), np.full(300, 0.9)).is_as_promised for _ in range(400)]
     # At least 95 %, less three standard errors of 400 trials.
     assert np.mean(within) >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_the_chance_of_both_draws_worked_by_hand():
+    # One calibration photo and half promised: k = 1, Beta(1, 1), so all of 0..n are as likely.
+    low, high = chance_interval(99, 0.5, n_calibration=1)
+    assert (round(99 * low), round(99 * high)) == (2, 97)
+    # Too few to calibrate on: the radius is infinite.
+    assert chance_interval(50, 0.9, n_calibration=8) == (1.0, 1.0)
+    assert chance_interval(50, 0.9, n_calibration=9)[0] < 0.8
+    # With ever more of them the calibration adds nothing.
+    assert chance_interval(200, 0.9, n_calibration=10**7) == chance_interval(200, 0.9)
+
+
+def test_conformal_radii_are_within_the_chance_of_both_draws():
+    random = np.random.default_rng(1)
+    low, high = chance_interval(150, 0.9, n_calibration=120)
+    held = []
+    for _ in range(400):
+        radius = conformal_quantile(random.random(120))
+        held.append((random.random(150) <= radius).mean())
+    inside = [low <= share <= high for share in held]
+    assert np.mean(inside) >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 400)
+    # The binomial interval alone is too narrow for them.
+    alone = chance_interval(150, 0.9)
+    assert np.mean([alone[0] <= share <= alone[1] for share in held]) < 0.92
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((0,), "needs photos; got 0 test"),
+        ((5, 0.9, 0), "needs photos.*0 calibration"),
+        ((5, 1.0), "between 0 and 1"),
+    ],
+)
+def test_no_interval_without_photos_or_promise(arguments, words):
+    with pytest.raises(GeolocError, match=words):
+        chance_interval(*arguments)
 
 
 def test_without_any_radius_there_is_none():

@@ -1,6 +1,7 @@
 """The table of sureness: a row a model, empty cells for what a model does not have."""
 
 import numpy as np
+from scipy import stats
 
 from geoloc_models.evaluation import Coverage
 from geoloc_models.reports.certainty import certainty_table
@@ -33,11 +34,15 @@ def test_every_figure_stands_in_its_column():
     ]
     own = dict(zip(table.header, table.rows[0], strict=True))
     assert own["90 % radius holds %"] == "90.5 [85.5, 94.0]"
+    # Beta-binomial of 150 and 200 photos, by its own sums.
+    cumulated = np.cumsum(stats.betabinom.pmf(np.arange(201), 200, 136, 15))
+    low, high = np.searchsorted(cumulated, [0.025, 0.975])
+    assert own["by both draws"] == f"[{low / 2:.1f}, {high / 2:.1f}]"
     assert own["radius, median km"] == "31"
     assert own["temperature"] == "1.25"
     assert own["calibration error %"] == "25.0 to 5.1"
     assert own["50 % region holds %"] == "61.0"
     assert own["90 % region holds %"] == "92.0"
     assert own["classes of 90 % region, median"] == "2.5"
-    assert table.rows[1][2:] == ["", "", "", "", "", "", "", "200"]
-    assert table.rows[2][3] == "no bound"
+    assert table.rows[1][2:] == ["", "", "", "", "", "", "", "", "200"]
+    assert table.rows[2][4] == "no bound"

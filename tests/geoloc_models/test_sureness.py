@@ -98,9 +98,7 @@ def test_a_record_survives_its_file(calibrated, tmp_path):
     lines = sureness_lines(found)
     assert f"{100 * found.coverage.held:.1f} % of 30 test photos" in lines[0]
     assert f"with the {found.n_calibration} that it is calibrated on" in lines[0]
-    low, high = found.chance
-    assert low < found.coverage.low
-    assert high >= found.coverage.high
+    assert found.chance == chance_interval(30, 0.9, n_calibration=found.n_calibration)
     assert f"Temperature {found.temperature:.2f}" in lines[1]
 
 

@@ -12,7 +12,7 @@ from geocells import decoding, sphere
 from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
 from geoloc_models.decoders import DECODER_TITLES, decode_every_way, judge_decoders
-from geoloc_models.evaluation import Predictions
+from geoloc_models.evaluation import Predictions, chance_interval
 from geoloc_models.sureness import (
     Sureness,
     judge_sureness,

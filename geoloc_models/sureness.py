@@ -260,9 +260,9 @@ def sureness_lines(sureness: Sureness) -> list[str]:
         ]
     lines = [
         f"How sure: the {100 * found.promised:.0f} % radius (median {found.median_km:,.0f} km) holds "
-        f"{100 * found.held:.1f} % of {found.n_photos} test photos. Chance explains "
-        f"{_percent_range(found.low, found.high)} of the test photos alone, "
-        f"{_percent_range(*chance)} with the {sureness.n_calibration} that it is calibrated on."
+        f"{100 * found.held:.1f} % of {found.n_photos} test photos; of independent photos "
+        f"{_percent_range(found.low, found.high)} were to be expected, {_percent_range(*chance)} "
+        f"with the chance of the {sureness.n_calibration} calibration photos."
     ]
     if sureness.error_as_trained is not None and sureness.error_calibrated is not None:
         lines.append(

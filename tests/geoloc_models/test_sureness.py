@@ -97,7 +97,7 @@ def test_a_record_survives_its_file(calibrated, tmp_path):
     assert read_sureness(tmp_path / "sureness.json") == found
     lines = sureness_lines(found)
     assert f"{100 * found.coverage.held:.1f} % of 30 test photos" in lines[0]
-    assert f"with the {found.n_calibration} that it is calibrated on" in lines[0]
+    assert f"the chance of the {found.n_calibration} calibration photos" in lines[0]
     assert found.chance == chance_interval(30, 0.9, n_calibration=found.n_calibration)
     assert f"Temperature {found.temperature:.2f}" in lines[1]
 

@@ -35,6 +35,7 @@ _SURFACE_MARGIN = 0.15
 _BLUR_PIXELS = 4.0
 _MOST_NORTHERN = 85.0  # Mercator has no pole
 _MARKER_PIXELS = 56
+_POPUP_PIXELS = 240  # widest picture in a popup
 _STOPS = np.array([(254, 224, 144), (244, 109, 67), (165, 0, 38)], dtype=np.float64)
 _CORE, _WHOLE, _RADIUS, _EXIF = "#a50026", "#f46d43", "#313695", "#1a9850"
 
@@ -340,7 +341,10 @@ def _marker(photo: MappedPhoto) -> Any:
     )
     if photo.thumbnail is not None:
         url = data_url(photo.thumbnail, "JPEG")
-        picture = f'<img src="{url}" style="max-width: 240px;"><br>'
+        # With its size given, the popup is laid out, and the map moved to show it, before it is loaded.
+        scale = min(1.0, _POPUP_PIXELS / photo.thumbnail.width)
+        width, height = (round(scale * side) for side in photo.thumbnail.size)
+        picture = f'<img src="{url}" width="{width}" height="{height}"><br>'
         half = _MARKER_PIXELS // 2
         icon = folium.DivIcon(
             html=f'<img src="{data_url(_square(photo.thumbnail), "JPEG")}" '

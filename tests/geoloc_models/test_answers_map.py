@@ -109,6 +109,13 @@ def test_of_many_photos_the_first_ones_have_details(monkeypatch):
     assert len(markers_of(chart)) == 5
 
 
+@pytest.mark.parametrize(
+    ("size", "shown"), [((40, 30), (40, 30)), ((480, 361), (240, 180)), ((100, 500), (100, 500))]
+)
+def test_a_popup_knows_the_size_of_its_picture_before_it_is_loaded(size, shown):
+    assert f'width="{shown[0]}" height="{shown[1]}"' in page(photo(thumbnail=noise(*size)))
+
+
 def test_no_metadata_of_a_photo_gets_into_the_page():
     image = noise(64, 48)
     image.info["comment"] = b"secret-comment"

@@ -6,8 +6,8 @@ each on the validation images, and prints for the test images
 - every decoder of ``geocells.decoding``, with paired differences to the mean of the likeliest cell;
 - the share of images within the 90 % radius, beside what chance allows, and the calibration error;
 - the same share when validation and test images are parted anew, 100 times, since a single parting is one draw: image
-  by image, which is what the radius promises for, and by whole blocks of 10 km, which is what a place that neither part
-  has may expect.
+  by image, which is what the radius promises for, and by whole blocks of 10 km, which is what places that validation
+  has none of may expect.
 
 ``--splits 10`` trains on ten splits and counts how often the promise holds. ``python examples/how_sure.py`` takes about
 a minute on two cores, ``--region world`` about ten, most of it for the features of 20 000 images; a second call reads
@@ -94,13 +94,13 @@ def _held(scores: np.ndarray, unit: np.ndarray, n_calibration: int) -> np.ndarra
     return np.array(held)
 
 
-def held_by_split(found: list[dict[str, Sureness]]) -> str:
-    """Share held by the 90 % radius, a row each split; and how often that is within what chance allows."""
-    names = list(found[0])
-    header = ["Split", *(model_title(name) for name in names), "binomial", "by both draws"]
+def held_by_split(found: dict[int, dict[str, Sureness]]) -> str:
+    """Share held by the 90 % radius, a row each seed; and how often that is within what chance allows."""
+    names = list(next(iter(found.values())))
+    header = ["Seed", *(model_title(name) for name in names), "binomial", "by both draws"]
     rows, alone, both, n = [], 0, 0, 0
-    for k, sureness in enumerate(found):
-        row = [str(k)]
+    for seed, sureness in found.items():
+        row = [str(seed)]
         for each in sureness.values():
             if each.coverage is None or each.chance is None:
                 raise SystemExit("There are too few validation images for a radius.")
@@ -122,10 +122,14 @@ def main() -> None:
     parser.add_argument("--region", choices=sorted(SETTINGS), default="sweden-switzerland")
     parser.add_argument("--seed", type=int, default=0, help="of split and training (default 0)")
     parser.add_argument("--splits", type=int, default=1, help="seeds of the split, from --seed on")
+    parser.add_argument(
+        "--fractions", type=float, nargs=3, help="training, validation, test (default by region)"
+    )
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--output", type=Path, default=Path("runs/how_sure"))
     arguments = parser.parse_args()
     output = arguments.output / f"{arguments.region}-seed{arguments.seed}"
+    fractions = tuple(arguments.fractions or FRACTIONS[arguments.region])
 
     source = demo_source(arguments.region, seed=arguments.seed)
     options = replace(
@@ -137,7 +141,7 @@ def main() -> None:
     plans = [ModelPlan("cells", method, min_images) for method in METHODS]
 
     def train(seed: int, folder: Path) -> tuple[Split, dict[str, Sureness]]:
-        split = split_source(source, fractions=FRACTIONS[arguments.region], seed=seed)
+        split = split_source(source, fractions=fractions, seed=seed)
         found = {}
         for plan in plans:
             run = run_model(source, split, plan, options, folder / plan.name, resume=True)
@@ -155,10 +159,9 @@ def main() -> None:
         anew = parted_anew(output / name, source, split.validation, split.test)
         for way, held in anew.items():
             print(f"- {name}, {way}: {100 * held.mean():.1f} %, {100 * held.std():.1f}")
-    found = [sureness]
-    for k in range(1, arguments.splits):
-        seed = arguments.seed + k
-        found.append(train(seed, output / f"split-{seed}")[1])
+    found = {arguments.seed: sureness}
+    for seed in range(arguments.seed + 1, arguments.seed + arguments.splits):
+        found[seed] = train(seed, output / f"split-{seed}")[1]
     if len(found) > 1:
         print(f"\n## By split\n\n{held_by_split(found)}")
 

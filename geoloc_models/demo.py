@@ -244,9 +244,9 @@ def run_demo(
                 if run.sureness is not None
                 for line in sureness_lines(run.sureness)[:1]
             ),
-            "The photos of a 10 km block are all trained on or none of them, so test photos are "
-            f"not independent: up to {largest_block(source.table.coords[split.test])} of the "
-            f"{len(split.test)} lie in one block.",
+            "Blocks of 10 km are trained on whole or not at all; the fullest has "
+            f"{largest_block(source.table.coords[split.test])} of the {len(split.test)} test "
+            "photos. For photos of places without validation photos the radius may hold less.",
         ]
     )
     with replacing(output / "table.txt") as partial:

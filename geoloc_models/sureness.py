@@ -260,7 +260,7 @@ def sureness_lines(sureness: Sureness) -> list[str]:
         ]
     lines = [
         f"How sure: the {100 * found.promised:.0f} % radius (median {found.median_km:,.0f} km) holds "
-        f"{100 * found.held:.1f} % of {found.n_photos} test photos; of independent photos "
+        f"{100 * found.held:.1f} % of {found.n_photos} test photos; of exchangeable photos "
         f"{_percent_range(found.low, found.high)} were to be expected, {_percent_range(*chance)} "
         f"with the chance of the {sureness.n_calibration} calibration photos."
     ]

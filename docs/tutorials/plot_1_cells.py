@@ -11,8 +11,8 @@ how good a model could become that knows them perfectly.
 # ----------------------------
 #
 # The demo's places are 2 018 real photo coordinates. They come with the package ``geoclip``; nothing is
-# downloaded. A split keeps places within one 10 km block together, so that no test place has a twin among the
-# training places.
+# downloaded. Places within one 10 km block are all trained on or none of them, so that no test place has a twin
+# among the training places.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -21,7 +21,7 @@ from geocells import CellBuilder
 from geoloc_models.data import demo_places, load_countries, split_rows
 
 places = demo_places()
-split = split_rows(places.n_rows, groups=places.groups, strata=places.countries)
+split = split_rows(places.n_rows, groups=places.groups, strata=places.countries, exchangeable=True)
 coords, countries = places.coords[split.train], places.countries[split.train]
 print(f"{len(coords)} training places; the first is at {coords[0].tolist()}, {countries[0]}.")
 

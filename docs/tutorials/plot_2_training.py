@@ -64,7 +64,7 @@ print(source.features.dim, "features of", len(source.features), "images")
 #
 # :class:`~geoloc_models.experiment.ModelPlan` says what to train: the cells of the training places, and a
 # classifier over them. :class:`~geoloc_models.training.TrainingOptions` says how. The cells come from the
-# training places alone; the epoch with the best validation accuracy is kept.
+# training places alone; the epoch with the lowest validation loss is kept.
 
 plans = [
     ModelPlan("country"),

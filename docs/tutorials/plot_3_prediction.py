@@ -133,7 +133,7 @@ pd.DataFrame(
 ).T.round(1)
 
 # %%
-# With 202 test crops a difference of a few points is chance; :doc:`/decoding` measures the decoders on enough
+# With 203 test crops a difference of a few points is chance; :doc:`/decoding` measures the decoders on enough
 # photos to tell.
 #
 # Is the certainty true?

@@ -42,7 +42,7 @@ def conformal_rank(n_scores: int, alpha: float = 0.1) -> int:
     if n_scores < 0:
         raise ValueError(f"n_scores must be at least 0; got {n_scores}.")
     # Rounded first: (n + 1) * 0.9 for n = 9 is 9.000000000000002 in some libraries, and its ceiling 10.
-    return int(np.ceil(round((n_scores + 1) * (1.0 - alpha), 9)))
+    return max(1, int(np.ceil(round((n_scores + 1) * (1.0 - alpha), 9))))
 
 
 def conformal_quantile(scores: ArrayLike, alpha: float = 0.1) -> float:

@@ -40,8 +40,8 @@ CountryColumn = Annotated[
 GroupColumn = Annotated[
     str | None,
     typer.Option(
-        help="Column of groups, such as the photographer or the place: photos of one group never "
-        "sit on both sides of the split.",
+        help="Column of groups, such as the photographer or the place: photos of one group are "
+        "never both trained on and held out.",
         rich_help_panel=TABLE_PANEL,
         show_default="group, if there is one",
     ),

@@ -17,9 +17,9 @@ since photos cannot be shipped. Which cells suit where people take photos, how m
 features, and whether everything works from end to end can be seen.
 
 **What they cannot show.** How well photos tell of their place: a satellite crop shows the place itself, whatever the
-photographer did, and two places within a crop's width look alike. A pixel is 7 km high, so nothing can be told at
-1 km. With some 200 test images an interval is some ten points wide: most ablations here cannot be told apart, and the
-intervals say so. The paper's own figures stand beside ours as those of another data set: 180 000 photos.
+photographer did, and two places within a crop's width look alike. A pixel is 7 km high, so little can be told at 1
+km. With some 200 test images an interval is ten points wide and more: most ablations here cannot be told apart, and
+the intervals say so. The paper's own figures stand beside ours as those of another data set: 180 000 photos.
 """
 
 

@@ -61,7 +61,7 @@ def select_command(
     user_column: Annotated[str | None, _column("Column of photographers.")] = None,
     time_column: Annotated[str | None, _column("Column of times.")] = None,
     group_column: Annotated[
-        str | None, _column("Column of groups that a split keeps together.")
+        str | None, _column("Column of groups, never both trained on and held out.")
     ] = None,
     country_column: Annotated[
         str | None,

@@ -51,6 +51,15 @@ def split(
     fractions: Annotated[
         str, typer.Option(help="Shares of training, validation and test.")
     ] = "0.8,0.1,0.1",
+    exchangeable: Annotated[
+        bool,
+        typer.Option(
+            "--exchangeable",
+            help="With --by user or place: deal the photos of users or places that are not "
+            "trained on out to validation and test one by one, so that a radius calibrated on "
+            "the one holds on the other.",
+        ),
+    ] = False,
     subsets: Annotated[
         str, typer.Option(help="Sizes of the nested training subsets to show; `none` for none.")
     ] = "1000,10000,20000,100000",
@@ -75,6 +84,7 @@ def split(
         by=by.value,
         block_km=block_km,
         fractions=(shares[0], shares[1], shares[2]),
+        exchangeable=exchangeable,
         subsets=[int(size) for size in sizes],
         seed=seed,
     )

@@ -325,8 +325,8 @@ def train(
 ) -> None:
     """Train a model on your photos and test it.
 
-    The photos are split 80/10/10 into training, validation and test; the figures are those of
-    the best validation epoch, on the test photos.
+    The photos are split 80/10/10 into training, validation and test, unless the table has a
+    column part; the figures are those of the best validation epoch, on the test photos.
     """
     from geoloc_models.experiment import ModelPlan, run_model, split_source
     from geoloc_models.training import TrainingOptions

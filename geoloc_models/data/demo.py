@@ -39,8 +39,8 @@ def demo_places(
     -------
     PhotoTable
         Columns ``id`` (row of the gallery), ``latitude``, ``longitude``, ``country`` and ``group``:
-        the 10 km block of the place, so that a split keeps repeated and neighbouring places
-        together.
+        the 10 km block of the place, so that no place that is trained on has a repetition or
+        a near neighbour among those held out.
 
     Raises
     ------

@@ -28,9 +28,10 @@ def assign_parts(
     coords: ArrayLike | None = None,
     block_km: float = 1.0,
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    exchangeable: bool = False,
     seed: int = 0,
 ) -> np.ndarray:
-    """Part of each photo, decided by nothing but the seed and the photo's own unit.
+    """Part of each photo, decided by nothing but the seed, the photo's own unit and its id.
 
     Parameters
     ----------
@@ -47,6 +48,10 @@ def assign_parts(
         Side of a block, see :func:`place_blocks`.
     fractions : (float, float, float)
         Chance of training, validation and test; all positive, sum 1.
+    exchangeable : bool, default False
+        Keep units whole between training and the rest only: the photos of the units that are not
+        trained on go to validation or test one by one. What is calibrated on the one then holds on
+        the other, however many photos a unit has. Without effect by ``"id"``.
     seed : int
         Another seed gives another split; from 0 to 2**64 - 1.
 
@@ -63,12 +68,14 @@ def assign_parts(
 
     Notes
     -----
-    With ``u`` the unit's hash as a number in [0, 1): test where ``u < test``, validation where
-    ``u < test + validation``, else training. So a photo keeps its part whatever rows come or go,
-    in whatever order, and a change of the share of validation leaves the test part as it is. The
-    price: sizes follow the fractions only as chance allows, ``sqrt(n f (1 - f))`` units off, and a
-    part of a small table may be empty. :func:`split_rows` hits the sizes, but deals anew when a
-    row is added. O(n).
+    With ``u`` the unit's hash as a number in [0, 1): test where ``u < test``, validation where ``u
+    < test + validation``, else training. So a photo keeps its part whatever rows come or go, in
+    whatever order, and a change of the share of validation leaves the test part as it is. If
+    exchangeable, a photo with ``u < test + validation`` is a test photo where a second hash, of its
+    own id, is below ``test / (test + validation)``; training is the same either way. The price:
+    sizes follow the fractions only as chance allows, ``sqrt(n f (1 - f))`` units off, and a part of
+    a small table may be empty. :func:`split_rows` hits the sizes, but deals anew when a row is
+    added. O(n).
 
     Examples
     --------
@@ -108,7 +115,11 @@ def assign_parts(
     u = hash_to_unit(unit)
     part = np.zeros(len(u), dtype=np.int8)
     part[u < share[2] + share[1]] = 1
-    part[u < share[2]] = 2
+    if exchangeable and by != "id":
+        own = hash_to_unit(hash_texts(names, stream_start("part/held-out", seed)))
+        part[(part == 1) & (own < share[2] / (share[2] + share[1]))] = 2
+    else:
+        part[u < share[2]] = 2
     return part
 
 

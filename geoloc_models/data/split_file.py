@@ -74,6 +74,7 @@ def split_photo_file(
     by: By = "id",
     block_km: float = 1.0,
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    exchangeable: bool = False,
     subsets: Sequence[int] = SUBSETS,
     seed: int = 0,
     batch_rows: int = 1 << 17,
@@ -90,7 +91,7 @@ def split_photo_file(
         ``.parquet`` file, written whole or not at all; it may be ``source``. Relative paths of
         images are rewritten where it lies in another folder. Where paths stand in for ids, a
         column ``id`` holds them as they were.
-    by, block_km, fractions, seed
+    by, block_km, fractions, exchangeable, seed
         See :func:`assign_parts`.
     subsets : sequence of int
         Sizes of the nested training subsets to report.
@@ -123,7 +124,7 @@ def split_photo_file(
         raise GeolocError(f"Subsets have at least 1 photo; got {min(subsets)}.")
     rows = RowBatches(source, batch_rows=batch_rows)
     key = _key_column(rows, by)
-    scan = _scan(rows, key, by, block_km, fractions, seed)
+    scan = _scan(rows, key, by, block_km, fractions, exchangeable, seed)
     _refuse_empty_parts(scan.part, by, rows.path.name)
     rank = ranks_of_hashes(scan.hashes, scan.part, lambda of: _texts_at(rows, key, of))
     scan.hashes = np.empty(0, dtype=np.uint64)  # the second pass has no use for them
@@ -131,6 +132,7 @@ def split_photo_file(
         "by": by,
         "block_km": block_km if by == "place" else None,
         "fractions": list(fractions),
+        "exchangeable": exchangeable,
         "seed": seed,
         "key": key,
         "hash_version": HASH_VERSION,
@@ -177,6 +179,7 @@ def _scan(
     by: By,
     block_km: float,
     fractions: tuple[float, float, float],
+    exchangeable: bool,
     seed: int,
 ) -> _Scan:
     has_country = "country" in rows.schema.names
@@ -208,6 +211,7 @@ def _scan(
                 coords=coords,
                 block_km=block_km,
                 fractions=fractions,
+                exchangeable=exchangeable,
                 seed=seed,
             )
         )

@@ -42,7 +42,8 @@ def split_rows(
     n_rows : int
         Number of rows.
     groups : sequence (n_rows,), optional
-        Rows with one value stay in one part, so that near-identical photos never sit on both sides.
+        Rows with one value stay in one part, so that near-identical photos never sit on both sides;
+        if ``exchangeable``, in training or out of it.
     strata : sequence (n_rows,), optional
         Each value (say, each country) is spread over the parts by the fractions as well as its
         rows, or groups, allow. A group counts to its most frequent stratum.
@@ -52,7 +53,7 @@ def split_rows(
         Keep groups whole between training and the rest only: rows of the groups that are not
         trained on are dealt out to validation and test one by one. What is calibrated on validation
         rows then holds for test rows by conformal prediction's own assumption, however large and
-        alike the groups are; it says less about groups that neither part has.
+        alike the groups are; it says less about groups that validation has none of.
     seed : int
         The same seed gives the same split; NumPy's global generator plays no part.
 
@@ -72,7 +73,9 @@ def split_rows(
     Without groups: rows in random order, strata one after the other; every ``1 / fraction``-th goes
     to a part, so all sizes are within one row of their share. With groups: the large ones first,
     the others in random order, each to the part that lacks most rows; if exchangeable, to training
-    or the rest, which is then dealt out as without groups. O(n log n).
+    or the rest, which is then dealt out as without groups: rows of one stratum are exchangeable,
+    and where a stratum's rows do not come out even, its odd row goes by its place in the order of
+    strata. O(n log n).
 
     Examples
     --------

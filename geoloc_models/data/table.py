@@ -171,8 +171,8 @@ def read_photo_table(
         Column of country codes or names. By default the column ``country`` if there is one; else
         the country is found from the coordinates.
     group_column : str, optional
-        Column of groups (say, the photographer) that a split keeps together. By default the column
-        ``group`` if there is one.
+        Column of groups (say, the photographer) that are never both trained on and held out. By
+        default the column ``group`` if there is one.
     root : path, optional
         Folder that relative image files start from; by default the table's own folder.
     sea_tolerance_km : float

@@ -32,8 +32,8 @@ class Coverage:
     Notes
     -----
     A conformal radius keeps its promise on average over calibration sets, and the binomial interval
-    knows only of the chance of the test photos. Where there are as many calibration photos, one
-    test set in six lies outside: :func:`chance_interval` takes both into account.
+    knows only of the chance of the test photos. Where there are as many calibration photos, up to
+    one test set in six lies outside: :func:`chance_interval` takes both into account.
     """
 
     n_photos: int
@@ -61,7 +61,7 @@ class Coverage:
 def chance_interval(
     n_photos: int, promised: float = 0.9, n_calibration: int | None = None
 ) -> tuple[float, float]:
-    """Share that a radius which keeps its promise holds in 95 of 100 test sets.
+    """Share that a radius which keeps its promise holds in at least 95 of 100 test sets.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def chance_interval(
     promised : float
         Share that the radius promises, between 0 and 1.
     n_calibration : int, optional
-        Calibration photos of a conformal radius. Without them each test photo is held with the
-        promised probability.
+        Calibration photos of a conformal radius, drawn anew with each test set. Without them each
+        test photo is held with the promised probability.
 
     Returns
     -------
@@ -81,15 +81,18 @@ def chance_interval(
     Raises
     ------
     GeolocError
-        If a number of photos is below 1, or the promise is none.
+        If a number of photos is below 1, or the promise is not between 0 and 1.
 
     Notes
     -----
     Without calibration photos the binomial distribution. With m of them, exchangeable with the
     test photos and without ties, the radius is the k-th smallest of their scores, ``k = ceil((m +
     1) promised)``, and the number of test photos held has the beta-binomial distribution with
-    parameters k and ``m + 1 - k`` (Vovk, Conditional validity of inductive conformal predictors,
-    2012). Where ``k > m`` the radius is infinite and holds all.
+    parameters k and ``m + 1 - k`` [1]_. Where ``k > m`` the radius is infinite and holds all.
+
+    References
+    ----------
+    .. [1] Vovk (2012), Conditional validity of inductive conformal predictors, section 2.
 
     Examples
     --------
@@ -97,7 +100,7 @@ def chance_interval(
     >>> chance_interval(200)
     (0.855, 0.94)
     >>> chance_interval(200, n_calibration=200)
-    (0.84, 0.955)
+    (0.835, 0.955)
     """
     if not 0 < promised < 1:
         raise GeolocError(f"A promised share lies between 0 and 1; got {promised}.")

@@ -235,9 +235,10 @@ def _crowded(material: Material) -> str:
     known = np.isin(place_blocks(coords[split.test]), place_blocks(coords[split.validation]))
     return (
         f"Of the {len(split.test)} test images {known.sum()} lie in a block of 10 km that has "
-        f"validation images too, up to {largest_block(coords[split.test])} in one. For images of "
-        "blocks that have none the promise is less sure: a model that is wrong about a block in "
-        "one way is wrong about all images of it."
+        "validation images too, and the fullest block has "
+        f"{largest_block(coords[split.test])} of them. For images of blocks that have no "
+        "validation images the promise is less sure: a model that is wrong about a block in one "
+        "way is wrong about all images of it."
     )
 
 

@@ -41,10 +41,10 @@ def test_splits_are_counted_by_both_intervals():
         return {"cells_top_down": Sureness(200, "argmax", "mass", 200, 1.0, found, None, None)}
 
     # 188 of 200 is the most of the binomial interval, 191 of that of both draws.
-    text = held_by_split([of(180), of(188), of(189), of(191), of(192)])
+    text = held_by_split(dict(enumerate([of(180), of(188), of(189), of(191), of(192)])))
     assert "Within the binomial interval: 2 of 5." in text
     assert "Within that of both draws: 4 of 5." in text
     assert "94.5" in text
     assert "85.5 to 94.0" in text
     with pytest.raises(SystemExit, match="too few"):
-        held_by_split([{"country": Sureness(9, "argmax", "fixed", 5, 1.0, None, None, None)}])
+        held_by_split({0: {"country": Sureness(9, "argmax", "fixed", 5, 1.0, None, None, None)}})

@@ -51,6 +51,18 @@ def test_a_split_is_written_and_its_sizes_are_told(table):
     assert str(output) in result.stdout
 
 
+def test_users_out_of_training_may_be_dealt_photo_by_photo(table):
+    output = table.parent / "split.parquet"
+    asked = ["-o", output, "--by", "user", "--fractions", "0.4,0.3,0.3", "--exchangeable"]
+    result = geoloc("split", table, *asked)
+    assert result.exit_code == 0, result.output
+    frame = pd.read_parquet(output).dropna(subset="user")
+    parts = frame.groupby("user")["part"].agg(lambda part: "".join(sorted(set(part))))
+    assert set(parts) >= {"train", "testvalidation"}
+    assert not parts.str.contains("train.", regex=True).any()
+    assert not parts.str.contains(".train", regex=True).any()
+
+
 def test_the_written_table_can_be_read_and_cut(table):
     output = table.parent / "split.parquet"
     geoloc("split", table, "-o", output, "--by", "user", "--fractions", "0.6,0.2,0.2")

@@ -119,6 +119,33 @@ def test_all_photos_of_a_block_are_on_one_side(block_km):
     assert pd.Series(part).groupby(blocks).nunique().eq(1).all()
 
 
+@pytest.mark.parametrize("by", ["user", "place"])
+def test_photos_of_units_left_out_of_training_are_dealt_one_by_one(by):
+    ids, coords = numbered(6_000), random_coords(6_000)
+    units = place_blocks(coords, 20.0) if by == "place" else np.arange(6_000) % 40
+    options = {"by": by, "users": [f"user {k}" for k in units], "coords": coords, "block_km": 20.0}
+    fractions = (0.6, 0.1, 0.3)
+    apart = assign_parts(ids, fractions=fractions, **options)
+    part = assign_parts(ids, fractions=fractions, exchangeable=True, **options)
+    np.testing.assert_array_equal(part == 0, apart == 0)
+    held_out = part > 0
+    # Three of four held-out photos are test photos, in every unit as chance allows.
+    for unit in np.unique(units[held_out]):
+        test = (part == 2)[units == unit]
+        assert abs(test.mean() - 0.75) < 5 * np.sqrt(0.75 * 0.25 / len(test))
+    # A photo's part does not depend on the others'.
+    some = np.arange(0, 6_000, 7)
+    options |= {"users": [options["users"][k] for k in some], "coords": coords[some]}
+    again = assign_parts([ids[k] for k in some], fractions=fractions, exchangeable=True, **options)
+    np.testing.assert_array_equal(again, part[some])
+
+
+def test_split_by_photo_every_split_is_exchangeable():
+    np.testing.assert_array_equal(
+        assign_parts(numbered(500), exchangeable=True), assign_parts(numbered(500))
+    )
+
+
 def test_ids_may_come_as_texts_numbers_arrow_or_pandas():
     expected = assign_parts(["7", "10", "3"])
     for ids in (

@@ -40,11 +40,12 @@ def write(folder, frame, name="photos.parquet", **options):
 
 
 @pytest.mark.parametrize("by", ["id", "user", "place"])
-@pytest.mark.parametrize("batch_rows", [7, 1_000])
-def test_the_file_is_split_as_its_columns_are(tmp_path, by, batch_rows):
+@pytest.mark.parametrize(("batch_rows", "exchangeable"), [(7, True), (1_000, False)])
+def test_the_file_is_split_as_its_columns_are(tmp_path, by, batch_rows, exchangeable):
     frame = photos()
     source = write(tmp_path, frame, row_group_size=50)
     options = {"by": by, "block_km": 5.0, "fractions": (0.6, 0.2, 0.2), "seed": 3}
+    options["exchangeable"] = exchangeable
     split_photo_file(source, tmp_path / "split.parquet", batch_rows=batch_rows, **options)
     part = assign_parts(
         frame["id"],
@@ -146,6 +147,7 @@ def test_the_file_says_how_it_was_split(tmp_path):
         "by": "place",
         "block_km": 1.0,
         "fractions": [0.8, 0.1, 0.1],
+        "exchangeable": False,
         "seed": 9,
         "key": "id",
         "hash_version": 1,

@@ -10,7 +10,7 @@ from geoloc_models_small import small_table
 from geocells import sphere
 from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
-from geoloc_models.data import FileImages, row_keys
+from geoloc_models.data import FileImages, PhotoTable, SatelliteCrops, row_keys
 from geoloc_models.embedding import embed
 from geoloc_models.encoders import build_encoder
 from geoloc_models.experiment import (
@@ -54,6 +54,20 @@ def source(tmp_path_factory):
     encoder = build_encoder("tiny", weights=weights, image_size=32)
     cache = embed(images, row_keys(table), encoder, folder / "features.npy", progress=False).cache
     return PhotoSource(table, images, {"kind": "test"}, cache), str(weights)
+
+
+def test_groups_are_kept_out_of_training_whole_and_dealt_out_below_it():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 5)
+    coords = np.column_stack([rng.uniform(46, 47, 200), rng.uniform(7, 8, 200)])
+    table = PhotoTable.from_arrays(coords, ["CH"] * 200, groups=groups)
+    split = split_source(PhotoSource(table, SatelliteCrops(coords), {"kind": "test"}), seed=2)
+    trained, validated, tested = (
+        set(groups[rows].tolist()) for rows in (split.train, split.validation, split.test)
+    )
+    assert not trained & (validated | tested)
+    # Eight groups are held out; that one of them falls into a single part has a chance of 1 in 16.
+    assert len(validated & tested) >= 5
 
 
 def plan(task, **changes):

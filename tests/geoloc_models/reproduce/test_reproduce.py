@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.data import FileImages
+from geoloc_models.data import FileImages, place_blocks
 from geoloc_models.encoders import build_encoder
 from geoloc_models.experiment import PhotoSource, split_source
 from geoloc_models.reproduce import ReproduceSettings, reproduce
@@ -84,6 +85,18 @@ def test_the_report_has_every_model_ablation_and_figure(done):
         with Image.open(output / picture) as image:
             assert min(image.size) > 200
     assert result.report.read_text().count("data:image/png;base64,") == 12
+
+
+def test_the_report_counts_the_test_images_by_block(done, source):
+    _, (result, _) = done
+    split = split_source(source)
+    blocks = place_blocks(source.table.coords).tolist()
+    validated = {blocks[row] for row in split.validation}
+    known = sum(blocks[row] in validated for row in split.test)
+    fullest = max(Counter(blocks[row] for row in split.test).values())
+    text = " ".join(result.report.with_suffix(".md").read_text().split())
+    assert f"Of the {len(split.test)} test images {known} lie in a block of 10 km" in text
+    assert f"the fullest block has {fullest} of them" in text
 
 
 def test_results_hold_every_run(done):

@@ -73,7 +73,7 @@ def test_a_photo_gets_its_answer_and_a_visible_map(browser, tmp_path):
         assert found(browser, ".leaflet-control-zoom-in")[0].is_displayed()
         shown = found(browser, ".leaflet-image-layer")[0]
         assert browser.execute_script("return arguments[0].naturalWidth", shown) > 0
-        found(browser, ".leaflet-marker-icon img")[0].click()
+        wait_for(browser, lambda: clicked(found(browser, ".leaflet-marker-icon img")[0]))
         wait_for(browser, lambda: "Your photo" in text_of(browser, ".leaflet-popup-content"))
     finally:
         browser.switch_to.default_content()
@@ -90,6 +90,17 @@ def test_a_photo_may_be_dropped_anywhere_but_one_at_a_time(browser, tmp_path):
     wait_for(browser, lambda: "321 km" in text_of(browser, "#geoloc-answer"))
     assert text_of(browser, ".geoloc-status") == ""
     assert browser.current_url.startswith("http://127.0.0.1:")
+
+
+def clicked(element):
+    """Click, unless the map is still moving and hides what it will show."""
+    from selenium.common.exceptions import ElementNotInteractableException
+
+    try:
+        element.click()
+    except ElementNotInteractableException:
+        return False
+    return True
 
 
 def drop(browser, n_files):

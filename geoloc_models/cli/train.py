@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -29,6 +29,17 @@ from geoloc_models.cli._shared import (
     tell_results,
     tell_skipped,
 )
+
+
+class _Pace(NamedTuple):
+    """How a training goes unless it is told otherwise."""
+
+    epochs: int
+    learning_rate: float
+
+
+_FINE_TUNING = _Pace(5, 1e-5)  # the paper's, of pretrained weights
+_HEAD_ALONE = _Pace(30, 1e-3)  # starts from random numbers, and an epoch of features takes seconds
 
 
 class Task(StrEnum):
@@ -210,18 +221,25 @@ def train(
         ),
     ] = None,
     epochs: Annotated[
-        int, typer.Option(help="Times each photo is seen.", rich_help_panel=MODEL_PANEL)
-    ] = 5,
+        int | None,
+        typer.Option(
+            help="Times each photo is seen.",
+            rich_help_panel=MODEL_PANEL,
+            show_default=f"{_FINE_TUNING.epochs}; {_HEAD_ALONE.epochs} with --features",
+        ),
+    ] = None,
     batch_size: Annotated[
         int, typer.Option(help="Photos a step.", rich_help_panel=MODEL_PANEL)
     ] = 32,
     learning_rate: Annotated[
-        float,
+        float | None,
         typer.Option(
             help="Of Adam. The default suits pretrained weights; from random numbers take 1e-3.",
             rich_help_panel=MODEL_PANEL,
+            show_default=f"{_FINE_TUNING.learning_rate:g}; {_HEAD_ALONE.learning_rate:g} with "
+            "--features or --train-encoder none",
         ),
-    ] = 1e-5,
+    ] = None,
     schedule: Annotated[
         str,
         typer.Option(
@@ -353,12 +371,15 @@ def train(
         bandwidth_km=bandwidth_km,
     )
     cached = cached_encoder(features) if features is not None else {}
+    pace = _HEAD_ALONE if cached or train_encoder == "none" else _FINE_TUNING
+    if epochs is None:  # frozen or not, an epoch of pixels takes its time
+        epochs = pace.epochs if cached else _FINE_TUNING.epochs
     options = TrainingOptions(
         encoder=encoder or cached.get("encoder", "resnet50"),
         weights=weights or cached.get("weights"),
         image_size=image_size or cached.get("image_size", 224),
         batch_size=batch_size,
-        learning_rate=learning_rate,
+        learning_rate=pace.learning_rate if learning_rate is None else learning_rate,
         schedule=schedule,
         weight_decay=weight_decay,
         train_encoder=train_encoder,

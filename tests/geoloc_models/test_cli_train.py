@@ -1,5 +1,7 @@
 """geoloc train on cached features and subsets, and the reproduce command's own questions."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,6 +52,22 @@ def test_features_bring_their_encoder_with_them(prepared, tmp_path):
     # The same test photos, from the same cache: the same table.
     table = result.stdout[result.stdout.index("Model ") : result.stdout.index("The run is in")]
     assert table.strip().splitlines()[2] in again.stdout
+
+
+def test_a_head_on_features_learns_at_the_pace_of_a_head(prepared, tmp_path):
+    common = ["train", prepared / "split.parquet", "--min-images", "4", "--hidden", "16"]
+    features = ["--features", prepared / "features.npy"]
+    tiny = ["--encoder", "tiny", "--image-size", "32", "--epochs", "1"]
+    for name, more, epochs, rate in [
+        ("cached", features, 30, 1e-3),
+        ("asked", [*features, "--epochs", "3", "--learning-rate", "0.01"], 3, 0.01),
+        ("frozen", [*tiny, "--train-encoder", "none"], 1, 1e-3),
+        ("pixels", tiny, 1, 1e-5),
+    ]:
+        result = geoloc(*common, *more, "--output", tmp_path / name)
+        assert result.exit_code == 0, result.output
+        options = json.loads((tmp_path / name / "options.json").read_text())["training"]
+        assert (options["epochs"], options["learning_rate"]) == (epochs, rate), name
 
 
 def test_a_subset_trains_on_so_many_and_tests_on_all(prepared, tmp_path):

@@ -88,21 +88,25 @@ def test_every_stratum_is_spread_by_the_fractions():
         assert abs((strata[part] == "CH").sum() - n_ch) <= 1
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=120)
 @given(
     st.lists(st.integers(0, 8), min_size=3, max_size=200).filter(lambda g: len(set(g)) >= 3),
     st.integers(0, 1000),
     st.booleans(),
+    st.booleans(),
 )
-def test_no_group_sits_on_both_sides(groups, seed, stratified):
+def test_no_group_sits_on_both_sides(groups, seed, stratified, exchangeable):
     groups = np.array(groups)
-    strata = groups % 2 if stratified else None
-    split = split_rows(len(groups), groups=groups, strata=strata, seed=seed)
+    options = {"strata": groups % 2 if stratified else None, "exchangeable": exchangeable}
+    split = split_rows(len(groups), groups=groups, seed=seed, **options)
     check_partition(split, len(groups))
     seen = [set(groups[part].tolist()) for part in parts(split)]
     assert not (seen[0] & seen[1])
     assert not (seen[0] & seen[2])
-    assert not (seen[1] & seen[2])
+    if exchangeable:
+        assert abs(len(split.validation) - len(split.test)) <= 1
+    else:
+        assert not (seen[1] & seen[2])
 
 
 def test_groups_are_shared_out_by_their_number_of_images():
@@ -137,23 +141,6 @@ def test_a_group_of_mixed_strata_stays_whole():
     split = split_rows(120, groups=groups, strata=strata)
     assert sizes(split) == [96, 12, 12]
     assert (np.bincount(groups[split.test], minlength=30) % 4 == 0).all()
-
-
-@settings(deadline=None, max_examples=100)
-@given(
-    st.lists(st.integers(0, 8), min_size=3, max_size=200).filter(lambda g: len(set(g)) >= 3),
-    st.integers(0, 1000),
-    st.booleans(),
-)
-def test_exchangeable_parts_share_no_group_with_training(groups, seed, stratified):
-    groups = np.array(groups)
-    strata = groups % 2 if stratified else None
-    split = split_rows(len(groups), groups=groups, strata=strata, exchangeable=True, seed=seed)
-    check_partition(split, len(groups))
-    trained = set(groups[split.train].tolist())
-    assert not trained & set(groups[split.validation].tolist())
-    assert not trained & set(groups[split.test].tolist())
-    assert abs(len(split.validation) - len(split.test)) <= 1
 
 
 def test_the_rows_of_a_held_out_group_fall_into_either_part_by_chance():

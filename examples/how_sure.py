@@ -24,7 +24,7 @@ import numpy as np
 
 from geocells import decoding, sphere
 from geoloc_models.data import Split, place_blocks
-from geoloc_models.decoders import DECODER_TITLES, judge_decoders
+from geoloc_models.decoders import judge_decoders
 from geoloc_models.demo import SETTINGS, demo_source, pretrained_options, with_features
 from geoloc_models.experiment import (
     ModelPlan,
@@ -51,12 +51,11 @@ interval knows nothing of the calibration's own chance."""
 def decoders(run_dir: Path, source: PhotoSource, rows: np.ndarray) -> str:
     """Tables of every decoder, and of the differences to the first."""
     table = source.table
-    judged = judge_decoders(decode_run(run_dir, source, rows), table.coords, table.countries)
-    evaluations = {DECODER_TITLES[name]: found for name, found in judged.evaluations.items()}
-    differences = {DECODER_TITLES[name]: found for name, found in judged.differences.items()}
+    answers = decode_run(run_dir, source, rows)
+    judged = judge_decoders(answers, table.coords, table.countries).titled()
     return "\n\n".join(
         markdown_table(each)
-        for each in (results_table(evaluations), differences_table(differences))
+        for each in (results_table(judged.evaluations), differences_table(judged.differences))
     )
 
 

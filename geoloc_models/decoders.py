@@ -111,6 +111,13 @@ class JudgedDecoders:
         """Name of the decoder that the others are held against."""
         return next(iter(self.evaluations))
 
+    def titled(self) -> JudgedDecoders:
+        """The same by the titles of :data:`DECODER_TITLES`, for readers."""
+        return JudgedDecoders(
+            {DECODER_TITLES[name]: found for name, found in self.evaluations.items()},
+            {DECODER_TITLES[name]: found for name, found in self.differences.items()},
+        )
+
 
 def judge_decoders(
     answers: Mapping[str, Predictions], coords: npt.ArrayLike, countries: npt.ArrayLike

@@ -371,15 +371,17 @@ def train(
         bandwidth_km=bandwidth_km,
     )
     cached = cached_encoder(features) if features is not None else {}
-    pace = _HEAD_ALONE if cached or train_encoder == "none" else _FINE_TUNING
-    if epochs is None:  # frozen or not, an epoch of pixels takes its time
-        epochs = pace.epochs if cached else _FINE_TUNING.epochs
+    if epochs is None:
+        epochs = (_HEAD_ALONE if cached else _FINE_TUNING).epochs
+    if learning_rate is None:
+        is_head_alone = bool(cached) or train_encoder == "none"
+        learning_rate = (_HEAD_ALONE if is_head_alone else _FINE_TUNING).learning_rate
     options = TrainingOptions(
         encoder=encoder or cached.get("encoder", "resnet50"),
         weights=weights or cached.get("weights"),
         image_size=image_size or cached.get("image_size", 224),
         batch_size=batch_size,
-        learning_rate=pace.learning_rate if learning_rate is None else learning_rate,
+        learning_rate=learning_rate,
         schedule=schedule,
         weight_decay=weight_decay,
         train_encoder=train_encoder,

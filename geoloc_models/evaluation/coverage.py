@@ -51,7 +51,7 @@ class Coverage:
     @property
     def is_as_promised(self) -> bool:
         """Whether the share lies within the binomial interval."""
-        return bool(self.low <= self.held <= self.high)
+        return self.low <= self.held <= self.high
 
     def to_dict(self) -> dict[str, Any]:
         """All values as JSON knows them."""

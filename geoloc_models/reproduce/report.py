@@ -13,7 +13,7 @@ import numpy.typing as npt
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import write_json
 from geoloc_models.data import Split, largest_block, load_countries, place_blocks, row_keys
-from geoloc_models.decoders import DECODER_TITLES, JudgedDecoders, judge_decoders
+from geoloc_models.decoders import JudgedDecoders, judge_decoders
 from geoloc_models.evaluation import (
     Predictions,
     compare,
@@ -200,15 +200,13 @@ def _decoders(judged: Mapping[str, JudgedDecoders]) -> list[Section]:
             "are of the models' own answers, as in the paper.",
         )
     ]
-    for model, own in judged.items():
-        evaluations = {DECODER_TITLES[name]: found for name, found in own.evaluations.items()}
-        differences = {DECODER_TITLES[name]: found for name, found in own.differences.items()}
+    for model, found in judged.items():
+        own = found.titled()
         sections.append(
             Section(
                 model_title(model),
-                f"{markdown_table(results_table(evaluations))}\n\n"
-                f"Against {DECODER_TITLES[own.against]}:",
-                differences_table(differences),
+                f"{markdown_table(results_table(own.evaluations))}\n\nAgainst {own.against}:",
+                differences_table(own.differences),
                 level=2,
             )
         )

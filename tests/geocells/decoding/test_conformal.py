@@ -142,6 +142,11 @@ def test_the_rank_is_worked_out_in_whole_numbers(n, tenths):
     assert conformal_rank(n, tenths / 10) == -(-(n + 1) * (10 - tenths) // 10)
 
 
+def test_the_rank_is_at_least_the_first():
+    assert conformal_rank(0, 1 - 1e-10) == 1
+    assert conformal_quantile([1.0, 2.0, 3.0], 1 - 1e-10) == 1.0
+
+
 def test_a_rank_of_no_set_is_refused():
     with pytest.raises(ValueError, match="at least 0; got -1"):
         conformal_rank(-1)

@@ -23,23 +23,18 @@ from pathlib import Path
 import numpy as np
 
 from geocells import decoding, sphere
-from geoloc_models.data import Split, place_blocks
-from geoloc_models.decoders import judge_decoders
 from geoloc_models.demo import SETTINGS, demo_source, pretrained_options, with_features
-from geoloc_models.experiment import (
-    ModelPlan,
-    PhotoSource,
-    bundle_outputs,
-    decode_run,
-    run_model,
-    split_source,
-)
-from geoloc_models.model import load_model
+from geoloc_models.inference.calibration_report import Sureness
+from geoloc_models.inference.decoders import judge_decoders
+from geoloc_models.inference.model import load_model
 from geoloc_models.reports import differences_table, results_table
 from geoloc_models.reports.certainty import certainty_table
 from geoloc_models.reports.markdown import markdown_table
 from geoloc_models.reports.table import Table, model_title
-from geoloc_models.sureness import Sureness
+from geoloc_models.tables.split import Split, place_blocks
+from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
+from geoloc_models.training.run import bundle_outputs, run_model
+from geoloc_models.training.run_decoding import decode_run
 
 METHODS = ("top_down", "consolidated", "bottom_up")
 N_PARTINGS = 100

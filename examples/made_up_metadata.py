@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from geoloc_models._files import replacing
-from geoloc_models.data import SatelliteCrops, demo_places, place_blocks
-from geoloc_models.data.demo import gallery_coordinates
+from geoloc_models.photos.demo import demo_places, gallery_coordinates
+from geoloc_models.photos.satellite import SatelliteCrops
+from geoloc_models.tables.split import place_blocks
 
 N_COLUMNS = 23
 """Of a line of YFCC100M."""

@@ -29,26 +29,22 @@ from tqdm import tqdm
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_json, write_json
-from geoloc_models.data import (
-    FeatureCache,
-    FileImages,
-    PhotoTable,
-    find_leakage,
-    load_countries,
-    read_photo_table,
-    row_keys,
-    select_photos,
-    split_of_table,
-    split_photo_file,
-    subset_rows,
-)
-from geoloc_models.data.download import DownloadOptions, DownloadSummary, download_photos
-from geoloc_models.embedding import embed
-from geoloc_models.encoders import build_encoder
+from geoloc_models.countries.lookup import load_countries
+from geoloc_models.download import DownloadOptions, DownloadSummary, download_photos
 from geoloc_models.evaluation import Evaluation
-from geoloc_models.experiment import ModelPlan, PhotoSource, run_model, split_source
+from geoloc_models.features.cache import FeatureCache, row_keys
+from geoloc_models.features.embed import embed
+from geoloc_models.models.encoders import build_encoder
+from geoloc_models.photos.images import FileImages
 from geoloc_models.reports import figures, table_text
+from geoloc_models.tables.leakage import find_leakage
+from geoloc_models.tables.parts import split_of_table, subset_rows
+from geoloc_models.tables.photo_table import PhotoTable, read_photo_table
+from geoloc_models.tables.select import select_photos
+from geoloc_models.tables.split_file import split_photo_file
 from geoloc_models.training import TrainingOptions, seed_run
+from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
+from geoloc_models.training.run import run_model
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_up_metadata import Pictures, photos_to_be, write_metadata

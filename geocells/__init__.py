@@ -8,32 +8,32 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ._errors import GeocellsWarning
+from geocells._errors import GeocellsWarning
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from . import decoding, sphere
-    from .builder import CellBuilder
-    from .clustered import ClusteredCells
-    from .grids import LatLonGrid, S2Grid
-    from .hierarchy import CellHierarchy
-    from .intersections import CellIntersections
-    from .partition import CellPartition, load_cells
-    from .regions import RegionCells
+    from geocells import decoding, sphere
+    from geocells.builder import CellBuilder
+    from geocells.cells import CellPartition, load_cells
+    from geocells.clustered import ClusteredCells
+    from geocells.grids import LatLonGrid, S2Grid
+    from geocells.hierarchy import CellHierarchy
+    from geocells.intersections import CellIntersections
+    from geocells.regions import RegionCells
 
 # Loaded when first asked for: scikit-learn and GeoPandas take a second that a worker process may not need.
 _HOMES = {
     "CellBuilder": ".builder",
     "CellHierarchy": ".hierarchy",
     "CellIntersections": ".intersections",
-    "CellPartition": ".partition",
+    "CellPartition": ".cells",
     "ClusteredCells": ".clustered",
     "LatLonGrid": ".grids",
     "RegionCells": ".regions",
     "S2Grid": ".grids",
     "decoding": "",
-    "load_cells": ".partition",
+    "load_cells": ".cells",
     "sphere": "",
 }
 

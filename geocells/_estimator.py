@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, Self
 
-from ._types import ArrayLike
+from geocells._types import ArrayLike
 
 
 class Estimator:

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from . import algorithms
-from ._images import Images
-from ._options import Options
-from ._types import CodeArray, FloatArray, IntArray, ObjectArray
-from .algorithms import Bins
-from .claims import Claims
-from .grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
-from .grids.bounds import Box, box_of_bounds, box_of_coords
-from .moments import FeatureRows, Moments, moments_by_label
-from .partition import CellPartition, CodeRanges, Places, Ranges, nearest_cells, rename_cells
-from .sphere import SphereSums
-from .sphere.means import CANCELLED, NO_WEIGHTS, first_point
-from .validation import Coordinates, check_coords
+from geocells import constructions as algorithms
+from geocells._images import Images
+from geocells._options import Options
+from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.cells import CellPartition, CodeRanges, Places, Ranges, nearest_cells, rename_cells
+from geocells.claims import Claims
+from geocells.constructions import Bins
+from geocells.grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
+from geocells.grids.bounds import Box, box_of_bounds, box_of_coords
+from geocells.moments import FeatureRows, Moments, moments_by_label
+from geocells.sphere import SphereSums
+from geocells.sphere.means import CANCELLED, NO_WEIGHTS, first_point
+from geocells.validation import Coordinates, check_coords
 
 
 def resolve_grid(options: Options, images: Images) -> tuple[GroupedGrid, IntArray]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ._types import ArrayLike, IntArray, ObjectArray
-from .validation import (
+from geocells._types import ArrayLike, IntArray, ObjectArray
+from geocells.validation import (
     Coordinates,
     check_coords,
     check_feats,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ._jit import inline_kernel, kernel
+from geocells._jit import inline_kernel, kernel
 
 CHUNK = 256
 """Rows whose records are fetched together, so that the waits for memory overlap."""

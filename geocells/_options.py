@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .algorithms import COMPETITIONS, SCORES
-from .grids import Grid
-from .partition import LOCATION_CHOICES, OUTSIDE_CHOICES
-from .validation import check_choice, check_count, check_positive
+from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES
+from geocells.constructions import COMPETITIONS, SCORES
+from geocells.grids import Grid
+from geocells.validation import check_choice, check_count, check_positive
 
 METHODS = ("top_down", "consolidated", "bottom_up")
 LEFTOVER_CHOICES = ("nearest", "cell", "noise")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import shapely
 
-from ._types import FloatArray, IntArray, ObjectArray
-from .partition import border_points
-from .sphere import SphereSums
+from geocells._types import FloatArray, IntArray, ObjectArray
+from geocells.cells import border_points
+from geocells.sphere import SphereSums
 
 Cut = tuple[tuple[float, float, float, float], int]
 EVERYWHERE = (-np.inf, -np.inf, np.inf, np.inf)

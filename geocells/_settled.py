@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from . import _fitting
-from ._images import Images
-from ._types import IntArray
-from .partition import CellPartition, Places, Territory
-from .sphere import SphereSums
-from .sphere.means import NO_WEIGHTS
+from geocells import _fitting
+from geocells._images import Images
+from geocells._types import IntArray
+from geocells.cells import CellPartition, Places, Territory
+from geocells.sphere import SphereSums
+from geocells.sphere.means import NO_WEIGHTS
 
 
 def partition_of_labels(

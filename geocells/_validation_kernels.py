@@ -2,7 +2,7 @@
 
 import math
 
-from ._jit import kernel
+from geocells._jit import kernel
 
 
 @kernel

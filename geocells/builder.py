@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _fitting, algorithms
-from ._estimator import CellEstimator
-from ._images import Images
-from ._options import Options
-from ._types import ArrayLike
-from .grids import Grid
-from .validation import index_of, with_index
+from geocells import _fitting
+from geocells import constructions as algorithms
+from geocells._estimator import CellEstimator
+from geocells._images import Images
+from geocells._options import Options
+from geocells._types import ArrayLike
+from geocells.grids import Grid
+from geocells.validation import index_of, with_index
 
 
 class CellBuilder(CellEstimator):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._types import CodeArray, IntArray
+from geocells._types import CodeArray, IntArray
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from ._errors import GeocellsWarning
+from geocells._errors import GeocellsWarning
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-    from . import CellPartition
+    from geocells import CellPartition
 
 logger = logging.getLogger(__name__)
 
@@ -258,7 +258,7 @@ def build(
 ) -> None:
     """Build cells from a table of photos."""
     _check_output(output, TABLES)
-    from . import CellBuilder
+    from geocells import CellBuilder
 
     builder = CellBuilder(
         min_images,
@@ -274,7 +274,7 @@ def build(
         outside=outside,
     )
     # A word that is no option is told before a long table is read.
-    from ._options import Options
+    from geocells._options import Options
 
     Options.of(builder)
     if dask is not None:
@@ -283,7 +283,7 @@ def build(
                 "--features is a file for one machine; with --dask name a column of the dataset by "
                 "--feature-column."
             )
-        from . import distributed
+        from geocells import distributed
 
         names = feature_column or None
         with _cluster(dask), _busy("building cells"):
@@ -358,7 +358,7 @@ def assign(
 ) -> None:
     """Tell the cell of every photo."""
     if dask is not None:
-        from . import distributed
+        from geocells import distributed
 
         partition = _load(cells)
         with _cluster(dask), _busy("assigning"):
@@ -483,7 +483,7 @@ def map_(
 
 
 def _load(path: Path) -> CellPartition:
-    from . import load_cells
+    from geocells import load_cells
 
     return load_cells(path)
 
@@ -508,7 +508,7 @@ def _read_table(path: Path, wanted: list[str | None] | None) -> pd.DataFrame:
 
 
 def _picker(wanted: list[str | None]) -> Callable[[str], bool]:
-    from .validation import LATITUDE_NAMES, LONGITUDE_NAMES
+    from geocells.validation import LATITUDE_NAMES, LONGITUDE_NAMES
 
     names = {*filter(None, wanted)}
     guessed = {*LATITUDE_NAMES, *LONGITUDE_NAMES}
@@ -599,7 +599,7 @@ def _coords(
     table: pd.DataFrame, path: Path, latitude: str | None, longitude: str | None
 ) -> np.ndarray:
     """Checked coordinates (n, 2) of the named columns, or of those that look like them."""
-    from .validation import LATITUDE_NAMES, LONGITUDE_NAMES, check_coords
+    from geocells.validation import LATITUDE_NAMES, LONGITUDE_NAMES, check_coords
 
     by_name = {str(column).strip().lower(): column for column in table.columns}
     columns = []

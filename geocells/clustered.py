@@ -8,14 +8,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from ._estimator import CellEstimator
-from ._images import Images
-from ._settled import partition_of_labels
-from ._types import ArrayLike, FloatArray, IntArray
-from .partition import LOCATION_CHOICES, OUTSIDE_CHOICES, Voronoi
-from .sphere import EARTH_RADIUS_KM, SphereSums, haversine, to_unit_vectors
-from .sphere.means import CANCELLED, first_point
-from .validation import check_choice, check_count, index_of, with_index
+from geocells._estimator import CellEstimator
+from geocells._images import Images
+from geocells._settled import partition_of_labels
+from geocells._types import ArrayLike, FloatArray, IntArray
+from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, Voronoi
+from geocells.sphere import EARTH_RADIUS_KM, SphereSums, haversine, to_unit_vectors
+from geocells.sphere.means import CANCELLED, first_point
+from geocells.validation import check_choice, check_count, index_of, with_index
 
 SAME_PLACE_KM = 0.01
 """Sites nearer than this are one."""

@@ -8,16 +8,17 @@ from typing import Any, Self
 
 import numpy as np
 
-from . import _fitting, algorithms
-from ._estimator import Estimator
-from ._images import Images
-from ._options import Options
-from ._types import ArrayLike, IntArray
-from .builder import CellBuilder
-from .grids import coarsened, common_grid
-from .intersections import CellIntersections, intersect, parents_of
-from .partition import CellPartition, load_partitions, save_partitions
-from .validation import index_of
+from geocells import _fitting
+from geocells import constructions as algorithms
+from geocells._estimator import Estimator
+from geocells._images import Images
+from geocells._options import Options
+from geocells._types import ArrayLike, IntArray
+from geocells.builder import CellBuilder
+from geocells.cells import CellPartition, load_partitions, save_partitions
+from geocells.grids import coarsened, common_grid
+from geocells.intersections import CellIntersections, intersect, parents_of
+from geocells.validation import index_of
 
 
 class CellHierarchy(Estimator):

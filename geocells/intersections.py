@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._images import Images
-from ._settled import partition_of_labels
-from ._types import ArrayLike, CodeArray, FloatArray, IntArray
-from .grids import GroupedGrid, common_grid, refined
-from .partition import CellPartition, CodeRanges, Ranges, rename_cells
+from geocells._images import Images
+from geocells._settled import partition_of_labels
+from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray
+from geocells.cells import CellPartition, CodeRanges, Ranges, rename_cells
+from geocells.grids import GroupedGrid, common_grid, refined
 
 if TYPE_CHECKING:
     import pandas as pd

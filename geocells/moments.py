@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from . import _moments_kernels
-from ._jit import n_threads, run_blocks
-from ._types import ArrayLike, FloatArray, IntArray
-from .sphere import EARTH_RADIUS_KM, to_unit_vectors
+from geocells import _moments_kernels
+from geocells._jit import n_threads, run_blocks
+from geocells._types import ArrayLike, FloatArray, IntArray
+from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 
 COLUMNS_A_TASK = 256
 """Features handled together, whatever the number of threads: sums of squares are added up in the same order."""

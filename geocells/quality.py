@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._types import FloatArray, IntArray
-from .moments import FeatureRows, moments_by_label
-from .sphere import haversine
+from geocells._types import FloatArray, IntArray
+from geocells.moments import FeatureRows, moments_by_label
+from geocells.sphere import haversine
 
 if TYPE_CHECKING:
     import pandas as pd

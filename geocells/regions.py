@@ -7,20 +7,20 @@ from typing import Any, Self
 import numpy as np
 import shapely
 
-from ._estimator import CellEstimator
-from ._images import Images
-from ._region_blocks import EVERYWHERE, bisect, merge_regions
-from ._settled import partition_of_labels
-from ._types import ArrayLike, IntArray, ObjectArray
-from .partition import (
+from geocells._estimator import CellEstimator
+from geocells._images import Images
+from geocells._region_blocks import EVERYWHERE, bisect, merge_regions
+from geocells._settled import partition_of_labels
+from geocells._types import ArrayLike, IntArray, ObjectArray
+from geocells.cells import (
     LOCATION_CHOICES,
     OUTSIDE_CHOICES,
     Regions,
     cut_at_antimeridian,
     only_polygons,
 )
-from .sphere import SphereSums
-from .validation import (
+from geocells.sphere import SphereSums
+from geocells.validation import (
     check_choice,
     check_count,
     check_groups,

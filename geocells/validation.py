@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _validation_kernels
-from ._jit import row_blocks, run_blocks
-from ._types import ArrayLike, FloatArray, IntArray, ObjectArray
+from geocells import _validation_kernels
+from geocells._jit import row_blocks, run_blocks
+from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
 
 LATITUDE_NAMES = ("latitude", "lat", "y")
 LONGITUDE_NAMES = ("longitude", "lon", "lng", "long", "x")

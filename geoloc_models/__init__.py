@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geoloc_models.model import Model, load_model
+    from geoloc_models.inference.model import Model, load_model
 
 __version__ = "0.1.0"
 __all__ = ["Model", "load_model"]
@@ -14,7 +14,7 @@ __all__ = ["Model", "load_model"]
 def __getattr__(name: str) -> Any:
     # Only these two need torch: they are imported when first used.
     if name in __all__:
-        from geoloc_models import model
+        from geoloc_models.inference import model
 
         return getattr(model, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

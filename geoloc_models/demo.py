@@ -15,25 +15,22 @@ from PIL import Image
 
 from geocells import sphere
 from geoloc_models._files import replacing
-from geoloc_models.data import (
-    BrokenImages,
-    ImageSource,
-    PhotoTable,
-    Split,
-    demo_images,
-    demo_places,
-    largest_block,
-    load_countries,
-    row_keys,
-)
-from geoloc_models.embedding import embed
-from geoloc_models.encoders import build_encoder
+from geoloc_models.countries.lookup import load_countries
 from geoloc_models.evaluation import Evaluation, errors_km, summarise_training
-from geoloc_models.experiment import ModelPlan, ModelRun, PhotoSource, run_model, split_source
+from geoloc_models.features.cache import row_keys
+from geoloc_models.features.embed import embed
+from geoloc_models.inference.calibration_report import sureness_lines
+from geoloc_models.models.encoders import build_encoder
+from geoloc_models.photos.dataset import BrokenImages
+from geoloc_models.photos.demo import demo_images, demo_places
+from geoloc_models.photos.images import ImageSource
 from geoloc_models.reports import figures, table_text, write_results
 from geoloc_models.reports.table import model_title
-from geoloc_models.sureness import sureness_lines
+from geoloc_models.tables.photo_table import PhotoTable
+from geoloc_models.tables.split import Split, largest_block
 from geoloc_models.training import TrainingOptions
+from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
+from geoloc_models.training.run import ModelRun, run_model
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +63,7 @@ class DemoSettings:
     Parameters
     ----------
     region : str
-        A region of :func:`geoloc_models.data.demo_places`.
+        A region of :func:`geoloc_models.photos.demo.demo_places`.
     epochs : int
         Of each model.
     min_images : int

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 from geoloc_models_small import small_task
 
-from geoloc_models import places
 from geoloc_models.evaluation import summarise_training
-from geoloc_models.training import Bundle, TrainingOptions, save_bundle
+from geoloc_models.inference import place_names as places
+from geoloc_models.inference.bundle import Bundle, save_bundle
+from geoloc_models.training import TrainingOptions
 
 TOWNS = pd.DataFrame(
     [

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from geoloc_models.data.download import DownloadOptions
+from geoloc_models.download import DownloadOptions
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 

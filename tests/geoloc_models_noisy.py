@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
-from geoloc_models.embedding import embed
-from geoloc_models.encoders import build_encoder
+from geoloc_models.features.embed import embed
+from geoloc_models.models.encoders import build_encoder
 
 
 class NoisyImages:

@@ -16,9 +16,9 @@ from geoloc_models_photos import encoded, gps_exif, noise
 from geoloc_models_small import small_table
 from PIL import Image, PngImagePlugin
 
-from geoloc_models.calibration import Calibration, save_calibration
-from geoloc_models.class_places import save_decoder
-from geoloc_models.model import load_model
+from geoloc_models.inference.calibration import Calibration, save_calibration
+from geoloc_models.inference.class_locations import save_decoder
+from geoloc_models.inference.model import load_model
 from geoloc_models.serve import PhotoPlacer
 from geoloc_models.serve.application import make_application
 from geoloc_models.serve.running import listening, no_files_left

@@ -5,9 +5,8 @@ import torch
 from PIL import Image
 
 from geocells import CellBuilder, CellHierarchy
-from geoloc_models.data import FileImages, PhotoDataset, PhotoTable, make_transform
-from geoloc_models.encoders import LocationEncoder, build_encoder
-from geoloc_models.tasks import (
+from geoloc_models.models.encoders import LocationEncoder, build_encoder
+from geoloc_models.models.tasks import (
     CellTask,
     Contrast,
     CountryTask,
@@ -19,6 +18,9 @@ from geoloc_models.tasks import (
     RetrievalTask,
     answers_of_countries,
 )
+from geoloc_models.photos.dataset import PhotoDataset, make_transform
+from geoloc_models.photos.images import FileImages
+from geoloc_models.tables.photo_table import PhotoTable
 
 CENTRES = {"SE": (59.3, 18.0), "CH": (47.0, 8.0)}
 COLOURS = {"SE": (40, 60, 200), "CH": (200, 60, 40)}

@@ -21,14 +21,14 @@ REFERENCE = (
     "geocells.sphere",
     "geoloc_models",
     "geoloc_models.data",
-    "geoloc_models.data.download",
-    "geoloc_models.encoders",
+    "geoloc_models.download",
+    "geoloc_models.models.encoders",
     "geoloc_models.evaluation",
     "geoloc_models.experiment",
     "geoloc_models.reports",
     "geoloc_models.reports.figures",
     "geoloc_models.reproduce",
-    "geoloc_models.tasks",
+    "geoloc_models.models.tasks",
     "geoloc_models.training",
 )
 NOT_OBJECTS = {"FloatArray", "__version__", "decoding", "sphere"}

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-TARGET = Path(__file__).parents[2] / "geoloc_models" / "data" / "countries.parquet"
+TARGET = Path(__file__).parents[2] / "geoloc_models" / "countries" / "countries.parquet"
 
 # Natural Earth's codes of areas without an ISO code of their own, and whom they are counted to.
 # Three more are claimed by nobody or by several and are left out: Bir Tawil (BRT), the Spratly

@@ -18,7 +18,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from geocells import CellBuilder
-from geoloc_models.data import demo_places, load_countries, split_rows
+from geoloc_models.countries.lookup import load_countries
+from geoloc_models.photos.demo import demo_places
+from geoloc_models.tables.split import split_rows
 
 places = demo_places()
 split = split_rows(places.n_rows, groups=places.groups, strata=places.countries, exchangeable=True)

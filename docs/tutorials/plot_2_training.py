@@ -21,11 +21,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from geoloc_models.data import demo_images, demo_places
 from geoloc_models.demo import pretrained_options, with_features
 from geoloc_models.evaluation import errors_km
-from geoloc_models.experiment import ModelPlan, PhotoSource, run_model, split_source
+from geoloc_models.photos.demo import demo_images, demo_places
 from geoloc_models.reports import figures
+from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
+from geoloc_models.training.run import run_model
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="lightning")
@@ -49,8 +50,8 @@ for ax, row in zip(axes.flat, split.train[:: len(split.train) // 12], strict=Fal
 # --------------
 #
 # EfficientNet-Lite0, with ImageNet weights that come in a package, turns each crop into 1 280 numbers. They go
-# into a :class:`~geoloc_models.data.FeatureCache`: an ordinary ``.npy`` file with the names of its rows beside
-# it. If the file is there already, only images that it lacks are looked at.
+# into a :class:`~geoloc_models.features.cache.FeatureCache`: an ordinary ``.npy`` file with the names of its rows
+# beside it. If the file is there already, only images that it lacks are looked at.
 
 runs = Path("runs/tutorial")
 runs.mkdir(parents=True, exist_ok=True)
@@ -62,7 +63,7 @@ print(source.features.dim, "features of", len(source.features), "images")
 # Cells and a head
 # ----------------
 #
-# :class:`~geoloc_models.experiment.ModelPlan` says what to train: the cells of the training places, and a
+# :class:`~geoloc_models.training.plan.ModelPlan` says what to train: the cells of the training places, and a
 # classifier over them. :class:`~geoloc_models.training.TrainingOptions` says how. The cells come from the
 # training places alone; the epoch with the lowest validation loss is kept.
 

@@ -20,9 +20,11 @@ import pandas as pd
 
 from geocells import decoding, sphere
 from geoloc_models import load_model
-from geoloc_models.data import PhotoDataset, demo_images, demo_places, load_countries, make_loader
-from geoloc_models.experiment import read_split
-from geoloc_models.predict import run_network
+from geoloc_models.countries.lookup import load_countries
+from geoloc_models.inference.network import run_network
+from geoloc_models.photos.dataset import PhotoDataset, make_loader
+from geoloc_models.photos.demo import demo_images, demo_places
+from geoloc_models.training.run_folder import read_split
 
 run = Path("runs/tutorial/cells_bottom_up")
 model = load_model(run)

@@ -6,12 +6,21 @@
 [[59.3, 18.1]]
 """
 
-from .calibration import expected_calibration_error, reliability, temperature_scaling
-from .confidence import credible_region
-from .conformal import ConformalMass, ConformalRadius, conformal_quantile, conformal_rank
-from .expected_utility import Decoded, ExpectedUtility
-from .nearest import nearest_images
-from .points import argmax, hierarchical, softmax, top_k_mean
+from geocells.decoding.calibration import (
+    expected_calibration_error,
+    reliability,
+    temperature_scaling,
+)
+from geocells.decoding.confidence import credible_region
+from geocells.decoding.conformal import (
+    ConformalMass,
+    ConformalRadius,
+    conformal_quantile,
+    conformal_rank,
+)
+from geocells.decoding.expected_utility import Decoded, ExpectedUtility
+from geocells.decoding.nearest import nearest_images
+from geocells.decoding.points import argmax, hierarchical, softmax, top_k_mean
 
 __all__ = [
     "ConformalMass",

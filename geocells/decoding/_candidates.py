@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._types import FloatArray, IntArray
-from ..sphere import EARTH_RADIUS_KM, to_unit_vectors
+from geocells._types import FloatArray, IntArray
+from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 
 GROUP_SIZE = 64
 """Points in a group: one block of memory for the kernels, and small enough on the map to bound tightly."""

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from .._jit import inline_kernel, kernel
+from geocells._jit import inline_kernel, kernel
 
 WIDTH = 64
 """Candidates in a block."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .._jit import inline_kernel, kernel
+from geocells._jit import inline_kernel, kernel
 
 FINE_ENOUGH = 1e-9
 """Radians (6 mm) to which a radius is bisected."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from .._types import ArrayLike, FloatArray, IntArray
-from ..validation import check_coords
+from geocells._types import ArrayLike, FloatArray, IntArray
+from geocells.validation import check_coords
 
 SUM_TOLERANCE = 0.01
 """A row may add up to 1 within this and is then divided by its sum: half-precision softmax is that far off."""

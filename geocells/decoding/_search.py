@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._jit import n_threads, run_blocks
-from .._types import FloatArray, IntArray
-from . import _expected_utility_kernels as table_kernels
-from . import _image_search_kernels as image_kernels
-from ._candidates import GROUP_SIZE, CandidateBlocks, ImageGroups
-from ._utility import Utility
+from geocells._jit import n_threads, run_blocks
+from geocells._types import FloatArray, IntArray
+from geocells.decoding import _expected_utility_kernels as table_kernels
+from geocells.decoding import _image_search_kernels as image_kernels
+from geocells.decoding._candidates import GROUP_SIZE, CandidateBlocks, ImageGroups
+from geocells.decoding._utility import Utility
 
 MOST_IN_UINT16 = 65_535
 

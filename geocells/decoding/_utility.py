@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._types import ArrayLike, FloatArray
-from ..sphere import EARTH_RADIUS_KM
-from ..validation import check_choice
+from geocells._types import ArrayLike, FloatArray
+from geocells.sphere import EARTH_RADIUS_KM
+from geocells.validation import check_choice
 
 GEOSCORE_SCALE_KM = 1492.7
 """GeoScore is 5000 exp(-d / 1492.7 km)."""

@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import optimize, stats
 
-from .._types import ArrayLike, BoolArray, FloatArray, IntArray
-from ..validation import check_choice, check_count
-from ._probabilities import BATCH_BYTES, check_labels, check_probabilities, check_scores
+from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray
+from geocells.decoding._probabilities import (
+    BATCH_BYTES,
+    check_labels,
+    check_probabilities,
+    check_scores,
+)
+from geocells.validation import check_choice, check_count
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from .._types import ArrayLike
-from ._probabilities import check_probabilities
+from geocells._types import ArrayLike
+from geocells.decoding._probabilities import check_probabilities
 
 ROUNDING = 1e-12
 """What sums of probabilities may be off."""

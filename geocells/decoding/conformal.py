@@ -6,10 +6,10 @@ from typing import Self
 
 import numpy as np
 
-from .._types import ArrayLike, FloatArray
-from ..sphere import haversine
-from ..validation import check_coords
-from .expected_utility import ExpectedUtility
+from geocells._types import ArrayLike, FloatArray
+from geocells.decoding.expected_utility import ExpectedUtility
+from geocells.sphere import haversine
+from geocells.validation import check_coords
 
 
 def conformal_rank(n_scores: int, alpha: float = 0.1) -> int:

@@ -10,14 +10,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .._types import ArrayLike, FloatArray, IntArray
-from ..sphere import EARTH_RADIUS_KM, to_unit_vectors
-from ..validation import check_coords, check_count, check_positive
-from . import _mass_kernels
-from ._candidates import CandidateBlocks, ImageGroups, thinned
-from ._probabilities import check_labels, check_probabilities, locations_of
-from ._search import ImageSearch, ShareTable, in_parts
-from ._utility import Utility, utility_of
+from geocells._types import ArrayLike, FloatArray, IntArray
+from geocells.decoding import _mass_kernels
+from geocells.decoding._candidates import CandidateBlocks, ImageGroups, thinned
+from geocells.decoding._probabilities import check_labels, check_probabilities, locations_of
+from geocells.decoding._search import ImageSearch, ShareTable, in_parts
+from geocells.decoding._utility import Utility, utility_of
+from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
+from geocells.validation import check_coords, check_count, check_positive
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from .._types import ArrayLike
+from geocells._types import ArrayLike
 
 
 def nearest_images(

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .._types import ArrayLike, BoolArray, FloatArray
-from ..sphere import from_unit_vectors, to_unit_vectors
-from ..validation import check_count
-from ._probabilities import check_probabilities, check_scores, locations_of
+from geocells._types import ArrayLike, BoolArray, FloatArray
+from geocells.decoding._probabilities import check_probabilities, check_scores, locations_of
+from geocells.sphere import from_unit_vectors, to_unit_vectors
+from geocells.validation import check_count
 
 CANCELLED = 1e-9
 """A mean vector shorter than this points nowhere: the points cancel each other out."""

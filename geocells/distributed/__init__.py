@@ -14,8 +14,8 @@ except ImportError as error:
         "geocells.distributed needs Dask, which is not installed: pip install 'geocells[dask]'."
     ) from error
 
-from ._assigning import assign
-from ._fit import DistributedFit, fit
-from ._tree import Pass
+from geocells.distributed._assigning import assign
+from geocells.distributed._fit import DistributedFit, fit
+from geocells.distributed._tree import Pass
 
 __all__ = ["DistributedFit", "Pass", "assign", "fit"]

@@ -14,10 +14,10 @@ import pandas as pd
 from dask.delayed import delayed
 from fsspec.core import url_to_fs
 
-from .._types import IntArray
-from ..partition import CellPartition, Places
-from ..validation import check_coords, check_groups
-from ._photos import Columns, Photos, coords_of_table, numbers_of
+from geocells._types import IntArray
+from geocells.cells import CellPartition, Places
+from geocells.distributed._photos import Columns, Photos, coords_of_table, numbers_of
+from geocells.validation import check_coords, check_groups
 
 ADDED = ("cell", "cell_latitude", "cell_longitude")
 

@@ -7,17 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import _fitting
-from .._options import Options
-from .._types import FloatArray, IntArray, ObjectArray
-from ..grids.bounds import Box
-from ..moments import Moments
-from ..partition import CellPartition, Places, Ranges
-from ..sphere import SphereSums
-from ..sphere.means import CANCELLED
-from ..validation import check_coords, check_count, number_groups
-from . import _assigning
-from ._partials import (
+from geocells import _fitting
+from geocells._options import Options
+from geocells._types import FloatArray, IntArray, ObjectArray
+from geocells.cells import CellPartition, Places, Ranges
+from geocells.distributed import _assigning
+from geocells.distributed._partials import (
     Cancelled,
     Counts,
     Encoding,
@@ -29,9 +24,14 @@ from ._partials import (
     Settling,
     Survey,
 )
-from ._photos import Photos
-from ._thinning import thin
-from ._tree import Pass, Runner
+from geocells.distributed._photos import Photos
+from geocells.distributed._thinning import thin
+from geocells.distributed._tree import Pass, Runner
+from geocells.grids.bounds import Box
+from geocells.moments import Moments
+from geocells.sphere import SphereSums
+from geocells.sphere.means import CANCELLED
+from geocells.validation import check_coords, check_count, number_groups
 
 
 @dataclass(frozen=True)

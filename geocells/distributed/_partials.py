@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from .._fitting import refuse_outside
-from .._types import CodeArray, FloatArray, IntArray, ObjectArray
-from ..algorithms import Bins, bin_codes
-from ..grids import GroupedGrid
-from ..grids.bounds import N_BUCKETS, Box, box_of_buckets, longitude_buckets
-from ..moments import FeatureRows, Moments, moments_by_label
-from ..partition import Ranges
-from ..sphere import SphereSums
-from ..sphere.means import NO_WEIGHTS, first_point
-from ._photos import Part
+from geocells._fitting import refuse_outside
+from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.cells import Ranges
+from geocells.constructions import Bins, bin_codes
+from geocells.distributed._photos import Part
+from geocells.grids import GroupedGrid
+from geocells.grids.bounds import N_BUCKETS, Box, box_of_buckets, longitude_buckets
+from geocells.moments import FeatureRows, Moments, moments_by_label
+from geocells.sphere import SphereSums
+from geocells.sphere.means import NO_WEIGHTS, first_point
 
 # --------------------------------------------------------------------------------------------- survey
 

@@ -12,9 +12,9 @@ import dask.dataframe as dd
 import numpy as np
 from dask.delayed import Delayed, delayed
 
-from .._images import Images
-from .._types import IntArray, ObjectArray
-from ..validation import (
+from geocells._images import Images
+from geocells._types import IntArray, ObjectArray
+from geocells.validation import (
     LATITUDE_NAMES,
     LONGITUDE_NAMES,
     Coordinates,

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._options import Options
-from .._types import CodeArray, IntArray
-from ..algorithms import Bins
-from ..grids import GroupedGrid
+from geocells._options import Options
+from geocells._types import CodeArray, IntArray
+from geocells.constructions import Bins
+from geocells.grids import GroupedGrid
 
 
 def thin(bins: Bins, options: Options, grid: GroupedGrid) -> Bins:

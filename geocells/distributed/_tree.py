@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import dask
 from dask.delayed import Delayed, delayed
 
-from ._photos import Part, Photos
+from geocells.distributed._photos import Part, Photos
 
 
 class Partial(Protocol):

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from .base import OUTSIDE, CurvedGrid, Grid, n_codes, outside_code
-from .grouped import GroupedGrid
-from .latlon import LatLonGrid
-from .nested import coarsened, common_grid, refined
-from .s2 import S2Grid
+from geocells.grids.base import OUTSIDE, CurvedGrid, Grid, n_codes, outside_code
+from geocells.grids.grouped import GroupedGrid
+from geocells.grids.latlon import LatLonGrid
+from geocells.grids.nested import coarsened, common_grid, refined
+from geocells.grids.s2 import S2Grid
 
 __all__ = [
     "OUTSIDE",

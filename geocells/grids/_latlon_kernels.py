@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._jit import inline_kernel, kernel
+from geocells._jit import inline_kernel, kernel
 
 CHUNK = 1024
 """Rows handled at a time: their slots stay in the first-level cache."""

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from .._jit import inline_kernel, kernel
+from geocells._jit import inline_kernel, kernel
 
 HALF = 1 << 30
 DEGREES = 180.0 / math.pi

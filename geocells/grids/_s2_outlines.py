@@ -15,8 +15,8 @@ from __future__ import annotations
 import numpy as np
 import shapely
 
-from .._types import IntArray, ObjectArray
-from . import _s2_outline_kernels
+from geocells._types import IntArray, ObjectArray
+from geocells.grids import _s2_outline_kernels
 
 SIZE = 1 << 30
 HALF = SIZE >> 1

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from .._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
 
 CodeType = type[np.uint64] | type[np.uint32]
 

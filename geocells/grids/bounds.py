@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from .. import _validation_kernels
-from .._jit import row_blocks, run_blocks
-from .._types import FloatArray
-from .latlon import wrap
+from geocells import _validation_kernels
+from geocells._jit import row_blocks, run_blocks
+from geocells._types import FloatArray
+from geocells.grids.latlon import wrap
 
 Box = tuple[float, float, float, float]
 

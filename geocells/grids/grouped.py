@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .._types import CodeArray, FloatArray, IntArray, ObjectArray
-from .base import CodeType, Grid, n_codes, outside_code
+from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.grids.base import CodeType, Grid, n_codes, outside_code
 
 
 @dataclass(frozen=True)

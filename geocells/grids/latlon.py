@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from .._jit import over_rows
-from .._types import CodeArray, FloatArray, IntArray, ObjectArray
-from . import _latlon_kernels
-from .base import CodeType, outside_code
+from geocells._jit import over_rows
+from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.grids import _latlon_kernels
+from geocells.grids.base import CodeType, outside_code
 
 DEEPEST = 31
 """Level at which two 31-bit numbers fill a code; 9 mm of latitude when the root is the globe."""

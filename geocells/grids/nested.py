@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .._types import CodeArray, IntArray
-from .base import Grid, outside_code
-from .grouped import GroupedGrid
+from geocells._types import CodeArray, IntArray
+from geocells.grids.base import Grid, outside_code
+from geocells.grids.grouped import GroupedGrid
 
 
 def common_grid(grids: Sequence[GroupedGrid]) -> GroupedGrid:

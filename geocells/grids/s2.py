@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from .._jit import over_rows
-from .._types import CodeArray, FloatArray, IntArray, ObjectArray
-from . import _s2_kernels
-from ._s2_outlines import finest_side, outlines
-from .base import CodeType, outside_code
+from geocells._jit import over_rows
+from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.grids import _s2_kernels
+from geocells.grids._s2_outlines import finest_side, outlines
+from geocells.grids.base import CodeType, outside_code
 
 DEEPEST = 30
 """Level of S2's own leaves, about a centimetre wide."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .._jit import inline_kernel, kernel
+from geocells._jit import inline_kernel, kernel
 
 RADIANS = math.pi / 180.0
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._jit import over_rows
-from .._types import ArrayLike, FloatArray
-from . import _kernels
+from geocells._jit import over_rows
+from geocells._types import ArrayLike, FloatArray
+from geocells.sphere import _kernels
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the earth (IUGG) in km."""

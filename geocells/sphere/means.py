@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._jit import over_rows, row_blocks, run_blocks
-from .._types import ArrayLike, FloatArray, IntArray
-from . import _kernels
-from .distance import _pairs
+from geocells._jit import over_rows, row_blocks, run_blocks
+from geocells._types import ArrayLike, FloatArray, IntArray
+from geocells.sphere import _kernels
+from geocells.sphere.distance import _pairs
 
 NO_WEIGHTS: IntArray = np.empty(0, dtype=np.int64)
 

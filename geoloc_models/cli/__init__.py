@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from geoloc_models.cli import (  # noqa: F401  (importing them registers the commands)
+from geoloc_models.cli import (  # noqa: F401  # each adds its commands to the app
     demo,
     download,
     embed,

@@ -10,8 +10,9 @@ import typer
 from geoloc_models._errors import GeolocError
 
 if TYPE_CHECKING:
-    from geoloc_models.data import BrokenImages
-    from geoloc_models.experiment import ModelRun, PhotoSource
+    from geoloc_models.photos.dataset import BrokenImages
+    from geoloc_models.training.plan import PhotoSource
+    from geoloc_models.training.run import ModelRun
 
 TABLE_PANEL = "The table of photos"
 CELLS_PANEL = "Cells"
@@ -60,14 +61,11 @@ def table_source(origin: dict[str, Any], *, image_size: int | None = None) -> Ph
     """Photos of a table, by the options it was named with."""
     import numpy as np
 
-    from geoloc_models.data import (
-        FeatureCache,
-        FileImages,
-        read_photo_table,
-        split_of_table,
-        subset_rows,
-    )
-    from geoloc_models.experiment import PhotoSource
+    from geoloc_models.features.cache import FeatureCache
+    from geoloc_models.photos.images import FileImages
+    from geoloc_models.tables.parts import split_of_table, subset_rows
+    from geoloc_models.tables.photo_table import read_photo_table
+    from geoloc_models.training.plan import PhotoSource
 
     skipped = ("kind", "path", "features", "subset")
     options = {name: value for name, value in origin.items() if name not in skipped}
@@ -83,7 +81,7 @@ def table_source(origin: dict[str, Any], *, image_size: int | None = None) -> Ph
 
 def cached_encoder(features: Path) -> dict[str, Any]:
     """Name, weights and image size of the encoder that made a feature cache."""
-    from geoloc_models.data import FeatureCache
+    from geoloc_models.features.cache import FeatureCache
 
     card = FeatureCache.open(features).card
     return {
@@ -126,7 +124,7 @@ def tell_results(run: ModelRun) -> None:
 
     typer.echo("\n" + table_text({run.name: run.evaluation}, run.reference))
     if run.sureness is not None:
-        from geoloc_models.sureness import sureness_lines
+        from geoloc_models.inference.calibration_report import sureness_lines
 
         typer.echo("\n" + "\n".join(sureness_lines(run.sureness)))
 

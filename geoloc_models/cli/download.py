@@ -174,7 +174,7 @@ def download(
     """
     from tqdm import tqdm
 
-    from geoloc_models.data.download import DownloadOptions, State, download_photos
+    from geoloc_models.download import DownloadOptions, State, download_photos
 
     options = DownloadOptions(
         max_side=max_side,

@@ -109,10 +109,12 @@ def embed(
     Stopped at any moment, the same command goes on where it stopped. Training on the features of a
     frozen encoder then costs next to nothing.
     """
-    from geoloc_models.data import FileImages, read_photo_table, row_keys
-    from geoloc_models.data._feature_files import FeatureFiles
-    from geoloc_models.embedding import embed as embed_photos
-    from geoloc_models.encoders import build_encoder
+    from geoloc_models.features.cache import row_keys
+    from geoloc_models.features.embed import embed as embed_photos
+    from geoloc_models.features.files import FeatureFiles
+    from geoloc_models.models.encoders import build_encoder
+    from geoloc_models.photos.images import FileImages
+    from geoloc_models.tables.photo_table import read_photo_table
 
     files = FeatureFiles(output)  # a bad name is told before anything is read
     image_encoder = build_encoder(encoder, weights=weights, image_size=image_size)

@@ -13,7 +13,7 @@ from geoloc_models.cli._app import app, one_sentence_errors
 if TYPE_CHECKING:
     import pandas as pd
 
-    from geoloc_models.data import PhotoIndex
+    from geoloc_models.photos.index import PhotoIndex
 
 _MOST_COUNTRIES = 10
 _WHAT_OF_LIST = {
@@ -58,7 +58,7 @@ def index(
     without_position.csv beside the table. GPS positions become the truth to learn from and to
     measure against; a model sees pixels only.
     """
-    from geoloc_models.data.index import scan_photos, write_index
+    from geoloc_models.photos.index import scan_photos, write_index
 
     if output.suffix.lower() not in (".parquet", ".pq"):
         raise GeolocError(f"The table is written as Parquet; name a .parquet file, not {output}.")

@@ -16,7 +16,7 @@ from geoloc_models.cli._app import app, one_sentence_errors
 from geoloc_models.cli._shared import RUN_PANEL
 
 if TYPE_CHECKING:
-    from geoloc_models.placed import PlacedPhotos
+    from geoloc_models.inference.placed import PlacedPhotos
 
 _OUTPUT_PANEL = "What comes out"
 _MOST_NAMED = 10  # broken photos, one by one
@@ -135,8 +135,8 @@ def predict(
     if map_file is not None and map_file.suffix.lower() not in (".html", ".htm"):
         raise GeolocError(f"The map is a page; {map_file} should end in .html.")
     files = _files(photos)
-    from geoloc_models.model import load_model
-    from geoloc_models.photo_inputs import Photos
+    from geoloc_models.inference.inputs import Photos
+    from geoloc_models.inference.model import load_model
 
     loaded = load_model(model)
     placed = loaded.predict(
@@ -181,7 +181,7 @@ def _format(as_json: bool, as_csv: bool, as_geojson: bool, output: Path | None) 
 
 def _files(names: list[str]) -> list[str]:
     """Paths of the photos; those of the list on standard input may turn out missing later."""
-    from geoloc_models.photo_inputs import list_photos
+    from geoloc_models.inference.inputs import list_photos
 
     given = [name for name in names if name != "-"]
     files = list_photos(given)
@@ -223,7 +223,7 @@ def _text(placed: PlacedPhotos, kind: str, top: int) -> str:
 
 
 def _table(placed: PlacedPhotos, top: int) -> str:
-    from geoloc_models.placed import percent, place_text
+    from geoloc_models.inference.placed import percent, place_text
 
     errors = placed.errors_km
     header = ["File", "Place", "Country", "Latitude", "Longitude", "P 25 km", "90 % radius"]
@@ -271,7 +271,7 @@ def _table(placed: PlacedPhotos, top: int) -> str:
         ]
         lines += _columns(header, listed, left=4) if listed else ["No probabilities to rank by."]
     if placed.places is not None:
-        from geoloc_models.places import CREDIT
+        from geoloc_models.inference.place_names import CREDIT
 
         lines += ["", CREDIT]
     return "\n".join(lines)
@@ -329,8 +329,8 @@ def export(
     What onnxruntime computes is compared with torch before anything is kept. The JSON file beside
     says how images have to be scaled, and which place each number stands for.
     """
-    from geoloc_models.export import export_onnx
-    from geoloc_models.model import load_model
+    from geoloc_models.inference.export import export_onnx
+    from geoloc_models.inference.model import load_model
 
     model = load_model(bundle)
     card = export_onnx(model.task, output, folder=model.folder)

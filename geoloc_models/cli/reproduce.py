@@ -79,10 +79,10 @@ def reproduce(
     Stages that are done are kept: a second run computes nothing, another option only what depends
     on it, and an interrupted run goes on.
     """
-    from geoloc_models.experiment import split_source
     from geoloc_models.reproduce import ReproduceSettings
     from geoloc_models.reproduce import reproduce as reproduce_paper
     from geoloc_models.training import TrainingOptions
+    from geoloc_models.training.plan import split_source
 
     if demo == (data is not None):
         raise GeolocError("Name a table of photos with --data, or take the demo's with --demo.")

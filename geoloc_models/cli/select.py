@@ -11,7 +11,7 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.cli._app import app, one_sentence_errors
 
 if TYPE_CHECKING:
-    from geoloc_models.data import MetadataReport
+    from geoloc_models.tables.select import MetadataReport
 
 COLUMNS_PANEL = "Columns"
 COUNTRIES_PANEL = "Countries"
@@ -124,7 +124,7 @@ def select_command(
 
     Bad rows (no coordinate, out of range, an id twice, half a line, ...) are dropped and counted.
     """
-    from geoloc_models.data import select_photos
+    from geoloc_models.tables.select import select_photos
 
     chosen = {
         "id": id_column,

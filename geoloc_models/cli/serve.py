@@ -64,15 +64,10 @@ def serve(
     Photos are looked at in memory, one at a time, and forgotten: nothing of them is written to
     disk. The page works offline. Ctrl-C ends it.
     """
-    from geoloc_models.model import load_model
+    from geoloc_models.inference.model import load_model
     from geoloc_models.serve import Limits, PhotoPlacer
     from geoloc_models.serve.page import import_gradio
-    from geoloc_models.serve.running import (
-        ended_by_sigterm,
-        is_loopback,
-        no_files_left,
-        run_server,
-    )
+    from geoloc_models.serve.running import ended_by_sigterm, is_loopback, no_files_left, run_server
 
     limits = Limits(megabytes=max_megabytes, megapixels=max_megapixels, waiting=max_waiting)
     with ended_by_sigterm(), no_files_left(), contextlib.suppress(KeyboardInterrupt):

@@ -14,7 +14,8 @@ from geoloc_models.cli._app import app, one_sentence_errors
 if TYPE_CHECKING:
     import pandas as pd
 
-    from geoloc_models.data import LeakageReport, SplitReport
+    from geoloc_models.tables.leakage import LeakageReport
+    from geoloc_models.tables.split_file import SplitReport
 
 _MOST_COUNTRIES = 15
 _MOST_EXAMPLES = 3
@@ -70,7 +71,7 @@ def split(
     The part depends on the seed and the photo's own id, user or place alone: it stays when photos
     are added. The subset of the n first training photos is rank < n.
     """
-    from geoloc_models.data import split_photo_file
+    from geoloc_models.tables.split_file import split_photo_file
 
     shares = _numbers(fractions, "--fractions", float)
     if len(shares) != 3:
@@ -198,7 +199,7 @@ def leakage(
     A twin is an image of the same pixels, one that looks nearly the same, a photo of the same
     coordinate, or of the same user.
     """
-    from geoloc_models.data import find_leakage
+    from geoloc_models.tables.leakage import find_leakage
 
     report = find_leakage(
         table,

@@ -43,7 +43,7 @@ def strip(
     checked before it is written. What the picture itself shows stays in it.
     """
     from geoloc_models._errors import BrokenImageError
-    from geoloc_models.data.strip import strip_file
+    from geoloc_models.photos.strip import strip_file
 
     if (output is None) == (not in_place):
         raise GeolocError(
@@ -73,8 +73,8 @@ def strip(
 
 def _jobs(photos: list[Path], output: Path | None) -> tuple[list[tuple[Path, Path | None]], int]:
     """Every photo with the file to write, and the number of other files in the folders."""
-    from geoloc_models.data._open import is_photo
-    from geoloc_models.data._photo_files import find_photo_files
+    from geoloc_models.photos.files import find_photo_files
+    from geoloc_models.photos.opening import is_photo
 
     jobs: list[tuple[Path, Path | None]] = []
     n_other = 0

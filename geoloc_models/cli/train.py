@@ -346,8 +346,9 @@ def train(
     The photos are split 80/10/10 into training, validation and test, unless the table has a
     column part; the figures are those of the best validation epoch, on the test photos.
     """
-    from geoloc_models.experiment import ModelPlan, run_model, split_source
     from geoloc_models.training import TrainingOptions
+    from geoloc_models.training.plan import ModelPlan, split_source
+    from geoloc_models.training.run import run_model
 
     plan = ModelPlan(
         task.value,
@@ -456,8 +457,9 @@ def evaluate(
     """Test a trained model again: on its own test photos, or on another table."""
     import numpy as np
 
-    from geoloc_models.experiment import evaluate_run, read_split, run_options
     from geoloc_models.reports import write_predictions, write_results
+    from geoloc_models.training.run import evaluate_run
+    from geoloc_models.training.run_folder import read_split, run_options
 
     origin = run_options(run_dir).get("source", {})
     if table is None:

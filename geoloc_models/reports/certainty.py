@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from geoloc_models.evaluation import Coverage
+from geoloc_models.inference.calibration_report import Region, Sureness
 from geoloc_models.reports.table import Table, model_title
-from geoloc_models.sureness import Region, Sureness
 
 CERTAINTY_NOTE = (
     "The 90 % radius is calibrated by split conformal prediction on the validation images. In "

@@ -12,16 +12,11 @@ import numpy.typing as npt
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import write_json
-from geoloc_models.data import Split, largest_block, load_countries, place_blocks, row_keys
-from geoloc_models.decoders import JudgedDecoders, judge_decoders
-from geoloc_models.evaluation import (
-    Predictions,
-    compare,
-    errors_km,
-    nearest_km,
-    over_seeds,
-)
-from geoloc_models.experiment import ModelRun, PhotoSource
+from geoloc_models.countries.lookup import load_countries
+from geoloc_models.evaluation import Predictions, compare, errors_km, nearest_km, over_seeds
+from geoloc_models.features.cache import row_keys
+from geoloc_models.inference.calibration_report import Sureness
+from geoloc_models.inference.decoders import JudgedDecoders, judge_decoders
 from geoloc_models.reports import (
     Section,
     comparison_table,
@@ -37,7 +32,9 @@ from geoloc_models.reports import (
 from geoloc_models.reports.certainty import CERTAINTY_NOTE, certainty_table
 from geoloc_models.reports.paper import PAPER_NOTE
 from geoloc_models.reproduce.settings import Comparison, ReproduceSettings
-from geoloc_models.sureness import Sureness
+from geoloc_models.tables.split import Split, largest_block, place_blocks
+from geoloc_models.training.plan import PhotoSource
+from geoloc_models.training.run import ModelRun
 
 _N_EXAMPLES = 12
 _N_TSNE = 2000

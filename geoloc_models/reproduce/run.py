@@ -13,18 +13,10 @@ from typing import Any
 import numpy as np
 
 from geoloc_models._files import read_json, write_json
-from geoloc_models.data import FeatureCache, PhotoTable, Split, row_keys, subset_ranks
-from geoloc_models.embedding import embed
-from geoloc_models.encoders import build_encoder
 from geoloc_models.evaluation import Predictions
-from geoloc_models.experiment import (
-    ModelPlan,
-    ModelRun,
-    PhotoSource,
-    decode_run,
-    load_run,
-    run_model,
-)
+from geoloc_models.features.cache import FeatureCache, row_keys
+from geoloc_models.features.embed import embed
+from geoloc_models.models.encoders import build_encoder
 from geoloc_models.reports import read_predictions, write_predictions
 from geoloc_models.reproduce.report import Material, write_reproduction
 from geoloc_models.reproduce.settings import (
@@ -36,7 +28,13 @@ from geoloc_models.reproduce.settings import (
     table_plans,
 )
 from geoloc_models.reproduce.stages import Folders, Pipeline, Stage
+from geoloc_models.tables.parts import subset_ranks
+from geoloc_models.tables.photo_table import PhotoTable
+from geoloc_models.tables.split import Split
 from geoloc_models.training import TrainingOptions
+from geoloc_models.training.plan import ModelPlan, PhotoSource
+from geoloc_models.training.run import ModelRun, load_run, run_model
+from geoloc_models.training.run_decoding import decode_run
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.experiment import ModelPlan
 from geoloc_models.training import TrainingOptions
+from geoloc_models.training.plan import ModelPlan
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from geocells import sphere
-from geoloc_models.model import Model
-from geoloc_models.placed import PlacedPhotos
-from geoloc_models.tasks import NearestTask
+from geoloc_models.inference.model import Model
+from geoloc_models.inference.placed import PlacedPhotos
+from geoloc_models.models.tasks import NearestTask
 
 FloatArray = npt.NDArray[np.float64]
 

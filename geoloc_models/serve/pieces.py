@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from geoloc_models.answers_map import data_url
-from geoloc_models.data import load_countries
-from geoloc_models.placed import PlacedPhotos, percent, place_text
-from geoloc_models.places import CREDIT, nearest_places
+from geoloc_models.countries.lookup import load_countries
+from geoloc_models.inference.map import data_url
+from geoloc_models.inference.place_names import CREDIT, nearest_places
+from geoloc_models.inference.placed import PlacedPhotos, percent, place_text
 from geoloc_models.serve.nearby import SENTENCES, TrainingPhotos
 
 _MAP_HEIGHT = 460

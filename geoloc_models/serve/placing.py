@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
-from geoloc_models.model import Model
+from geoloc_models.inference.model import Model
 from geoloc_models.serve.nearby import TrainingMemory
 from geoloc_models.serve.pieces import answer_piece, likeliest_piece, map_piece, nearby_piece
 from geoloc_models.serve.upload import Limits, read_upload

@@ -8,8 +8,8 @@ from io import BytesIO
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models.data._decode import decode_photo
-from geoloc_models.data._open import opened_photo
+from geoloc_models.photos.decode import decode_photo
+from geoloc_models.photos.opening import opened_photo
 from geoloc_models.serve.jpeg_scans import MOST_SCANS, count_scans
 
 _NAME = "The file"
@@ -71,7 +71,7 @@ def read_upload(content: bytes, limits: Limits, *, min_side: int | None = None) 
     limits : Limits
         Pixels are counted by the file's header, before any are decoded.
     min_side : int, optional
-        As for :func:`~geoloc_models.data._decode.decode_photo`.
+        As for :func:`~geoloc_models.photos.decode.decode_photo`.
 
     Returns
     -------

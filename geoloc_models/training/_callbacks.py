@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
-from geoloc_models.data import BrokenImages
+from geoloc_models.photos.dataset import BrokenImages
 
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 

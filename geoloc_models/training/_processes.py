@@ -22,9 +22,9 @@ from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher
 from torch.multiprocessing.spawn import ProcessException, ProcessExitedException
 from tqdm import tqdm
 
-from geoloc_models._devices import is_out_of_memory
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing
+from geoloc_models.models.devices import is_out_of_memory
 
 LOGGERS = (
     "lightning.pytorch",

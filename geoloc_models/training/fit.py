@@ -22,10 +22,11 @@ from torch.multiprocessing.spawn import ProcessException
 from torch.utils.data import Subset
 from tqdm import tqdm
 
-from geoloc_models._devices import is_out_of_memory
 from geoloc_models._errors import GeolocError
-from geoloc_models.data import BrokenImages, FeatureDataset, PhotoDataset, make_loader
-from geoloc_models.tasks import PlaceTask
+from geoloc_models.features.batches import FeatureDataset
+from geoloc_models.models.devices import is_out_of_memory
+from geoloc_models.models.tasks import PlaceTask
+from geoloc_models.photos.dataset import BrokenImages, PhotoDataset, make_loader
 from geoloc_models.training._callbacks import CollectBroken, History, RunProgress, StopAtNaN
 from geoloc_models.training._processes import (
     LOGGERS,

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.encoders import check_image_size, is_encoder_name
-from geoloc_models.tasks import Optimisation
+from geoloc_models.models.encoders import check_image_size, is_encoder_name
+from geoloc_models.models.tasks import Optimisation
 
 PRECISIONS = ("auto", "32", "16", "bf16")
 LOGS = ("csv", "tensorboard")
@@ -24,7 +24,7 @@ class TrainingOptions:
         ``resnet50``, ``vit_b_16``, ``efficientnet_lite0``, ``tiny`` or ``timm:NAME``.
     weights : str, optional
         None (random), ``"imagenet"`` or a file, as for
-        :func:`geoloc_models.encoders.build_encoder`.
+        :func:`geoloc_models.models.encoders.build_encoder`.
     image_size : int
         Side of the square images, in pixels; at least 32, or what the encoder needs.
     batch_size : int

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from geocells import CellBuilder
-from geoloc_models.data import FeatureCache, FeatureDataset
-from geoloc_models.data._feature_files import FeatureCard
-from geoloc_models.data.demo import gallery_coordinates
-from geoloc_models.data.feature_writer import FeatureWriter
-from geoloc_models.encoders import CachedFeatures
-from geoloc_models.tasks import CellTask, Optimisation
+from geoloc_models.features.batches import FeatureDataset
+from geoloc_models.features.cache import FeatureCache
+from geoloc_models.features.files import FeatureCard
+from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.models.encoders import CachedFeatures
+from geoloc_models.models.tasks import CellTask, Optimisation
+from geoloc_models.photos.demo import gallery_coordinates
 from geoloc_models.training import TrainingOptions, fit_task
 
 from .timing import Row

@@ -21,8 +21,9 @@ from PIL import Image
 from torchvision.io import decode_jpeg
 from torchvision.transforms import v2
 
-from geoloc_models.data import FileImages, PhotoDataset, make_loader, make_transform
-from geoloc_models.data._decode import decode_photo
+from geoloc_models.photos.dataset import PhotoDataset, make_loader, make_transform
+from geoloc_models.photos.decode import decode_photo
+from geoloc_models.photos.images import FileImages
 
 from .timing import Row, in_turns, median_ratio, table
 

@@ -12,9 +12,9 @@ import warnings
 import numpy as np
 import torch
 
-from geoloc_models.data.demo import gallery_coordinates
-from geoloc_models.encoders import LocationEncoder
-from geoloc_models.gallery import Gallery, embed_places
+from geoloc_models.models.encoders import LocationEncoder
+from geoloc_models.models.gallery import Gallery, embed_places
+from geoloc_models.photos.demo import gallery_coordinates
 
 from .timing import Row, in_turns, seconds, table
 

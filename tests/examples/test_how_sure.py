@@ -32,7 +32,7 @@ def test_splits_are_counted_by_both_intervals():
     from how_sure import held_by_split
 
     from geoloc_models.evaluation import chance_interval
-    from geoloc_models.sureness import Coverage, Sureness
+    from geoloc_models.inference.calibration_report import Coverage, Sureness
 
     low, high = chance_interval(200)
 

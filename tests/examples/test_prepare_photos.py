@@ -13,8 +13,10 @@ import pytest
 from photo_server import mixed_faults
 from PIL import Image
 
-from geoloc_models.data import FeatureCache, place_blocks, read_photo_table, row_keys
-from geoloc_models.data.download import State, read_ledger
+from geoloc_models.download import State, read_ledger
+from geoloc_models.features.cache import FeatureCache, row_keys
+from geoloc_models.tables.photo_table import read_photo_table
+from geoloc_models.tables.split import place_blocks
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=f"needs {package}")

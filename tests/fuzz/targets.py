@@ -91,7 +91,8 @@ class Tables:
         from geocells import cli as cells_command
         from geoloc_models import cli as photos_command
         from geoloc_models._errors import GeolocError
-        from geoloc_models.data import read_photo_table, select_photos
+        from geoloc_models.tables.photo_table import read_photo_table
+        from geoloc_models.tables.select import select_photos
 
         if not path.name.endswith(".zip"):
             tried(GeolocError, read_photo_table, path, path_column=None)
@@ -117,7 +118,7 @@ class Photos:
     def __init__(self, folder):
         from geoloc_models_photos import encoded, gps_exif, noise
 
-        from geoloc_models.data import _open
+        from geoloc_models.photos import opening as _open
 
         _open.MAX_PIXELS = 4_000_000  # so that an input within the limit needs little memory
         exif = gps_exif(47.0, 8.0, orientation=6, time="2020:01:02 03:04:05", offset="+01:00")
@@ -149,9 +150,9 @@ class Photos:
         """Read the EXIF data, decode the pixels, strip, code anew."""
         from geoloc_models import cli
         from geoloc_models._errors import BrokenImageError
-        from geoloc_models.data._decode import decode_photo
-        from geoloc_models.data.exif import read_exif
-        from geoloc_models.data.strip import reencode_photo, strip_photo
+        from geoloc_models.photos.decode import decode_photo
+        from geoloc_models.photos.exif import read_exif
+        from geoloc_models.photos.strip import reencode_photo, strip_photo
 
         content = path.read_bytes()
         found = tried(BrokenImageError, read_exif, io.BytesIO(content))
@@ -172,7 +173,7 @@ class Photos:
 class Cells:
     """Cells, hierarchies and country polygons in GeoParquet, GeoJSON and GeoPackage."""
 
-    instrumented = ("geocells.partition._io", "geocells.cli", "geoloc_models.data")
+    instrumented = ("geocells.cells._io", "geocells.cli", "geoloc_models.data")
 
     def __init__(self, folder):
         import geopandas as gpd
@@ -221,7 +222,7 @@ class Cells:
         """Load it and use what was loaded."""
         from geocells import CellHierarchy, cli, load_cells
         from geoloc_models._errors import GeolocError
-        from geoloc_models.data import read_countries
+        from geoloc_models.countries.lookup import read_countries
 
         if path.name.startswith("countries"):
             tried(GeolocError, read_countries, path)
@@ -241,8 +242,8 @@ class Bundles:
     """Folders of trained models: card, weights, cells, calibration, decoder."""
 
     instrumented = (
-        "geoloc_models.training.bundle", "geoloc_models.calibration",
-        "geoloc_models.class_places", "geoloc_models.tasks", "geocells.partition._io",
+        "geoloc_models.inference.bundle", "geoloc_models.inference.calibration",
+        "geoloc_models.inference.class_locations", "geoloc_models.models.tasks", "geocells.cells._io",
     )  # fmt: skip
 
     def __init__(self, folder):
@@ -250,8 +251,8 @@ class Bundles:
         from geoloc_models_small import small_cells, small_table
         from PIL import Image
 
-        from geoloc_models.calibration import Calibration, save_calibration
-        from geoloc_models.class_places import save_decoder
+        from geoloc_models.inference.calibration import Calibration, save_calibration
+        from geoloc_models.inference.class_locations import save_decoder
 
         table = small_table()
         self.files = []

@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the package tests, where pytest runs alone
 
-from geoloc_models.data import _open
+from geoloc_models.photos import opening as _open
 from tests.fuzz.mutate import another
 from tests.fuzz.targets import TARGETS
 

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from strategies import coordinates
 
 from geocells import CellPartition, RegionCells, load_cells
-from geocells.partition import Voronoi
+from geocells.cells import Voronoi
 
 COORDS = np.random.default_rng(0).uniform((0, 0), (4, 4), size=(400, 2))
 

@@ -44,7 +44,7 @@ TESTS = {
     "assign": (
         "tests/geocells/partition/test_ranges.py", "tests/geocells/partition/test_locations.py",
         "tests/geocells/partition/test_cells.py", "tests/geocells/partition/test_io.py",
-        "tests/geocells/partition/test_geometry.py", f"{DOCTEST}[geocells.partition.cells]",
+        "tests/geocells/partition/test_geometry.py", f"{DOCTEST}[geocells.cells.partition]",
         # Its threads cannot be stopped, and take minutes.
         "--deselect=tests/geocells/partition/test_locations.py::test_row_order_and_threads_change_nothing",
     ),

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from geoloc_models._errors import GeolocError
+from geoloc_models.inference.calibration_report import Bin
 from geoloc_models.reports.figures._style import GRID, OKABE_ITO, QUIET
-from geoloc_models.sureness import Bin
 
 _COLUMNS = 3
 

@@ -11,7 +11,7 @@ from strategies import coordinates
 from geocells import CellBuilder, _fitting
 from geocells._images import Images
 from geocells._options import Options
-from geocells.algorithms import bin_codes
+from geocells.constructions import bin_codes
 from geocells.distributed._thinning import thin
 
 

@@ -4,8 +4,8 @@ import numpy as np
 from scipy import stats
 
 from geoloc_models.evaluation import Coverage
+from geoloc_models.inference.calibration_report import Region, Sureness
 from geoloc_models.reports.certainty import certainty_table
-from geoloc_models.sureness import Region, Sureness
 
 
 def test_every_figure_stands_in_its_column():

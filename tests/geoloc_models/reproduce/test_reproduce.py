@@ -12,12 +12,13 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.data import FileImages, place_blocks
-from geoloc_models.encoders import build_encoder
-from geoloc_models.experiment import PhotoSource, split_source
+from geoloc_models.models.encoders import build_encoder
+from geoloc_models.photos.images import FileImages
 from geoloc_models.reproduce import ReproduceSettings, reproduce
 from geoloc_models.reproduce.settings import DECODED, ablation_plans, size_plans, table_plans
+from geoloc_models.tables.split import place_blocks
 from geoloc_models.training import TrainingOptions
+from geoloc_models.training.plan import PhotoSource, split_source
 
 TRAINING = TrainingOptions(
     encoder="tiny",

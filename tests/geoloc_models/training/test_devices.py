@@ -10,10 +10,12 @@ from geoloc_models_small import small_cells, small_table, small_task
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.data import FeatureCache, FeatureDataset, PhotoDataset, make_transform
-from geoloc_models.data._feature_files import FeatureCard
-from geoloc_models.data.feature_writer import FeatureWriter
-from geoloc_models.encoders import CachedFeatures
+from geoloc_models.features.batches import FeatureDataset
+from geoloc_models.features.cache import FeatureCache
+from geoloc_models.features.files import FeatureCard
+from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.models.encoders import CachedFeatures
+from geoloc_models.photos.dataset import PhotoDataset, make_transform
 from geoloc_models.training import TrainingOptions, fit_task
 from geoloc_models.training._processes import FailureNotes
 

@@ -9,7 +9,7 @@ import torch
 from geoloc_models_small import small_dataset, small_table, small_task
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.data import PhotoDataset
+from geoloc_models.photos.dataset import PhotoDataset
 from geoloc_models.training import TrainingOptions, fit_task
 from geoloc_models.training._processes import share_of_device
 

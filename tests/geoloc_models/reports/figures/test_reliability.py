@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from geoloc_models._errors import GeolocError
+from geoloc_models.inference.calibration_report import Bin
 from geoloc_models.reports.figures import reliability_diagrams
-from geoloc_models.sureness import Bin
 
 BINS = (Bin(30, 0.25, 0.2, 0.1, 0.3), Bin(10, 0.9, 1.0, 0.7, 1.0))
 

@@ -1,0 +1,383 @@
+"""The partition: one frozen object that answers for its cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geocells import quality
+from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
+from geocells.cells import _explore, _io, _plot
+from geocells.cells._assign import OUTSIDE_CHOICES
+from geocells.cells._code_ranges import CodeRanges
+from geocells.cells._locations import Places
+from geocells.cells._ranges import Ranges
+from geocells.cells._territory import Territory
+from geocells.grids import GroupedGrid
+from geocells.validation import (
+    Coordinates,
+    check_choice,
+    check_coords,
+    check_feats,
+    check_groups,
+    with_index,
+)
+
+if TYPE_CHECKING:
+    import folium
+    import geopandas as gpd
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False)
+class CellPartition:
+    """Cells of the earth.
+
+    Made by :class:`geocells.CellBuilder` or :func:`geocells.load_cells`; never changed afterwards.
+
+    Attributes
+    ----------
+    centroids : (n_cells, 2) float64
+        Mean of each cell's images on the sphere; latitude, longitude in degrees.
+    locations : (n_cells, 2) float64
+        The point that a cell answers with, its mean, medoid or mode; latitude, longitude in degrees.
+    counts : (n_cells,) int64
+        Images in each cell, those handed over from places without a cell included.
+    levels : (n_cells,) int64
+        Quadtree level of each cell, 0 for a root.
+    groups : (n_cells,) object or None
+        Group (country, say) of each cell, where the images had groups.
+    territory : Territory
+        The places that the cells hold: ranges of leaf codes on a grid, Voronoi cells, or regions.
+    grid : GroupedGrid
+        From coordinates to leaf codes, for cells made on a grid.
+    ranges : Ranges
+        Disjoint sorted ranges of leaf codes, a cell each, for cells made on a grid.
+    parameters : dict
+        How the cells were made.
+    places : Places
+        Where `medoids` and `modes` come from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geocells import CellBuilder
+    >>> coords = np.array([[47.4, 8.5]] * 3 + [[59.3, 18.1]] * 3)
+    >>> cells = CellBuilder(min_images=3, method="top_down").fit(coords).cells_
+    >>> cells.n_cells
+    2
+    >>> cells.assign([[47.0, 8.0], [60.0, 18.0]]).tolist()
+    [0, 1]
+    """
+
+    territory: Territory
+    centroids: FloatArray
+    locations: FloatArray
+    counts: IntArray
+    levels: IntArray
+    group_names: ObjectArray | None = None
+    group_of_cell: IntArray | None = None
+    outside: str = "nearest"
+    parameters: dict[str, Any] = field(default_factory=dict)
+    places: Places = field(default_factory=Places, repr=False)
+
+    def __post_init__(self) -> None:
+        """Freeze the arrays too."""
+        for array in (
+            self.centroids,
+            self.locations,
+            self.counts,
+            self.levels,
+            self.group_names,
+            self.group_of_cell,
+            *self.territory.arrays(),
+        ):
+            if array is not None:
+                array.setflags(write=False)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.counts)
+
+    def __len__(self) -> int:
+        return self.n_cells
+
+    @property
+    def medoids(self) -> FloatArray:
+        """Image of each cell with the least sum of great-circle distances to the others, (n_cells, 2) float64.
+
+        Latitude, longitude in degrees; of equal ones that with the lowest latitude, then longitude. Exact. Medoids and
+        modes are worked out when first asked for, or when the cells are saved; until then the partition refers to the
+        training coordinates.
+        """
+        return self.places.of(self.centroids, self.counts)[0]
+
+    @property
+    def modes(self) -> FloatArray:
+        """Training coordinate of each cell with most of its images within 1 km, (n_cells, 2) float64.
+
+        Latitude, longitude in degrees; of equal ones that with the lowest latitude, then longitude. See `medoids`.
+        """
+        return self.places.of(self.centroids, self.counts)[1]
+
+    @property
+    def grid(self) -> GroupedGrid:
+        """From coordinates to leaf codes; only of cells made on a grid."""
+        return self._code_ranges("grid").grid
+
+    @property
+    def ranges(self) -> Ranges:
+        """Disjoint sorted ranges of leaf codes, a cell each; only of cells made on a grid."""
+        return self._code_ranges("ranges").ranges
+
+    def _code_ranges(self, name: str) -> CodeRanges:
+        if not isinstance(self.territory, CodeRanges):
+            raise AttributeError(f"Cells of kind {self.territory.kind!r} have no {name}.")
+        return self.territory
+
+    @property
+    def groups(self) -> ObjectArray | None:
+        """Group of each cell, (n_cells,) object; None where the images had no groups."""
+        if self.group_names is None or self.group_of_cell is None:
+            return None
+        names: ObjectArray = self.group_names[self.group_of_cell]
+        return names
+
+    def __repr__(self) -> str:
+        method = self.parameters.get("method", "cells")
+        groups = "" if self.group_names is None else f", {len(self.group_names)} groups"
+        if not self.n_cells:
+            return f"<CellPartition {method}: no cells{groups}>"
+        return (
+            f"<CellPartition {method}: {self.n_cells} cells{groups}, {int(self.counts.sum())} images, "
+            f"{int(self.counts.min())} to {int(self.counts.max())} a cell>"
+        )
+
+    def assign(
+        self, coords: ArrayLike, groups: ArrayLike | None = None, *, outside: str | None = None
+    ) -> Any:
+        """Cell of each coordinate.
+
+        Parameters
+        ----------
+        coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
+            Latitude, longitude in degrees.
+        groups : array-like (n,), optional
+            Group of each coordinate; then only the cells of that group answer (a group that has no cells is answered
+            from all of them). Left out of a partition with groups, the cell that holds the coordinate answers; where
+            cells of several groups do, the one with the nearest centroid.
+        outside : {"nearest", "noise", "raise"}, optional
+            Where no cell holds the coordinate: the cell with the nearest centroid, -1, or an error. Default: as the
+            partition was built.
+
+        Returns
+        -------
+        labels : (n,) int64
+            Cell numbers; -1 for noise. A pandas Series with the rows' own index where ``coords`` has one.
+
+        Raises
+        ------
+        ValueError
+            When a coordinate is not on the globe, or none of the cells holds it and ``outside="raise"``.
+
+        Notes
+        -----
+        Encode, one search among the ranges: O(n log n_ranges), near O(n) by a table over leading bits.
+        """
+        checked = check_coords(coords, allow_empty=True)
+        labels = self.assign_checked(checked, self._group_of_row(groups, len(checked)), outside)
+        return with_index(labels, checked.index)
+
+    def assign_checked(
+        self, coords: Coordinates, group_of_row: IntArray | None, outside: str | None = None
+    ) -> IntArray:
+        """Do the work of :meth:`assign` on coordinates that were checked before."""
+        outside = check_choice(outside or self.outside, "outside", OUTSIDE_CHOICES)
+        array = coords.array
+        labels = self.territory.cells_that_hold(array, group_of_row, self.centroids)
+        homeless = np.flatnonzero(labels < 0)
+        if len(homeless) == 0 or outside == "noise":
+            return labels
+        if outside == "raise":
+            row = int(homeless[0])
+            raise ValueError(
+                f"No cell holds {len(homeless)} of {len(array)} coordinates (first: row {row}, latitude "
+                f'{array[row, 0]}, longitude {array[row, 1]}). Use outside="nearest" or outside="noise".'
+            )
+        if self.n_cells:
+            labels[homeless] = self.territory.nearest_cells(
+                array[homeless],
+                None if group_of_row is None else group_of_row[homeless],
+                self.centroids,
+                self.group_of_cell,
+            )
+        return labels
+
+    def _group_of_row(self, groups: ArrayLike | None, n_rows: int) -> IntArray | None:
+        if groups is None:
+            return None
+        if self.group_names is None:
+            raise ValueError("These cells were built without groups: leave groups out of assign.")
+        import pandas as pd
+
+        names = check_groups(groups, n_rows)
+        known = pd.Index(self.group_names)
+        numbers: IntArray = known.get_indexer(pd.Index(names, dtype=object)).astype(np.int64)
+        return numbers
+
+    def polygons(self) -> ObjectArray:
+        """Polygon of each cell, (n_cells,) of shapely geometries in (longitude, latitude) degrees, holes included."""
+        return self.territory.polygons(self.n_cells)
+
+    def to_geodataframe(self) -> gpd.GeoDataFrame:
+        """Table of the cells with their polygons.
+
+        Returns
+        -------
+        table : geopandas.GeoDataFrame
+            Index ``cell``; columns ``count``, ``level``, ``group`` (where there are groups), ``latitude`` and
+            ``longitude`` of the location, ``centroid_latitude`` and ``centroid_longitude``, ``geometry`` in
+            EPSG:4326, cut at the antimeridian.
+        """
+        return _io.to_geodataframe(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the cells as GeoParquet: polygons for every map program, code ranges for :func:`load_cells`.
+
+        The file is written beside its target and renamed, so a broken run leaves nothing half-written.
+        """
+        return _io.save(self, Path(path))
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
+        """Draw the cells with matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure otherwise.
+        **options
+            ``color_by`` ("cell", "count" or "level"), ``locations`` (mark the cells' locations, True), ``outlines``
+            (a GeoDataFrame drawn underneath, countries say), ``dots`` (mark cells too small to see, True).
+
+        Returns
+        -------
+        ax : matplotlib Axes
+        """
+        return _plot.plot(self, ax, **options)
+
+    def explore(
+        self,
+        *,
+        color_by: str = "cell",
+        locations: bool = True,
+        max_cells: int = 10_000,
+        tiles: str | None = "OpenStreetMap",
+    ) -> folium.Map:
+        """Draw the cells on a map in a browser, with folium.
+
+        Parameters
+        ----------
+        color_by : {"cell", "count", "level", "group"}
+            What a cell's colour says: nothing, its images, its quadtree level, or its group.
+        locations : bool
+            Mark the points that the cells answer with.
+        max_cells : int
+            Of more cells than this only the fullest are shown, with a warning. Outlines with very many corners are
+            simplified; the map's legend then says to how many degrees.
+        tiles : str or None
+            Background map by its name in folium, or none.
+
+        Returns
+        -------
+        map : folium.Map
+            Shows itself in a notebook; ``map.save("map.html")`` writes it. Pointing at a cell tells its number, images,
+            level and group.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            Without folium: ``pip install 'geocells[plot]'``.
+        """
+        return _explore.explore(
+            self, color_by=color_by, locations=locations, max_cells=max_cells, tiles=tiles
+        )
+
+    def report(
+        self, coords: ArrayLike, feats: ArrayLike | None = None, groups: ArrayLike | None = None
+    ) -> quality.Report:
+        """Measure how good the cells are, on the images they were built from or on others.
+
+        Parameters
+        ----------
+        coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
+            Latitude, longitude of each image in degrees.
+        feats : array-like (n, n_features), optional
+            Image features, whose within-cell sum of squares (WCSS) an image is reported; left out, that of the
+            coordinates in km².
+        groups : array-like (n,), optional
+            Group of each image, as for :meth:`assign`.
+
+        Returns
+        -------
+        report : Report
+            Prints as a table; ``.frame`` is a DataFrame of it, ``.plot()`` draws it. It tells the images per cell, the
+            share in cells short of ``min_images``, the cells' radius, the WCSS, and the accuracy at 1 to 2500 km of an
+            oracle that always knows the right cell.
+
+        Examples
+        --------
+        >>> from geocells import CellBuilder
+        >>> coords = [[47.4, 8.5]] * 3 + [[59.3, 18.1]] * 3
+        >>> report = CellBuilder(min_images=3).fit(coords).cells_.report(coords)
+        >>> report.oracle(1.0)
+        1.0
+        """
+        checked = check_coords(coords)
+        labels = self.assign_checked(checked, self._group_of_row(groups, len(checked)))
+        return quality.report(
+            checked.array,
+            labels,
+            self.locations,
+            check_feats(feats, len(checked)),
+            counts=self.counts,
+            min_images=self.parameters.get("min_images"),
+        )
+
+
+def load_cells(path: str | Path) -> CellPartition:
+    """Read a partition that :meth:`CellPartition.save` wrote.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file holds no cells of this library, or is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from geocells import CellBuilder, load_cells
+    >>> coords = [[47.4, 8.5]] * 3 + [[59.3, 18.1]] * 3
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = CellBuilder(min_images=3).fit(coords).cells_.save(f"{folder}/cells.parquet")
+    ...     cells = load_cells(path)
+    >>> cells.assign([[59.0, 18.0]]).tolist()
+    [1]
+    """
+    return CellPartition(**_io.load(Path(path)))
+
+
+def save_partitions(partitions: Sequence[CellPartition], path: str | Path) -> Path:
+    """Write several partitions into one GeoParquet file; see :func:`load_partitions`."""
+    return _io.save_several(partitions, Path(path))
+
+
+def load_partitions(path: str | Path) -> list[CellPartition]:
+    """Read the partitions that :func:`save_partitions` wrote."""
+    return [CellPartition(**fields) for fields in _io.load_several(Path(path))]

@@ -1,0 +1,1 @@
+"""Country polygons, and the country of a coordinate."""

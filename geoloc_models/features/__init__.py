@@ -1,0 +1,1 @@
+"""Features of photos: the cache on disk, and what fills it."""

@@ -1,0 +1,483 @@
+"""Run an encoder over all images once, and keep the features."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.features.cache import FeatureCache
+from geoloc_models.features.files import FeatureCard, FeatureFiles, read_card
+from geoloc_models.features.shared_work import LEASE_SECONDS, SharedWork
+from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.models.devices import (
+    autocast,
+    best_device,
+    free_memory,
+    is_out_of_memory,
+    resolve_precision,
+)
+from geoloc_models.models.encoders import ImageEncoder, fingerprint
+from geoloc_models.photos.dataset import BrokenImages, make_framing, normalised
+from geoloc_models.photos.images import ImageSource
+
+_FLUSH_SECONDS = 1.0
+_CHUNKS = 200
+_CHUNK_LIMITS = (64, 4096)  # rows: small enough to lose one, large enough to keep the loader busy
+_CPU_BATCH = 16  # at 224 x 224 pixels; larger ones leave the processor's cache and are slower
+_LARGEST_BATCH = 512
+_PROBED_IMAGES = 8
+_SHARE_OF_MEMORY = 0.5
+
+
+@contextmanager
+def _telling_of_lost_workers() -> Iterator[None]:
+    """Tell in words that a process that decodes images was killed.
+
+    torch raises that from a signal handler, wherever this process is at the time; or the pipe to
+    the process breaks first.
+    """
+    try:
+        yield
+    except (RuntimeError, EOFError, ConnectionError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        raise GeolocError(
+            "A process that decodes images was ended from outside, perhaps for want of memory; the "
+            "same command with fewer workers goes on from here."
+        ) from error
+
+
+@dataclass(frozen=True)
+class EmbeddingRecord:
+    """What :func:`embed` did.
+
+    Parameters
+    ----------
+    cache : FeatureCache
+        All features, those of earlier runs included.
+    broken : BrokenImages
+        All images of the cache that could not be read.
+    n_embedded : int
+        Images that this run embedded; of workers that share, this one alone.
+    seconds : float
+        Time that took; of workers that share, without waiting for others.
+    batch_size : int
+        Images per step on the device, at the end.
+    """
+
+    cache: FeatureCache
+    broken: BrokenImages
+    n_embedded: int
+    seconds: float
+    batch_size: int
+
+    @property
+    def images_per_second(self) -> float:
+        """Rate of this run."""
+        return self.n_embedded / self.seconds if self.seconds > 0 else 0.0
+
+
+@_telling_of_lost_workers()
+def embed(
+    images: ImageSource,
+    keys: Sequence[Any] | np.ndarray,
+    encoder: ImageEncoder,
+    path: str | Path,
+    *,
+    batch_size: int | None = None,
+    workers: int = 0,
+    device: torch.device | str | None = None,
+    precision: str = "auto",
+    dtype: str = "float32",
+    resume: bool = True,
+    retry_broken: bool = False,
+    shared: bool = False,
+    chunk_rows: int | None = None,
+    lease_seconds: float = LEASE_SECONDS,
+    progress: bool = True,
+) -> EmbeddingRecord:
+    """Run an encoder over all images once and keep the features in a file.
+
+    Parameters
+    ----------
+    images : ImageSource
+        One per row (n).
+    keys : sequence (n,)
+        Of :func:`geoloc_models.features.cache.row_keys`.
+    encoder : ImageEncoder
+        Its ``preprocessing`` says how the images are framed and scaled. It is left in evaluation
+        mode on the device, in channels-last order.
+    path : str or Path
+        ``NAME.npy``, the cache.
+    batch_size : int, optional
+        Images per step; by default 16 at 224 pixels on a CPU, and what half of a graphics card's
+        free memory holds. Halved, and told so in the record, when memory runs out.
+    workers : int, default 0
+        Processes that read and decode images; 0 does it in this one.
+    device : torch.device or str, optional
+        Default: the accelerator, where there is one.
+    precision : {"auto", "32", "16", "bf16"}
+        ``auto``: bf16 or 16 on a graphics card, 32 on a CPU; of a cache that is there already, the
+        one it was begun with.
+    dtype : {"float32", "float16"}
+        Of the numbers on disk. float16 takes half the room; its rounding is 0.05 %.
+    resume : bool, default True
+        Go on with what is at ``path``; else it is replaced.
+    retry_broken : bool, default False
+        Try images again that an earlier run could not read.
+    shared : bool, default False
+        Share the work with other processes, on this machine or on others with the same file
+        system, that call this with the same images, encoder and options. Each returns when the
+        whole cache is finished.
+    chunk_rows : int, optional
+        Shared: rows that a worker claims at a time; by default a two-hundredth of them, at least 64
+        and at most 4096, in whole batches. The worker that begins decides for all.
+    lease_seconds : float, default 60
+        Shared: a worker that gives no sign of life for so long has lost its chunk to the others.
+        The worker that begins decides for all.
+    progress : bool, default True
+        Show the bar.
+
+    Returns
+    -------
+    EmbeddingRecord
+
+    Raises
+    ------
+    GeolocError
+        If the cache there is of another encoder, of other photos, or damaged; if another process
+        writes it and does not share; if one image is too much for the device; if a feature is not finite.
+
+    Notes
+    -----
+    Rows are written as they come. About once a second they are brought to the disk and then marked
+    as done, so a kill at any moment costs a second's work, and the next call computes the rows
+    that are not marked. A row's feature depends on its batch by rounding alone.
+
+    Workers that share claim chunks of rows by files beside the cache, and no row is computed twice,
+    save in the chunk of a worker that was lost. With equal batch sizes the cache has
+    the bytes that one worker gives it. Until all chunks are there the features lie in chunk files,
+    which take as much room again.
+    """
+    if len(images) != len(keys):
+        raise GeolocError(
+            f"Every image needs a key; got {len(images)} images and {len(keys)} keys."
+        )
+    if shared and (retry_broken or not resume):
+        raise GeolocError(
+            "Several workers go on with a cache together; to replace it, or to try broken images "
+            "again, run one worker without --shared first."
+        )
+    if (chunk_rows is not None and chunk_rows < 1) or not lease_seconds > 0:
+        raise GeolocError(
+            "Workers that share need chunks of at least 1 row and a lease above 0 seconds; got "
+            f"{chunk_rows} and {lease_seconds}."
+        )
+    runner = _Runner(  # checks its options, before an older cache is replaced
+        encoder,
+        batch_size=batch_size,
+        workers=workers,
+        device=device,
+        precision=_precision_of(path, precision, resume),
+    )
+    card = FeatureCard(
+        encoder=encoder.name,
+        fingerprint=fingerprint(encoder),
+        preprocessing=encoder.preprocessing.to_dict(),
+        dim=encoder.dim,
+        dtype=dtype,
+        n_rows=len(images),
+        keys_digest="",
+        precision=runner.precision,
+        weights=encoder.weights,
+    )
+    if shared:
+        n_embedded, seconds = _embed_share(
+            runner, images, keys, card, path, chunk_rows, lease_seconds, progress
+        )
+    else:
+        started = time.perf_counter()
+        with FeatureWriter(path, keys, card, resume=resume) as writer:
+            if retry_broken:
+                writer.retry_broken()
+            n_embedded = _embed_pending(runner, images, writer, progress)
+        seconds = time.perf_counter() - started
+    cache = FeatureCache.open(path)
+    if shared:
+        cache.require_finished()
+    broken = BrokenImages()
+    broken.extend(cache.broken_reasons.items())
+    return EmbeddingRecord(cache, broken, n_embedded, seconds, runner.batch_size)
+
+
+def _embed_pending(
+    runner: _Runner, images: ImageSource, writer: FeatureWriter, progress: bool
+) -> int:
+    """Embed every row that is not done, in order; the number of images embedded."""
+    rows = writer.pending_rows()
+    n_embedded = 0
+    flushed = time.perf_counter()
+    with _bar(len(images), len(images) - len(rows), progress) as bar:
+        for batch in runner.run(images, rows):
+            writer.write(batch.rows, batch.features)
+            writer.mark_broken(batch.broken)
+            n_embedded += len(batch.rows)
+            bar.update(len(batch.rows) + len(batch.broken))
+            if time.perf_counter() - flushed > _FLUSH_SECONDS:
+                writer.flush()
+                flushed = time.perf_counter()
+    return n_embedded
+
+
+def _embed_share(
+    runner: _Runner,
+    images: ImageSource,
+    keys: Sequence[Any] | np.ndarray,
+    card: FeatureCard,
+    path: str | Path,
+    chunk_rows: int | None,
+    lease_seconds: float,
+    progress: bool,
+) -> tuple[int, float]:
+    """Embed chunks until all are done; the images this worker embedded, and the time of that."""
+    batch_size = runner.find_batch_size()
+    if chunk_rows is None:
+        chunk_rows = int(np.clip(len(images) // _CHUNKS, *_CHUNK_LIMITS))
+        chunk_rows = -(-chunk_rows // batch_size) * batch_size
+    work = SharedWork.join(path, keys, card, chunk_rows=chunk_rows, lease_seconds=lease_seconds)
+    if work is None:
+        return 0, 0.0
+    n_embedded, seconds = 0, 0.0
+    n_before = len(images) - len(work.rows)
+    with work, _bar(len(images), n_before, progress) as bar:
+        for chunk in work.chunks():
+            started = time.perf_counter()
+            bar.n = n_before + work.n_rows_done()
+            bar.refresh()
+            for batch in runner.run(images, chunk.rows):
+                work.write(chunk, batch.rows, batch.features)
+                chunk.broken.extend(batch.broken)
+                n_embedded += len(batch.rows)
+                bar.update(len(batch.rows) + len(batch.broken))
+            work.keep(chunk)
+            seconds += time.perf_counter() - started
+    return n_embedded, seconds
+
+
+def _bar(n_images: int, n_done: int, progress: bool) -> Any:
+    return tqdm(
+        total=n_images,
+        initial=n_done,
+        desc="Embedding",
+        unit="image",
+        disable=not progress,
+        leave=False,
+    )
+
+
+@_telling_of_lost_workers()
+def embed_images(
+    images: ImageSource,
+    encoder: ImageEncoder,
+    *,
+    batch_size: int | None = None,
+    workers: int = 0,
+    device: torch.device | str | None = None,
+    precision: str = "auto",
+    progress: bool = False,
+) -> np.ndarray:
+    """Features of a few images, in memory; every one must be whole.
+
+    Parameters
+    ----------
+    images : ImageSource
+        One per row (n).
+    encoder, batch_size, workers, device, precision, progress
+        As in :func:`embed`.
+
+    Returns
+    -------
+    ndarray (n, D) float32
+
+    Raises
+    ------
+    GeolocError
+        If an image is broken.
+    """
+    runner = _Runner(
+        encoder, batch_size=batch_size, workers=workers, device=device, precision=precision
+    )
+    features = np.zeros((len(images), encoder.dim), dtype=np.float32)
+    bar = tqdm(total=len(images), desc="Embedding", unit="image", disable=not progress, leave=False)
+    with bar:
+        for batch in runner.run(images, np.arange(len(images))):
+            if batch.broken:
+                raise GeolocError(f"An image has no feature: {batch.broken[0][1]}.")
+            features[batch.rows] = batch.features
+            bar.update(len(batch.rows))
+    return features
+
+
+@dataclass(frozen=True)
+class _EmbeddedBatch:
+    """Features (B, D) float32 of rows (B,) int64, and the rows without an image."""
+
+    rows: np.ndarray
+    features: np.ndarray
+    broken: list[tuple[int, str]]
+
+
+class _Runner:
+    """An encoder on its device, and the batch size that fits there."""
+
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        *,
+        batch_size: int | None = None,
+        workers: int = 0,
+        device: torch.device | str | None = None,
+        precision: str = "auto",
+    ) -> None:
+        if batch_size is not None and batch_size < 1:
+            raise GeolocError(f"The batch size must be at least 1; got {batch_size}.")
+        if workers < 0:
+            raise GeolocError(f"The number of workers must be at least 0; got {workers}.")
+        self.device = best_device() if device is None else torch.device(device)
+        self.precision = resolve_precision(precision, self.device)
+        # Channels last is up to twice as fast on a CPU, and what tensor cores want.
+        self.encoder = encoder.eval().to(self.device).to(memory_format=torch.channels_last)
+        self.workers = workers
+        self.batch_size = batch_size or 0  # 0: to be found
+
+    @torch.inference_mode()
+    def find_batch_size(self) -> int:
+        """Images per step: as told, or what fits into the memory."""
+        self.batch_size = self.batch_size or self._fitting_batch_size()
+        return self.batch_size
+
+    @torch.inference_mode()
+    def run(self, images: ImageSource, rows: np.ndarray) -> Iterator[_EmbeddedBatch]:
+        """Embed these rows, in their order."""
+        self.find_batch_size()
+        size = self.encoder.preprocessing.image_size
+        loader = DataLoader(
+            _FramedImages(images, rows, make_framing(size)),
+            batch_size=self.batch_size,
+            num_workers=min(self.workers, len(rows)),
+            collate_fn=_collate,
+            pin_memory=self.device.type == "cuda",
+        )
+        for whole_rows, pixels, broken in loader:
+            features = self._features(pixels) if len(whole_rows) else np.zeros((0, 0))
+            yield _EmbeddedBatch(
+                np.asarray(whole_rows, dtype=np.int64),
+                features.reshape(len(whole_rows), self.encoder.dim),
+                broken,
+            )
+
+    def _features(self, pixels: Tensor) -> np.ndarray:
+        """Embed uint8 pixels (B, 3, H, W) in as many steps as the memory asks for."""
+        parts: list[np.ndarray] = []
+        begin = 0
+        while begin < len(pixels):
+            try:
+                parts.append(self._step(pixels[begin : begin + self.batch_size]))
+                begin += self.batch_size
+            except (RuntimeError, MemoryError) as error:
+                if not (is_out_of_memory(error) or isinstance(error, MemoryError)):
+                    raise
+                if self.batch_size == 1:
+                    size = self.encoder.preprocessing.image_size
+                    raise GeolocError(
+                        f"The device has too little memory for one image of {size} x {size} "
+                        "pixels; choose a smaller image size, another encoder or device=cpu."
+                    ) from error
+            else:
+                continue
+            free_memory(self.device)
+            self.batch_size = max(1, self.batch_size // 2)
+        return np.concatenate(parts)
+
+    def _step(self, pixels: Tensor) -> np.ndarray:
+        preprocessing = self.encoder.preprocessing
+        pixels = pixels.to(self.device, non_blocking=True)
+        image = normalised(pixels, preprocessing.mean, preprocessing.std)
+        image = image.contiguous(memory_format=torch.channels_last)
+        with autocast(self.precision, self.device):
+            features: Tensor = self.encoder(image)
+        if features.shape != (len(pixels), self.encoder.dim):
+            raise GeolocError(
+                f"The encoder {self.encoder.name} promises features of {self.encoder.dim} numbers; "
+                f"got the shape {tuple(features.shape)}."
+            )
+        numbers: np.ndarray = features.float().cpu().numpy()
+        return numbers
+
+    def _fitting_batch_size(self) -> int:
+        """Images that fit into the memory: measured on a graphics card, by their area elsewhere."""
+        size = self.encoder.preprocessing.image_size
+        if self.device.type != "cuda":
+            return int(np.clip(_CPU_BATCH * (224 / size) ** 2, 1, 4 * _CPU_BATCH))
+        pixels = torch.zeros(_PROBED_IMAGES, 3, size, size, dtype=torch.uint8)
+        try:
+            self._step(pixels)  # what is allocated once for all is not counted
+            torch.cuda.reset_peak_memory_stats(self.device)
+            before = torch.cuda.memory_allocated(self.device)
+            self._step(pixels)
+        except torch.OutOfMemoryError:
+            return _PROBED_IMAGES
+        used = torch.cuda.max_memory_allocated(self.device) - before
+        free_memory(self.device)
+        free, _ = torch.cuda.mem_get_info(self.device)
+        fitting = _SHARE_OF_MEMORY * free / max(used / _PROBED_IMAGES, 1)
+        return int(2 ** np.floor(np.log2(np.clip(fitting, _PROBED_IMAGES, _LARGEST_BATCH))))
+
+
+class _FramedImages(Dataset[tuple[int, Tensor | str]]):
+    """Row and pixels, uint8 (3, H, W), of each image; or the row and why there are none."""
+
+    def __init__(
+        self, images: ImageSource, rows: np.ndarray, framing: Callable[[Any], Tensor]
+    ) -> None:
+        self.images, self.rows, self.framing = images, rows, framing
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> tuple[int, Tensor | str]:
+        row = int(self.rows[i])
+        try:
+            return row, self.framing(self.images.load(row))
+        except BrokenImageError as error:
+            return row, str(error)
+
+
+_Loaded = tuple[list[int], Tensor, list[tuple[int, str]]]
+
+
+def _collate(samples: Sequence[tuple[int, Tensor | str]]) -> _Loaded:
+    """Rows, pixels (B, 3, H, W) uint8, and the broken rows with their reasons."""
+    whole = [(row, pixels) for row, pixels in samples if isinstance(pixels, Tensor)]
+    broken = [(row, reason) for row, reason in samples if isinstance(reason, str)]
+    pixels = torch.stack([pixels for _, pixels in whole]) if whole else torch.zeros(0)
+    return [row for row, _ in whole], pixels, broken
+
+
+def _precision_of(path: str | Path, precision: str, resume: bool) -> str:
+    """``auto`` goes on as the cache was begun."""
+    files = FeatureFiles(Path(path))
+    if precision == "auto" and resume and files.card.is_file():
+        return read_card(files).precision
+    return precision

@@ -1,0 +1,193 @@
+"""A trained model as a folder: safetensors weights, a JSON card, its cells. No pickle."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import read_json, replacing_folder, write_json
+from geoloc_models.evaluation import TrainingSummary
+from geoloc_models.models.encoders import CachedFeatures, Preprocessing, build_encoder
+from geoloc_models.models.tasks import TASKS, PlaceTask
+from geoloc_models.training.options import TrainingOptions
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT = "geoloc-model"
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained model with what is needed to use it.
+
+    Parameters
+    ----------
+    task : PlaceTask
+        With its trained weights.
+    options : TrainingOptions
+        How it was trained; ``image_size`` is what it wants to see.
+    summary : TrainingSummary
+        Of its training images, for the references of an evaluation.
+    record : dict
+        Plain values about the training: epochs, best epoch, seconds.
+    """
+
+    task: PlaceTask
+    options: TrainingOptions
+    summary: TrainingSummary
+    record: dict[str, Any] = field(default_factory=dict)
+
+
+def save_bundle(bundle: Bundle, path: str | Path) -> None:
+    """Write a bundle folder, whole or not at all.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The trained model, with its true encoder rather than one of cached features.
+    path : str or Path
+        The folder; an older bundle there is replaced. It gets ``model.safetensors``,
+        ``card.json`` and what else the task keeps: ``cells.parquet``, say.
+    """
+    from safetensors.torch import save_file
+
+    task = bundle.task
+    if isinstance(task.encoder, CachedFeatures):
+        raise GeolocError(
+            "A model of cached features places no photos; put the encoder that made them into "
+            "task.encoder before saving it."
+        )
+    card: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "task": task.name,
+        "task_options": task.card(),
+        "encoder": task.encoder.name,
+        "preprocessing": task.encoder.preprocessing.to_dict(),
+        "training_options": bundle.options.to_dict(),
+        "training_summary": asdict(bundle.summary),
+        "record": bundle.record,
+    }
+    with replacing_folder(path) as folder:
+        state = {name: tensor.contiguous().cpu() for name, tensor in task.state_dict().items()}
+        save_file(state, folder / "model.safetensors")
+        task.write_files(folder)
+        write_json(folder / "card.json", card)
+
+
+def load_bundle(path: str | Path) -> Bundle:
+    """Load a bundle folder; runs no code from it.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder that :func:`save_bundle` wrote.
+
+    Returns
+    -------
+    Bundle
+        Its task is in evaluation mode, on the CPU.
+
+    Raises
+    ------
+    GeolocError
+        A file is missing, of another version, or does not fit the others.
+    """
+    path = Path(path)
+    for name in ("card.json", "model.safetensors"):
+        if not (path / name).is_file():
+            raise GeolocError(f"{path} is no model bundle: {name} is missing.")
+    card = read_json(path / "card.json")
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise GeolocError(f"{path / 'card.json'} is not the card of a {FORMAT} bundle.")
+    if card.get("version") != VERSION:
+        raise GeolocError(
+            f"{path} is a bundle of version {card.get('version')}; this release reads version "
+            f"{VERSION}. Train it again, or use the release that wrote it."
+        )
+    try:
+        options = TrainingOptions.from_dict(card["training_options"])
+        summary = _summary(card["training_summary"])
+        _check_layers(card["task_options"], path)
+        task = _build(card, path)
+        record = dict(card["record"])
+    except GeolocError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise GeolocError(f"{path / 'card.json'} lacks or garbles {error}.") from error
+    _load_weights(task, path / "model.safetensors")
+    task.eval()
+    return Bundle(task, options, summary, record)
+
+
+def _summary(content: dict[str, Any]) -> TrainingSummary:
+    latitude, longitude = content["centre"]
+    return TrainingSummary(
+        int(content["n_train"]),
+        str(content["majority_country"]),
+        (float(latitude), float(longitude)),
+    )
+
+
+def _check_layers(task_options: dict[str, Any], path: Path) -> None:
+    """Refuse layers that the weights are too small for, before memory is asked for them."""
+    most = max((path / "model.safetensors").stat().st_size, 1 << 22)
+    for options in (task_options, task_options.get("location_encoder")):
+        if not isinstance(options, dict):
+            continue
+        hidden = options.get("hidden")
+        for name in ("hidden", "dim", "n_frequencies"):  # a layer each leads to the hidden ones
+            size = options.get(name)
+            if not isinstance(hidden, int | float) or not isinstance(size, int | float):
+                continue
+            if hidden * size > most:
+                raise GeolocError(
+                    f"{path / 'card.json'} asks for a layer of {hidden} by {size} numbers "
+                    f"({name}), more than its weights hold; were files of two bundles mixed?"
+                )
+
+
+def _build(card: dict[str, Any], path: Path) -> PlaceTask:
+    """Make an untrained task of the card's architecture."""
+    preprocessing = Preprocessing.from_dict(card["preprocessing"])
+    encoder = build_encoder(card["encoder"], image_size=preprocessing.image_size)
+    encoder.preprocessing = preprocessing
+    if card["task"] not in TASKS:
+        raise GeolocError(f"{path} holds a model of the unknown task {card['task']!r}.")
+    return TASKS[card["task"]].from_card(card["task_options"], path, encoder)
+
+
+def _load_weights(task: PlaceTask, path: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise GeolocError(
+            f"{path} cannot be read as safetensors ({error}). Bring back a whole copy, or train it again."
+        ) from error
+    own = task.state_dict()
+    wrong = sorted(own.keys() ^ state.keys()) + sorted(
+        name for name in own.keys() & state.keys() if own[name].shape != state[name].shape
+    )
+    if wrong:
+        raise GeolocError(
+            f"{len(wrong)} tensors in {path} do not fit the model of its card (first: "
+            f"{wrong[0]}); were files of two bundles mixed?"
+        )
+    unsound = next((name for name, numbers in state.items() if not _is_finite(numbers)), None)
+    if unsound is not None:
+        raise GeolocError(
+            f"{path} holds numbers that are not finite (first: in {unsound}). Bring back a whole copy, "
+            "or train it again."
+        )
+    task.load_state_dict(state)
+
+
+def _is_finite(numbers: torch.Tensor) -> bool:
+    return not numbers.is_floating_point() or bool(numbers.isfinite().all())

@@ -1,0 +1,271 @@
+"""How sure an answer is, checked on photos that the model was not trained on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from geocells import decoding, sphere
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import read_json, write_json
+from geoloc_models.tables.coordinates import as_coords
+
+FloatArray = npt.NDArray[np.float64]
+Probabilities: TypeAlias = Any  # (n, C), an array or a sparse one
+
+CALIBRATION_FILE = "calibration.json"
+FORMAT = "geoloc-calibration"
+VERSION = 1
+LEVEL = 0.9
+METHODS = ("mass", "spread", "fixed")
+_SPREAD_MASS = 0.5
+_OFFSET_KM = 1.0
+_ALL_MASS = 1.0 - 1e-6
+_LEAST = 1e-30  # a probability that float32 rounded to 0 has a logarithm all the same
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Temperature of the probabilities, and what makes a radius hold 90 % of the photos.
+
+    Parameters
+    ----------
+    decoder : {"argmax", "top_k", "expected_utility"}
+        Whose answers the radius is around; it says nothing about another's.
+    method : {"mass", "spread", "fixed"}
+        ``"mass"``: the radius that holds the probability ``parameter``
+        (:class:`geocells.decoding.ConformalMass`). ``"spread"``: ``parameter`` times the radius of
+        half the probability, a kilometre added (:class:`geocells.decoding.ConformalRadius`).
+        ``"fixed"``: ``parameter`` kilometres for every photo.
+    parameter : float
+        Infinite where the calibration set was too small: then there is no radius.
+    n_photos : int
+        Photos that it was fitted on.
+    temperature : float, default 1.0
+        Probabilities become ``p ** (1 / temperature)``, divided by their sum.
+    """
+
+    decoder: str
+    method: str
+    parameter: float
+    n_photos: int
+    temperature: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise GeolocError(f"Unknown method {self.method!r}; choose one of {METHODS}.")
+        if not self.parameter >= 0:
+            raise GeolocError(f"The parameter must be at least 0; got {self.parameter}.")
+        if self.method == "mass" and 1 < self.parameter < math.inf:
+            raise GeolocError(f"A mass is a probability, at most 1; got {self.parameter}.")
+        if not 0 < self.temperature < math.inf:
+            raise GeolocError(f"The temperature must be above 0; got {self.temperature}.")
+
+    def radii_km(
+        self,
+        points: FloatArray,
+        probabilities: Probabilities | None,
+        decoder: decoding.ExpectedUtility | None,
+    ) -> FloatArray:
+        """Radius around each answer that holds the photo with 90 % confidence.
+
+        Parameters
+        ----------
+        points : ndarray
+            (n, 2) answers, in degrees.
+        probabilities : array or None
+            (n, C), scaled by the temperature already.
+        decoder : ExpectedUtility or None
+            Knows where the classes are; not asked by ``"fixed"``.
+
+        Returns
+        -------
+        ndarray
+            (n,) float64 in km; infinite where no radius is known to hold.
+        """
+        if self.method == "fixed" or not math.isfinite(self.parameter):
+            return np.full(len(points), self.parameter)
+        if decoder is None or probabilities is None:
+            return np.full(len(points), np.inf)
+        if self.method == "mass":
+            return decoder.mass_radius(probabilities, points, self.parameter, beyond=True)
+        spreads = decoder.mass_radius(probabilities, points, _SPREAD_MASS)
+        return (spreads + _OFFSET_KM) * self.parameter
+
+
+def fit_calibration(
+    probabilities: Probabilities | None,
+    coords: npt.ArrayLike,
+    *,
+    decoder: decoding.ExpectedUtility | None = None,
+    points: npt.ArrayLike | None = None,
+    labels: npt.ArrayLike | None = None,
+    decoder_name: str = "expected_utility",
+    method: str | None = None,
+) -> Calibration:
+    """Calibrate a model on its validation photos.
+
+    Parameters
+    ----------
+    probabilities : array-like or None
+        (n, C) of the validation photos, as the model gives them; None for a model without.
+    coords : array-like
+        (n, 2) where the photos were taken, in degrees.
+    decoder : ExpectedUtility, optional
+        Fitted; knows where the classes are.
+    points : array-like, optional
+        (n, 2) what is answered. By default ``decoder`` answers, from the probabilities once these
+        are scaled.
+    labels : array-like, optional
+        (n,) true classes, by which the temperature is fitted; -1 for a photo of none. Without
+        them the probabilities stay as they are.
+    decoder_name : str
+        Whose answers these are: a prediction with another decoder gets no radius.
+    method : {"mass", "spread", "fixed"}, optional
+        See :class:`Calibration`. By default ``"mass"``; ``"spread"`` where more than a tenth of
+        the photos lie beyond all that the model thought possible, so that no mass is enough; and
+        ``"fixed"`` where there are no probabilities.
+
+    Returns
+    -------
+    Calibration
+
+    Raises
+    ------
+    GeolocError
+        If there are no photos, lengths differ, or something that the method needs is missing.
+
+    Notes
+    -----
+    Split conformal prediction: of photos like the validation photos, 90 % lie within their radius.
+    The temperature is fitted on the same photos; one number fitted on n photos disturbs their
+    exchangeability with new ones by the order of 1/n.
+    """
+    truth = as_coords(coords)
+    n = len(truth)
+    if n == 0:
+        raise GeolocError("A calibration needs at least one validation photo.")
+    if probabilities is not None and probabilities.shape[0] != n:
+        raise GeolocError(
+            f"There are {n} validation photos but probabilities of {probabilities.shape[0]}."
+        )
+    temperature = 1.0
+    if probabilities is not None and labels is not None:
+        temperature = _temperature(probabilities, np.asarray(labels))
+        probabilities = scaled(probabilities, temperature)
+    if points is None:
+        if decoder is None or probabilities is None:
+            raise GeolocError("Pass the points that are answered, or a decoder and probabilities.")
+        points = decoder.predict(probabilities)
+    answers = as_coords(points)
+    if len(answers) != n:
+        raise GeolocError(f"There are {n} validation photos but {len(answers)} answers.")
+    has_mass = decoder is not None and probabilities is not None
+    chosen = method or ("mass" if has_mass else "fixed")
+    if chosen not in METHODS:
+        raise GeolocError(f"Unknown method {chosen!r}; choose one of {', '.join(METHODS)}.")
+    if chosen != "fixed" and not has_mass:
+        raise GeolocError(f"The method {chosen!r} needs a decoder and probabilities.")
+    parameter = _parameter(chosen, probabilities, truth, answers, decoder)
+    if chosen == "mass" and method is None and parameter > _ALL_MASS:
+        chosen = "spread"
+        parameter = _parameter(chosen, probabilities, truth, answers, decoder)
+    return Calibration(decoder_name, chosen, parameter, n, temperature)
+
+
+def _parameter(
+    method: str,
+    probabilities: Probabilities | None,
+    truth: FloatArray,
+    answers: FloatArray,
+    decoder: decoding.ExpectedUtility | None,
+) -> float:
+    alpha = 1.0 - LEVEL
+    if method == "mass" and decoder is not None:
+        fitted = decoding.ConformalMass(decoder, alpha).fit(probabilities, answers, truth)
+        return float(fitted.mass_)
+    errors_km = sphere.haversine(answers, truth)
+    radius = decoding.ConformalRadius(alpha, offset_km=_OFFSET_KM)
+    if method == "fixed" or decoder is None:
+        return float(radius.fit(errors_km).quantile_)
+    spreads_km = decoder.mass_radius(probabilities, answers, _SPREAD_MASS)
+    return float(radius.fit(errors_km, spreads_km).quantile_)
+
+
+def _temperature(probabilities: Probabilities, labels: npt.NDArray[Any]) -> float:
+    if sparse.issparse(probabilities):
+        raise GeolocError("A temperature is fitted on a matrix of probabilities, not a sparse one.")
+    known = labels >= 0
+    if labels.shape != (probabilities.shape[0],) or not known.any():
+        raise GeolocError(
+            f"The temperature needs the true class of each of the {probabilities.shape[0]} "
+            f"validation photos; got {int(known.sum())} classes of shape {labels.shape}."
+        )
+    logits = np.log(np.maximum(np.asarray(probabilities)[known], _LEAST))
+    return decoding.temperature_scaling(logits, labels[known])
+
+
+def scaled(probabilities: Probabilities, temperature: float) -> Probabilities:
+    """Probabilities at a temperature, (n, C): above 1 they are less sure."""
+    if temperature == 1.0 or sparse.issparse(probabilities):
+        return probabilities
+    logits = np.log(np.maximum(np.asarray(probabilities), _LEAST))
+    return decoding.softmax(logits, temperature).astype(np.float32)
+
+
+def save_calibration(calibration: Calibration, folder: str | Path) -> Path:
+    """Write ``calibration.json`` into a bundle that has been saved; returns its path."""
+    path = Path(folder) / CALIBRATION_FILE
+    if not (path.parent / "card.json").is_file():
+        raise GeolocError(f"{folder} is no model bundle: card.json is missing. Save it first.")
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "level": LEVEL,
+        "decoder": calibration.decoder,
+        "method": calibration.method,
+        # JSON has no infinity.
+        "parameter": calibration.parameter if math.isfinite(calibration.parameter) else None,
+        "n_photos": calibration.n_photos,
+        "temperature": calibration.temperature,
+    }
+    write_json(path, content)
+    return path
+
+
+def load_calibration(folder: str | Path) -> Calibration | None:
+    """Read the ``calibration.json`` of a bundle; None where there is none.
+
+    Raises
+    ------
+    GeolocError
+        If the file is damaged or of another version.
+    """
+    path = Path(folder) / CALIBRATION_FILE
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise GeolocError(f"{path} is not the calibration of a model.")
+    if content.get("version") != VERSION or content.get("level") != LEVEL:
+        raise GeolocError(
+            f"{path} is of version {content.get('version')} and level {content.get('level')}; this "
+            f"release reads version {VERSION} and level {LEVEL}. Calibrate the model again."
+        )
+    try:
+        parameter = content["parameter"]
+        return Calibration(
+            str(content["decoder"]),
+            str(content["method"]),
+            math.inf if parameter is None else float(parameter),
+            int(content["n_photos"]),
+            float(content["temperature"]),
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise GeolocError(f"{path} lacks or garbles {error}.") from error

@@ -1,0 +1,277 @@
+"""How sure a model is, held against what is true of its test photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from geocells import decoding, sphere
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import read_json, write_json
+from geoloc_models.evaluation import Coverage, chance_interval, coverage
+from geoloc_models.inference.calibration import LEVEL
+from geoloc_models.inference.model import Model
+from geoloc_models.inference.probabilities import believe
+from geoloc_models.tables.coordinates import as_coords
+
+SURENESS_FILE = "sureness.json"
+FORMAT, VERSION = "geoloc-sureness", 1
+LEVELS = (0.5, 0.9)
+_WITHIN_KM = 25.0
+_N_BINS = 10
+
+
+@dataclass(frozen=True)
+class Region:
+    """Credible regions: the smallest sets of classes that hold so much of the probability.
+
+    Parameters
+    ----------
+    level : float
+        Probability that each holds at least, 0 to 1.
+    held : float
+        Share of the test photos whose true class is in it.
+    median_classes : float
+        Median number of classes.
+    """
+
+    level: float
+    held: float
+    median_classes: float
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Test photos of which the model is about as sure.
+
+    Parameters
+    ----------
+    n_photos : int
+        Their number.
+    confidence : float
+        Mean probability that the model gave.
+    accuracy, low, high : float
+        Share that came true, and its 95 % interval (Wilson).
+    """
+
+    n_photos: int
+    confidence: float
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Sureness:
+    """What a model says of its own certainty, beside what is true.
+
+    Parameters
+    ----------
+    n_photos : int
+        Test photos.
+    decoder : str
+        Whose answers these are.
+    method : str
+        How radii are made: see :class:`geoloc_models.inference.calibration.Calibration`.
+    n_calibration : int
+        Validation photos that it was calibrated on.
+    temperature : float
+        That the probabilities are at.
+    coverage : Coverage or None
+        Of the 90 % radius; None where the validation photos were too few for one.
+    error_as_trained, error_calibrated : float or None
+        Expected calibration error of the likeliest class (0 to 1), before and after the
+        temperature; None for a model without classes of its own.
+    regions : tuple of Region
+        At 50 and 90 %.
+    classes : tuple of Bin
+        Reliability diagram: of the likeliest class being the true one.
+    within_25_km : tuple of Bin
+        Likewise, of the photo being within 25 km of the answer.
+    """
+
+    n_photos: int
+    decoder: str
+    method: str
+    n_calibration: int
+    temperature: float
+    coverage: Coverage | None
+    error_as_trained: float | None
+    error_calibrated: float | None
+    regions: tuple[Region, ...] = ()
+    classes: tuple[Bin, ...] = ()
+    within_25_km: tuple[Bin, ...] = ()
+
+    @property
+    def chance(self) -> tuple[float, float] | None:
+        """Share (0 to 1) that a kept promise holds in 95 of 100 draws of both photo sets.
+
+        The beta-binomial interval, see :func:`~geoloc_models.evaluation.chance_interval`; None
+        where there is no radius.
+        """
+        if self.coverage is None:
+            return None
+        return chance_interval(self.coverage.n_photos, self.coverage.promised, self.n_calibration)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values as JSON knows them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """Build it again from what :meth:`to_dict` gave.
+
+        Raises
+        ------
+        GeolocError
+            If something is missing or unknown.
+        """
+        try:
+            values = dict(content)
+            found = values.pop("coverage")
+            for name, kind in (("regions", Region), ("classes", Bin), ("within_25_km", Bin)):
+                values[name] = tuple(kind(**own) for own in values[name])
+            return cls(coverage=None if found is None else Coverage(**found), **values)
+        except (KeyError, TypeError) as error:
+            raise GeolocError(f"The record of sureness lacks or garbles {error}.") from error
+
+
+def judge_sureness(
+    model: Model,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    coords: npt.ArrayLike,
+    countries: npt.ArrayLike,
+) -> Sureness:
+    """Hold a calibrated model's certainty against its test photos.
+
+    Parameters
+    ----------
+    model : Model
+        Calibrated, on photos that are not among these.
+    arrays : mapping of str to ndarray
+        What its network gave for the n test photos.
+    coords, countries : array-like
+        (n, 2) degrees and (n,): the truth.
+
+    Returns
+    -------
+    Sureness
+        Over the photos of :meth:`~geoloc_models.inference.model.Model.sample`.
+
+    Raises
+    ------
+    GeolocError
+        If the model is not calibrated, there is no photo, or lengths differ.
+    """
+    calibration = model.calibration
+    if calibration is None:
+        raise GeolocError("The model is not calibrated: call its calibrate() first.")
+    truth, names = as_coords(coords), np.asarray(countries, dtype=object)
+    n = len(next(iter(arrays.values()))) if arrays else 0
+    if n == 0 or len(truth) != n or len(names) != n:
+        raise GeolocError(f"There are outputs for {n} photos; got {len(truth)} coordinates.")
+    part = model.sample(n)
+    arrays = {name: array[part] for name, array in arrays.items()}
+    truth, names = truth[part], names[part]
+    decoded = model.decode(arrays, calibration.decoder)
+    distances = sphere.haversine(decoded.coords, truth)
+    labels = model.labels_of(truth, names)
+    errors: list[float | None] = [None, None]
+    regions: list[Region] = []
+    of_classes: tuple[Bin, ...] = ()
+    if labels is not None and decoded.probabilities is not None:
+        known = labels >= 0
+        if known.any():
+            own = labels[known]
+            trained = np.asarray(believe(model.task, arrays))[known]
+            at_temperature = np.asarray(decoded.probabilities)[known]
+            errors = [
+                decoding.expected_calibration_error(each, own, _N_BINS)
+                for each in (trained, at_temperature)
+            ]
+            of_classes = _bins(at_temperature, own)
+            regions = [_region(at_temperature, own, level) for level in LEVELS]
+    within: tuple[Bin, ...] = ()
+    if not np.isnan(decoded.within_25_km).any():
+        within = _bins(np.clip(decoded.within_25_km, 0.0, 1.0), distances <= _WITHIN_KM)
+    return Sureness(
+        n_photos=len(truth),
+        decoder=calibration.decoder,
+        method=calibration.method,
+        n_calibration=calibration.n_photos,
+        temperature=calibration.temperature,
+        coverage=coverage(distances, decoded.radius_90_km, LEVEL),
+        error_as_trained=errors[0],
+        error_calibrated=errors[1],
+        regions=tuple(regions),
+        classes=of_classes,
+        within_25_km=within,
+    )
+
+
+def _region(probabilities: npt.NDArray[Any], labels: npt.NDArray[np.int64], level: float) -> Region:
+    region = decoding.credible_region(probabilities, level)
+    inside = np.asarray(region[np.arange(len(labels)), labels]).reshape(-1) > 0
+    return Region(level, float(inside.mean()), float(np.median(np.diff(region.indptr))))
+
+
+def _bins(probabilities: npt.NDArray[Any], labels: npt.NDArray[Any]) -> tuple[Bin, ...]:
+    table = decoding.reliability(probabilities, labels, _N_BINS)
+    columns = ["count", "confidence", "accuracy", "accuracy_low", "accuracy_high"]
+    return tuple(
+        Bin(int(count), *(float(value) for value in values))
+        for count, *values in table.loc[table["count"] > 0, columns].itertuples(index=False)
+    )
+
+
+def write_sureness(path: str | Path, sureness: Sureness) -> None:
+    """Write a record as JSON."""
+    write_json(path, {"format": FORMAT, "version": VERSION, **sureness.to_dict()})
+
+
+def read_sureness(path: str | Path) -> Sureness:
+    """Read what :func:`write_sureness` wrote.
+
+    Raises
+    ------
+    GeolocError
+        If the file is missing, damaged or of another version.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise GeolocError(f"{path} is no record of a model's sureness.")
+    if content.pop("version", None) != VERSION:
+        raise GeolocError(f"{path} is of another version than {VERSION}. Train the model again.")
+    return Sureness.from_dict(content)
+
+
+def sureness_lines(sureness: Sureness) -> list[str]:
+    """Say in sentences how sure a model is, and whether rightly."""
+    found, chance = sureness.coverage, sureness.chance
+    if found is None or chance is None:
+        return [
+            f"How sure: {sureness.n_calibration} validation photos are too few for a "
+            f"{100 * LEVEL:.0f} % radius."
+        ]
+    lines = [
+        f"How sure: the {100 * found.promised:.0f} % radius (median {found.median_km:,.0f} km) holds "
+        f"{100 * found.held:.1f} % of {found.n_photos} test photos; of exchangeable photos "
+        f"{_percent_range(found.low, found.high)} were to be expected, {_percent_range(*chance)} "
+        f"with the chance of the {sureness.n_calibration} calibration photos."
+    ]
+    if sureness.error_as_trained is not None and sureness.error_calibrated is not None:
+        lines.append(
+            f"Temperature {sureness.temperature:.2f} takes the calibration error of the likeliest "
+            f"class from {100 * sureness.error_as_trained:.1f} to "
+            f"{100 * sureness.error_calibrated:.1f} %."
+        )
+    return lines
+
+
+def _percent_range(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f} %"

@@ -1,0 +1,193 @@
+"""What people hand in as photos: files, folders, patterns, pictures in memory; in one collection."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.photos.decode import decode_photo
+from geoloc_models.photos.exif import PhotoExif, exif_of, read_exif
+from geoloc_models.photos.files import find_photo_files
+from geoloc_models.photos.images import ImageSource
+from geoloc_models.photos.opening import is_photo
+from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path
+
+_IN_MEMORY = (Image.Image, np.ndarray)
+_PATHS = (str, os.PathLike)
+
+
+class Photos:
+    """A numbered collection of photos: an :class:`~geoloc_models.photos.images.ImageSource`.
+
+    Parameters
+    ----------
+    items : sequence
+        Paths of files (or members of tar files), pillow images, and arrays: (H, W, 3), (H, W, 4)
+        or (H, W) uint8.
+    min_side : int, optional
+        As for :class:`~geoloc_models.photos.images.FileImages`.
+    """
+
+    def __init__(self, items: Sequence[Any], *, min_side: int | None = None) -> None:
+        self._items = list(items)
+        self.min_side = min_side
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def describe(self, row: int) -> str:
+        """Path of a row's photo, or its number."""
+        item = self._items[row]
+        return f"image {row}" if isinstance(item, _IN_MEMORY) else os.fspath(item)
+
+    def load(self, row: int) -> Image.Image:
+        """A row's photo, upright, in RGB, without any metadata."""
+        item = self._items[row]
+        if not isinstance(item, _IN_MEMORY):
+            source, name = self._opened(row), self.describe(row)
+            return decode_photo(source, name, min_side=self.min_side)
+        if isinstance(item, np.ndarray):
+            return _of_array(item, self.describe(row))
+        try:
+            pixels = ImageOps.exif_transpose(item).convert("RGB")
+        except Exception as error:  # an image that is decoded late fails in many ways
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise BrokenImageError(f"{self.describe(row)}: cannot be decoded ({reason})") from error
+        pixels = pixels.copy()
+        pixels.info = {}
+        return pixels
+
+    def exif(self, row: int) -> PhotoExif:
+        """What the EXIF data of a row's photo say: no position for a photo without them."""
+        item = self._items[row]
+        if isinstance(item, np.ndarray):
+            return PhotoExif()
+        if isinstance(item, Image.Image):
+            return exif_of(item)
+        return read_exif(self._opened(row))
+
+    def _opened(self, row: int) -> Any:
+        path = self.describe(row)
+        in_tar = split_tar_path(path)
+        return path if in_tar is None else BytesIO(read_tar_member(*in_tar))
+
+
+def _of_array(pixels: np.ndarray, name: str) -> Image.Image:
+    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype != np.uint8 or not fits or 0 in pixels.shape:
+        raise BrokenImageError(
+            f"{name}: an array must be uint8 of shape (H, W, 3), (H, W, 4) or (H, W), not "
+            f"{pixels.dtype} of shape {pixels.shape}"
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
+
+
+def as_photos(images: Any, *, min_side: int | None = None) -> ImageSource:
+    """Make a collection of whatever holds photos.
+
+    Parameters
+    ----------
+    images : path, pillow image, array, ImageSource, or a sequence of paths, images and arrays
+        A folder stands for all photos in it and in its folders; an array of shape (n, H, W, 3) for
+        n photos. An :class:`~geoloc_models.photos.images.ImageSource` is returned as it is.
+    min_side : int, optional
+        The least that the shorter side of a decoded file must have, in pixels.
+
+    Raises
+    ------
+    GeolocError
+        If a path does not exist, there is no photo, or something is no photo at all.
+    """
+    if isinstance(images, ImageSource) and not isinstance(images, _IN_MEMORY):
+        return images
+    if isinstance(images, np.ndarray) and images.ndim == 4:
+        images = list(images)
+    if isinstance(images, (*_PATHS, *_IN_MEMORY)):
+        images = [images]
+    if not isinstance(images, Iterable):
+        raise GeolocError(
+            "Photos are paths, folders, pillow images or arrays, or a list of them; got "
+            f"{type(images).__name__}."
+        )
+    items: list[Any] = []
+    for item in images:
+        if isinstance(item, _IN_MEMORY):
+            items.append(item)
+        elif isinstance(item, _PATHS):
+            items.extend(list_photos([os.fspath(item)]))
+        else:
+            raise GeolocError(
+                "Photos are paths, pillow images or arrays; one of them is a "
+                f"{type(item).__name__}."
+            )
+    if not items:
+        raise GeolocError("There is no photo in what was given.")
+    return Photos(items, min_side=min_side)
+
+
+def list_photos(names: Sequence[str], *, must_exist: bool = True) -> list[str]:
+    """Files that names stand for, each once, in the order of the names.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Files, folders (all photos in them and their folders, tar shards included), members of tar
+        files, and patterns such as ``trip/**/*.jpg``.
+    must_exist : bool, default True
+        Refuse a name that nothing has. Otherwise it stays in the list, to be found missing later.
+
+    Raises
+    ------
+    GeolocError
+        If a file is missing, a folder holds no photo, or a pattern matches nothing.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        found.update(dict.fromkeys(_files_of(name, must_exist)))
+    return list(found)
+
+
+def _files_of(name: str, must_exist: bool) -> list[str]:
+    if os.path.isdir(name):
+        photos = _in_folder(name)
+        if not photos:
+            raise GeolocError(f"There is no photo in the folder {name}.")
+        return photos
+    if os.path.exists(name) or split_tar_path(name) is not None:
+        return [name]
+    if glob.has_magic(name):
+        matches = sorted(glob.glob(name, recursive=True))
+        files = [
+            file
+            for match in matches
+            for file in (_in_folder(match) if os.path.isdir(match) else [match])
+        ]
+        if files:
+            return files
+        if must_exist:
+            raise GeolocError(f"No photo matches {name}.")
+    elif must_exist:
+        raise GeolocError(f"There is no photo {name}. Check the path.")
+    return [name]
+
+
+def _in_folder(folder: str) -> list[str]:
+    files = []
+    for name in find_photo_files(folder).names:
+        path = str(Path(folder, name))
+        in_tar = split_tar_path(path)
+        try:
+            source = path if in_tar is None else BytesIO(read_tar_member(*in_tar))
+            if is_photo(source, name):
+                files.append(path)
+        except (BrokenImageError, OSError):
+            files.append(path)  # what cannot be read is told of where it is read
+    return files

@@ -1,0 +1,116 @@
+"""Place images with a trained task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from geoloc_models.evaluation import Predictions
+from geoloc_models.models.devices import best_device
+from geoloc_models.models.tasks import PlaceTask
+from geoloc_models.photos.dataset import BrokenImages
+
+
+@dataclass(frozen=True)
+class PredictionResult:
+    """Predictions, and the images that could not be read.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        One per image that could be read, in the order of the loader.
+    broken : BrokenImages
+        Row and reason of each image that could not.
+    """
+
+    predictions: Predictions
+    broken: BrokenImages
+
+
+@dataclass(frozen=True)
+class NetworkOutputs:
+    """What a task's network gave for the images of a loader.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        By the names of :meth:`PlaceTask.outputs`, n rows each; empty where no image could be read.
+    rows : ndarray
+        (n,) int64, rows of the photo table.
+    broken : BrokenImages
+        Row and reason of each image that could not be read.
+    """
+
+    arrays: dict[str, np.ndarray]
+    rows: np.ndarray
+    broken: BrokenImages
+
+
+@torch.inference_mode()
+def run_network(
+    task: PlaceTask,
+    batches: Iterable[dict[str, Any]],
+    *,
+    device: torch.device | None = None,
+    description: str = "Placing images",
+    progress: bool = True,
+) -> NetworkOutputs:
+    """Run a task's network over the images of a loader.
+
+    Parameters
+    ----------
+    task : PlaceTask
+        Trained; it is left in evaluation mode on ``device``.
+    batches : iterable of dict
+        Of a loader, not shuffled. Empty batches are passed over.
+    device : torch.device, optional
+        Default: the accelerator, where there is one.
+    description : str
+        Label of the progress bar.
+    progress : bool, default True
+        Show the bar.
+    """
+    device = device or best_device()
+    task.eval().to(device)
+    parts: dict[str, list[np.ndarray]] = {}
+    rows: list[np.ndarray] = []
+    broken = BrokenImages()
+    bar = tqdm(batches, desc=description, unit="batch", disable=not progress, leave=False)
+    for batch in bar:
+        broken.extend(batch.get("broken", ()))
+        if len(batch["image"]) == 0:
+            continue
+        outputs = task.outputs(batch["image"].to(device, non_blocking=True))
+        for name, values in outputs.items():
+            parts.setdefault(name, []).append(values.cpu().numpy())
+        rows.append(np.asarray(batch["row"], dtype=np.int64))
+    return NetworkOutputs(
+        {name: np.concatenate(arrays) for name, arrays in parts.items()},
+        np.concatenate([np.empty(0, np.int64), *rows]),
+        broken,
+    )
+
+
+def predict(
+    task: PlaceTask,
+    batches: Iterable[dict[str, Any]],
+    *,
+    device: torch.device | None = None,
+    description: str = "Placing images",
+    progress: bool = True,
+) -> PredictionResult:
+    """Place every image of a loader; the parameters are those of :func:`run_network`."""
+    outputs = run_network(task, batches, device=device, description=description, progress=progress)
+    return PredictionResult(answer_outputs(task, outputs), outputs.broken)
+
+
+def answer_outputs(task: PlaceTask, outputs: NetworkOutputs) -> Predictions:
+    """Places that a task makes of what its network gave; none where no image could be read."""
+    if len(outputs.rows) == 0:
+        return Predictions(np.empty((0, 2)), np.empty(0, object), None, outputs.rows)
+    return task.answer(outputs.arrays, outputs.rows)

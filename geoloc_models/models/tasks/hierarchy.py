@@ -1,0 +1,144 @@
+"""Cells at several levels, a head for each; the product over the levels decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from geocells import CellHierarchy, decoding
+from geoloc_models._errors import GeolocError
+from geoloc_models.evaluation import Predictions
+from geoloc_models.models.encoders import ImageEncoder
+from geoloc_models.models.heads import MLPHead
+from geoloc_models.models.losses import accuracy, cross_entropy
+from geoloc_models.models.tasks.answers import answers_of_cells, decode_argmax
+from geoloc_models.models.tasks.base import Batch, Optimisation, Outputs, PlaceTask, Scored
+
+
+class HierarchyTask(PlaceTask):
+    """Classify cells at every level of a hierarchy; answer with the likeliest fine cell.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder
+        Gives (B, D) embeddings.
+    hierarchy : CellHierarchy
+        Nested partitions, coarse to fine, fitted on the training images with countries as groups.
+    optimisation : Optimisation, optional
+        How to train.
+    hidden : int, default 256
+        Width of the heads' hidden layers.
+    dropout : float, default 0.0
+        Share of hidden numbers set to zero in training.
+
+    Notes
+    -----
+    Loss: the mean of the levels' cross entropies. Score of a fine cell: the product of the softmax
+    of its ancestors, :func:`geocells.decoding.hierarchical`.
+
+    References
+    ----------
+    .. [1] Mueller-Budack, Pustu-Iren, Ewerth (2018), Geolocation estimation of photos (ISN).
+    """
+
+    name = "hierarchy"
+
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        hierarchy: CellHierarchy,
+        optimisation: Optimisation | None = None,
+        *,
+        hidden: int = 256,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(encoder, optimisation)
+        if not all(hierarchy.is_nested_):
+            raise GeolocError(
+                "Each level of a hierarchy must be nested in the one above; make top-down cells "
+                "with ever fewer images a cell."
+            )
+        self.hierarchy = hierarchy
+        self.cells = hierarchy.partitions_[-1]
+        self.answers = answers_of_cells(self.cells)
+        self.hidden, self.dropout = hidden, dropout
+        self.heads = nn.ModuleList(
+            MLPHead(encoder.dim, cells.n_cells, hidden=hidden, dropout=dropout)
+            for cells in hierarchy.partitions_
+        )
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Score the cells of every level.
+
+        Parameters
+        ----------
+        image : Tensor
+            (B, 3, H, W) float, normalised, or (B, D) cached features.
+
+        Returns
+        -------
+        list of Tensor
+            (B, C_l) logits, coarse to fine.
+        """
+        embedding = self.encoder(image)
+        return [head(embedding) for head in self.heads]
+
+    def score(self, batch: Batch) -> Scored | None:
+        """Mean loss of the levels, accuracy at the finest, and number of rows.
+
+        ``batch["cell"]`` is (B, L): the cell of each level, -1 for none.
+        """
+        cell = batch["cell"]
+        known = (cell >= 0).all(dim=1)
+        if not bool(known.any()):
+            return None
+        levels = self(batch["image"][known])
+        cell = cell[known]
+        losses = [cross_entropy(logits, cell[:, level]) for level, logits in enumerate(levels)]
+        return Scored(torch.stack(losses).mean(), accuracy(levels[-1], cell[:, -1]), len(cell))
+
+    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """``level_0``, ``level_1``, ...: probabilities (B, C_l), coarse to fine."""
+        return {
+            f"level_{number}": torch.softmax(logits.float(), dim=1)
+            for number, logits in enumerate(self(image))
+        }
+
+    def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
+        """Answer with the fine cell that has the highest product over its ancestors."""
+        levels = [outputs[f"level_{number}"] for number in range(len(self.heads))]
+        product = decoding.hierarchical(levels, self.hierarchy).astype(np.float32)
+        return decode_argmax(product, self.answers, rows)
+
+    def card(self) -> dict[str, Any]:
+        """Shape of the heads."""
+        return {
+            "hidden": self.hidden,
+            "dropout": self.dropout,
+            "n_classes": [cells.n_cells for cells in self.hierarchy.partitions_],
+        }
+
+    def write_files(self, folder: Path) -> None:
+        """Write the cells of all levels."""
+        self.hierarchy.save(folder / "hierarchy.parquet")
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
+        """Build the task, its weights yet to be loaded."""
+        path = folder / "hierarchy.parquet"
+        if not path.is_file():
+            raise GeolocError(f"{folder} is no whole model bundle: hierarchy.parquet is missing.")
+        try:
+            hierarchy = CellHierarchy.load(path)
+        except ValueError as error:
+            raise GeolocError(str(error)) from error
+        sizes = [cells.n_cells for cells in hierarchy.partitions_]
+        if sizes != card["n_classes"]:
+            raise GeolocError(f"{folder} names {card['n_classes']} cells but describes {sizes}.")
+        return cls(encoder, hierarchy, hidden=card["hidden"], dropout=card["dropout"])

@@ -1,0 +1,96 @@
+"""Nearest images (Im2GPS): nothing is trained; the baseline that every model should beat."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.evaluation import Predictions
+from geoloc_models.models.encoders import ImageEncoder
+from geoloc_models.models.neighbours import NearestImages
+from geoloc_models.models.tasks._kept import read_kept, write_kept
+from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+
+
+class NearestTask(PlaceTask):
+    """Answer with the densest place among the nearest training images.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder
+        Gives the (B, D) features that images are compared by.
+    n_neighbours : int, default 10
+        Training images that speak.
+    bandwidth_km : float, default 100
+        Width of the kernel over their places.
+
+    References
+    ----------
+    .. [1] Hays, Efros (2008), IM2GPS: estimating geographic information from a single image.
+    """
+
+    name = "nearest"
+    is_trained = False
+    remembers_images = True
+
+    def __init__(
+        self, encoder: ImageEncoder, *, n_neighbours: int = 10, bandwidth_km: float = 100.0
+    ) -> None:
+        super().__init__(encoder)
+        self.n_neighbours, self.bandwidth_km = n_neighbours, bandwidth_km
+        self._images: NearestImages | None = None
+
+    def score(self, batch: Batch) -> Scored | None:
+        """Nothing is trained: there is no loss."""
+        return None
+
+    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """``features``: (B, D)."""
+        return {"features": self.encoder(image).float()}
+
+    def remember(
+        self, outputs: Outputs, coords: npt.NDArray[np.float64], countries: npt.NDArray[np.object_]
+    ) -> None:
+        """Keep features, places and countries of the training images."""
+        self._images = NearestImages(
+            outputs["features"],
+            coords,
+            countries,
+            k=min(self.n_neighbours, len(coords)),
+            bandwidth_km=self.bandwidth_km,
+        )
+
+    @property
+    def images(self) -> NearestImages:
+        """The training images."""
+        if self._images is None:
+            raise GeolocError("This model knows no training images yet: call remember first.")
+        return self._images
+
+    def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
+        """Answer with the densest place among the nearest images, and its country."""
+        found = self.images.predict(outputs["features"])
+        return Predictions(found.coords, found.countries, None, rows)
+
+    def card(self) -> dict[str, Any]:
+        """How many speak, and how widely."""
+        return {"n_neighbours": self.n_neighbours, "bandwidth_km": self.bandwidth_km}
+
+    def write_files(self, folder: Path) -> None:
+        """Write features, places and countries of the training images."""
+        images = self.images
+        write_kept(folder / "images", images.features, images.coords, images.countries)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
+        """Build the task with its training images."""
+        task = cls(encoder, n_neighbours=card["n_neighbours"], bandwidth_km=card["bandwidth_km"])
+        features, coords, countries = read_kept(folder / "images")
+        task.remember({"features": features}, coords, countries)
+        return task

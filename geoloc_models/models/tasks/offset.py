@@ -1,0 +1,264 @@
+"""Regression: which country, and where in its box; or where in the box of all images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.countries.lookup import country_of
+from geoloc_models.evaluation import Predictions
+from geoloc_models.models.encoders import ImageEncoder
+from geoloc_models.models.heads import MLPHead
+from geoloc_models.models.losses import accuracy, offset_loss
+from geoloc_models.models.tasks.base import Batch, Optimisation, Outputs, PlaceTask, Scored
+
+_SMALLEST_SIDE = 1e-6  # degrees; a country with one photo has a box too
+_OFF_SHORE_KM = 500.0
+
+
+@dataclass(frozen=True)
+class CountryBoxes:
+    """The box of each country's training images.
+
+    Parameters
+    ----------
+    countries : ndarray
+        (K,) object, in the order of their names.
+    boxes : ndarray
+        (K, 4) float64: south, west, height, width in degrees. A box may cross the antimeridian.
+    """
+
+    countries: npt.NDArray[np.object_]
+    boxes: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, coords: npt.ArrayLike, countries: npt.ArrayLike) -> CountryBoxes:
+        """Boxes of images: (n, 2) degrees and (n,) countries.
+
+        The shortest arc of longitude that holds a country's images is its box's width, so that
+        Fiji is as narrow as it is.
+        """
+        points = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
+        names = np.asarray(countries, dtype=object)
+        if len(points) == 0:
+            raise GeolocError("There is not one training image to take countries from.")
+        distinct = sorted(set(names.tolist()))
+        boxes = [_box(points[names == name]) for name in distinct]
+        return cls(np.array(distinct, dtype=object), np.array(boxes))
+
+    @property
+    def n_countries(self) -> int:
+        """Number of boxes."""
+        return len(self.countries)
+
+    def offsets(
+        self, coords: npt.ArrayLike, country: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Place of each image in its country's box.
+
+        Parameters
+        ----------
+        coords : array-like
+            (n, 2) latitude and longitude in degrees.
+        country : ndarray
+            (n,) int64, row of the box.
+
+        Returns
+        -------
+        ndarray
+            (n, 2) float64, share of the height from the south and of the width from the west:
+            in [0, 1] for training images.
+        """
+        points = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
+        south, west, height, width = self.boxes[country].T
+        east = np.mod(points[:, 1] - west, 360.0)
+        # What lies just west of the box is at -1 degree, not at 359.
+        east = np.where(east > 180.0 + width / 2, east - 360.0, east)
+        return np.column_stack([(points[:, 0] - south) / height, east / width])
+
+    def places(
+        self, offsets: npt.ArrayLike, country: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float64]:
+        """Coordinates of offsets: the inverse of :meth:`offsets`, for offsets kept in [0, 1]."""
+        share = np.clip(np.asarray(offsets, dtype=np.float64), 0.0, 1.0)
+        south, west, height, width = self.boxes[country].T
+        longitude = west + share[:, 1] * width
+        longitude = np.where(longitude >= 180.0, longitude - 360.0, longitude)
+        latitude = np.clip(south + share[:, 0] * height, -90.0, 90.0)
+        return np.column_stack([latitude, longitude])
+
+
+def _box(points: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
+    south, north = points[:, 0].min(), points[:, 0].max()
+    around = np.unique(np.mod(points[:, 1], 360.0))
+    gaps = np.diff(around, append=around[0] + 360.0)
+    widest = int(gaps.argmax())
+    west = around[(widest + 1) % len(around)]
+    width = 360.0 - gaps[widest]
+    west = west - 360.0 if west >= 180.0 else west
+    return float(south), float(west), max(north - south, _SMALLEST_SIDE), max(width, _SMALLEST_SIDE)
+
+
+class OffsetTask(PlaceTask):
+    """The paper's regression: a head for the country, another for the place in its box.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder
+        Gives (B, D) embeddings.
+    boxes : CountryBoxes
+        Of the training images; with ``multi_task=False`` one box, named ``""``, of all of them.
+    optimisation : Optimisation, optional
+        How to train.
+    alpha : float, default 0.5
+        Share of the country in the loss.
+    multi_task : bool, default True
+        False is the ablation: no country head, the offset alone is learned, in the box of all
+        training images; the country is then that of the point, or the nearest within 500 km.
+    hidden : int, default 256
+        Width of the heads' hidden layers.
+    dropout : float, default 0.0
+        Share of hidden numbers set to zero in training.
+
+    Notes
+    -----
+    Loss: ``alpha CE(country) + (1 - alpha) MSE(offset)``; a point is the offset in the box of the
+    *predicted* country.
+
+    References
+    ----------
+    .. [1] Sweden or Switzerland: GeoLocation on Noisy Datasets, section on regression.
+    """
+
+    name = "offset"
+
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        boxes: CountryBoxes,
+        optimisation: Optimisation | None = None,
+        *,
+        alpha: float = 0.5,
+        multi_task: bool = True,
+        hidden: int = 256,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(encoder, optimisation)
+        if not 0 <= alpha <= 1:
+            raise GeolocError(f"alpha shares out one loss: it must lie in [0, 1]; got {alpha}.")
+        if not multi_task and boxes.n_countries != 1:
+            raise GeolocError("Without the country's head there is one box, of all images.")
+        self.country_boxes = boxes
+        self.alpha = alpha if multi_task else 0.0
+        self.multi_task = multi_task
+        self.hidden, self.dropout = hidden, dropout
+        how: dict[str, Any] = {"hidden": hidden, "dropout": dropout}
+        self.country_head = MLPHead(encoder.dim, boxes.n_countries, **how) if multi_task else None
+        self.offset_head = MLPHead(encoder.dim, 2, **how)
+
+    @classmethod
+    def of_training(
+        cls,
+        encoder: ImageEncoder,
+        coords: npt.ArrayLike,
+        countries: npt.ArrayLike,
+        optimisation: Optimisation | None = None,
+        *,
+        multi_task: bool = True,
+        **options: Any,
+    ) -> Self:
+        """Build the task with the boxes of training images."""
+        names = np.asarray(countries, dtype=object)
+        boxes = CountryBoxes.of(coords, names if multi_task else np.full(len(names), "", object))
+        return cls(encoder, boxes, optimisation, multi_task=multi_task, **options)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Score countries and place the image in a box.
+
+        Parameters
+        ----------
+        image : Tensor
+            (B, 3, H, W) float, normalised, or (B, D) cached features.
+
+        Returns
+        -------
+        tuple of Tensor
+            (B, K) logits and (B, 2) offsets. K countries.
+        """
+        embedding = self.encoder(image)
+        offset = self.offset_head(embedding)
+        if self.country_head is None:
+            return offset.new_zeros(len(offset), 1), offset
+        return self.country_head(embedding), offset
+
+    def score(self, batch: Batch) -> Scored | None:
+        """Loss, share of right countries and number of rows of a batch.
+
+        Rows of a country that no training image has are left out. Without the country's head, the
+        share is that of offsets off by less than a tenth of the box.
+        """
+        country = batch["country"] if self.multi_task else torch.zeros_like(batch["country"])
+        known = country >= 0
+        if not bool(known.any()):
+            return None
+        logits, offset = self(batch["image"][known])
+        country = country[known]
+        places = self.country_boxes.offsets(batch["coords"][known].cpu(), country.cpu().numpy())
+        true = torch.from_numpy(places).to(offset.device, torch.float32)
+        loss = offset_loss(logits, offset, country, true, alpha=self.alpha)
+        if self.multi_task:
+            right = accuracy(logits, country)
+        else:
+            right = ((offset - true).abs().amax(dim=1) < 0.1).float().mean()
+        return Scored(loss, right, len(country))
+
+    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """``probabilities`` of countries (B, K) and ``offset`` (B, 2)."""
+        logits, offset = self(image)
+        return {"probabilities": torch.softmax(logits.float(), dim=1), "offset": offset.float()}
+
+    def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
+        """Answer with the offset in the box of the most probable country."""
+        probabilities = np.asarray(outputs["probabilities"])
+        country = probabilities.argmax(axis=1)
+        coords = self.country_boxes.places(outputs["offset"], country)
+        if self.multi_task:
+            return Predictions(coords, self.country_boxes.countries[country], probabilities, rows)
+        names = country_of(coords, tolerance_km=_OFF_SHORE_KM)
+        return Predictions(coords, np.where(names == None, "", names), None, rows)  # noqa: E711
+
+    def card(self) -> dict[str, Any]:
+        """Shape of the heads, and the boxes."""
+        return {
+            "hidden": self.hidden,
+            "dropout": self.dropout,
+            "alpha": self.alpha,
+            "multi_task": self.multi_task,
+            "n_classes": self.country_boxes.n_countries,
+            "countries": self.country_boxes.countries.tolist(),
+            "boxes": self.country_boxes.boxes.tolist(),
+        }
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
+        """Build the task, its weights yet to be loaded."""
+        boxes = CountryBoxes(
+            np.array(card["countries"], dtype=object),
+            np.asarray(card["boxes"], dtype=np.float64).reshape(-1, 4),
+        )
+        return cls(
+            encoder,
+            boxes,
+            alpha=card["alpha"],
+            multi_task=card["multi_task"],
+            hidden=card["hidden"],
+            dropout=card["dropout"],
+        )

@@ -1,0 +1,1 @@
+"""Photos as files and pixels: opening, EXIF, folders, tar shards."""

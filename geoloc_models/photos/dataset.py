@@ -1,0 +1,371 @@
+"""Images and labels as PyTorch wants them: dataset, batches, transforms, loader."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import v2
+
+from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.photos.images import ImageSource
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Sample = dict[str, Any]
+Batch = dict[str, Any]
+
+
+class PhotoLabels:
+    """Coordinates, country and cell of all rows, and the rows that belong to a dataset.
+
+    Parameters
+    ----------
+    n : int
+        Rows there are.
+    coords, country_index, cell_labels, rows
+        As in :class:`PhotoDataset`.
+
+    Raises
+    ------
+    GeolocError
+        If lengths differ or a row does not exist.
+    """
+
+    def __init__(
+        self,
+        n: int,
+        coords: ArrayLike,
+        country_index: ArrayLike,
+        *,
+        cell_labels: ArrayLike | None = None,
+        rows: ArrayLike | None = None,
+    ) -> None:
+        self.coords = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
+        self.country_index = np.asarray(country_index, dtype=np.int64)
+        self.cell_labels = (
+            np.full(n, -1, dtype=np.int64)
+            if cell_labels is None
+            else np.asarray(cell_labels, dtype=np.int64)
+        )
+        for name, values in (
+            ("coordinates", self.coords),
+            ("country classes", self.country_index),
+            ("cell labels", self.cell_labels),
+        ):
+            if len(values) != n:
+                raise GeolocError(
+                    f"Every image needs one entry of each kind; got {n} images but {len(values)} "
+                    f"{name}. Pass those of all rows, and choose rows with rows=."
+                )
+        self.rows = np.arange(n) if rows is None else np.asarray(rows).reshape(-1).astype(np.int64)
+        bad = (self.rows < 0) | (self.rows >= n)
+        if bad.any():
+            raise GeolocError(
+                f"Rows must lie between 0 and {n - 1}; {bad.sum()} do not "
+                f"(first: {self.rows[int(bad.argmax())]})."
+            )
+
+
+class PhotoDataset(Dataset[Sample]):
+    """Images with coordinates, country and cell.
+
+    Parameters
+    ----------
+    images : ImageSource
+        The images of all rows.
+    coords : array-like (n, 2)
+        Latitude, longitude in degrees of all rows.
+    country_index : array-like (n,) int
+        Class of each row's country.
+    transform : callable
+        Makes a float32 tensor (3, H, W) of an RGB image.
+    cell_labels : array-like (n,) int, optional
+        Cell of each row; -1 stands for none.
+    rows : array-like (m,) int, optional
+        Rows that belong to the dataset, in this order (say, the training rows); by default all.
+
+    Raises
+    ------
+    GeolocError
+        If lengths differ or a row does not exist.
+
+    Notes
+    -----
+    Item i is a dict: ``image`` float32 (3, H, W); ``coords`` float64 (2,); ``country``, ``cell``
+    and ``row`` int64 scalars, ``row`` being the row in ``images``. A broken image gives
+    ``{"row": int, "broken": message}`` instead; :func:`collate_photos` knows both.
+    """
+
+    def __init__(
+        self,
+        images: ImageSource,
+        coords: ArrayLike,
+        country_index: ArrayLike,
+        transform: Callable[[Any], torch.Tensor],
+        *,
+        cell_labels: ArrayLike | None = None,
+        rows: ArrayLike | None = None,
+    ):
+        self.images = images
+        self.transform = transform
+        self.labels = PhotoLabels(
+            len(images), coords, country_index, cell_labels=cell_labels, rows=rows
+        )
+        self.coords = self.labels.coords
+        self.country_index = self.labels.country_index
+        self.cell_labels = self.labels.cell_labels
+        self.rows = self.labels.rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: int) -> Sample:
+        row = int(self.rows[i])
+        try:
+            image = self.images.load(row)
+        except BrokenImageError as error:
+            return {"row": row, "broken": str(error)}
+        return {
+            "image": self.transform(image),
+            "coords": torch.from_numpy(self.coords[row].copy()),
+            "country": torch.tensor(self.country_index[row], dtype=torch.int64),
+            "cell": torch.tensor(self.cell_labels[row], dtype=torch.int64),
+            "row": torch.tensor(row, dtype=torch.int64),
+        }
+
+
+def collate_photos(samples: Sequence[Sample]) -> Batch:
+    """Stack samples into a batch, leaving broken images out and listing them.
+
+    Parameters
+    ----------
+    samples : sequence of dict
+        Items of a PhotoDataset.
+
+    Returns
+    -------
+    dict
+        With B the number of whole images: ``image`` float32 (B, 3, H, W), ``coords`` float64
+        (B, 2), ``country``, ``cell`` and ``row`` int64 (B,); ``broken``, a list of (row, message).
+        If every image is broken, ``image`` has the shape (0, 3, 0, 0): skip a batch whose
+        ``image.shape[0]`` is 0.
+    """
+    whole = [sample for sample in samples if "broken" not in sample]
+    broken = [(int(sample["row"]), sample["broken"]) for sample in samples if "broken" in sample]
+    if whole:
+        batch: Batch = {
+            key: torch.stack([sample[key] for sample in whole])
+            for key in ("image", "coords", "country", "cell", "row")
+        }
+    else:
+        batch = {
+            "image": torch.zeros(0, 3, 0, 0),
+            "coords": torch.zeros(0, 2, dtype=torch.float64),
+            **{key: torch.zeros(0, dtype=torch.int64) for key in ("country", "cell", "row")},
+        }
+    batch["broken"] = broken
+    return batch
+
+
+class BrokenImages:
+    """List of the broken images met so far, each row once.
+
+    Examples
+    --------
+    >>> broken = BrokenImages()
+    >>> broken.extend([(7, "b.jpg: is not an image"), (7, "b.jpg: is not an image")])
+    >>> len(broken), broken.rows
+    (1, [7])
+    """
+
+    def __init__(self) -> None:
+        self._message_of_row: dict[int, str] = {}
+
+    def add(self, row: int, message: str) -> None:
+        """Note a row's image; a row that is noted already keeps its first message."""
+        self._message_of_row.setdefault(int(row), str(message))
+
+    def extend(self, broken: Iterable[tuple[int, str]]) -> None:
+        """Note all of a batch's ``broken`` list."""
+        for row, message in broken:
+            self.add(row, message)
+
+    def __len__(self) -> int:
+        return len(self._message_of_row)
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return iter(sorted(self._message_of_row.items()))
+
+    @property
+    def rows(self) -> list[int]:
+        """Rows of the broken images, ascending."""
+        return sorted(self._message_of_row)
+
+    @property
+    def messages(self) -> list[str]:
+        """Name and reason of each, in the order of ``rows``."""
+        return [message for _, message in self]
+
+    def write_csv(self, path: str | Path) -> None:
+        """Write ``row`` (counted from 0) and ``reason``, beside the target and then renamed."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
+        try:
+            with unfinished.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(["row", "reason"])
+                writer.writerows(self)
+            unfinished.replace(target)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def make_transform(
+    size: int,
+    *,
+    augment: str = "none",
+    views: int = 1,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Callable[[Any], torch.Tensor]:
+    """Make the transform from an RGB image to a normalised tensor.
+
+    Parameters
+    ----------
+    size : int
+        Side of the result in pixels.
+    augment : {"none", "crop", "simclr"}
+        For training. ``"crop"``: a random crop of 70 to 100 % of the area and a random horizontal
+        flip; colours and verticals stay, since they tell about the place. ``"simclr"``: a crop of
+        20 to 100 %, a flip, and randomly other colours, grey, or a blur [1]_. ``"none"``: the
+        shorter side is resized and the centre cut out.
+    views : int
+        Results per image, each varied anew.
+    mean, std : sequence of 3 float
+        Of the red, green and blue values in 0..1, which become ``(value - mean) / std``; by default
+        ImageNet's.
+
+    Returns
+    -------
+    callable
+        Gives float32 (3, size, size), or (views, 3, size, size) for several views.
+
+    Notes
+    -----
+    Random choices follow torch's generator.
+
+    References
+    ----------
+    .. [1] Chen, Kornblith, Norouzi, Hinton (2020), A simple framework for contrastive learning of
+       visual representations (SimCLR), appendix A.
+    """
+    one = v2.Compose(
+        [
+            *_framing(size, augment=augment),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(mean=list(mean), std=list(std)),
+            v2.ToPureTensor(),
+        ]
+    )
+    return one if views == 1 else _SeveralViews(one, views)
+
+
+class _SeveralViews:
+    """Apply a transform several times and stack the results."""
+
+    def __init__(self, transform: Callable[[Any], torch.Tensor], views: int) -> None:
+        self.transform, self.views = transform, views
+
+    def __call__(self, image: Any) -> torch.Tensor:
+        return torch.stack([self.transform(image) for _ in range(self.views)])
+
+
+def make_framing(size: int) -> v2.Compose:
+    """Make the first half of :func:`make_transform`: from an RGB image to uint8 (3, size, size).
+
+    Worker processes hand over a quarter of the bytes; the other half is :func:`normalised`.
+    """
+    return v2.Compose([*_framing(size, augment="none"), v2.ToPureTensor()])
+
+
+def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Second half of :func:`make_transform`: uint8 (..., 3, H, W) to float32 of the same shape."""
+    scaled = v2.functional.to_dtype(pixels, torch.float32, scale=True)
+    result: torch.Tensor = v2.functional.normalize(scaled, list(mean), list(std))
+    return result
+
+
+def _framing(size: int, *, augment: str) -> list[Callable[..., Any]]:
+    if size < 1:
+        raise GeolocError(f"The image size must be at least 1 pixel; got {size}.")
+    if augment == "none":
+        return [v2.ToImage(), v2.Resize(size, antialias=True), v2.CenterCrop(size)]
+    if augment == "crop":
+        return [
+            v2.ToImage(),
+            v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.9, 1 / 0.9), antialias=True),
+            v2.RandomHorizontalFlip(),
+        ]
+    if augment == "simclr":
+        kernel = max(3, size // 10 // 2 * 2 + 1)  # a tenth of the side, odd
+        return [
+            v2.ToImage(),
+            v2.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8),
+            v2.RandomGrayscale(p=0.2),
+            v2.RandomApply([v2.GaussianBlur(kernel, sigma=(0.1, 2.0))], p=0.5),
+        ]
+    raise GeolocError(f"Unknown augment {augment!r}; choose none, crop or simclr.")
+
+
+def make_loader(
+    dataset: Dataset[Sample],
+    *,
+    batch_size: int,
+    shuffle: bool,
+    seed: int,
+    workers: int = 0,
+) -> DataLoader[Any]:
+    """Loader of batches from :func:`collate_photos`.
+
+    Parameters
+    ----------
+    dataset : PhotoDataset
+        Images and labels.
+    batch_size : int
+        Images per batch; the last one may be shorter.
+    shuffle : bool
+        Whether every epoch has a new order.
+    seed : int
+        Seed of the order and of the workers: two loaders with one seed give the same order, epoch
+        by epoch. Random transforms without workers follow torch's global generator.
+    workers : int
+        Processes that load images; 0 loads in this one.
+    """
+    if batch_size < 1:
+        raise GeolocError(f"The batch size must be at least 1; got {batch_size}.")
+    if workers < 0:
+        raise GeolocError(f"The number of workers must be at least 0; got {workers}.")
+    generator = torch.Generator()
+    generator.manual_seed(seed)
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        num_workers=workers,
+        collate_fn=collate_photos,
+        generator=generator,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+    )

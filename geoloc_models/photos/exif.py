@@ -1,0 +1,199 @@
+"""What a camera noted in a photo's EXIF data: where, when, and which way up."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from PIL import ExifTags, Image
+
+from geoloc_models.photos.opening import opened_photo
+
+logger = logging.getLogger(__name__)
+
+_UPRIGHT = 1
+_LIMIT_DEGREES = {"latitude": 90.0, "longitude": 180.0}
+_SIGN_OF_REFERENCE = {
+    "latitude": {"N": 1.0, "S": -1.0},
+    "longitude": {"E": 1.0, "W": -1.0},
+}
+_TAGS_OF_TIME = (
+    (ExifTags.Base.DateTimeOriginal, ExifTags.Base.OffsetTimeOriginal),
+    (ExifTags.Base.DateTimeDigitized, ExifTags.Base.OffsetTimeDigitized),
+)
+_TIME = re.compile(r"(\d{4})[:\-/.](\d\d)[:\-/.](\d\d)[ T](\d\d):(\d\d):(\d\d)")
+_OFFSET = re.compile(r"[+\-](?:0\d|1[0-4]):[0-5]\d")
+
+
+@dataclass(frozen=True)
+class PhotoExif:
+    """What the EXIF data say that matters here; None where they say nothing sensible.
+
+    Parameters
+    ----------
+    latitude, longitude : float or None
+        Degrees; either both or neither.
+    time : str or None
+        When it was taken, in ISO 8601: ``2019-07-01T12:34:56``, local time, with ``+02:00`` behind
+        it where the camera noted its offset.
+    orientation : int
+        1 (upright) to 8, as EXIF counts them.
+    """
+
+    latitude: float | None = None
+    longitude: float | None = None
+    time: str | None = None
+    orientation: int = _UPRIGHT
+
+    @property
+    def has_position(self) -> bool:
+        """Whether the photo says where it was taken."""
+        return self.latitude is not None
+
+
+def read_exif(photo: str | Path | BinaryIO) -> PhotoExif:
+    """Read position, time and orientation from a photo's EXIF data.
+
+    Parameters
+    ----------
+    photo : path or binary file
+        JPEG, TIFF, PNG, WebP, AVIF, or HEIC where the package pillow-heif is installed.
+
+    Returns
+    -------
+    PhotoExif
+        Damaged EXIF data count as none; they never raise.
+
+    Raises
+    ------
+    BrokenImageError
+        If the file is no photo.
+
+    Notes
+    -----
+    A position needs both coordinates with their references (N or S, E or W): without one, the
+    hemisphere is unknown, and a wrong place is worse than none; only a negative number, which the
+    standard does not have, speaks for itself. A part with a zero denominator, minutes or seconds
+    from 60 on, a coordinate out of range, and the position 0, 0, which devices write before they
+    know better, count as none as well. The date of the last change is no date of taking.
+
+    Examples
+    --------
+    >>> from io import BytesIO
+    >>> from PIL import Image
+    >>> exif = Image.Exif()
+    >>> exif.get_ifd(0x8825).update({1: "N", 2: (47.0, 22.0, 36.84), 3: "E", 4: (8.0, 32.0, 30.12)})
+    >>> file = BytesIO()
+    >>> Image.new("RGB", (8, 8)).save(file, "JPEG", exif=exif)
+    >>> found = read_exif(file)
+    >>> round(found.latitude, 4), round(found.longitude, 4)
+    (47.3769, 8.5417)
+    """
+    if isinstance(photo, str | Path):
+        source: str | BinaryIO = str(photo)
+        name = str(photo)
+    else:
+        source, name = photo, str(getattr(photo, "name", "the photo"))
+    with opened_photo(source, name) as image:
+        return exif_of(image)
+
+
+def exif_of(image: Image.Image) -> PhotoExif:
+    """Position, time and orientation of an opened image; see :func:`read_exif`."""
+    latitude, longitude = _position(_directory(image, ExifTags.IFD.GPSInfo))
+    time = _time(_directory(image, ExifTags.IFD.Exif))
+    return PhotoExif(latitude, longitude, time, orientation_of(image))
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Orientation of an opened image, 1 to 8; 1 where there is none or its EXIF data are damaged."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
+        orientation = int(value[0] if isinstance(value, tuple) else value)
+    except Exception:  # Pillow's parser of EXIF data fails in many ways
+        logger.debug("damaged EXIF data", exc_info=True)
+        return _UPRIGHT
+    return orientation if 1 <= orientation <= 8 else _UPRIGHT
+
+
+def _directory(image: Image.Image, directory: ExifTags.IFD) -> dict[int, Any]:
+    try:
+        return dict(image.getexif().get_ifd(directory))
+    except Exception:  # as above
+        logger.debug("damaged EXIF data", exc_info=True)
+        return {}
+
+
+def _position(gps: dict[int, Any]) -> tuple[float | None, float | None]:
+    latitude = _degrees(gps, "latitude", ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef)
+    longitude = _degrees(gps, "longitude", ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef)
+    if latitude is None or longitude is None or (latitude == 0 and longitude == 0):
+        return None, None
+    return latitude, longitude
+
+
+def _degrees(gps: dict[int, Any], name: str, tag: int, reference_tag: int) -> float | None:
+    """One coordinate in signed degrees, None where it is missing or makes no sense."""
+    parts = _numbers(gps.get(tag))
+    if not 1 <= len(parts) <= 3 or not all(math.isfinite(part) for part in parts):
+        return None
+    size = abs(parts[0])
+    for part, unit in zip(parts[1:], (60.0, 3600.0), strict=False):
+        # A writer may have rounded 59.9999 up to 60.
+        if not 0 <= part <= 60:
+            return None
+        size += part / unit
+    if size > _LIMIT_DEGREES[name]:
+        return None
+    reference = _text(gps.get(reference_tag)).strip().upper()[:1]
+    sign = _SIGN_OF_REFERENCE[name].get(reference)
+    if sign is None:
+        if reference or math.copysign(1.0, parts[0]) > 0:
+            return None
+        sign = -1.0
+    return sign * size
+
+
+def _numbers(value: Any) -> list[float]:
+    """Parts of a coordinate; a zero denominator gives NaN, what is no number gives none."""
+    if isinstance(value, bytes | str):
+        text = _text(value).replace(",", " ").replace(":", " ")
+        parts: tuple[Any, ...] = tuple(text.split())
+    elif isinstance(value, tuple | list):
+        parts = tuple(value)
+    else:
+        parts = () if value is None else (value,)
+    numbers = []
+    for part in parts:
+        try:
+            numbers.append(float(part))
+        except ZeroDivisionError:
+            numbers.append(math.nan)
+        except (TypeError, ValueError, OverflowError):
+            return []
+    return numbers
+
+
+def _time(details: dict[int, Any]) -> str | None:
+    for tag, offset_tag in _TAGS_OF_TIME:
+        found = _TIME.match(_text(details.get(tag)).strip())
+        if found is None:
+            continue
+        try:
+            time = datetime(*(int(part) for part in found.groups())).isoformat()  # type: ignore[arg-type]
+        except ValueError:  # 0000:00:00, or a 31st of June
+            continue
+        offset = _OFFSET.fullmatch(_text(details.get(offset_tag)).strip())
+        return time + (offset[0] if offset else "")
+    return None
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "replace")
+    return value.replace("\0", "") if isinstance(value, str) else ""

@@ -1,0 +1,112 @@
+"""Where images come from: a numbered collection, and the one that reads files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.photos.decode import decode_photo
+from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path
+
+__all__ = ["FileImages", "ImageSource"]
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """A numbered collection of images."""
+
+    def __len__(self) -> int:
+        """Count the images."""
+        ...
+
+    def load(self, row: int) -> Image.Image:
+        """Image of a row in RGB; BrokenImageError, with its name and the reason, if it has none."""
+        ...
+
+    def describe(self, row: int) -> str:
+        """Name of a row's image that a user recognises."""
+        ...
+
+
+class FileImages:
+    """Images in files, or in tar shards.
+
+    Parameters
+    ----------
+    paths : sequence of path
+        One per row: a file, in whatever tree of folders, or a member of an uncompressed tar file as
+        ``shards/00012.tar/NAME.jpg`` (a component that ends in ``.tar`` and is a file).
+    root : path, optional
+        Folder that relative paths start from.
+    min_side : int, optional
+        The least that the shorter side of an image must have, in pixels. JPEGs are decoded at 1/2,
+        1/4 or 1/8 of their size where that leaves as much, which saves most of the time. Other
+        kinds come as they are. By default every image has its full size.
+
+    Raises
+    ------
+    GeolocError
+        If ``min_side`` is below 1, or a row has no path.
+
+    Notes
+    -----
+    An image is turned upright by its EXIF orientation; nothing else of its EXIF data is used, its
+    GPS position least of all, and none of it is in the image that comes out. What cannot be read
+    whole (missing, truncated, no image, above 200 million pixels) raises BrokenImageError; it is
+    never padded with grey. Of an animation the first picture is taken, transparency is left out.
+
+    Where the members of a tar lie is found once per process, at the first read from it, and takes
+    16 bytes a member; a read opens the tar, takes its bytes and closes it again, so threads and
+    forked processes don't disturb each other. Paths are kept as bytes in one piece, about as large
+    as their text, and so is the pickle that goes to worker processes.
+
+    Examples
+    --------
+    >>> images = FileImages(["a.jpg", "shards/00012.tar/b.jpg"], root="photos", min_side=224)
+    >>> len(images)
+    2
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path] | np.ndarray,
+        root: str | Path | None = None,
+        *,
+        min_side: int | None = None,
+    ):
+        if min_side is not None and not min_side >= 1:
+            raise GeolocError(f"min_side must be at least 1 pixel; got {min_side}.")
+        self.min_side = None if min_side is None else int(min_side)
+        self._root = "" if root is None else str(root)
+        self._paths = pa.array(
+            (_bytes_of(path, row) for row, path in enumerate(paths)), pa.large_binary()
+        )
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def describe(self, row: int) -> str:
+        """Path of a row's image."""
+        path = os.fsdecode(self._paths[row].as_py())
+        return str(Path(self._root, path))
+
+    def load(self, row: int) -> Image.Image:
+        """Read a row's image, upright, in RGB."""
+        path = self.describe(row)
+        in_tar = split_tar_path(path)
+        source = path if in_tar is None else BytesIO(read_tar_member(*in_tar))
+        return decode_photo(source, path, min_side=self.min_side)
+
+
+def _bytes_of(path: object, row: int) -> bytes:
+    if isinstance(path, str | bytes | os.PathLike):
+        return os.fsencode(path)
+    raise GeolocError(f"Every row needs the path of its image; row {row} has {path!r}.")

@@ -1,0 +1,1 @@
+"""Tables of photos: reading, choosing, splitting, leakage."""

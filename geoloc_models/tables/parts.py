@@ -1,0 +1,331 @@
+"""The part of each photo by a hash, so that it stays when photos are added; nested subsets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import ArrayLike
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.tables.hashing import hash_numbers, hash_texts, hash_to_unit, stream_start
+from geoloc_models.tables.photo_table import PhotoTable
+from geoloc_models.tables.split import PARTS, Split, checked_fractions, place_blocks
+
+By = Literal["id", "user", "place"]
+UNITS = ("id", "user", "place")
+_DAMAGED = "Run geoloc split again."
+
+
+def assign_parts(
+    ids: Sequence[Any] | np.ndarray | pa.Array,
+    *,
+    by: By = "id",
+    users: Sequence[Any] | np.ndarray | pa.Array | None = None,
+    coords: ArrayLike | None = None,
+    block_km: float = 1.0,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    exchangeable: bool = False,
+    seed: int = 0,
+) -> np.ndarray:
+    """Part of each photo, decided by nothing but the seed, the photo's own unit and its id.
+
+    Parameters
+    ----------
+    ids : sequence of str or int (n,)
+        Name of each photo.
+    by : {"id", "user", "place"}
+        The unit that is never torn apart: a photo; all photos of one user (a photo without a user
+        stands for itself); all photos of one block of the earth's surface.
+    users : sequence of str or int (n,), optional
+        Needed with ``by="user"``; missing or empty where nobody knows.
+    coords : array-like (n, 2), optional
+        Latitude, longitude in degrees, needed with ``by="place"``.
+    block_km : float
+        Side of a block, see :func:`place_blocks`.
+    fractions : (float, float, float)
+        Chance of training, validation and test; all positive, sum 1.
+    exchangeable : bool, default False
+        Keep units whole between training and the rest only: the photos of the units that are not
+        trained on go to validation or test one by one. What is calibrated on the one then holds on
+        the other, however many photos a unit has. Without effect by ``"id"``.
+    seed : int
+        Another seed gives another split; from 0 to 2**64 - 1.
+
+    Returns
+    -------
+    ndarray of int8 (n,)
+        0, 1, 2: training, validation, test.
+
+    Raises
+    ------
+    GeolocError
+        If lengths differ, an id is missing, an option is out of range, or what ``by`` needs is not
+        given.
+
+    Notes
+    -----
+    With ``u`` the unit's hash as a number in [0, 1): test where ``u < test``, validation where ``u
+    < test + validation``, else training. So a photo keeps its part whatever rows come or go, in
+    whatever order, and a change of the share of validation leaves the test part as it is. If
+    exchangeable, a photo with ``u < test + validation`` is a test photo where a second hash, of its
+    own id, is below ``test / (test + validation)``; training is the same either way. The price:
+    sizes follow the fractions only as chance allows, ``sqrt(n f (1 - f))`` units off, and a part of
+    a small table may be empty. :func:`split_rows` hits the sizes, but deals anew when a row is
+    added. O(n).
+
+    Examples
+    --------
+    >>> ids = [f"photo-{k}" for k in range(1000)]
+    >>> np.bincount(assign_parts(ids, seed=1)).tolist()
+    [803, 92, 105]
+    >>> bool((assign_parts(ids[500:], seed=1) == assign_parts(ids, seed=1)[500:]).all())
+    True
+    """
+    share = checked_fractions(fractions)
+    check_seed(seed)
+    if by not in UNITS:
+        raise GeolocError(f"by must be 'id', 'user' or 'place'; got {by!r}.")
+    names = as_texts(ids, "ids")
+    if names.null_count:
+        raise GeolocError(
+            f"Every photo needs an id; {names.null_count} of {len(names)} have none (first: row "
+            f"{int(pc.is_null(names).index(True).as_py())})."
+        )
+    if by == "place":
+        if coords is None:
+            raise GeolocError("A split by place needs the photos' coordinates.")
+        blocks = place_blocks(coords, block_km)
+        _check_length(len(blocks), len(names), "coords")
+        unit = hash_numbers(blocks, stream_start("part/place", seed))
+    else:
+        unit = hash_texts(names, stream_start("part/id", seed))
+        if by == "user":
+            if users is None:
+                raise GeolocError("A split by user needs the photos' users.")
+            owners = as_texts(users, "users")
+            _check_length(len(owners), len(names), "users")
+            known = known_texts(owners)
+            unit[known] = hash_texts(
+                owners.filter(pa.array(known)), stream_start("part/user", seed)
+            )
+    u = hash_to_unit(unit)
+    part = np.zeros(len(u), dtype=np.int8)
+    part[u < share[2] + share[1]] = 1
+    if exchangeable and by != "id":
+        own = hash_to_unit(hash_texts(names, stream_start("part/held-out", seed)))
+        part[(part == 1) & (own < share[2] / (share[2] + share[1]))] = 2
+    else:
+        part[u < share[2]] = 2
+    return part
+
+
+def subset_ranks(
+    ids: Sequence[Any] | np.ndarray | pa.Array, part: ArrayLike, *, seed: int = 0
+) -> np.ndarray:
+    """Place of each training photo in the order that nested subsets are cut from.
+
+    Parameters
+    ----------
+    ids : sequence of str or int (n,)
+        Name of each photo; no two alike.
+    part : array-like of int (n,)
+        From :func:`assign_parts`.
+    seed : int
+        As for the parts.
+
+    Returns
+    -------
+    ndarray of int64 (n,)
+        0, 1, 2, ... over the training photos, -1 elsewhere. The subset of n is the photos with
+        ``0 <= rank < n``, so each is inside every larger one.
+
+    Raises
+    ------
+    GeolocError
+        If lengths differ, or an id is missing or there twice.
+
+    Notes
+    -----
+    The order is that of a second hash of the id, independent of the one that decided the part.
+    Photos are drawn, also where parts go by user or place; countries get their shares as chance
+    allows. Added photos push others back but never change the order of two. O(n log n).
+
+    Examples
+    --------
+    >>> subset_ranks(["a", "b", "c", "d"], [0, 0, 2, 0]).tolist()
+    [2, 1, -1, 0]
+    """
+    check_seed(seed)
+    names = as_texts(ids, "ids")
+    parts = np.asarray(part)
+    _check_length(len(parts), len(names), "part")
+    hashes = hash_texts(names, stream_start("subset/id", seed))
+    return ranks_of_hashes(hashes, parts, lambda rows: names.take(pa.array(rows)).to_pylist())
+
+
+def ranks_of_hashes(hashes: np.ndarray, part: np.ndarray, ids_of_rows: Any) -> np.ndarray:
+    """Ranks of training rows by hash; ``ids_of_rows`` is asked only about rows of equal hash.
+
+    Raises
+    ------
+    GeolocError
+        If two rows have one id.
+    """
+    order = np.argsort(hashes, kind="stable")
+    # Neighbours of one hash: the same id twice, or once in a blue moon two ids.
+    in_order = hashes[order]
+    (level,) = np.nonzero(in_order[1:] == in_order[:-1])
+    del in_order  # 8 bytes a row
+    if len(level):
+        positions = np.unique(np.concatenate([level, level + 1]))
+        rows = order[positions]
+        by_row = np.sort(rows)
+        id_of_row = dict(zip(by_row.tolist(), ids_of_rows(by_row), strict=True))
+        _refuse_duplicates(id_of_row, len(hashes))
+        settled = sorted(rows.tolist(), key=lambda row: (hashes[row], id_of_row[row]))
+        order[positions] = settled
+    order = order[part[order] == 0]
+    rank = np.full(len(hashes), -1, dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
+
+
+def split_of_table(table: PhotoTable) -> Split:
+    """Turn the column ``part`` of a table into the rows of each part.
+
+    Parameters
+    ----------
+    table : PhotoTable
+        With the column ``part``, as ``geoloc split`` adds it: train, validation or test.
+
+    Returns
+    -------
+    Split
+        Sorted int64 rows.
+
+    Raises
+    ------
+    GeolocError
+        If there is no such column, it holds anything else, or a part is empty.
+
+    Examples
+    --------
+    >>> table = PhotoTable.from_arrays([[59, 18], [47, 8], [46, 7]], ["SE", "CH", "CH"])
+    >>> split_of_table(PhotoTable(table.frame.assign(part=["test", "train", "validation"]))).test
+    array([0])
+    """
+    names = _column(table, "part").astype(str).to_numpy()
+    rows = [np.flatnonzero(names == name).astype(np.int64) for name in PARTS]
+    (strange,) = np.nonzero(~np.isin(names, PARTS))
+    if len(strange):
+        raise GeolocError(
+            f"The column part must hold train, validation or test; {len(strange)} of {len(names)} "
+            f"rows do not (first: row {strange[0]}, {names[strange[0]]!r}). {_DAMAGED}"
+        )
+    for name, of_part in zip(PARTS, rows, strict=True):
+        if not len(of_part):
+            raise GeolocError(f"The table has no photo in its {name} part. {_DAMAGED}")
+    return Split(*rows)
+
+
+def subset_rows(table: PhotoTable, n_photos: int) -> np.ndarray:
+    """Rows of the nested training subset of ``n_photos`` photos, sorted int64 (n_photos,).
+
+    Parameters
+    ----------
+    table : PhotoTable
+        With the column ``subset_rank``, as ``geoloc split`` adds it.
+    n_photos : int
+        Size of the subset.
+
+    Raises
+    ------
+    GeolocError
+        If there is no such column, or it does not number that many photos.
+    """
+    rank = _column(table, "subset_rank").to_numpy()
+    n_ranked = int((rank >= 0).sum())
+    if not 1 <= n_photos <= n_ranked:
+        raise GeolocError(
+            f"A subset of the training part can have 1 to {n_ranked} photos; got {n_photos}."
+        )
+    rows = np.flatnonzero((rank >= 0) & (rank < n_photos)).astype(np.int64)
+    if len(rows) != n_photos:
+        raise GeolocError(
+            f"The column subset_rank numbers {len(rows)} photos below {n_photos}; rows of the "
+            f"table are missing or there twice. {_DAMAGED}"
+        )
+    return rows
+
+
+def as_texts(values: Any, name: str) -> pa.Array:
+    """Ids or users as an Arrow array of large strings; whole numbers become their digits.
+
+    Raises
+    ------
+    GeolocError
+        If the values are neither texts nor whole numbers.
+    """
+    try:
+        if isinstance(values, pa.ChunkedArray):
+            values = values.combine_chunks()
+        array = values if isinstance(values, pa.Array) else pa.array(values, from_pandas=True)
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        kind = array.type
+        if (
+            pa.types.is_integer(kind)
+            or pa.types.is_string(kind)
+            or pa.types.is_large_string(kind)
+            or pa.types.is_string_view(kind)
+            or pa.types.is_null(kind)
+        ):
+            return array.cast(pa.large_string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise GeolocError(f"{name} must be texts or whole numbers ({error}).") from error
+    raise GeolocError(f"{name} must be texts or whole numbers; they are of the type {kind}.")
+
+
+def known_texts(texts: pa.Array) -> np.ndarray:
+    """Mask (n,) of the texts that are neither missing nor empty."""
+    lengths = pc.fill_null(pc.binary_length(texts), 0)
+    known: np.ndarray = lengths.to_numpy(zero_copy_only=False) > 0
+    return known
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is no whole number from 0 to 2**64 - 1."""
+    if not 0 <= seed < 1 << 64:
+        raise GeolocError(f"seed must lie between 0 and 2**64 - 1; got {seed}.")
+
+
+def _refuse_duplicates(id_of_row: dict[int, str], n_rows: int) -> None:
+    first_row: dict[str, int] = {}
+    repeated = [
+        (first_row[name], row, name)
+        for row, name in id_of_row.items()
+        if first_row.setdefault(name, row) != row
+    ]
+    if repeated:
+        before, row, name = repeated[0]
+        raise GeolocError(
+            f"No two photos may have one id; {len(repeated)} of {n_rows} rows repeat an earlier "
+            f"one (first: row {row + 1} that of row {before + 1}, {name!r}). Remove one of each."
+        )
+
+
+def _check_length(n_values: int, n_rows: int, name: str) -> None:
+    if n_values != n_rows:
+        raise GeolocError(f"{name} must have one value per id; got {n_values} for {n_rows}.")
+
+
+def _column(table: PhotoTable, name: str) -> Any:
+    if name not in table.frame.columns:
+        raise GeolocError(
+            f"The table has no column {name}. Run geoloc split on it, or split it by split_rows."
+        )
+    return table.frame[name]

@@ -1,0 +1,190 @@
+"""From a plan and training photos to an untrained task, with the classes of every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from geocells import CellBuilder, CellHierarchy, CellPartition
+from geoloc_models._errors import GeolocError
+from geoloc_models.features.cache import FeatureCache, row_keys
+from geoloc_models.models.encoders import ImageEncoder, LocationEncoder
+from geoloc_models.models.losses import balanced_class_weights
+from geoloc_models.models.tasks import (
+    CellTask,
+    CountryTask,
+    HierarchyTask,
+    NearestTask,
+    OffsetTask,
+    PlaceTask,
+    RefinedCellTask,
+    RetrievalTask,
+    answers_of_cells,
+    answers_of_countries,
+)
+from geoloc_models.tables.photo_table import PhotoTable
+from geoloc_models.training import TrainingOptions
+from geoloc_models.training.plan import ModelPlan
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is true of every row of the table, in numbers.
+
+    Parameters
+    ----------
+    country : ndarray
+        (n,) int64, position among the training countries by name; -1 for another.
+    cell : ndarray or None
+        (n,) int64, or (n, L) for a hierarchy; -1 for none.
+    cells : CellPartition or CellHierarchy or None
+        What ``cell`` numbers.
+    """
+
+    country: Rows
+    cell: Rows | None = None
+    cells: CellPartition | CellHierarchy | None = None
+
+
+def make_labels(
+    plan: ModelPlan, table: PhotoTable, train: Rows, features: FeatureCache | None
+) -> Labels:
+    """Classes of every row; countries and cells come from the training rows alone."""
+    countries = table.countries
+    names = sorted(set(countries[train].tolist()))
+    country = pd.Index(names).get_indexer(pd.Index(countries, dtype=object)).astype(np.int64)
+    if plan.has_cells:
+        cells, labels = _fit_cells(plan, table, train, features)
+        return Labels(country, labels, cells)
+    if plan.task == "hierarchy":
+        hierarchy, labels = _fit_hierarchy(plan, table, train)
+        return Labels(country, labels, hierarchy)
+    return Labels(country)
+
+
+def _fit_cells(
+    plan: ModelPlan, table: PhotoTable, train: Rows, features: FeatureCache | None
+) -> tuple[CellPartition, Rows]:
+    """Cells of the training rows, and the label of every row; -1 in a country without cells."""
+    coords, countries = table.coords, table.countries
+    options: dict[str, Any] = {}
+    feats = None
+    if plan.method == "bottom_up":
+        rank_by = plan.rank_by or ("features" if features is not None else "coordinates")
+        options = {"overlap": plan.overlap, "score": "count" if rank_by == "count" else "mean_wcss"}
+        if rank_by == "features":
+            feats = _features_of(table, train, features)
+    builder = CellBuilder(
+        plan.min_images,
+        method=plan.method,
+        min_cell_size=plan.min_cell_size,
+        max_images=plan.max_images,
+        **options,
+    ).fit(coords[train], feats, groups=countries[train])
+    return builder.cells_, _labels_of(builder.cells_, table)
+
+
+def _features_of(
+    table: PhotoTable, rows: Rows, features: FeatureCache | None
+) -> npt.NDArray[np.float32]:
+    if features is None:
+        raise GeolocError(
+            "Cells ranked by image features need a feature cache: run geoloc embed and name it "
+            "with --features, or rank by coordinates."
+        )
+    cache_rows = features.rows_of(row_keys(table)[rows])
+    features.require_finished(cache_rows)
+    # A photo that cannot be read has no features: zeros, as the cache holds.
+    return features.gather(cache_rows).astype(np.float32)
+
+
+def _labels_of(cells: CellPartition, table: PhotoTable) -> Rows:
+    countries = table.countries
+    known = np.isin(countries, answers_of_cells(cells).countries)
+    labels = np.full(table.n_rows, -1, dtype=np.int64)
+    labels[known] = cells.assign(table.coords[known], groups=countries[known])
+    return labels
+
+
+def _fit_hierarchy(plan: ModelPlan, table: PhotoTable, train: Rows) -> tuple[CellHierarchy, Rows]:
+    """Top-down cells at ever fewer images a cell, which are nested; and the labels of every row."""
+    hierarchy = CellHierarchy(
+        [
+            CellBuilder(
+                factor * plan.min_images, method="top_down", min_cell_size=plan.min_cell_size
+            )
+            for factor in plan.levels
+        ]
+    ).fit(table.coords[train], groups=table.countries[train])
+    labels = [_labels_of(cells, table) for cells in hierarchy.partitions_]
+    return hierarchy, np.stack(labels, axis=1)
+
+
+def make_task(
+    plan: ModelPlan,
+    options: TrainingOptions,
+    encoder: ImageEncoder,
+    table: PhotoTable,
+    train: Rows,
+    labels: Labels,
+) -> PlaceTask:
+    """Build the untrained task of a plan; call it after seeding."""
+    coords, countries = table.coords[train], table.countries[train]
+    shape: dict[str, Any] = {"hidden": options.hidden, "dropout": options.dropout}
+    how = options.optimisation
+    if plan.task == "country":
+        answers = answers_of_countries(coords, countries)
+        weights = _weights(plan, labels.country[train], answers.n_classes)
+        return CountryTask(encoder, answers, how, class_weights=weights, **shape)
+    if plan.task == "offset":
+        return OffsetTask.of_training(
+            encoder,
+            coords,
+            countries,
+            how,
+            multi_task=plan.is_multi_task,
+            alpha=plan.alpha,
+            **shape,
+        )
+    if plan.task == "retrieval":
+        location_encoder = LocationEncoder(
+            plan.location_encoder,
+            projection=plan.projection,
+            sigmas=plan.sigmas,
+            hidden=plan.location_hidden,
+            seed=options.seed,
+        )
+        return RetrievalTask(
+            encoder, location_encoder, coords, countries, how, contrast=plan.contrast, **shape
+        )
+    if plan.task == "nearest":
+        return NearestTask(encoder, n_neighbours=plan.n_neighbours, bandwidth_km=plan.bandwidth_km)
+    if isinstance(labels.cells, CellHierarchy):
+        return HierarchyTask(encoder, labels.cells, how, **shape)
+    if not isinstance(labels.cells, CellPartition) or labels.cell is None:
+        raise GeolocError(f"The task {plan.task} needs cells.")
+    weights = _weights(plan, labels.cell[train], labels.cells.n_cells)
+    cell_task = RefinedCellTask if plan.task == "refined" else CellTask
+    return cell_task(
+        encoder,
+        labels.cells,
+        how,
+        smoothing_km=plan.smoothing_km,
+        class_weights=weights,
+        **shape,
+    )
+
+
+def _weights(plan: ModelPlan, labels: Rows, n_classes: int) -> npt.NDArray[np.float32] | None:
+    if not plan.is_balanced:
+        return None
+    counts = np.bincount(labels[labels >= 0], minlength=n_classes)
+    weights: npt.NDArray[np.float32] = balanced_class_weights(torch.from_numpy(counts)).numpy()
+    return weights

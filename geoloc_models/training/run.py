@@ -1,0 +1,484 @@
+"""One model from photos to results: cells, training, predictions, evaluation, a run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import replace as changed
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from geocells import CellPartition, load_cells
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import write_json
+from geoloc_models.evaluation import (
+    Evaluation,
+    Predictions,
+    evaluate,
+    references,
+    summarise_training,
+)
+from geoloc_models.features.batches import FeatureDataset
+from geoloc_models.features.cache import row_keys
+from geoloc_models.inference.bundle import Bundle, load_bundle, save_bundle
+from geoloc_models.inference.calibration_report import (
+    SURENESS_FILE,
+    Sureness,
+    judge_sureness,
+    read_sureness,
+    write_sureness,
+)
+from geoloc_models.inference.model import Model
+from geoloc_models.inference.network import NetworkOutputs, answer_outputs, run_network
+from geoloc_models.models.encoders import CachedFeatures, ImageEncoder, build_encoder, fingerprint
+from geoloc_models.models.tasks import CellTask
+from geoloc_models.photos.dataset import BrokenImages, PhotoDataset, make_loader, make_transform
+from geoloc_models.reports import read_predictions, write_predictions, write_results
+from geoloc_models.tables.photo_table import PhotoTable
+from geoloc_models.tables.split import Split
+from geoloc_models.training import FitRecord, TrainingOptions, fit_task, seed_run
+from geoloc_models.training.make_task import Labels, make_labels, make_task
+from geoloc_models.training.plan import ModelPlan, PhotoSource
+from geoloc_models.training.run_folder import (
+    PARTS,
+    RUN_FORMAT,
+    RUN_VERSION,
+    check_resumable,
+    clear,
+    damaged,
+    holds_run,
+    is_finished,
+    plan_of_run,
+    read_history,
+    read_split,
+    write_split,
+)
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """A trained model with its results.
+
+    Parameters
+    ----------
+    name : str
+        Of the model, as in ``results.json``.
+    run_dir : Path
+        Its folder.
+    cells : CellPartition or None
+        Its cells, where it has any.
+    evaluation : Evaluation
+        On the test images.
+    reference : dict
+        Figures of guesses that never look at the image, on the same test images.
+    predictions : Predictions
+        Of the test images that could be read.
+    history : list of dict
+        Losses and accuracies by epoch.
+    broken : BrokenImages
+        Images that could not be read, of any part.
+    sureness : Sureness or None
+        How sure the model is of the test images, and whether rightly; None where it was not
+        calibrated.
+    """
+
+    name: str
+    run_dir: Path
+    cells: CellPartition | None
+    evaluation: Evaluation
+    reference: dict[str, float]
+    predictions: Predictions
+    history: list[dict[str, float]]
+    broken: BrokenImages
+    sureness: Sureness | None = None
+
+
+def run_model(
+    source: PhotoSource,
+    split: Split,
+    plan: ModelPlan,
+    options: TrainingOptions,
+    run_dir: str | Path,
+    *,
+    resume: bool = False,
+    replace: bool = False,
+    keep_places: bool = True,
+    progress: bool = True,
+) -> ModelRun:
+    """Train one model and evaluate it on the test rows.
+
+    Parameters
+    ----------
+    source : PhotoSource
+        All photos.
+    split : Split
+        Rows to train, validate and test on. Cells and country centres come from the training
+        rows alone.
+    plan : ModelPlan
+        What to train.
+    options : TrainingOptions
+        How to train it.
+    run_dir : str or Path
+        Gets options.json, split.parquet, cells.parquet, checkpoints/, history.csv, bundle/,
+        predictions.parquet, skipped.csv, sureness.json and results.json.
+    resume : bool, default False
+        Go on with the run in ``run_dir`` after its last whole epoch; a finished one is read.
+    replace : bool, default False
+        Train anew although ``run_dir`` holds a run.
+    keep_places : bool, default True
+        Keep the coordinates of the training images in the bundle, so that it decodes by expected
+        utility. Whoever gets the bundle gets them.
+    progress : bool, default True
+        Show progress bars.
+
+    Returns
+    -------
+    ModelRun
+
+    Raises
+    ------
+    GeolocError
+        Unsound input, or a run folder that holds another run.
+    """
+    run_dir = Path(run_dir)
+    content = {
+        "format": RUN_FORMAT,
+        "version": RUN_VERSION,
+        "plan": plan.to_dict(),
+        "training": options.to_dict(),
+        "source": source.origin,
+    }
+    _check_parts(source.table, split)
+    if resume:
+        check_resumable(run_dir, content, split)
+        if is_finished(run_dir, options):
+            return load_run(run_dir, source)
+    elif holds_run(run_dir) and not replace:
+        raise GeolocError(
+            f"{run_dir} already holds a run; pass --resume to go on with it, or another --output."
+        )
+
+    table = source.table
+    labels = make_labels(plan, table, split.train, source.features)
+    seed_run(options.seed)
+    encoder = build_encoder(options.encoder, weights=options.weights, image_size=options.image_size)
+    if source.features is not None:
+        source.features.require_encoder(fingerprint(encoder), title=options.encoder)
+    photos = Photos(source, labels, encoder, options)
+    seed_run(options.seed)  # however many numbers the encoder's own start has drawn
+    task = make_task(plan, options, photos.task_encoder, table, split.train, labels)
+
+    run_dir.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        clear(run_dir)
+    write_json(run_dir / "options.json", content)
+    write_split(run_dir / "split.parquet", split)
+    if isinstance(labels.cells, CellPartition):
+        labels.cells.save(run_dir / "cells.parquet")
+
+    record = FitRecord([], 0, BrokenImages(), 0.0)
+    if task.is_trained:
+        record = fit_task(
+            task,
+            photos.dataset(split.train, is_training=True),
+            photos.dataset(split.validation),
+            options,
+            run_dir,
+            resume=resume,
+            description=f"Training {plan.name}",
+            progress=progress,
+        )
+    if task.remembers_images:
+        seen = run_network(
+            task,
+            photos.batches(split.train),
+            description=f"Reading training images of {plan.name}",
+            progress=progress,
+        )
+        if len(seen.rows) == 0:
+            raise GeolocError("Not one training image could be read; check the paths in the table.")
+        record.broken.extend(seen.broken)
+        task.remember(seen.arrays, table.coords[seen.rows], table.countries[seen.rows])
+    validated, tested = (
+        run_network(
+            task, photos.batches(rows), description=f"{what} {plan.name}", progress=progress
+        )
+        for rows, what in ((split.validation, "Calibrating"), (split.test, "Testing"))
+    )
+    predictions = answer_outputs(task, tested)
+    record.broken.extend([*validated.broken, *tested.broken])
+    summary = summarise_training(table.coords[split.train], table.countries[split.train])
+    task.encoder = encoder  # in the place of cached features
+    bundle = Bundle(
+        task,
+        options,
+        summary,
+        {
+            "n_train": len(split.train),
+            "epochs": len(record.history),
+            "best_epoch": record.best_epoch,
+            "seconds": round(record.seconds, 1),
+        },
+    )
+    save_bundle(bundle, run_dir / "bundle")
+    evaluation, reference = _judge(predictions, table, summary)
+    model = Model(bundle, run_dir / "bundle")
+    if keep_places:
+        model.keep_images(table.coords[split.train], table.countries[split.train])
+    sureness = _calibrated(model, table, validated, tested)
+    if sureness is not None:
+        write_sureness(run_dir / SURENESS_FILE, sureness)
+    record.broken.write_csv(run_dir / "skipped.csv")
+    write_predictions(run_dir / "predictions.parquet", predictions)
+    write_results(run_dir / "results.json", {plan.name: evaluation}, reference)
+    return ModelRun(
+        plan.name,
+        run_dir,
+        labels.cells if isinstance(labels.cells, CellPartition) else None,
+        evaluation,
+        reference,
+        predictions,
+        record.history,
+        record.broken,
+        sureness,
+    )
+
+
+def _calibrated(
+    model: Model, table: PhotoTable, validated: NetworkOutputs, tested: NetworkOutputs
+) -> Sureness | None:
+    """Calibrate on the validation images and judge on the test images; None without images."""
+    if len(validated.rows) == 0 or len(tested.rows) == 0:
+        return None
+    rows = validated.rows
+    model.calibrate(validated.arrays, table.coords[rows], table.countries[rows])
+    rows = tested.rows
+    return judge_sureness(model, tested.arrays, table.coords[rows], table.countries[rows])
+
+
+class Photos:
+    """The photos of a source as a task takes them: pixels, or features of a frozen encoder.
+
+    Parameters
+    ----------
+    source : PhotoSource
+        With a feature cache, its features are taken.
+    labels : Labels
+        Of every row.
+    encoder : ImageEncoder
+        The true one.
+    options : TrainingOptions
+        Sizes and augmentation.
+    """
+
+    def __init__(
+        self, source: PhotoSource, labels: Labels, encoder: ImageEncoder, options: TrainingOptions
+    ) -> None:
+        self.source, self.labels, self.options = source, labels, options
+        self.encoder = encoder
+        if source.features is not None and (options.augment != "none" or options.views > 1):
+            raise GeolocError(
+                "Cached features cannot be varied; leave out augment and views, or train without "
+                "--features."
+            )
+
+    @property
+    def task_encoder(self) -> ImageEncoder:
+        """The encoder that training sees."""
+        cache = self.source.features
+        if cache is None:
+            return self.encoder
+        return CachedFeatures(
+            cache.dim, self.encoder.name, preprocessing=self.encoder.preprocessing
+        )
+
+    def dataset(
+        self, rows: npt.NDArray[np.int64], *, is_training: bool = False
+    ) -> PhotoDataset | FeatureDataset:
+        """Photos of these rows, varied at random where they are to train on."""
+        table, cache = self.source.table, self.source.features
+        if cache is not None:
+            return FeatureDataset(
+                cache,
+                row_keys(table),
+                table.coords,
+                self.labels.country,
+                cell_labels=self.labels.cell,
+                rows=rows,
+            )
+        preprocessing = self.encoder.preprocessing
+        return PhotoDataset(
+            self.source.images,
+            table.coords,
+            self.labels.country,
+            make_transform(
+                self.options.image_size,
+                augment=self.options.augment if is_training else "none",
+                views=self.options.views if is_training else 1,
+                mean=preprocessing.mean,
+                std=preprocessing.std,
+            ),
+            cell_labels=self.labels.cell,
+            rows=rows,
+        )
+
+    def batches(self, rows: npt.NDArray[np.int64]) -> Any:
+        """Batches of these rows, in order."""
+        dataset = self.dataset(rows)
+        if isinstance(dataset, FeatureDataset):
+            return dataset.batches(batch_size=self.options.batch_size)
+        return make_loader(
+            dataset,
+            batch_size=self.options.batch_size,
+            shuffle=False,
+            seed=self.options.seed,
+            workers=self.options.workers,
+        )
+
+
+def bundle_outputs(
+    bundle: Bundle,
+    source: PhotoSource,
+    rows: npt.NDArray[np.int64],
+    *,
+    workers: int = 0,
+    description: str = "Predicting",
+    progress: bool = True,
+) -> NetworkOutputs:
+    """What a trained network gives for photos, from pixels or from cached features.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The trained task; left as it is.
+    source : PhotoSource
+        Photos, with features of the bundle's own encoder or without any.
+    rows : ndarray
+        (m,) int64, the photos to look at.
+    workers : int, default 0
+        Processes that load images.
+    description, progress
+        Of the progress bar.
+
+    Raises
+    ------
+    GeolocError
+        If the features are another encoder's.
+    """
+    task, own = bundle.task, bundle.task.encoder
+    unknown = Labels(np.full(source.table.n_rows, -1, dtype=np.int64))
+    options = changed(bundle.options, workers=workers, augment="none", views=1)
+    photos = Photos(source, unknown, own, options)
+    if source.features is not None:
+        source.features.require_encoder(fingerprint(own), title=options.encoder)
+        task.encoder = photos.task_encoder
+    try:
+        return run_network(task, photos.batches(rows), description=description, progress=progress)
+    finally:
+        task.encoder = own
+
+
+def evaluate_run(
+    run_dir: str | Path,
+    source: PhotoSource,
+    rows: npt.NDArray[np.int64],
+    *,
+    workers: int = 0,
+    progress: bool = True,
+) -> ModelRun:
+    """Predict and evaluate again with the model of a run folder.
+
+    Parameters
+    ----------
+    run_dir : str or Path
+        A finished run.
+    source : PhotoSource
+        The run's own photos, or others.
+    rows : ndarray
+        (m,) int64, the rows to test on.
+    workers : int, default 0
+        Processes that load images.
+    progress : bool, default True
+        Show a progress bar.
+
+    Returns
+    -------
+    ModelRun
+        Nothing is written.
+    """
+    run_dir = Path(run_dir)
+    plan = plan_of_run(run_dir)
+    bundle = load_bundle(run_dir / "bundle")
+    task = bundle.task
+    outputs = bundle_outputs(
+        bundle,
+        source,
+        rows,
+        workers=workers,
+        description=f"Testing {plan.name}",
+        progress=progress,
+    )
+    predictions = answer_outputs(task, outputs)
+    evaluation, reference = _judge(predictions, source.table, bundle.summary)
+    cells = task.cells if isinstance(task, CellTask) else None
+    return ModelRun(
+        plan.name,
+        run_dir,
+        cells,
+        evaluation,
+        reference,
+        predictions,
+        read_history(run_dir),
+        outputs.broken,
+    )
+
+
+def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
+    """Read a finished run, judging its stored predictions anew."""
+    run_dir = Path(run_dir)
+    plan = plan_of_run(run_dir)
+    train = read_split(run_dir).train
+    summary = summarise_training(source.table.coords[train], source.table.countries[train])
+    predictions = read_predictions(run_dir / "predictions.parquet")
+    evaluation, reference = _judge(predictions, source.table, summary)
+    cells = load_cells(run_dir / "cells.parquet") if plan.has_cells else None
+    broken = BrokenImages()
+    try:
+        skipped = pd.read_csv(run_dir / "skipped.csv")
+        broken.extend(zip(skipped["row"], skipped["reason"], strict=True))
+    except (OSError, ValueError, KeyError) as error:
+        raise damaged(run_dir / "skipped.csv", error) from error
+    has_sureness = (run_dir / SURENESS_FILE).is_file()
+    return ModelRun(
+        plan.name,
+        run_dir,
+        cells,
+        evaluation,
+        reference,
+        predictions,
+        read_history(run_dir),
+        broken,
+        read_sureness(run_dir / SURENESS_FILE) if has_sureness else None,
+    )
+
+
+def _judge(
+    predictions: Predictions, table: PhotoTable, summary: Any
+) -> tuple[Evaluation, dict[str, float]]:
+    """Evaluation and references on the rows that were predicted."""
+    coords, countries = table.coords[predictions.rows], table.countries[predictions.rows]
+    evaluation = evaluate(predictions, coords, countries)
+    return evaluation, references(summary, coords, countries)
+
+
+def _check_parts(table: PhotoTable, split: Split) -> None:
+    for part in PARTS:
+        rows = getattr(split, part)
+        if len(rows) == 0:
+            raise GeolocError(
+                f"The {part} part of the split is empty; the table has {table.n_rows} rows. More "
+                "photos are needed, or groups that are smaller."
+            )

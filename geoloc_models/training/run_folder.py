@@ -1,0 +1,157 @@
+"""The files of a run folder: options, split, history; and whether a run can go on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from geoloc_models._errors import GeolocError, reason_of
+from geoloc_models._files import read_json, replacing
+from geoloc_models.models.tasks import TASKS
+from geoloc_models.tables.split import Split
+from geoloc_models.training import METRICS, TrainingOptions
+from geoloc_models.training.plan import ModelPlan
+
+RUN_FORMAT = "geoloc-run"
+RUN_VERSION = 2
+PARTS = ("train", "validation", "test")
+_CHANGEABLE = ("epochs", "workers", "log", "devices", "compile")  # what a resumed run may change
+
+
+def run_options(run_dir: str | Path) -> dict[str, Any]:
+    """Read the options.json of a run folder."""
+    run_dir = Path(run_dir)
+    if not (run_dir / "options.json").is_file():
+        raise GeolocError(f"{run_dir} is no run folder: options.json is missing.")
+    content = read_json(run_dir / "options.json")
+    if not isinstance(content, dict) or content.get("format") != RUN_FORMAT:
+        raise GeolocError(f"{run_dir / 'options.json'} does not describe a geoloc run.")
+    if content.get("version") != RUN_VERSION:
+        raise GeolocError(
+            f"{run_dir} is a run of version {content.get('version')}; this release reads version "
+            f"{RUN_VERSION}. Train it again, or use the release that wrote it."
+        )
+    for part in ("plan", "training", "source"):
+        if not isinstance(content.get(part), dict):
+            raise GeolocError(
+                f"{run_dir / 'options.json'} lacks or garbles its part {part!r}. Train it again."
+            )
+    return content
+
+
+def plan_of_run(run_dir: str | Path) -> ModelPlan:
+    """Read the plan of a run folder."""
+    try:
+        return ModelPlan(**run_options(run_dir)["plan"])
+    except (KeyError, TypeError) as error:
+        raise GeolocError(f"{Path(run_dir) / 'options.json'} lacks or garbles {error}.") from error
+
+
+def read_split(run_dir: str | Path) -> Split:
+    """Read the split of a run folder."""
+    path = Path(run_dir) / "split.parquet"
+    if not path.is_file():
+        raise GeolocError(f"{run_dir} is no whole run folder: split.parquet is missing.")
+    try:
+        frame = pd.read_parquet(path)
+        parts = [frame.loc[frame["part"] == part, "row"].to_numpy(np.int64) for part in PARTS]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise damaged(path, error) from error
+    return Split(*parts)
+
+
+def damaged(path: Path, error: Exception) -> GeolocError:
+    """Say that a file of a run cannot be read, and why."""
+    reason = reason_of(error)
+    return GeolocError(f"{path} is damaged ({reason}). Bring back a whole copy, or train it again.")
+
+
+def write_split(path: Path, split: Split) -> None:
+    """Write the part of each row."""
+    parts = [(part, getattr(split, part)) for part in PARTS]
+    frame = pd.DataFrame(
+        {
+            "row": np.concatenate([rows for _, rows in parts]),
+            "part": np.concatenate([np.repeat(part, len(rows)) for part, rows in parts]),
+        }
+    )
+    with replacing(path) as partial:
+        frame.sort_values("row").to_parquet(partial, index=False)
+
+
+def holds_run(run_dir: Path) -> bool:
+    """Whether a folder holds a run, finished or not."""
+    return (run_dir / "checkpoints" / "last.ckpt").exists() or (run_dir / "results.json").exists()
+
+
+def is_finished(run_dir: Path, options: TrainingOptions) -> bool:
+    """Whether all epochs were run, or were stopped early, and all files are there."""
+    names = ("results.json", "predictions.parquet", "skipped.csv", "bundle/card.json")
+    if not all((run_dir / name).is_file() for name in names):
+        return False
+    if not TASKS[plan_of_run(run_dir).task].is_trained:
+        return True
+    losses = [epoch["val_loss"] for epoch in read_history(run_dir)]
+    if len(losses) >= options.epochs:
+        return True
+    since_best = len(losses) - 1 - int(np.nanargmin(losses)) if losses else 0
+    return options.patience is not None and since_best >= options.patience
+
+
+def check_resumable(run_dir: Path, content: dict[str, Any], split: Split) -> None:
+    """Refuse to go on with a run of other options or other photos."""
+    if not (run_dir / "options.json").is_file():
+        return  # nothing to go on with: start anew
+    before = run_options(run_dir)
+    is_cosine = content["training"]["schedule"] == "cosine"  # it depends on the number of epochs
+    for part in ("plan", "training", "source"):
+        for name, value in content[part].items():
+            if name in _CHANGEABLE and not (name == "epochs" and is_cosine):
+                continue
+            earlier = before.get(part, {}).get(name)
+            if earlier != value:
+                raise GeolocError(
+                    f"The run in {run_dir} was made with {name} = {earlier}, not {value}; resume "
+                    "it with the same options, or choose another --output."
+                )
+    if (run_dir / "split.parquet").is_file():
+        earlier_split = read_split(run_dir)
+        for part in PARTS:
+            if not np.array_equal(getattr(earlier_split, part), getattr(split, part)):
+                raise GeolocError(
+                    f"The photos have changed since the run in {run_dir} was begun: their split "
+                    "is another. Choose another --output."
+                )
+
+
+def clear(run_dir: Path) -> None:
+    """Take away what an earlier run left, so that no file of it is mistaken for this one's."""
+    for name in ("checkpoints", "bundle", "tensorboard"):
+        shutil.rmtree(run_dir / name, ignore_errors=True)
+    for name in (
+        "results.json",
+        "predictions.parquet",
+        "sureness.json",
+        "skipped.csv",
+        "history.csv",
+        "cells.parquet",
+        "split.parquet",
+        "options.json",
+    ):
+        (run_dir / name).unlink(missing_ok=True)
+
+
+def read_history(run_dir: Path) -> list[dict[str, float]]:
+    """Losses and accuracies by epoch."""
+    path = run_dir / "history.csv"
+    if not path.is_file():
+        return []
+    try:
+        frame = pd.read_csv(path, dtype=np.float64)[["epoch", *METRICS]]
+    except (OSError, ValueError, KeyError) as error:
+        raise damaged(path, error) from error
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]

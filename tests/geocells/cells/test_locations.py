@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import naive_locations as naive
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from strategies import coordinates
+
+from geocells import CellBuilder, load_cells, sphere
+from geocells.cells import Places
+from geocells.cells._locations import medoids_and_modes
+from geocells.cells._locations_kernels import arcsine_to_half, distances_from, distinct_points
+
+KM = 180.0 / (np.pi * sphere.EARTH_RADIUS_KM)
+"""Degrees of latitude in a kilometre."""
+
+
+def one_cell(coords: object, weights: object = None, **options: float) -> tuple[tuple, tuple]:
+    """Medoid and mode of images in one cell."""
+    array = np.array(coords, dtype=float).reshape(-1, 2)
+    labels = np.zeros(len(array), dtype=np.int64)
+    own = None if weights is None else np.array(weights, dtype=np.int64)
+    medoids, modes = medoids_and_modes(array, labels, 1, own, **options)
+    return tuple(medoids[0]), tuple(modes[0])
+
+
+# ------------------------------------------------------------------------------------------ by hand
+
+
+def test_the_medoid_of_points_on_a_line_is_the_middle_one():
+    assert one_cell([(0, 0), (0, 1), (0, 2), (0, 3), (0, 90)])[0] == (0, 2)
+
+
+def test_the_medoid_counts_every_copy_of_a_point():
+    points = [(0, 0), (0, 0), (0, 0), (0, 2), (0, 3)]
+    assert one_cell(points)[0] == (0, 0)
+
+
+def test_of_two_images_the_one_further_south_then_west_is_the_medoid():
+    assert one_cell([(5, 0), (4, 9)])[0] == (4, 9)
+    assert one_cell([(5, 9), (5, -9)])[0] == (5, -9)
+
+
+def test_equal_sums_go_to_the_lowest_latitude_then_longitude():
+    # The corners of a square on the equator have equal sums; so have the points of an equilateral belt.
+    corners = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
+    assert one_cell(corners)[0] == (-1, -1)
+    assert one_cell([(0, 120), (0, -120), (0, 0)])[0] == (0, -120)
+
+
+def test_the_mode_is_where_most_images_lie_within_a_kilometre():
+    near = [(10.0, 20.0), (10.0 + 0.9 * KM, 20.0), (10.0 - 0.9 * KM, 20.0)]
+    assert one_cell([*near, (50, 50), (50, 50 + 0.5 * KM)])[1] == (10.0, 20.0)
+
+
+def test_the_mode_counts_images_and_not_places():
+    assert one_cell([(10, 10), (10, 10), (10, 10), (20, 20), (20 + 0.1 * KM, 20)])[1] == (10, 10)
+
+
+def test_an_image_just_within_the_radius_counts_and_one_just_beyond_does_not():
+    lonely, pair = (0.0, 0.0), [(5.0, 5.0), (5.0 + KM * (1 - 1e-9), 5.0)]
+    assert one_cell([lonely, *pair])[1] == (5.0, 5.0)
+    apart = [(5.0, 5.0), (5.0 + KM * (1 + 1e-9), 5.0)]
+    assert one_cell([lonely, *apart])[1] == lonely
+
+
+def test_equal_counts_go_to_the_lowest_latitude_then_longitude():
+    assert one_cell([(5, 9), (5, -9), (7, 0)])[1] == (5, -9)
+
+
+def test_one_image_is_its_own_medoid_and_mode():
+    assert one_cell([(90, -180)]) == ((90, -180), (90, -180))
+
+
+def test_poles_and_the_antimeridian_are_no_borders():
+    across = [(0, 180 - 0.4 * KM), (0, -180), (0, 180), (0, -180 + 0.4 * KM), (3, 180), (3, 179)]
+    assert one_cell(across)[1] == (0, -180)
+    around_the_pole = [(89.999, longitude) for longitude in range(-180, 180, 30)]
+    medoid, mode = one_cell([*around_the_pole, (90, 77), (80, 0)])
+    assert medoid == (90, 77)
+    assert mode == (89.999, -180)  # 111 m from the pole: all within a kilometre of each other
+
+
+def test_a_million_copies_of_one_point_are_one_point():
+    medoid, mode = one_cell(np.full((1_000_000, 2), 47.5))
+    assert medoid == mode == (47.5, 47.5)
+
+
+def test_negative_zero_is_zero():
+    medoid, mode = one_cell([(-0.0, 5.0), (0.0, 5.0), (-0.0, -0.0)])
+    assert medoid == mode == (0.0, 5.0)
+    assert not np.signbit([medoid, mode]).any()
+    assert not np.signbit(one_cell([(5.0, -0.0)])).any()
+
+
+def test_images_of_no_cell_and_rows_of_no_image_are_passed_over():
+    coords = np.array([(0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (9.0, 9.0)])
+    labels, weights = np.array([1, 1, 1, -1]), np.array([0, 1, 1, 5])
+    medoids, modes = medoids_and_modes(coords, labels, 3, weights)
+    assert medoids[1].tolist() == modes[1].tolist() == [0.0, 1.0]
+    assert np.isnan(medoids[[0, 2]]).all()
+    assert np.isnan(modes[[0, 2]]).all()
+
+
+def test_places_can_tell_when_points_or_images_are_known():
+    coords = np.zeros((1, 2))
+    assert Places.of_points(coords, coords).can_tell
+    assert Places.of_images(coords, np.zeros(1, np.int64)).can_tell
+    assert not Places().can_tell
+
+
+def test_a_single_row_of_no_image_leaves_its_cell_empty():
+    assert np.isnan(one_cell([(1.0, 2.0)], weights=[0])).all()
+    assert one_cell([(1.0, 2.0)], weights=[5]) == ((1.0, 2.0), (1.0, 2.0))
+
+
+def test_sums_of_very_many_images_do_not_overflow():
+    line = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 90)]
+    assert one_cell(line, weights=[2**40] * 5)[0] == (0, 2)
+    assert one_cell(line, weights=[1, 1, 1, 2**50, 1]) == ((0, 3), (0, 3))
+
+
+# ------------------------------------------------------------------------------------------- twins
+
+
+def close_by(n: int = 40) -> st.SearchStrategy[list[tuple[float, float]]]:
+    """Points some hundred metres from each other, among them equal ones and lines."""
+    steps = st.integers(-20, 20).map(lambda k: k * 0.31 * KM)
+    return st.lists(
+        st.tuples(steps.map(lambda y: 47 + y), steps.map(lambda x: 8 + x)), min_size=1, max_size=n
+    )
+
+
+@given(st.one_of(coordinates(max_rows=40), close_by()))
+@example([(0.0, 0.0), (0.0, 180.0), (0.0, 90.0), (90.0, 0.0), (-90.0, 0.0), (0.0, -90.0)])
+def test_medoids_equal_those_of_the_slow_twin(coords):
+    images = [tuple(map(float, row)) for row in np.asarray(coords) + 0.0]
+    found, _ = one_cell(images)
+    expected = naive.medoid(images)
+    if found != expected:
+        # Sums that differ by less than the twin calls equal: then the found one is the least to a micrometre each.
+        least = naive.sum_of_distances(expected, images)
+        assert naive.sum_of_distances(found, images) <= least + 1e-8 * len(images)
+
+
+@given(
+    st.one_of(coordinates(max_rows=40), close_by(80)),
+    st.sampled_from([0.05, 1.0, 2.7, 5000.0, 30000.0]),
+)
+def test_modes_equal_those_of_the_slow_twin(coords, radius_km):
+    images = [tuple(map(float, row)) for row in np.asarray(coords) + 0.0]
+    pairs = [naive.distance_km(a, b) for a in images for b in images]
+    if min(abs(km - radius_km) for km in pairs) < 1e-6:
+        return  # on the border to a millimetre: rounding decides
+    assert one_cell(images, radius_km=radius_km)[1] == naive.mode(images, radius_km)
+
+
+@given(close_by(), st.data())
+def test_weights_are_repetitions(coords, data):
+    n = len(coords)
+    weights = data.draw(st.lists(st.integers(0, 4), min_size=n, max_size=n).filter(any))
+    assert one_cell(coords, weights) == one_cell(np.repeat(coords, weights, axis=0))
+
+
+@pytest.mark.parametrize("spread", [0.003, 0.3, 30.0])
+def test_many_points_keep_their_exact_medoid_and_mode(spread):
+    rng = np.random.default_rng(7)
+    coords = rng.normal((40.0, 170.0), spread, size=(2500, 2))
+    coords[:, 0] = np.clip(coords[:, 0], -90, 90)
+    coords[:, 1] = (coords[:, 1] + 180) % 360 - 180
+    km = sphere.haversine_matrix(coords, coords)
+    medoid, mode = one_cell(coords)
+    sums = km.sum(axis=1)
+    assert medoid == tuple(coords[sums.argmin()])
+    counts = (km <= 1.0).sum(axis=1)
+    best = np.flatnonzero(counts == counts.max())
+    assert mode == min(map(tuple, coords[best]))
+
+
+def test_the_arcsine_is_right_to_the_last_bits():
+    for x in np.linspace(0.0, 0.5, 201).tolist():
+        assert arcsine_to_half(x) == pytest.approx(math.asin(x), rel=4e-16, abs=0.0)
+
+
+@pytest.mark.parametrize(("near", "spread"), [(True, 1e-6), (True, 0.1), (True, 20), (False, 90)])
+def test_distances_are_great_circles_near_and_far(near, spread):
+    rng = np.random.default_rng(1)
+    coords = np.clip(rng.uniform((-spread, 60 - spread), (spread, 60 + spread), (30, 2)), -90, 180)
+    km = np.array([naive.distance_km(tuple(coords[3]), tuple(other)) for other in coords])
+    distances = np.empty(30)
+    vectors = np.ascontiguousarray(sphere.to_unit_vectors(coords).T)
+    distances_from(3, *vectors, near, sphere.EARTH_RADIUS_KM, distances)
+    assert distances == pytest.approx(km, rel=1e-9, abs=1e-9)  # 1e-9 km is a micrometre
+
+
+@pytest.mark.parametrize("n_places", [1, 2, 5, 20, 400])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_distinct_points_are_sorted_and_counted_as_numpy_does(n_places, weighted):
+    rng = np.random.default_rng(n_places)
+    coords = rng.integers(0, n_places, size=(400, 2)).astype(float)
+    weights = rng.integers(1, 5, 400 if weighted else 0)
+    edges = np.array([0, 150, 150, 400])
+    points, images, n_distinct = np.empty((400, 2)), np.empty(400, np.int64), np.empty(3, np.int64)
+    rows = np.arange(400)[::-1].copy()
+    distinct_points(0, 3, coords, weights, edges, rows, points, images, n_distinct)
+    for cell, (start, stop) in enumerate([(0, 150), (150, 150), (150, 400)]):
+        own = rows[start:stop]
+        unique, place = np.unique(coords[own], axis=0, return_inverse=True)
+        assert n_distinct[cell] == len(unique)
+        assert np.array_equal(points[start : start + len(unique)], unique)
+        counts = np.bincount(place.ravel(), weights[own] if weighted else None, len(unique))
+        assert images[start : start + len(unique)].tolist() == counts.tolist()
+        assert not points[start + len(unique) : stop].any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_mode_is_found_in_whichever_leaf_of_the_tree_it_lies(seed):
+    # A hundred points fill seven leaves or more; four of many images, some hundred metres apart, lie among them.
+    rng = np.random.default_rng(seed)
+    crowd = rng.normal(rng.uniform((46.8, 7.8), (47.2, 8.2)), 0.2 * KM, size=(4, 2))
+    coords = np.concatenate([rng.uniform((46.8, 7.8), (47.2, 8.2), size=(96, 2)), crowd])
+    weights = np.repeat([1, 25], [96, 4])
+    counts = (sphere.haversine_matrix(coords, coords) <= 1.0) @ weights
+    best = np.flatnonzero(counts == counts.max())
+    assert one_cell(coords, weights)[1] == min(map(tuple, coords[best]))
+
+
+@pytest.mark.parametrize("radius_km", [0.2, 0.5, 1.0, 3.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_mode_of_a_dense_cell_counts_the_images_of_whole_boxes(radius_km, seed):
+    # Three kilometres hold 150 points, so that some boxes of the tree lie within the radius and some across it.
+    rng = np.random.default_rng(seed)
+    coords = np.array([47.0, 8.0]) + rng.normal(0.0, 0.8 * KM, size=(150, 2))
+    weights = rng.integers(1, 9, size=150)
+    counts = (sphere.haversine_matrix(coords, coords) <= radius_km) @ weights
+    best = np.flatnonzero(counts == counts.max())
+    assert one_cell(coords, weights, radius_km=radius_km)[1] == min(map(tuple, coords[best]))
+
+
+@pytest.mark.parametrize(
+    "coords",
+    [
+        # The formula for near points, taken for these, would give another medoid, by 280 to 450 km.
+        [(-80, 80), (-50, -110), (-60, -50), (10, 0), (60, 130)],
+        [(-70, 10), (-90, -110), (-10, 40), (90, 120), (-60, -140), (-40, 150)],
+        [(-30, -10), (60, -170), (30, 10), (-40, 90), (-60, 0), (-70, 10)],
+    ],
+)
+def test_points_all_over_the_globe_keep_their_exact_medoid(coords):
+    images = [tuple(map(float, point)) for point in coords]
+    assert one_cell(images)[0] == naive.medoid(images)
+
+
+def test_points_on_a_circle_which_no_bound_tells_apart_keep_their_exact_medoid():
+    angle = np.linspace(0, 2 * np.pi, 1500, endpoint=False)
+    coords = np.column_stack([0.1 * np.sin(angle), 0.1 * np.cos(angle)])
+    sums = sphere.haversine_matrix(coords, coords).sum(axis=1)
+    medoid, _ = one_cell(coords)
+    chosen = np.flatnonzero((coords == medoid).all(axis=1))[0]
+    assert sums[chosen] <= sums.min() + 1500 * 1e-9
+
+
+@pytest.mark.parametrize("images_a_task", [1, 7, 25])
+def test_tasks_change_nothing(monkeypatch, images_a_task):
+    rng = np.random.default_rng(5)
+    coords, labels = rng.normal((47, 8), 0.2, size=(60, 2)), rng.integers(-1, 9, 60)
+    labels[labels == 4] = 3  # a cell without images among the others
+    once = medoids_and_modes(coords, labels, 9)
+    monkeypatch.setattr("geocells.cells._locations.IMAGES_A_TASK", images_a_task)
+    again = medoids_and_modes(coords, labels, 9)
+    assert np.array_equal(once[0], again[0], equal_nan=True)
+    assert np.array_equal(once[1], again[1], equal_nan=True)
+
+
+def test_row_order_and_threads_change_nothing(monkeypatch):
+    rng = np.random.default_rng(3)
+    coords = np.round(rng.normal((47, 8), 0.2, size=(300_000, 2)), 3)
+    labels = rng.integers(-1, 60, size=len(coords))
+    once = medoids_and_modes(coords, labels, 60)
+    order = rng.permutation(len(coords))
+    monkeypatch.setenv("GEOCELLS_NUM_THREADS", "1")
+    again = medoids_and_modes(coords[order], labels[order], 60)
+    assert np.array_equal(once[0], again[0])
+    assert np.array_equal(once[1], again[1])
+
+
+# ---------------------------------------------------------------------------------------- partitions
+
+COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.05, size=(600, 2))
+
+
+def fitted(location: str = "mean", coords: np.ndarray = COORDS, **options: object) -> CellBuilder:
+    return CellBuilder(40, method="consolidated", location=location, **options).fit(coords)
+
+
+@pytest.mark.parametrize("location", ["mean", "medoid", "mode"])
+def test_cells_answer_with_the_location_that_was_asked_for(location):
+    cells = fitted(location).cells_
+    chosen = {"mean": cells.centroids, "medoid": cells.medoids, "mode": cells.modes}
+    assert np.array_equal(cells.locations, chosen[location])
+    assert cells.parameters["location"] == location
+    assert not np.array_equal(cells.medoids, cells.modes)
+
+
+def test_the_location_changes_neither_cells_nor_means():
+    mean, mode = fitted("mean"), fitted("mode")
+    assert np.array_equal(mean.labels_, mode.labels_)
+    assert np.array_equal(mean.centroids_, mode.centroids_)
+
+
+def test_medoids_and_modes_of_a_partition_are_those_of_its_images():
+    builder = fitted()
+    for cell in range(builder.n_cells_):
+        images = [tuple(row) for row in COORDS[builder.labels_ == cell]]
+        assert tuple(builder.cells_.medoids[cell]) == naive.medoid(images)
+        assert tuple(builder.cells_.modes[cell]) == naive.mode(images)
+
+
+def test_locations_are_stored_in_the_file_all_three(tmp_path):
+    cells = fitted("medoid").cells_
+    loaded = load_cells(cells.save(tmp_path / "cells.parquet"))
+    for name in ("locations", "centroids", "medoids", "modes"):
+        assert np.array_equal(getattr(loaded, name), getattr(cells, name)), name
+    assert loaded.parameters["location"] == "medoid"
+
+
+def test_nothing_is_worked_out_before_it_is_asked_for_and_the_images_are_let_go_after():
+    places = fitted().cells_.places
+    assert places._known is None
+    cells = fitted().cells_
+    assert np.shares_memory(cells.places._images.coords, COORDS)
+    medoids = cells.medoids
+    assert cells.places._images is None
+    assert cells.medoids is medoids
+    with pytest.raises(ValueError, match="read-only"):
+        cells.modes[0] = 0.0
+
+
+def test_images_changed_in_place_in_the_meantime_are_noticed():
+    coords = COORDS.copy()
+    builder = fitted(coords=coords)
+    coords += 0.01
+    with pytest.raises(ValueError, match="changed in place after fit"):
+        _ = builder.cells_.medoids
+    builder = fitted()
+    builder.labels_[0] += 1
+    with pytest.raises(ValueError, match="changed in place after fit"):
+        _ = builder.cells_.modes
+    builder.labels_[0] = 10**6
+    with pytest.raises(ValueError, match="changed in place after fit"):
+        _ = builder.cells_.modes
+
+
+def test_noise_and_weightless_rows_have_no_say():
+    coords = np.array([(1.0, 1.0)] * 3 + [(1.1, 1.0)] * 5 + [(7.0, 7.0)] * 2)
+    weights = np.array([9] * 3 + [0] * 5 + [1] * 2)
+    options = {"bounds": (0, 0, 8, 8), "min_cell_size": 4, "leftover": "noise"}
+    builder = CellBuilder(3, method="consolidated", **options)
+    cells = builder.fit(coords, sample_weight=weights).cells_
+    assert cells.medoids.tolist() == cells.modes.tolist() == [[1.0, 1.0]]
+
+
+def test_cells_without_images_say_that_they_cannot_tell(tmp_path):
+    cells = dataclasses.replace(fitted().cells_, places=Places())
+    with pytest.raises(ValueError, match="neither their medoids and modes nor the images"):
+        _ = cells.medoids
+    loaded = load_cells(cells.save(tmp_path / "cells.parquet"))
+    assert not loaded.places.can_tell
+    assert "medoid_latitude" not in pq.read_schema(tmp_path / "cells.parquet").names
+
+
+def test_an_unknown_location_is_refused():
+    with pytest.raises(
+        ValueError, match="location must be one of 'mean', 'medoid', 'mode'; got 'median'"
+    ):
+        fitted("median")

@@ -1,0 +1,187 @@
+"""Heat maps and the competition of hot spots, seen on codes; geography plays no part here."""
+
+from __future__ import annotations
+
+import naive_bottom_up
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from geocells.cells import Ranges
+from geocells.claims import Claims
+from geocells.constructions import bin_codes, bottom_up, consolidate, heat_maps
+from geocells.moments import FeatureRows, moments_by_label
+
+Place = tuple[int, int]
+
+
+@st.composite
+def images(draw: st.DrawFn, leaf_level: int = 4) -> list[Place]:
+    """Leaves of images, crowded towards a few of them, borders included."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    places = rng.integers(0, 2**leaf_level, size=(draw(st.integers(1, 40)), 2))
+    if draw(st.booleans()):
+        places[: len(places) // 2] = rng.choice([0, 2**leaf_level - 1], size=(len(places) // 2, 2))
+    chosen = places[rng.integers(len(places), size=draw(st.integers(1, 90)))]
+    return [(int(row), int(column)) for row, column in chosen]
+
+
+def codes_of(places: list[Place]) -> np.ndarray:
+    return np.array([naive_bottom_up.morton(*place) for place in places], dtype=np.uint64)
+
+
+def fast(
+    places: list[Place],
+    feats: np.ndarray,
+    leaf_level: int,
+    deepest: int,
+    *,
+    min_images: int,
+    overlap: int,
+    competition: str = "level",
+    score: str = "mean_wcss",
+) -> tuple[Claims, np.ndarray]:
+    """Claims, and the claim that wins each image (-1: none)."""
+    codes = codes_of(places)
+    maps = heat_maps(
+        bin_codes(codes, 2 * leaf_level),
+        leaf_level,
+        deepest,
+        overlap=overlap,
+        min_images=min_images,
+    )
+    owner = Ranges.flatten(maps.node_claims()).cell_of_codes(codes)
+    assert np.array_equal(np.bincount(owner[owner >= 0], minlength=maps.n_nodes), maps.own_counts)
+    owning = np.flatnonzero(maps.own_counts)
+    number = np.full(maps.n_nodes + 1, -1)
+    number[owning] = np.arange(len(owning))
+    moments = moments_by_label(FeatureRows.of_array(feats), number[owner], len(owning))
+    claims = bottom_up(maps, moments, min_images=min_images, competition=competition, score=score)
+    return claims, Ranges.flatten(claims).cell_of_codes(codes)
+
+
+@given(
+    places=images(),
+    seed=st.integers(0, 2**32 - 1),
+    min_images=st.integers(1, 12),
+    overlap=st.sampled_from([1, 2, 4]),
+    competition=st.sampled_from(["level", "all"]),
+    score=st.sampled_from(["mean_wcss", "wcss", "count"]),
+    whole_features=st.booleans(),
+    spare_level=st.integers(0, 1),
+)
+def test_claims_are_those_of_the_slow_twin(
+    places: list[Place],
+    seed: int,
+    min_images: int,
+    overlap: int,
+    competition: str,
+    score: str,
+    whole_features: bool,
+    spare_level: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    # Few whole values make many ties, real ones make none.
+    feats = (
+        rng.integers(0, 3, (len(places), 2)).astype(float)
+        if whole_features
+        else rng.normal(size=(len(places), 3))
+    )
+    deepest = 4 - (overlap.bit_length() - 1) - spare_level
+    options = {
+        "min_images": min_images,
+        "overlap": overlap,
+        "competition": competition,
+        "score": score,
+    }
+    claims, winner = fast(places, feats, 4, deepest, **options)
+    twins = naive_bottom_up.bottom_up(places, feats, 4, deepest, **options)
+    assert claims.levels.tolist() == [twin.level for twin in twins]
+    expected = np.full(len(places), -1)
+    for number, twin in enumerate(twins):
+        expected[list(twin.images)] = number
+    assert winner.tolist() == expected.tolist()
+
+
+@given(
+    places=images(),
+    min_images=st.integers(1, 12),
+    overlap=st.sampled_from([2, 4]),
+    competition=st.sampled_from(["level", "all"]),
+)
+def test_every_window_wins_enough_images_and_none_is_left_hot(
+    places: list[Place], min_images: int, overlap: int, competition: str
+) -> None:
+    feats = np.random.default_rng(0).normal(size=(len(places), 2))
+    deepest = 4 - (overlap.bit_length() - 1)
+    claims, winner = fast(
+        places, feats, 4, deepest, min_images=min_images, overlap=overlap, competition=competition
+    )
+    won = np.bincount(winner[winner >= 0], minlength=claims.n_cells)
+    assert (won >= min_images).all()
+    # The root is the coarsest window: whatever is left is too little for it.
+    assert (winner < 0).sum() < min_images
+
+
+@given(
+    places=images(),
+    seed=st.integers(0, 2**32 - 1),
+    min_images=st.integers(1, 12),
+    rule=st.sampled_from(
+        [("level", "mean_wcss"), ("level", "wcss"), ("level", "count"), ("all", "wcss")]
+    ),
+)
+def test_without_overlap_the_cells_are_the_consolidated_ones(
+    places: list[Place], seed: int, min_images: int, rule: tuple[str, str]
+) -> None:
+    feats = np.random.default_rng(seed).normal(size=(len(places), 3))
+    competition, score = rule
+    claims, _ = fast(
+        places, feats, 4, 4, min_images=min_images, overlap=1, competition=competition, score=score
+    )
+    bins = bin_codes(codes_of(places), 8)
+    nested = consolidate(bins, 0, 4, 4, min_images=min_images)
+    as_ranges = [
+        {(int(a), int(b)) for a, b in zip(one.starts, one.stops, strict=True)}
+        for one in (claims, nested)
+    ]
+    assert as_ranges[0] == as_ranges[1]
+
+
+def test_the_most_cohesive_hot_spot_claims_first() -> None:
+    # Leaves in a row: 2 2 2. Windows of two leaves' width overlap in the middle; its images resemble the right ones.
+    places = [(0, 0)] * 2 + [(0, 1)] * 2 + [(0, 2)] * 2
+    alike_right = np.array([[0.0], [0.0], [5.0], [5.0], [5.1], [5.1]])
+    _, winner = fast(places, alike_right, 2, 1, min_images=4, overlap=2)
+    assert winner.tolist() == [-1, -1, 0, 0, 0, 0]
+    _, winner = fast(places, alike_right[::-1].copy(), 2, 1, min_images=4, overlap=2)
+    assert winner.tolist() == [0, 0, 0, 0, -1, -1]
+
+
+def test_equal_hot_spots_are_claimed_by_the_lowest_code() -> None:
+    places = [(0, 0)] * 2 + [(0, 1)] * 2 + [(0, 2)] * 2
+    _, winner = fast(places, np.zeros((6, 1)), 2, 1, min_images=4, overlap=2)
+    assert winner.tolist() == [0, 0, 0, 0, -1, -1]
+
+
+def test_the_heat_map_alone_prefers_the_hottest() -> None:
+    places = [(0, 0)] * 2 + [(0, 1)] * 2 + [(0, 2)] * 3
+    feats = np.array([[0.0]] * 4 + [[9.0]] * 3)
+    _, by_count = fast(places, feats, 2, 1, min_images=4, overlap=2, score="count")
+    assert by_count.tolist() == [-1, -1, 0, 0, 0, 0, 0]
+    _, by_wcss = fast(places, feats, 2, 1, min_images=4, overlap=2)
+    assert by_wcss.tolist() == [0, 0, 0, 0, -1, -1, -1]
+
+
+def test_a_claim_takes_the_empty_part_of_its_window_too() -> None:
+    claims, _ = fast([(1, 1)] * 3, np.zeros((3, 1)), 3, 2, min_images=3, overlap=2)
+    assert claims.n_cells == 1
+    assert (claims.stops - claims.starts).sum() == 4
+
+
+@pytest.mark.parametrize("overlap", [1, 2, 4])
+def test_too_few_images_make_no_window(overlap: int) -> None:
+    maps = heat_maps(bin_codes(codes_of([(3, 3)] * 4), 8), 4, 2, overlap=overlap, min_images=5)
+    assert maps.n_windows == 0
+    assert maps.n_nodes == 0

@@ -1,0 +1,121 @@
+"""geoloc embed: features of a table's photos, and one sentence for bad input."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from geoloc_models_small import small_table
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from geoloc_models.cli import app
+from geoloc_models.features.cache import FeatureCache, row_keys
+from geoloc_models.models.encoders import build_encoder, fingerprint
+from geoloc_models.tables.photo_table import read_photo_table
+
+
+def geoloc(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A table of 12 photos with ids, one of them broken, and weights of the tiny encoder."""
+    photos = small_table(12, folder=tmp_path / "photos")
+    frame = photos.frame.assign(
+        path=[f"photos/{row}.jpg" for row in range(12)], id=[f"id{row}" for row in range(12)]
+    )
+    frame.to_csv(tmp_path / "photos.csv", index=False)
+    (tmp_path / "photos" / "3.jpg").write_text("not an image")
+    torch.manual_seed(0)
+    save_file(build_encoder("tiny").backbone.state_dict(), tmp_path / "tiny.safetensors")
+    return tmp_path
+
+
+def embed(folder, *arguments, table="photos.csv"):
+    return geoloc(
+        "embed",
+        folder / table,
+        *("--encoder", "tiny", "--weights", folder / "tiny.safetensors", "--image-size", 32),
+        *("-o", folder / "features.npy"),
+        *arguments,
+    )
+
+
+def test_features_are_kept_and_the_next_step_is_named(folder):
+    result = embed(folder)
+    assert result.exit_code == 0, result.output
+    assert "12 photos, 128 numbers each, of tiny at 32 pixels" in result.stdout
+    assert "11 images in" in result.stdout
+    assert "images a second" in result.stdout
+    assert "1 broken image was skipped" in result.stdout
+    assert "photos/3.jpg: is not an image of a known kind" in result.stdout
+    assert "features.broken.csv" in result.stdout
+    assert "geoloc train" in result.stdout
+    cache = FeatureCache.open(folder / "features.npy")
+    cache.require_finished()
+    assert cache.broken_rows.tolist() == [3]
+    weights = cache.card.weights  # enough to build the same encoder again
+    again = build_encoder("tiny", weights=weights, image_size=32)
+    cache.require_encoder(fingerprint(again))
+
+
+def test_the_same_command_again_computes_nothing(folder):
+    embed(folder)
+    result = embed(folder)
+    assert result.exit_code == 0, result.output
+    assert "All had been embedded before." in result.stdout
+
+
+def test_features_follow_their_photos_into_another_order(folder):
+    embed(folder)
+    cache = FeatureCache.open(folder / "features.npy")
+    frame = pd.read_csv(folder / "photos.csv").iloc[::-1][:5]
+    frame.assign(id=frame["id"]).to_parquet(folder / "some.parquet")
+    keys = row_keys(read_photo_table(folder / "some.parquet"))
+    assert cache.rows_of(keys).tolist() == [11, 10, 9, 8, 7]
+
+
+def test_float16_and_a_fixed_batch_size(folder):
+    result = embed(folder, "--dtype", "float16", "--batch-size", "5")
+    assert "5 at a time" in result.stdout
+    assert np.load(folder / "features.npy").dtype == np.float16
+
+
+def test_a_mended_photo_is_tried_again(folder):
+    embed(folder)
+    (folder / "photos" / "3.jpg").write_bytes((folder / "photos" / "4.jpg").read_bytes())
+    assert "All had been embedded before." in embed(folder).stdout
+    result = embed(folder, "--retry-broken")
+    assert "\n1 image in" in result.stdout
+    assert "broken" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--image-size", "40"], "features of two encoders don't mix"),
+        (["--dtype", "float16"], "begun with dtype float32"),
+        (["--batch-size", "0", "--no-resume"], "batch size must be at least 1"),
+        (["--weights", "imagenet"], "no ImageNet weights for the encoder 'tiny'"),
+        (["--weights", "nowhere.pth"], "no weights file nowhere.pth"),
+        (["--encoder", "resnet99"], "Unknown encoder 'resnet99'"),
+        (["--encoder", "timm:resnet99"], "timm has no model 'resnet99'"),
+        (["--image-size", "8"], "at least 16 x 16 pixels, not 8"),
+        (["--precision", "7"], "Unknown precision '7'"),
+        (["-o", "features.bin"], "ends otherwise"),
+    ],
+)
+def test_bad_input_is_answered_in_one_sentence(folder, arguments, words):
+    embed(folder)
+    result = embed(folder, *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_missing_table_is_named(folder):
+    result = embed(folder, table="nowhere.csv")
+    assert result.exit_code == 2
+    assert "nowhere.csv" in result.stderr

@@ -1,0 +1,227 @@
+"""``geoloc predict`` and ``geoloc export``: what they print, write and refuse."""
+
+import io
+import json
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+from geoloc_models_bundles import few_places, save_small_bundle
+from geoloc_models_photos import gps_exif, write_tar
+from geoloc_models_small import small_table
+from PIL import Image
+from typer.testing import CliRunner
+
+from geoloc_models.cli import app
+from geoloc_models.inference.calibration import Calibration, save_calibration
+from geoloc_models.inference.class_locations import save_decoder
+
+
+@pytest.fixture(autouse=True)
+def towns(monkeypatch):
+    few_places(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    table = small_table()
+    folder = save_small_bundle("cells", table, tmp_path_factory.mktemp("model") / "bundle")
+    save_decoder(folder, table.coords, [row % 2 for row in range(table.n_rows)])
+    save_calibration(Calibration("expected_utility", "fixed", 321.0, 99), folder)
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "photos"
+    small_table(3, folder=folder)
+    (folder / "notes.txt").write_text("x")
+    (folder / "trip").mkdir()
+    Image.open(folder / "0.jpg").save(folder / "trip" / "placed.jpg", exif=gps_exif(47.0, 8.0))
+    return folder
+
+
+def geoloc(*arguments, **options):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], **options)
+
+
+def predict(bundle, *arguments, **options):
+    return geoloc("predict", *arguments, "--model", bundle, **options)
+
+
+def test_a_table_names_place_probability_and_radius(bundle, photos):
+    result = predict(bundle, "photos/0.jpg", "photos/trip")
+    assert result.exit_code == 0, result.output
+    header, _, first, second, *_ = result.stdout.splitlines()
+    assert header.split() == (
+        ["File", "Place", "Country", "Latitude", "Longitude", "P", "25", "km", "90", "%", "radius"]
+    )
+    assert first.startswith("0.jpg ")
+    assert second.startswith("trip/placed.jpg ")
+    assert "321 km" in first
+    assert "%" in first
+    assert "GeoNames" in result.stdout
+    assert "EXIF" not in result.stdout
+    assert "Note" not in result.stderr
+
+
+def test_exif_positions_stand_beside_on_request_only(bundle, photos):
+    result = predict(bundle, "photos/0.jpg", "photos/trip/placed.jpg", "--compare-exif")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert "EXIF latitude" in lines[0]
+    assert "47.0000" in lines[3]
+    assert lines[3].endswith(" km")
+    assert lines[2].endswith("321 km")  # nothing known of the other
+
+
+def test_json_holds_everything_and_the_skipped(bundle, photos):
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    result = predict(bundle, "photos", "--json", "--top", "2", "--compare-exif")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert len(content["photos"]) == 4
+    assert content["decoder"] == "expected_utility"
+    first = content["photos"][0]
+    assert first["radius_90_km"] == 321.0
+    assert first["error_km"] is None
+    assert [own["rank"] for own in first["likeliest"]] == [1, 2]
+    (skipped,) = content["skipped"]
+    assert skipped["file"].endswith("broken.jpg")
+    assert "Skipped photos/broken.jpg" in result.stderr
+    assert "4 of 5 photos were placed" in result.stderr
+
+
+def test_csv_and_geojson_go_to_standard_output_or_a_file(bundle, photos, tmp_path):
+    result = predict(bundle, "photos", "--csv")
+    frame = pd.read_csv(io.StringIO(result.stdout))
+    assert len(frame) == 4
+    assert frame["latitude"].between(40, 65).all()
+    result = predict(bundle, "photos", "-o", "answers.geojson")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    points = gpd.read_file(tmp_path / "answers.geojson")
+    assert points.geometry.x.tolist() == pytest.approx(points["longitude"].tolist())
+    result = predict(bundle, "photos/0.jpg", "--csv", "--top", "3", "-o", "top.txt")
+    assert result.exit_code == 0, result.output
+    assert pd.read_csv(tmp_path / "top.txt")["rank"].tolist() == [1, 2, 3]
+
+
+def test_the_likeliest_places_follow_the_table(bundle, photos):
+    result = predict(bundle, "photos/0.jpg", "--top", "2")
+    assert result.exit_code == 0, result.output
+    assert "Rank" in result.stdout
+    ranked = result.stdout.split("Rank", 1)[1].splitlines()
+    assert [line.split()[-1] for line in ranked[2:4]] == ["%", "%"]
+
+
+def test_a_map_is_written(bundle, photos, tmp_path):
+    result = predict(bundle, "photos", "--map", "out/map.html", "--tiles", "none")
+    assert result.exit_code == 0, result.output
+    assert "The map is out/map.html" in result.stderr
+    page = (tmp_path / "out" / "map.html").read_text()
+    assert page.count("data:image/jpeg") == 8
+    assert "openstreetmap" not in page.lower()
+
+
+def test_photos_come_from_patterns_lists_and_tars(bundle, photos):
+    pattern = predict(bundle, "photos/[01].jpg", "--csv")
+    assert len(pd.read_csv(io.StringIO(pattern.stdout))) == 2
+    listed = predict(bundle, "-", "--csv", input="photos/0.jpg\n\nphotos/trip\nphotos/0.jpg\n")
+    names = pd.read_csv(io.StringIO(listed.stdout))["file"].tolist()
+    assert names == ["photos/0.jpg", "photos/trip/placed.jpg"]
+    contents = {"a.jpg": (photos / "0.jpg").read_bytes(), "read.me": b"x"}
+    write_tar(photos / "shards" / "0.tar", contents)
+    shard = predict(bundle, "photos/shards", "--csv")
+    assert pd.read_csv(io.StringIO(shard.stdout))["file"].tolist() == ["photos/shards/0.tar/a.jpg"]
+
+
+def test_of_a_list_what_is_missing_is_skipped(bundle, photos):
+    result = predict(bundle, "-", "--csv", input="photos/0.jpg\ngone.jpg\n")
+    assert result.exit_code == 0, result.output
+    assert "Skipped gone.jpg: there is no such file" in result.stderr
+
+
+def test_a_decoder_other_than_the_calibrated_one_has_no_radius(bundle, photos):
+    result = predict(bundle, "photos/0.jpg", "--decoder", "argmax", "--no-names")
+    assert result.exit_code == 0, result.output
+    assert "321 km" not in result.stdout
+    assert "GeoNames" not in result.stdout
+    assert "Note: The model is calibrated for the decoder expected_utility" in result.stderr
+
+
+def test_control_characters_in_names_do_not_reach_the_terminal(bundle, photos):
+    name = "photos/\x1b[31mred.jpg"
+    (photos / "\x1b[31mred.jpg").write_bytes((photos / "0.jpg").read_bytes())
+    result = predict(bundle, name)
+    assert result.exit_code == 0, result.output
+    assert "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["none.jpg"], "There is no photo none.jpg"),
+        (["photos/0.jpg", "none.jpg"], "There is no photo none.jpg"),
+        (["empty"], "There is no photo in the folder empty"),
+        (["photos/*.gif"], "No photo matches photos/*.gif"),
+        (["-"], "The list on standard input names no photo"),
+        (["photos/notes.txt"], "is not an image of a known kind"),
+        (["broken"], "None of the 2 photos can be read"),
+        (["photos", "--json", "--csv"], "Choose one format"),
+        (["photos", "--map", "map.png"], "should end in .html"),
+        (["photos/0.jpg", "--model", "nowhere"], "There is no model nowhere"),
+        (["photos/0.jpg", "--model", "photos"], "is no model bundle: card.json is missing"),
+    ],
+)
+def test_bad_input_is_one_sentence(bundle, photos, tmp_path, arguments, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / "broken" / name).write_bytes(b"\xff\xd8\xff")
+    if "--model" not in arguments:
+        arguments = [*arguments, "--model", bundle]
+    result = geoloc("predict", *arguments, input="")
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_damaged_decoder_or_calibration_is_told(bundle, photos, tmp_path):
+    table = small_table()
+    folder = save_small_bundle("cells", table, tmp_path / "bundle")
+    (folder / "decoder.parquet").write_bytes(b"PAR1")
+    result = predict(folder, "photos/0.jpg")
+    assert result.exit_code == 2
+    assert "decoder.parquet is damaged" in result.stderr
+    (folder / "decoder.parquet").unlink()
+    (folder / "calibration.json").write_text("{}")
+    result = predict(folder, "photos/0.jpg")
+    assert result.exit_code == 2
+    assert "is not the calibration of a model" in result.stderr
+
+
+def test_export_says_what_it_wrote_and_refuses_in_one_sentence(bundle, photos, monkeypatch):
+    from geoloc_models.inference import export
+
+    card = {
+        "input": {"shape": ["batch", 3, 64, 64]},
+        "outputs": {"probabilities": ["batch", 4]},
+        "largest_difference": 3e-7,
+    }
+    monkeypatch.setattr(export, "export_onnx", lambda *_, **__: card)
+    result = geoloc("export", bundle, "-o", "out.onnx")
+    assert result.exit_code == 0, result.output
+    assert "probabilities ['batch', 4]" in result.stdout
+    assert "out.json" in result.stdout
+    monkeypatch.undo()
+    for arguments, words in (
+        (("nowhere",), "There is no model nowhere"),
+        ((bundle, "-o", "model.txt"), "should end in .onnx"),
+    ):
+        result = geoloc("export", *arguments)
+        assert result.exit_code == 2
+        assert words in result.stderr
+        assert len(result.stderr.splitlines()) == 1

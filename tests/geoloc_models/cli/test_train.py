@@ -1,0 +1,128 @@
+"""geoloc train on cached features and subsets, and the reproduce command's own questions."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from geoloc_models_small import small_table
+from safetensors.torch import save_file
+from typer.testing import CliRunner
+
+from geoloc_models.cli import app
+from geoloc_models.models.encoders import build_encoder
+
+N_ROWS = 60
+
+
+def geoloc(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A table with ids, split into parts and subsets, and a cache of its features."""
+    folder = tmp_path_factory.mktemp("prepared")
+    photos = small_table(N_ROWS, folder=folder / "photos")
+    paths = [f"photos/{row}.jpg" for row in range(N_ROWS)]
+    frame = photos.frame.assign(path=paths, id=[f"photo-{row}" for row in range(N_ROWS)])
+    frame.to_parquet(folder / "photos.parquet", index=False)
+    weights = folder / "tiny.safetensors"
+    save_file(build_encoder("tiny").backbone.state_dict(), weights)
+    split = ["split", folder / "photos.parquet", "-o", folder / "split.parquet", "--subsets", "20"]
+    assert geoloc(*split).exit_code == 0
+    encoder = ["--encoder", "tiny", "--weights", weights, "--image-size", "32"]
+    embedded = geoloc("embed", folder / "split.parquet", *encoder, "-o", folder / "features.npy")
+    assert embedded.exit_code == 0, embedded.output
+    return folder
+
+
+def train(folder, output, *more):
+    quick = ["--min-images", "4", "--epochs", "2", "--learning-rate", "1e-3", "--hidden", "16"]
+    features = ["--features", folder / "features.npy", "--output", output]
+    return geoloc("train", folder / "split.parquet", *features, *quick, *more)
+
+
+def test_features_bring_their_encoder_with_them(prepared, tmp_path):
+    result = train(prepared, tmp_path / "run", "--task", "cells", "--method", "bottom_up")
+    assert result.exit_code == 0, result.output
+    assert "Cells, bottom-up" in result.stdout
+    again = geoloc("evaluate", tmp_path / "run")
+    assert again.exit_code == 0, again.output
+    # The same test photos, from the same cache: the same table.
+    table = result.stdout[result.stdout.index("Model ") : result.stdout.index("The run is in")]
+    assert table.strip().splitlines()[2] in again.stdout
+
+
+def test_a_head_on_features_learns_at_the_pace_of_a_head(prepared, tmp_path):
+    common = ["train", prepared / "split.parquet", "--min-images", "4", "--hidden", "16"]
+    features = ["--features", prepared / "features.npy"]
+    tiny = ["--encoder", "tiny", "--image-size", "32", "--epochs", "1"]
+    for name, more, epochs, rate in [
+        ("cached", features, 30, 1e-3),
+        ("asked", [*features, "--epochs", "3", "--learning-rate", "0.01"], 3, 0.01),
+        ("frozen", [*tiny, "--train-encoder", "none"], 1, 1e-3),
+        ("pixels", tiny, 1, 1e-5),
+    ]:
+        result = geoloc(*common, *more, "--output", tmp_path / name)
+        assert result.exit_code == 0, result.output
+        options = json.loads((tmp_path / name / "options.json").read_text())["training"]
+        assert (options["epochs"], options["learning_rate"]) == (epochs, rate), name
+
+
+def test_a_subset_trains_on_so_many_and_tests_on_all(prepared, tmp_path):
+    result = train(prepared, tmp_path / "run", "--task", "country", "--subset", "20")
+    assert result.exit_code == 0, result.output
+    parts = pd.read_parquet(prepared / "split.parquet")["part"].value_counts()
+    n_rest = parts["validation"] + parts["test"]
+    assert f"{20 + n_rest} photos: 20 to train" in result.stdout
+    split = pd.read_parquet(tmp_path / "run" / "split.parquet")
+    assert (split["part"] == "test").sum() == parts["test"]
+
+
+def test_the_parts_of_the_table_are_the_runs(prepared, tmp_path):
+    assert train(prepared, tmp_path / "run", "--task", "nearest").exit_code == 0
+    rows = pd.read_parquet(tmp_path / "run" / "split.parquet").sort_values("row")
+    table = pd.read_parquet(prepared / "split.parquet")
+    np.testing.assert_array_equal(rows["part"].to_numpy(), table["part"].to_numpy())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--features", "nothing.npy"], "nothing.npy"),
+        (["--sigmas", "one,two"], "numbers with commas"),
+        (["--task", "retrieval", "--projection", "mercator"], "mercator"),
+        (["--train-encoder", "half"], "encoder 'half'"),
+        (["--augment", "more"], "augment 'more'"),
+        (["--subset", "5000"], "5000"),
+        (["--devices", "3"], "multiple"),
+        (["--method", "top_down", "--rank-by", "taste"], "taste"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(prepared, tmp_path, arguments, words):
+    small = ["--encoder", "tiny", "--image-size", "32", "--output", tmp_path / "run"]
+    result = geoloc("train", prepared / "split.parquet", *small, *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert result.stderr.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "--data"),
+        (["--demo", "--data", "photos.csv"], "--demo"),
+        (["--data", "nothing.parquet"], "nothing.parquet"),
+        (["--demo", "--seeds", "0"], "seed"),
+        (["--demo", "--sizes", "400,100"], "Sizes must grow"),
+        (["--demo", "--sizes", "many"], "numbers with commas"),
+        (["--demo", "--encoder", "poet"], "poet"),
+    ],
+)
+def test_reproduce_asks_for_what_it_needs(tmp_path, arguments, words):
+    result = geoloc("reproduce", "-o", tmp_path / "paper", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert "Traceback" not in result.output

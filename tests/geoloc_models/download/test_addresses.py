@@ -1,0 +1,120 @@
+"""Which addresses may be asked."""
+
+import asyncio
+import ipaddress
+
+import pytest
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.download import DownloadOptions
+from geoloc_models.download.addresses import (
+    AddressPolicy,
+    CheckedResolver,
+    RefusedAddressError,
+    system_addresses,
+)
+
+PUBLIC = [
+    "93.184.216.34",
+    "8.8.8.8",
+    "2606:2800:220:1:248:1893:25c8:1946",
+    "::ffff:8.8.8.8",
+    "64:ff9b::8.8.8.8",
+    "2002:0808:0808::1",
+]
+NOT_PUBLIC = [
+    "127.0.0.1",
+    "127.255.255.254",
+    "10.0.0.1",
+    "172.16.0.1",
+    "192.168.1.1",
+    "169.254.169.254",
+    "100.64.0.1",
+    "0.0.0.0",
+    "255.255.255.255",
+    "224.0.0.1",
+    "240.0.0.1",
+    "192.0.2.1",
+    "198.18.0.1",
+    "::1",
+    "::",
+    "fe80::1",
+    "fe80::1%eth0",
+    "fc00::1",
+    "fd12:3456::1",
+    "fec0::1",
+    "ff02::1",
+    "2001:db8::1",
+    "::ffff:127.0.0.1",
+    "::ffff:10.1.2.3",
+    "::ffff:a9fe:a9fe",
+    "::127.0.0.1",
+    "64:ff9b::10.0.0.1",
+    "64:ff9b::a9fe:a9fe",
+    "2002:7f00:0001::1",
+    "2002:0a00:0001::1",
+    "not an address",
+    "",
+]
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_public_addresses_may_be_asked(address):
+    assert AddressPolicy().allows(address)
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC)
+def test_other_addresses_may_not(address):
+    assert not AddressPolicy().allows(address)
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC[:-2])
+def test_private_addresses_may_be_allowed(address):
+    assert AddressPolicy(allow_private=True).allows(address)
+
+
+def test_one_network_may_be_allowed_and_no_other():
+    policy = AddressPolicy(allow_networks=[ipaddress.ip_network("10.1.0.0/16")])
+    assert policy.allows("10.1.2.3")
+    assert policy.allows("::ffff:10.1.2.3")
+    assert policy.allows("8.8.8.8")
+    assert not policy.allows("10.2.0.1")
+    assert not policy.allows("127.0.0.1")
+    assert not policy.allows("::1")
+
+
+def test_one_private_address_among_public_ones_refuses_the_host():
+    with pytest.raises(RefusedAddressError, match=r"photos\.example resolves to 10\.0\.0\.1"):
+        AddressPolicy().check("photos.example", ["8.8.8.8", "10.0.0.1"])
+
+
+def test_answers_are_kept_only_if_they_were_checked():
+    asked = []
+
+    async def resolve(host, port):
+        asked.append(host)
+        return ["8.8.8.8", "9.9.9.9"] if host == "good.example" else ["127.0.0.1"]
+
+    async def ask():
+        resolver = CheckedResolver(AddressPolicy(), resolve)
+        assert await resolver.addresses("good.example", 443) == ["8.8.8.8", "9.9.9.9"]
+        resolver.prefer("good.example", 443, "9.9.9.9")
+        assert await resolver.addresses("good.example", 443) == ["9.9.9.9", "8.8.8.8"]
+        for _ in range(2):
+            with pytest.raises(RefusedAddressError):
+                await resolver.addresses("bad.example", 443)
+
+    asyncio.run(ask())
+    assert asked == ["good.example", "bad.example", "bad.example"]
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "127.1", "0177.0.0.1", "localhost"])
+def test_other_spellings_of_loopback_resolve_to_what_is_refused(host):
+    addresses = asyncio.run(system_addresses(host, 80))
+    assert not any(AddressPolicy().allows(address) for address in addresses)
+
+
+@pytest.mark.parametrize("network", ["10.1.0.0/33", "home", "10.1.2.3/16"])
+def test_what_is_no_network_is_an_error(network):
+    with pytest.raises(GeolocError, match="is no network"):
+        DownloadOptions(allow_networks=[network])

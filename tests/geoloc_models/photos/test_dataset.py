@@ -1,0 +1,224 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.photos.dataset import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    BrokenImages,
+    PhotoDataset,
+    collate_photos,
+    make_framing,
+    make_loader,
+    make_transform,
+    normalised,
+)
+
+
+class GreyImages:
+    """Row r is a grey of brightness r; some rows are broken."""
+
+    def __init__(self, n, broken=()):
+        self.n, self.broken = n, set(broken)
+
+    def __len__(self):
+        return self.n
+
+    def describe(self, row):
+        return f"{row}.jpg"
+
+    def load(self, row):
+        if row in self.broken:
+            raise BrokenImageError(f"{row}.jpg: is not an image")
+        return Image.new("RGB", (12, 10), (row, row, row))
+
+
+def make_dataset(n=20, broken=(), rows=None, **options):
+    coords = np.column_stack([np.arange(n) / 2, np.arange(n) * 3.0])
+    return PhotoDataset(
+        GreyImages(n, broken),
+        coords,
+        np.arange(n) % 2,
+        make_transform(8),
+        rows=rows,
+        **options,
+    )
+
+
+def test_an_item_carries_its_image_and_labels():
+    item = make_dataset(cell_labels=np.arange(20) * 10, rows=[4, 7])[1]
+    assert item["image"].shape == (3, 8, 8)
+    assert item["image"].dtype == torch.float32
+    assert item["coords"].dtype == torch.float64
+    assert item["coords"].tolist() == [3.5, 21.0]
+    for key, value in {"country": 1, "cell": 70, "row": 7}.items():
+        assert item[key].dtype == torch.int64
+        assert item[key].item() == value
+
+
+def test_without_cells_the_label_is_minus_one():
+    assert make_dataset()[3]["cell"].item() == -1
+
+
+def test_pixels_are_normalised_by_the_imagenet_mean_and_deviation():
+    image = make_dataset(n=256)[51]["image"]  # 51 / 255 = 0.2
+    for channel in range(3):
+        expected = (0.2 - IMAGENET_MEAN[channel]) / IMAGENET_STD[channel]
+        # float32 rounding of values near 2
+        torch.testing.assert_close(image[channel], torch.full((8, 8), expected), atol=1e-5, rtol=0)
+
+
+def test_a_broken_image_is_reported_with_its_row_and_not_relabelled():
+    item = make_dataset(broken=[7], rows=[4, 7])[1]
+    assert item == {"row": 7, "broken": "7.jpg: is not an image"}
+
+
+def test_a_batch_leaves_broken_images_out_and_lists_them():
+    dataset = make_dataset(broken=[1, 3])
+    batch = collate_photos([dataset[i] for i in range(5)])
+    assert batch["image"].shape == (3, 3, 8, 8)
+    assert batch["row"].tolist() == [0, 2, 4]
+    assert batch["country"].tolist() == [0, 0, 0]
+    assert batch["coords"].tolist() == [[0, 0], [1, 6], [2, 12]]
+    assert batch["broken"] == [(1, "1.jpg: is not an image"), (3, "3.jpg: is not an image")]
+
+
+def test_a_batch_of_broken_images_only_is_empty():
+    dataset = make_dataset(broken=range(20))
+    batch = collate_photos([dataset[i] for i in range(4)])
+    assert batch["image"].shape[0] == 0
+    assert batch["coords"].shape == (0, 2)
+    assert batch["country"].dtype == batch["cell"].dtype == batch["row"].dtype == torch.int64
+    assert len(batch["broken"]) == 4
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_holds_every_whole_image_once(workers):
+    loader = make_loader(
+        make_dataset(broken=[5]), batch_size=6, shuffle=True, seed=0, workers=workers
+    )
+    batches = list(loader)
+    rows = torch.cat([batch["row"] for batch in batches]).tolist()
+    assert sorted(rows) == [row for row in range(20) if row != 5]
+    assert [row for batch in batches for row, _ in batch["broken"]] == [5]
+
+
+def epochs(loader, n=2):
+    return [torch.cat([batch["row"] for batch in loader]).tolist() for _ in range(n)]
+
+
+def test_the_seed_alone_decides_the_order():
+    def loader(seed):
+        return make_loader(make_dataset(), batch_size=6, shuffle=True, seed=seed)
+
+    torch.manual_seed(1)
+    first = epochs(loader(3))
+    torch.manual_seed(2)
+    assert epochs(loader(3)) == first
+    assert epochs(loader(4)) != first
+    assert first[0] != first[1]  # a new order every epoch
+
+
+def test_without_shuffling_rows_keep_their_order():
+    loader = make_loader(make_dataset(rows=[9, 2, 5]), batch_size=2, shuffle=False, seed=0)
+    assert epochs(loader, 1) == [[9, 2, 5]]
+
+
+def test_the_plain_transform_takes_the_centre():
+    image = Image.new("RGB", (30, 10), "black")
+    image.paste("white", (10, 0, 20, 10))
+    tensor = make_transform(10)(image)
+    white = torch.tensor([(1 - m) / s for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)])
+    torch.testing.assert_close(tensor, white[:, None, None].expand(3, 10, 10), atol=1e-5, rtol=0)
+
+
+def test_the_transforms_two_halves_make_the_whole():
+    image = Image.fromarray(np.arange(30 * 40 * 3, dtype=np.uint8).reshape(30, 40, 3))
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+    framed = make_framing(16)(image)
+    assert framed.dtype == torch.uint8
+    whole = make_transform(16, mean=mean, std=std)(image)
+    assert torch.equal(normalised(framed[None], mean, std)[0], whole)
+
+
+def test_augmentation_varies_by_torchs_generator_and_never_turns_upside_down():
+    pixels = np.zeros((32, 32, 3), dtype=np.uint8)
+    pixels[:16] = 255  # sky above
+    pixels[:, :8, 0] = 0
+    image = Image.fromarray(pixels)
+    transform = make_transform(16, augment="crop")
+    torch.manual_seed(0)
+    first = [transform(image) for _ in range(20)]
+    torch.manual_seed(0)
+    for a, b in zip(first, [transform(image) for _ in range(20)], strict=True):
+        assert torch.equal(a, b)
+    assert not all(torch.equal(first[0], other) for other in first)
+    for tensor in first:
+        assert tensor.shape == (3, 16, 16)
+        assert tensor[1, :4].mean() > tensor[1, -4:].mean() + 2
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"coords": np.zeros((3, 2))}, "20 images but 3 coordinates"),
+        ({"country_index": [0]}, "20 images but 1 country classes"),
+        ({"cell_labels": np.zeros(21)}, "20 images but 21 cell labels"),
+        ({"rows": [0, 20]}, "between 0 and 19.*20"),
+        ({"rows": [-1]}, "between 0 and 19.*-1"),
+    ],
+)
+def test_mismatched_lengths_are_refused(change, words):
+    arguments = {
+        "coords": np.zeros((20, 2)),
+        "country_index": np.zeros(20),
+        "transform": make_transform(8),
+        **change,
+    }
+    with pytest.raises(GeolocError, match=words):
+        PhotoDataset(GreyImages(20), **arguments)
+
+
+def test_impossible_loader_and_transform_options_are_refused():
+    with pytest.raises(GeolocError, match=r"batch size.*0"):
+        make_loader(make_dataset(), batch_size=0, shuffle=False, seed=0)
+    with pytest.raises(GeolocError, match=r"workers.*-1"):
+        make_loader(make_dataset(), batch_size=1, shuffle=False, seed=0, workers=-1)
+    with pytest.raises(GeolocError, match=r"image size.*0"):
+        make_transform(0)
+
+
+def test_broken_images_are_noted_once_and_written_in_order(tmp_path):
+    broken = BrokenImages()
+    broken.extend([(9, "i.jpg: truncated"), (2, "b.jpg: no, it is not an image")])
+    broken.add(9, "i.jpg: again")
+    assert len(broken) == 2
+    assert broken.rows == [2, 9]
+    assert broken.messages == ["b.jpg: no, it is not an image", "i.jpg: truncated"]
+    path = tmp_path / "run" / "broken.csv"
+    broken.write_csv(path)
+    with path.open(newline="") as file:
+        assert list(csv.reader(file)) == [
+            ["row", "reason"],
+            ["2", "b.jpg: no, it is not an image"],
+            ["9", "i.jpg: truncated"],
+        ]
+    assert [file.name for file in path.parent.iterdir()] == ["broken.csv"]
+
+
+def test_an_interrupted_writing_leaves_the_former_file(tmp_path):
+    class Interrupted(BrokenImages):
+        def __iter__(self):
+            yield (1, "a")
+            raise KeyboardInterrupt
+
+    path = tmp_path / "broken.csv"
+    path.write_text("former")
+    with pytest.raises(KeyboardInterrupt):
+        Interrupted().write_csv(path)
+    assert path.read_text() == "former"
+    assert [file.name for file in tmp_path.iterdir()] == ["broken.csv"]

@@ -1,0 +1,349 @@
+import builtins
+import io
+import pickle
+import struct
+import sys
+import zlib
+
+import numpy as np
+import pytest
+import torch
+from geoloc_models_photos import encoded, gps_exif, noise, write_tar
+from PIL import Image, ImageCms
+
+from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.photos import opening as open_module
+from geoloc_models.photos.dataset import PhotoDataset, make_transform
+from geoloc_models.photos.images import FileImages, ImageSource
+
+ORIENTATION = 0x0112
+
+
+def test_an_image_file_is_read_in_rgb(tmp_path):
+    noise(5, 4).save(tmp_path / "a.png")
+    images = FileImages(["a.png"], root=tmp_path)
+    assert isinstance(images, ImageSource)
+    assert len(images) == 1
+    loaded = images.load(0)
+    assert loaded.mode == "RGB"
+    np.testing.assert_array_equal(np.asarray(loaded), np.asarray(noise(5, 4)))
+    assert images.describe(0) == str(tmp_path / "a.png")
+
+
+def test_the_exif_orientation_is_applied(tmp_path):
+    wide = Image.new("RGB", (40, 20), "black")
+    wide.paste("white", (0, 0, 20, 20))  # white on the left
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6  # the camera was turned: what is left belongs on top
+    wide.save(tmp_path / "a.jpg", exif=exif, quality=95)
+    upright = FileImages([tmp_path / "a.jpg"]).load(0)
+    assert upright.size == (20, 40)
+    pixels = np.asarray(upright).mean(axis=(1, 2))
+    assert pixels[:18].min() > 200
+    assert pixels[22:].max() < 50
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
+def test_every_mode_becomes_rgb_with_its_brightness(tmp_path, mode):
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    if mode == "I;16":
+        Image.fromarray(np.full((4, 4), 128 * 256, dtype=np.uint16)).save(path)
+    elif mode == "1":
+        Image.new("1", (4, 4), 1).save(path)
+    else:
+        Image.new("RGB", (4, 4), (128, 128, 128)).convert(mode).save(path)
+    loaded = FileImages([path]).load(0)
+    assert loaded.mode == "RGB"
+    expected = 255 if mode == "1" else 128
+    # A palette of 216 web colours is within 51 / 2 of any grey.
+    assert abs(np.asarray(loaded).astype(int) - expected).max() <= (26 if mode == "P" else 1)
+
+
+def broken_message(path):
+    with pytest.raises(BrokenImageError) as caught:
+        FileImages([path]).load(0)
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
+
+
+def test_a_truncated_jpeg_is_broken_and_not_padded_with_grey(tmp_path):
+    path = tmp_path / "a.jpg"
+    noise(200, 200).save(path)
+    path.write_bytes(path.read_bytes()[:-2000])
+    assert "truncated" in broken_message(path)
+
+
+def test_what_is_no_image_is_broken(tmp_path):
+    path = tmp_path / "a.jpg"
+    path.write_text("<html>404</html>")
+    assert "not an image" in broken_message(path)
+    path.write_bytes(b"")
+    assert "not an image" in broken_message(path)
+    assert "no such file" in broken_message(tmp_path / "none.jpg")
+    broken_message(tmp_path)  # a folder
+
+
+def test_a_damaged_png_is_broken(tmp_path):
+    path = tmp_path / "a.png"
+    noise(64, 64).save(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+    assert "cannot be decoded" in broken_message(path)
+
+
+def test_an_image_with_too_many_pixels_is_broken(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    noise(20, 20).save(path)
+    monkeypatch.setattr(open_module, "MAX_PIXELS", 399)
+    assert "400 pixels" in broken_message(path)
+    monkeypatch.setattr(open_module, "MAX_PIXELS", 400)
+    assert FileImages([path]).load(0).size == (20, 20)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # pillow refuses twice as many itself
+    broken_message(path)
+
+
+# Draft mode: a JPEG comes at the smallest 1/2/4/8 of its size whose shorter side still suffices.
+
+
+@pytest.mark.parametrize(
+    ("min_side", "size"),
+    [
+        (None, (1600, 1200)),
+        (1200, (1600, 1200)),
+        (601, (1600, 1200)),
+        (600, (800, 600)),
+        (301, (800, 600)),
+        (300, (400, 300)),
+        (150, (200, 150)),
+        (1, (200, 150)),
+        (5000, (1600, 1200)),
+    ],
+)
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_is_decoded_no_smaller_than_asked(tmp_path, min_side, size, progressive):
+    Image.new("RGB", (1600, 1200), (200, 10, 90)).save(tmp_path / "a.jpg", progressive=progressive)
+    loaded = FileImages(["a.jpg"], tmp_path, min_side=min_side).load(0)
+    assert loaded.size == size
+    assert loaded.mode == "RGB"
+    assert abs(np.asarray(loaded).astype(int) - [200, 10, 90]).max() <= 3
+
+
+def test_other_kinds_keep_their_size_in_draft_mode(tmp_path):
+    for name in ("a.png", "a.webp", "a.tif"):
+        noise(64, 48).save(tmp_path / name)
+        assert FileImages([name], tmp_path, min_side=6).load(0).size == (64, 48)
+
+
+def test_a_draft_shows_what_the_whole_image_shows(tmp_path):
+    ramp = np.linspace(0, 255, 320, dtype=np.uint8)
+    pixels = np.stack([np.tile(ramp, (240, 1)), np.tile(ramp[:240, None], (1, 320))], axis=2)
+    pixels = np.concatenate([pixels, pixels[..., :1]], axis=2)
+    Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
+    draft = FileImages(["a.jpg"], tmp_path, min_side=60).load(0)
+    assert draft.size == (80, 60)
+    smaller = FileImages(["a.jpg"], tmp_path).load(0).resize((80, 60), Image.Resampling.BOX)
+    assert np.abs(np.asarray(draft).astype(int) - np.asarray(smaller).astype(int)).max() <= 4
+
+
+def test_orientation_is_applied_after_a_draft(tmp_path):
+    wide = Image.new("RGB", (400, 200), "black")
+    wide.paste("white", (0, 0, 200, 200))
+    wide.save(tmp_path / "a.jpg", exif=gps_exif(orientation=6))
+    upright = FileImages(["a.jpg"], tmp_path, min_side=50).load(0)
+    assert upright.size == (50, 100)
+    pixels = np.asarray(upright).mean(axis=(1, 2))
+    assert pixels[:48].min() > 200
+    assert pixels[52:].max() < 50
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_turned_upright(tmp_path, orientation):
+    upright = noise(6, 4)
+    # What the camera wrote: the way back from upright.
+    back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    stored = upright if orientation == 1 else upright.transpose(back[orientation])
+    stored.save(tmp_path / "a.png", exif=gps_exif(orientation=orientation))
+    np.testing.assert_array_equal(
+        np.asarray(FileImages(["a.png"], tmp_path).load(0)), np.asarray(upright)
+    )
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_changes_nothing(tmp_path, orientation):
+    noise(6, 4).save(tmp_path / "a.png", exif=gps_exif(orientation=orientation))
+    np.testing.assert_array_equal(
+        np.asarray(FileImages(["a.png"], tmp_path).load(0)), np.asarray(noise(6, 4))
+    )
+
+
+def test_damaged_exif_data_do_not_break_an_image(tmp_path):
+    noise(6, 4).save(tmp_path / "a.png", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f garbage")
+    assert FileImages(["a.png"], tmp_path).load(0).size == (6, 4)
+
+
+@pytest.mark.parametrize("min_side", [0, -1])
+def test_an_impossible_least_side_is_refused(min_side):
+    with pytest.raises(GeolocError, match=f"min_side.*{min_side}"):
+        FileImages([], min_side=min_side)
+
+
+def test_a_row_without_a_path_is_named():
+    with pytest.raises(GeolocError, match="row 1 has nan"):
+        FileImages(["a.jpg", float("nan")])
+
+
+def test_no_paths_are_no_images():
+    assert len(FileImages([])) == 0
+
+
+# Pixels alone decide.
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+@pytest.mark.parametrize("min_side", [None, 32])
+def test_only_pixels_reach_a_model(tmp_path, name, min_side):
+    """One picture with no GPS position and with two different ones is one and the same tensor."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    options = [
+        {},
+        {"exif": gps_exif(47.3769, 8.5417)},
+        {"exif": gps_exif(-33.9, 151.2, time="2020:01:02 03:04:05"), "icc_profile": profile},
+    ]
+    for number, option in enumerate(options):
+        (tmp_path / str(number)).mkdir()
+        lossless = {"lossless": True} if name == "a.webp" else {}
+        noise(80, 64).save(tmp_path / str(number) / name, **option, **lossless)
+    images = FileImages([f"{n}/{name}" for n in range(3)], tmp_path, min_side=min_side)
+    dataset = PhotoDataset(images, np.zeros((3, 2)), np.zeros(3), make_transform(24))
+    none, zurich, sydney = (dataset[n]["image"] for n in range(3))
+    assert torch.equal(none, zurich)
+    assert torch.equal(none, sydney)
+    assert none.std() > 0
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_loaded_image_carries_nothing_but_pixels(tmp_path, orientation):
+    for name in ("a.jpg", "a.png", "a.webp", "a.tif"):
+        noise(8, 8).save(tmp_path / name, exif=gps_exif(1.0, 2.0, orientation=orientation))
+        loaded = FileImages([name], tmp_path).load(0)
+        assert loaded.info == {}
+        assert dict(loaded.getexif()) == {}
+        assert type(loaded) is Image.Image
+        assert not hasattr(loaded, "filename")
+        assert not hasattr(loaded, "tag_v2")
+
+
+# Kinds of images.
+
+
+def test_an_animation_gives_its_first_picture(tmp_path):
+    first, second = Image.new("RGB", (8, 8), "red"), Image.new("RGB", (8, 8), "blue")
+    for name in ("a.gif", "a.png", "a.webp"):
+        first.save(tmp_path / name, save_all=True, append_images=[second])
+        red, _, blue = np.asarray(FileImages([name], tmp_path).load(0))[4, 4]
+        assert red > 240 > 15 > blue
+
+
+def test_a_cmyk_jpeg_is_read_in_its_colours(tmp_path):
+    Image.new("RGB", (64, 64), (200, 100, 50)).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    for min_side in (None, 16):
+        loaded = np.asarray(FileImages(["a.jpg"], tmp_path, min_side=min_side).load(0)).astype(int)
+        assert abs(loaded - [200, 100, 50]).max() <= 4
+
+
+def test_a_heic_photo_is_read_where_its_package_is_installed(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    picture = Image.new("RGB", (64, 48), (200, 100, 50))
+    pillow_heif.from_pillow(picture).save(tmp_path / "a.heic", quality=95)
+    loaded = FileImages(["a.heic"], tmp_path).load(0)
+    assert loaded.size == (64, 48)
+    assert abs(np.asarray(loaded).astype(int) - [200, 100, 50]).max() <= 6
+    assert loaded.info == {}
+
+
+def test_without_its_package_a_heic_photo_is_broken_and_the_package_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64))
+    real_import = builtins.__import__
+
+    def without_heif(name, *arguments, **options):
+        if name == "pillow_heif":
+            raise ImportError(name)
+        return real_import(name, *arguments, **options)
+
+    monkeypatch.delitem(sys.modules, "pillow_heif", raising=False)
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
+    monkeypatch.setattr(builtins, "__import__", without_heif)
+    assert "pip install 'geocells[heif]'" in broken_message(tmp_path / "a.jpg")
+
+
+def test_a_bomb_is_refused_by_its_header(tmp_path):
+    """A PNG that claims 60000 x 60000 pixels; were it decoded, 3.6 GB would be needed."""
+
+    def chunk(kind, content):
+        body = kind + content
+        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    content += chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(content)
+    assert "3600000000" in broken_message(tmp_path / "a.png").replace(",", "").replace(".", "")
+
+
+def test_kinds_that_photos_never_come_in_are_not_opened(tmp_path):
+    """EPS would start another program."""
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n"
+    (tmp_path / "a.jpg").write_bytes(eps)
+    assert "not an image of a known kind" in broken_message(tmp_path / "a.jpg")
+
+
+def test_floating_point_images_are_broken(tmp_path):
+    Image.new("F", (4, 4), 0.5).save(tmp_path / "a.tif")
+    assert "floating-point" in broken_message(tmp_path / "a.tif")
+
+
+# Tar shards and folder trees; more on tars in test_tar_images.
+
+
+def test_photos_lie_in_folders_and_tar_shards_alike(tmp_path):
+    (tmp_path / "photos" / "00" / "12").mkdir(parents=True)
+    noise(8, 6, seed=1).save(tmp_path / "photos" / "00" / "12" / "1.png")
+    with io.BytesIO() as file:
+        noise(8, 6, seed=2).save(file, "PNG")
+        write_tar(tmp_path / "shards" / "00012.tar", {"2.png": file.getvalue()})
+    images = FileImages(["photos/00/12/1.png", "shards/00012.tar/2.png"], tmp_path)
+    for row, seed in ((0, 1), (1, 2)):
+        np.testing.assert_array_equal(np.asarray(images.load(row)), np.asarray(noise(8, 6, seed)))
+    assert images.describe(1) == str(tmp_path / "shards" / "00012.tar" / "2.png")
+
+
+def test_a_pickle_is_about_as_large_as_the_paths(tmp_path):
+    noise(5, 4).save(tmp_path / "000001.png")
+    images = FileImages([f"{row:06d}.png" for row in range(1000)], tmp_path, min_side=2)
+    content = pickle.dumps(images)
+    assert len(content) < 1000 * (len("000000.png") + 8) + 1000
+    again = pickle.loads(content)
+    assert again.load(1).size == (5, 4)
+    assert again.min_side == 2
+    assert again.describe(999) == images.describe(999)
+
+
+def test_a_name_that_is_no_utf_8_is_read(tmp_path):
+    name = b"\xff\xfe.png".decode("utf-8", "surrogateescape")
+    noise(5, 4).save(tmp_path / "a.png")
+    try:
+        (tmp_path / "a.png").rename(tmp_path / name)
+    except OSError:
+        pytest.skip("the file system takes UTF-8 only")
+    assert FileImages([name], tmp_path).load(0).size == (5, 4)
+
+
+def test_a_damaged_avif_is_not_blamed_on_pillow(tmp_path):
+    path = tmp_path / "a.avif"
+    path.write_bytes(encoded(noise(8, 8), "AVIF")[:40])
+    with pytest.raises(BrokenImageError) as caught:
+        FileImages([path]).load(0)
+    assert "Pillow" not in str(caught.value)

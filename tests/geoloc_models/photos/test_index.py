@@ -1,0 +1,320 @@
+"""Own photos become a table: which files count, where their coordinates come from."""
+
+import os
+import tarfile
+
+import numpy as np
+import pandas as pd
+import pytest
+from geoloc_models_photos import encoded, gps_exif, noise, write_tar
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.photos.images import FileImages
+from geoloc_models.photos.index import index_photos, scan_photos, unique_ids, write_index
+from geoloc_models.tables.photo_table import read_photo_table
+
+ZURICH, STOCKHOLM, SYDNEY = (47.3769, 8.5417), (59.3293, 18.0686), (-33.87, 151.21)
+COLUMNS = ["id", "path", "latitude", "longitude", "country", "time", "width", "height"]
+
+
+def save(path, place=None, *, size=(12, 8), kind=None, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    exif = gps_exif(*(place or (None, None)), **options)
+    noise(*size).save(path, kind, exif=exif)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    save(folder / "b.jpg", ZURICH, time="2019:07:01 12:34:56", offset="+02:00", orientation=6)
+    save(folder / "trip" / "a.png", STOCKHOLM)
+    return folder
+
+
+def test_a_photo_becomes_a_row(photos):
+    frame = index_photos(photos)
+    assert frame.columns.tolist() == COLUMNS
+    assert frame["id"].tolist() == ["b", "trip/a"]
+    assert frame["path"].tolist() == ["b.jpg", "trip/a.png"]
+    np.testing.assert_allclose(frame[["latitude", "longitude"]], [ZURICH, STOCKHOLM], atol=1e-7)
+    assert frame["country"].tolist() == ["CH", "SE"]
+    assert frame["time"][0] == "2019-07-01T12:34:56+02:00"
+    assert frame["time"].isna().tolist() == [False, True]
+    assert frame["width"].tolist() == [8, 12]  # the first one is turned
+    assert frame["height"].tolist() == [12, 8]
+
+
+def test_sizes_are_those_of_the_loaded_images(photos):
+    frame = index_photos(photos)
+    images = FileImages(frame["path"].tolist(), photos)
+    sizes = [images.load(row).size for row in range(2)]
+    assert sizes == list(zip(frame["width"], frame["height"], strict=True))
+
+
+def test_paths_start_from_the_tables_folder(photos, tmp_path):
+    assert index_photos(photos, root=tmp_path)["path"][0] == "photos/b.jpg"
+    elsewhere = tmp_path / "tables"
+    elsewhere.mkdir()
+    index = scan_photos(photos, root=elsewhere)
+    write_index(index, elsewhere / "photos.parquet")
+    table = read_photo_table(elsewhere / "photos.parquet")
+    images = FileImages(table.frame["path"].tolist())
+    assert images.load(1).size == (12, 8)
+
+
+def test_photos_are_told_by_content_not_by_name(photos):
+    save(photos / "no_suffix", ZURICH, kind="JPEG")
+    save(photos / "really.txt", ZURICH, kind="PNG")
+    (photos / "notes.md").write_text("no photo")
+    (photos / "video.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(100))
+    (photos / "wrong.jpg").write_text("no photo, for all its name")
+    (photos / "empty.png").write_bytes(b"")
+    index = scan_photos(photos)
+    assert index.frame["id"].tolist() == ["b", "no_suffix", "really", "trip/a"]
+    assert index.n_other_files == 2
+    assert index.unreadable["path"].tolist() == ["empty.png", "wrong.jpg"]
+    assert index.unreadable["reason"].str.contains("not an image").all()
+
+
+def test_raw_files_are_not_taken_for_their_previews(photos):
+    from PIL import TiffImagePlugin
+
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[254] = 1  # a reduced version of another image, as in DNG and NEF
+    noise(16, 12).save(photos / "raw.dng", "TIFF", tiffinfo=tags)
+    index = scan_photos(photos)
+    assert index.n_photos == 2
+    assert index.unreadable["reason"].tolist() == [
+        "is a raw file, of which only a preview can be read"
+    ]
+
+
+def test_hidden_files_and_programs_own_folders_are_left_out(photos):
+    save(photos / ".hidden.jpg", ZURICH)
+    save(photos / ".trash" / "a.jpg", ZURICH)
+    save(photos / "@eaDir" / "a.jpg", ZURICH)
+    assert len(index_photos(photos)) == 2
+
+
+def test_tar_shards_are_gone_through(photos):
+    files = {
+        "x.jpg": encoded(noise(10, 10), exif=gps_exif(*SYDNEY)),
+        "x.json": b"{}",
+        "._x.jpg": b"",
+    }
+    write_tar(photos / "shards" / "00012.tar", files)
+    index = scan_photos(photos)
+    assert index.frame["id"].tolist()[1] == "shards/00012.tar/x"
+    assert index.frame["path"].tolist()[1] == "shards/00012.tar/x.jpg"
+    assert index.frame["country"].tolist() == ["CH", "AU", "SE"]
+    assert index.n_other_files == 1
+    assert FileImages(index.frame["path"].tolist(), photos).load(1).size == (10, 10)
+
+
+def test_a_truncated_tar_is_listed_and_its_whole_photos_kept(photos):
+    content = encoded(noise(40, 40), exif=gps_exif(*SYDNEY))
+    tar = write_tar(photos / "0.tar", {"x.jpg": content, "y.jpg": content})
+    with tarfile.open(tar) as whole:
+        os.truncate(tar, whole.getmember("y.jpg").offset_data + 1000)
+    index = scan_photos(photos)
+    assert "0.tar/x" in index.frame["id"].tolist()
+    assert index.unreadable["path"].tolist() == ["0.tar", "0.tar/y.jpg"]
+    assert index.unreadable["reason"].str.contains("truncated").all()
+
+
+# Links.
+
+
+def test_links_that_run_in_a_circle_end(photos):
+    (photos / "trip" / "up").symlink_to(photos, target_is_directory=True)
+    (photos / "self").symlink_to(photos / "self")
+    index = scan_photos(photos)
+    assert index.frame["id"].tolist() == ["b", "trip/a"]
+    assert index.unreadable["path"].tolist() == ["self"]
+
+
+def test_a_photo_reached_twice_is_listed_once_by_its_own_name(photos, tmp_path):
+    (photos / "a_link.jpg").symlink_to(photos / "b.jpg")
+    (photos / "a_folder").symlink_to(photos / "trip", target_is_directory=True)
+    os.link(photos / "b.jpg", photos / "c_twin.jpg")
+    assert index_photos(photos)["id"].tolist() == ["b", "trip/a"]
+
+
+def test_links_to_elsewhere_are_followed(photos, tmp_path):
+    save(tmp_path / "elsewhere" / "z.jpg", SYDNEY)
+    (photos / "there").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert index_photos(photos)["id"].tolist() == ["b", "there/z", "trip/a"]
+
+
+def test_pipes_are_left_alone(photos):
+    os.mkfifo(photos / "pipe.jpg")
+    assert len(index_photos(photos)) == 2
+
+
+# Ids.
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["a.jpg", "b/a.jpg"], ["a", "b/a"]),
+        (["a.jpg", "a.png"], ["a.jpg", "a.png"]),
+        (["a.jpg", "a.jpg.png", "a.png"], ["a.jpg", "a.jpg.png", "a.png"]),
+        (["a"], ["a"]),
+        (["1.2.jpg"], ["1.2"]),
+        ([], []),
+    ],
+)
+def test_ids_are_names_without_suffix_as_far_as_they_are_unique(names, ids):
+    assert unique_ids(names) == ids
+
+
+# Photos without coordinates, and coordinates from a table.
+
+
+def test_photos_without_coordinates_are_counted_and_left_out(photos):
+    save(photos / "nowhere.jpg")
+    index = scan_photos(photos)
+    assert index.n_photos == 3
+    assert index.n_from_exif == 2
+    assert index.without_position["path"].tolist() == ["nowhere.jpg"]
+    assert "nowhere" not in index.frame["id"].tolist()
+
+
+def test_photos_without_coordinates_are_kept_on_request(photos):
+    save(photos / "nowhere.jpg")
+    frame = index_photos(photos, keep_unplaced=True).set_index("id")
+    assert frame.loc["nowhere", ["latitude", "longitude", "country"]].isna().all()
+    assert frame.loc["b", "country"] == "CH"
+
+
+@pytest.mark.parametrize("key", ["id", "path", "absolute", "from_table"])
+def test_a_table_of_coordinates_goes_before_exif_data(photos, tmp_path, key):
+    save(photos / "nowhere.jpg")
+    names = {
+        "id": ("id", ["b", "nowhere"]),
+        "path": ("path", ["./b.jpg", "nowhere.jpg"]),
+        "absolute": ("path", [str(photos / "b.jpg"), str(photos / "nowhere.jpg")]),
+        "from_table": ("path", ["photos/b.jpg", "photos/nowhere.jpg"]),
+    }
+    column, values = names[key]
+    table = pd.DataFrame({column: values, "latitude": -33.87, "longitude": 151.21})
+    table.to_csv(tmp_path / "where.csv", index=False)
+    index = scan_photos(photos, coordinates=tmp_path / "where.csv")
+    assert index.frame["country"].tolist() == ["AU", "AU", "SE"]
+    assert (index.n_from_table, index.n_from_exif, index.n_unmatched) == (2, 1, 0)
+
+
+def test_a_parquet_table_with_numbers_as_ids_is_matched(tmp_path):
+    save(tmp_path / "photos" / "17.jpg")
+    pd.DataFrame({"id": [17, 18], "latitude": [47.0, 1.0], "longitude": [8.0, 1.0]}).to_parquet(
+        tmp_path / "where.parquet"
+    )
+    index = scan_photos(tmp_path / "photos", coordinates=tmp_path / "where.parquet")
+    assert index.frame["latitude"].tolist() == [47.0]
+    assert index.n_unmatched == 1
+
+
+def test_a_row_without_coordinates_leaves_the_photos_own(photos, tmp_path):
+    (tmp_path / "where.csv").write_text("id,latitude,longitude\nb,,\n")
+    index = scan_photos(photos, coordinates=tmp_path / "where.csv")
+    assert index.frame["country"].tolist() == ["CH", "SE"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("id,latitude\nb,1\n", "no column longitude"),
+        ("name,latitude,longitude\nb,1,1\n", "no column id or path"),
+        ("id,latitude,longitude\nb,95,1\n", "Latitude.*row 1, 95"),
+        ("id,latitude,longitude\nb,north,1\n", "'latitude' must hold numbers.*row 1, 'north'"),
+        ("id,latitude,longitude\nb,1,1\nb,2,2\n", r"different coordinates for one photo \(b\)"),
+        ("", "cannot be read"),
+    ],
+)
+def test_an_unfit_table_of_coordinates_is_refused(photos, tmp_path, content, words):
+    (tmp_path / "where.csv").write_text(content)
+    with pytest.raises(GeolocError, match=words):
+        index_photos(photos, coordinates=tmp_path / "where.csv")
+
+
+def test_a_missing_table_of_coordinates_is_named(photos, tmp_path):
+    with pytest.raises(GeolocError, match=r"no file .*where\.csv"):
+        index_photos(photos, coordinates=tmp_path / "where.csv")
+    with pytest.raises(GeolocError, match="no known kind"):
+        index_photos(photos, coordinates=photos / "b.jpg")
+
+
+def test_a_photo_at_sea_has_no_country(tmp_path):
+    save(tmp_path / "sea.jpg", (0.0, -30.0))
+    save(tmp_path / "zurich.jpg", ZURICH)
+    assert index_photos(tmp_path)["country"].isna().tolist() == [True, False]
+
+
+def test_a_table_of_photos_at_sea_has_columns_of_text(tmp_path):
+    save(tmp_path / "sea.jpg", (0.0, -30.0))
+    write_index(scan_photos(tmp_path), tmp_path / "photos.parquet")
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(tmp_path / "photos.parquet")
+    assert {name: str(schema.field(name).type) for name in COLUMNS} == {
+        "id": "string",
+        "path": "string",
+        "latitude": "double",
+        "longitude": "double",
+        "country": "string",
+        "time": "string",
+        "width": "int64",
+        "height": "int64",
+    }
+
+
+# Nothing to index.
+
+
+def test_folders_without_photos_are_refused_in_a_sentence(tmp_path):
+    with pytest.raises(GeolocError, match="There are no files"):
+        index_photos(tmp_path)
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(GeolocError, match="no photo among the 1 files"):
+        index_photos(tmp_path)
+    (tmp_path / "a.jpg").write_text("x")
+    with pytest.raises(GeolocError, match=r"can be read.*a\.jpg, is not an image"):
+        index_photos(tmp_path)
+    with pytest.raises(GeolocError, match="is a file"):
+        index_photos(tmp_path / "a.jpg")
+    with pytest.raises(GeolocError, match="There is no folder"):
+        index_photos(tmp_path / "none")
+
+
+def test_photos_without_any_gps_position_are_refused_in_a_sentence(tmp_path):
+    save(tmp_path / "photos" / "a.jpg")
+    with pytest.raises(GeolocError, match=r"only photo .* does not say where.*--coordinates"):
+        index_photos(tmp_path / "photos")
+    save(tmp_path / "photos" / "b.jpg")
+    with pytest.raises(GeolocError, match="None of the 2 photos"):
+        index_photos(tmp_path / "photos")
+    assert len(index_photos(tmp_path / "photos", keep_unplaced=True)) == 2
+    (tmp_path / "where.csv").write_text("id,latitude,longitude\nz,1,1\n")
+    with pytest.raises(GeolocError, match=r"where\.csv names none of them"):
+        index_photos(tmp_path / "photos", coordinates=tmp_path / "where.csv")
+
+
+def test_the_number_of_threads_changes_nothing(tmp_path):
+    for k in range(150):
+        save(tmp_path / f"{k:03d}.png", (k / 2, k / 2), size=(2, 2))
+    one, many = (index_photos(tmp_path, threads=threads) for threads in (1, 8))
+    pd.testing.assert_frame_equal(one, many)
+    assert len(one) == 149  # 0, 0 is no position
+    with pytest.raises(GeolocError, match="threads"):
+        index_photos(tmp_path, threads=0)
+
+
+def test_lists_of_an_earlier_run_do_not_stay(photos, tmp_path):
+    save(photos / "nowhere.jpg")
+    lists = write_index(scan_photos(photos), tmp_path / "photos.parquet")
+    assert [path.name for path in lists] == ["without_position.csv"]
+    (photos / "nowhere.jpg").unlink()
+    assert write_index(scan_photos(photos), tmp_path / "photos.parquet") == []
+    assert not (tmp_path / "without_position.csv").exists()

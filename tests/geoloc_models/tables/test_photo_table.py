@@ -1,0 +1,343 @@
+import gzip
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.tables.photo_table import PhotoTable, read_photo_table
+
+STOCKHOLM = (59.3293, 18.0686)
+ZURICH = (47.3769, 8.5417)
+GOOD = """path,latitude,longitude
+a.jpg,59.3293,18.0686
+b.jpg,47.3769,8.5417
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "a.jpg").touch()
+
+    def write_text(text, name="photos.csv", encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes(text.encode(encoding))
+        return path
+
+    return write_text
+
+
+def read_error(path, **options):
+    with pytest.raises(GeolocError) as caught:
+        read_photo_table(path, **options)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_a_csv_gives_paths_coordinates_and_countries_by_polygon(write, tmp_path):
+    table = read_photo_table(write(GOOD))
+    assert table.n_rows == len(table) == 2
+    np.testing.assert_array_equal(table.coords, [STOCKHOLM, ZURICH])
+    assert table.coords.dtype == np.float64
+    assert table.countries.tolist() == ["SE", "CH"]
+    assert table.groups is None
+    assert table.frame["path"].tolist() == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
+
+
+@pytest.mark.parametrize(
+    "kind", ["csv.gz", "tsv", "jsonl", "jsonl.gz", "parquet", "csv with a byte-order mark"]
+)
+def test_other_kinds_of_file_give_the_same_table(write, tmp_path, kind):
+    wanted = read_photo_table(write(GOOD)).frame
+    if kind == "csv.gz":
+        path = tmp_path / "photos.csv.gz"
+        path.write_bytes(gzip.compress(GOOD.encode()))
+    elif kind == "tsv":
+        path = write(GOOD.replace(",", "\t"), "photos.tsv")
+    elif kind.startswith("jsonl"):
+        path = tmp_path / f"photos.{kind}"
+        pd.read_csv(write(GOOD)).to_json(path, orient="records", lines=True)
+    elif kind == "parquet":
+        path = tmp_path / "photos.parquet"
+        pd.read_csv(write(GOOD)).to_parquet(path)
+    else:
+        path = write(GOOD, "photos.v2.csv", encoding="utf-8-sig")
+    pd.testing.assert_frame_equal(read_photo_table(path).frame, wanted)
+
+
+def test_paths_start_from_root_and_absolute_ones_stay(write, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").touch()
+    text = GOOD.replace("b.jpg", "/elsewhere/b.jpg")
+    table = read_photo_table(write(text), root=tmp_path / "images")
+    assert table.frame["path"].tolist() == [
+        str(tmp_path / "images" / "a.jpg"),
+        "/elsewhere/b.jpg",
+    ]
+
+
+def test_named_columns_are_used_and_others_ignored(write):
+    text = "file,lat,lng,land,who,note\na.jpg,59.3,18.1,Sweden,7,x\na.jpg,-22.6,17.1,na,8,y\n"
+    table = read_photo_table(
+        write(text),
+        path_column="file",
+        latitude_column="lat",
+        longitude_column="lng",
+        country_column="land",
+        group_column="who",
+    )
+    assert table.countries.tolist() == ["SE", "NA"]
+    assert table.groups.tolist() == ["7", "8"]
+    assert list(table.frame.columns) == ["latitude", "longitude", "path", "group", "country"]
+
+
+def test_namibia_is_not_taken_for_a_missing_value(write):
+    text = "path,latitude,longitude,country\na.jpg,-22.6,17.1,NA\n"
+    assert read_photo_table(write(text)).countries.tolist() == ["NA"]
+
+
+def test_a_table_of_coordinates_alone_is_read_when_no_path_is_wanted(write):
+    table = read_photo_table(write("latitude,longitude\n47.3769,8.5417\n"), path_column=None)
+    assert "path" not in table.frame.columns
+    assert table.countries.tolist() == ["CH"]
+
+
+def test_a_photo_a_little_off_the_shore_gets_the_nearest_country(write):
+    text = "path,latitude,longitude\na.jpg,59.47,18.9\na.jpg,59.33,18.07\n"
+    assert read_photo_table(write(text)).countries.tolist() == ["SE", "SE"]
+    message = read_error(write(text), sea_tolerance_km=0)
+    assert "row 1, 59.47, 18.9" in message
+
+
+def test_photos_on_the_high_seas_are_refused_or_left_out_with_a_warning(write, caplog):
+    text = "path,latitude,longitude\na.jpg,59.33,18.07\nb.jpg,0,0\n"
+    message = read_error(write(text))
+    assert "1 of 2 rows of photos.csv" in message
+    assert "row 2, 0, 0" in message
+    assert "country column" in message
+    assert "no position" in message
+    table = read_photo_table(write(text), unplaced="drop")
+    assert table.countries.tolist() == ["SE"]
+    assert "left out" in caplog.text
+    with pytest.raises(GeolocError, match="'raise' or 'drop'"):
+        read_photo_table(write(text), unplaced="keep")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("b.jpg,95,8.5", ["Latitude", "[-90, 90]", "1 of 2 rows", "photos.csv", "row 2, 95"]),
+        ("b.jpg,47,200", ["Longitude", "[-180, 180]", "row 2, 200", "subtract 360"]),
+        ("b.jpg,47,-200", ["Longitude", "row 2, -200", "Correct or remove"]),
+        ("b.jpg,,8.5", ["latitude", "row 2", "Fill in or remove"]),
+        ("b.jpg,47,NaN", ["longitude", "row 2", "Fill in or remove"]),
+        ("b.jpg,47,inf", ["longitude", "row 2"]),
+        ('b.jpg,"47,3",8.5', ["'latitude'", "row 2", "'47,3'", "decimals with a point"]),
+        ("b.jpg,47°N,8.5", ["'latitude'", "row 2", "decimal degrees"]),
+        (",47,8.5", ["'path'", "row 2"]),
+        ("b.jpg,47,8.5,7", ["cannot be read", "photos.csv", "line 3"]),
+    ],
+)
+def test_a_bad_row_is_named_with_its_remedy(write, line, words):
+    text = f"path,latitude,longitude\na.jpg,59.3293,18.0686\n{line}\n"
+    message = read_error(write(text))
+    for word in words:
+        assert word in message, message
+
+
+def test_decimal_commas_that_shift_the_columns_are_refused(write):
+    text = "path,latitude,longitude\n" + "a.jpg,59,3293,18,0686\n" * 3
+    assert "cannot be read" in read_error(write(text))
+
+
+def test_swapped_coordinates_are_recognised(write):
+    text = "path,latitude,longitude\na.jpg,120.98,14.6\nb.jpg,151.2,-33.9\n"
+    message = read_error(write(text))
+    assert "row 1, 120.98" in message
+    assert "Are latitude and longitude swapped?" in message
+
+
+def test_a_single_slip_is_not_called_swapped(write):
+    text = "path,latitude,longitude\na.jpg,35.7,139.7\nb.jpg,473.8,8.5\n"
+    message = read_error(write(text))
+    assert "row 2, 473.8" in message
+    assert "swapped" not in message
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("path,lat,lon", ["'latitude', 'longitude'", "latitude_column='lat'", "'lon'"]),
+        ("path,Latitude,longitude", ["'latitude'", "latitude_column='Latitude'"]),
+        ("file,latitude,longitude", ["'path'", "path_column='file'"]),
+        ("a,b,c", ["columns there: 'a', 'b', 'c'", "say which ones"]),
+    ],
+)
+def test_missing_columns_are_named_with_those_that_are_there(write, header, words):
+    message = read_error(write(GOOD.replace("path,latitude,longitude", header)))
+    for word in words:
+        assert word in message, message
+
+
+def test_a_missing_country_or_group_column_is_named(write):
+    assert "'land'" in read_error(write(GOOD), country_column="land")
+    assert "'who'" in read_error(write(GOOD), group_column="who")
+
+
+def test_an_unknown_country_is_named_with_its_row_and_close_matches(write):
+    text = "path,latitude,longitude,country\na.jpg,59,18,SE\na.jpg,59,18,Swedn\na.jpg,1,1,Swedn\n"
+    message = read_error(write(text))
+    assert "Row 2 of photos.csv and 1 more" in message
+    assert "'Swedn'" in message
+    assert "Sweden (SE)" in message
+
+
+def test_an_empty_country_or_group_is_named_with_its_row(write):
+    for column in ("country", "group"):
+        text = f"path,latitude,longitude,{column}\na.jpg,59,18,SE\na.jpg,59,18,\n"
+        message = read_error(write(text))
+        assert f"'{column}'" in message
+        assert "row 2" in message
+
+
+def test_files_that_are_no_table_are_refused(write, tmp_path):
+    assert "no file" in read_error(tmp_path / "none.csv")
+    assert "folder" in read_error(tmp_path)
+    assert "no known kind" in read_error(write(GOOD, "photos.xlsx"))
+    assert "is empty" in read_error(write("", "empty.csv"))
+    assert "no rows" in read_error(write("path,latitude,longitude\n", "header.csv"))
+    assert "UTF-8" in read_error(write(GOOD.replace("a.jpg", "ä.jpg"), encoding="latin-1"))
+    assert "Parquet" in read_error(write(GOOD, "photos.parquet"))
+    assert "cannot be read" in read_error(write(GOOD, "photos.csv.gz"))
+
+
+def test_a_truncated_archive_is_refused(tmp_path):
+    lines = "".join(f"{k}.jpg,{k / 1000},{k / 700}\n" for k in range(20_000))
+    path = tmp_path / "photos.csv.gz"
+    path.write_bytes(gzip.compress(("path,latitude,longitude\n" + lines).encode())[:-5000])
+    assert "cannot be read" in read_error(path)
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_wrong_delimiter_is_recognised(write, mark):
+    message = read_error(write(GOOD.replace(",", mark)))
+    assert repr(mark) in message
+    assert ".tsv" in message
+
+
+def test_a_tsv_with_commas_is_recognised(write):
+    assert "','" in read_error(write(GOOD, "photos.tsv"))
+
+
+def test_paths_that_all_lead_nowhere_are_refused(write, tmp_path):
+    text = GOOD.replace("a.jpg", "none.jpg")
+    message = read_error(write(text))
+    assert "None of the first 2" in message
+    assert "none.jpg" in message
+    assert "root" in read_error(write(text), root=tmp_path)
+    assert "no folder" in read_error(write(text), root=tmp_path / "nowhere")
+
+
+def test_taking_rows_keeps_their_order_and_numbers_them_anew():
+    table = PhotoTable.from_arrays(
+        [STOCKHOLM, ZURICH, STOCKHOLM], ["SE", "CH", "SE"], groups=[5, 6, 5], paths=["a", "b", "c"]
+    )
+    part = table.take([2, 1])
+    np.testing.assert_array_equal(part.coords, [STOCKHOLM, ZURICH])
+    assert part.countries.tolist() == ["SE", "CH"]
+    assert part.groups.tolist() == [5, 6]
+    assert part.frame["path"].tolist() == ["c", "b"]
+    assert part.frame.index.tolist() == [0, 1]
+    assert table.take([]).n_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"countries": ["SE"]}, "country.*2 coordinates but 1"),
+        ({"countries": ["SE", "CH"], "groups": [1]}, "group.*2 coordinates but 1"),
+        ({"countries": ["SE", "CH"], "paths": ["a", "b", "c"]}, "path.*2 coordinates but 3"),
+    ],
+)
+def test_mismatched_lengths_are_refused(arguments, words):
+    with pytest.raises(GeolocError, match=words):
+        PhotoTable.from_arrays([STOCKHOLM, ZURICH], **arguments)
+
+
+def test_a_frame_without_the_columns_or_with_impossible_values_is_refused():
+    with pytest.raises(GeolocError, match="'country'"):
+        PhotoTable(pd.DataFrame({"latitude": [1.0], "longitude": [1.0]}))
+    with pytest.raises(GeolocError, match="row 1, 95"):
+        PhotoTable.from_arrays([[1.0, 1.0], [95.0, 1.0]], ["SE", "SE"])
+    with pytest.raises(GeolocError, match="row 0"):
+        PhotoTable.from_arrays([[np.nan, 1.0]], ["SE"])
+
+
+def test_columns_of_other_steps_are_kept(write, tmp_path):
+    text = (
+        "id,path,latitude,longitude,country,user,time,url,part,subset_rank,note\n"
+        "007,a.jpg,59.3293,18.0686,SE,ann,2012,http://x/1,train,4,x\n"
+        "NA,a.jpg,47.3769,8.5417,CH,,,,test,-1,y\n"
+    )
+    path = write(text)
+    table = read_photo_table(path)
+    assert table.ids.tolist() == ["007", "NA"]
+    assert table.frame["part"].tolist() == ["train", "test"]
+    assert table.frame["subset_rank"].astype(int).tolist() == [4, -1]
+    assert table.frame["user"].isna().tolist() == [False, True]
+    assert set(table.frame.columns) == set(text.splitlines()[0].split(",")) - {"note"}
+    table.frame.to_parquet(tmp_path / "photos.parquet")
+    again = read_photo_table(tmp_path / "photos.parquet")
+    assert again.ids.tolist() == ["007", "NA"]
+    assert table.take([1]).ids.tolist() == ["NA"]
+
+
+def test_a_table_without_ids_has_none(write):
+    assert read_photo_table(write(GOOD)).ids is None
+
+
+def test_an_id_that_is_missing_or_there_twice_is_named_with_its_row(write):
+    header = "id,path,latitude,longitude\n1,a.jpg,59.3,18.1\n"
+    message = read_error(write(header + "1,a.jpg,59.3,18.1\n"))
+    assert "1 of 2 rows" in message
+    assert "row 2, '1'" in message
+    assert "row 2" in read_error(write(header + ",a.jpg,59.3,18.1\n"))
+
+
+def test_json_lines_that_are_none_are_refused(write):
+    assert "JSON lines" in read_error(write("hello\n", "photos.jsonl"))
+    assert "JSON lines" in read_error(write('{"path": "a.jpg", "lat', "photos.jsonl"))
+
+
+def test_bytes_in_a_parquet_table_are_text_or_refused(tmp_path):
+    path = tmp_path / "photos.parquet"
+    columns = {"latitude": [59.33], "longitude": [18.07], "country": ["SE"]}
+    pq.write_table(pa.table({**columns, "id": pa.array([b"one"])}), path)
+    assert read_photo_table(path, path_column=None).ids.tolist() == ["one"]
+    pq.write_table(pa.table({**columns, "id": pa.array([b"\xff"])}), path)
+    assert "cannot be read as Parquet" in read_error(path, path_column=None)
+
+
+def invalid_text(length=1):
+    """Column of text that is no UTF-8, as a damaged file holds it."""
+    offsets = np.arange(length + 1, dtype=np.int32)
+    return pa.StringArray.from_buffers(
+        length, pa.py_buffer(offsets), pa.py_buffer(b"\xff" * length)
+    )
+
+
+def test_text_of_a_parquet_table_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "photos.parquet"
+    columns = {"latitude": [59.33], "longitude": [18.07], "country": ["SE"]}
+    pq.write_table(pa.table({**columns, "id": invalid_text()}), path)
+    assert "cannot be read as Parquet" in read_error(path, path_column=None)
+
+
+def test_what_pandas_noted_in_a_parquet_table_is_left_aside(tmp_path):
+    path = tmp_path / "photos.parquet"
+    table = pa.table({"latitude": [59.33], "longitude": [18.07], "country": ["SE"]})
+    pq.write_table(table.replace_schema_metadata({"pandas": b"\xa0"}), path)
+    assert read_photo_table(path, path_column=None).n_rows == 1

@@ -1,0 +1,483 @@
+"""Metadata of every kind becomes one clean table; bad rows are counted, bad files refused."""
+
+import bz2
+import gzip
+import json
+import lzma
+import warnings
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.tables.photo_table import read_photo_table
+from geoloc_models.tables.select import METADATA_PRESETS, select_photos
+
+GOOD = """photo_id,lat,lon,url,owner,date_taken
+1,59.3293,18.0686,http://x/1.jpg,ann,2012-01-01
+2,47.3769,8.5417,http://x/2.jpg,bob,2012-01-02
+3,48.8566,2.3522,http://x/3.jpg,ann,2012-01-03
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_text(text, name="photos.csv", encoding="utf-8"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
+        return path
+
+    return write_text
+
+
+@pytest.fixture
+def select(tmp_path):
+    def run(metadata, **options):
+        report = select_photos(metadata, tmp_path / "out.parquet", **options)
+        assert report.n_read == report.n_kept + sum(report.dropped.values())
+        frame = pd.read_parquet(tmp_path / "out.parquet")
+        assert len(frame) == report.n_kept == sum(report.countries.values())
+        assert frame["id"].is_unique
+        return frame, report
+
+    return run
+
+
+def refusal(metadata, tmp_path, **options):
+    with pytest.raises(GeolocError) as caught:
+        select_photos(metadata, tmp_path / "out.parquet", **options)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out.parquet").exists()
+    assert not list(tmp_path.glob(".part-*"))
+    return str(caught.value)
+
+
+def test_the_columns_of_the_table_are_found_by_their_usual_names(write, select):
+    frame, report = select(write(GOOD))
+    assert frame.columns.tolist() == [
+        "id",
+        "latitude",
+        "longitude",
+        "country",
+        "url",
+        "user",
+        "time",
+    ]
+    assert frame["id"].tolist() == ["1", "2", "3"]
+    assert frame["country"].tolist() == ["SE", "CH", "FR"]
+    assert frame["user"].tolist() == ["ann", "bob", "ann"]
+    assert frame["latitude"].tolist() == [59.3293, 47.3769, 48.8566]
+    assert report.dropped == {}
+    assert report.columns == tuple(frame.columns)
+
+
+def test_only_the_wanted_countries_are_kept_by_code_or_name(write, select):
+    for wanted in (["SE", "CH"], ["Sweden", "Schweiz"], ["se", "che"]):
+        frame, report = select(write(GOOD), countries=wanted)
+        assert frame["country"].tolist() == ["SE", "CH"]
+        assert report.dropped == {"a place in another country": 1}
+        assert report.countries == {"CH": 1, "SE": 1}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "photos.csv.gz", "photos.csv.bz2", "photos.csv.xz", "photos.csv.zst", "photos.csv.zip",
+        "photos.tsv", "photos.txt", "photos.jsonl", "photos.jsonl.gz", "photos.parquet", "folder",
+    ],
+)  # fmt: skip
+def test_every_kind_of_file_gives_the_same_table(name, write, select, tmp_path):
+    wanted, _ = select(write(GOOD))
+    frame = pd.read_csv(tmp_path / "photos.csv")
+    path = tmp_path / name
+    raw = GOOD.encode()
+    if name == "folder":
+        (path / "inner").mkdir(parents=True)
+        frame[:1].to_parquet(path / "a.parquet")
+        frame[1:].to_parquet(path / "inner" / "b.parquet")
+    elif name.endswith(".parquet"):
+        frame.to_parquet(path)
+    elif ".jsonl" in name:
+        lines = "".join(json.dumps(row) + "\n" for row in frame.to_dict("records")).encode()
+        path.write_bytes(gzip.compress(lines) if name.endswith("gz") else lines)
+    elif name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("inner.csv", raw)
+    elif name.endswith(".zst"):
+        with pa.CompressedOutputStream(str(path), "zstd") as stream:
+            stream.write(raw)
+    elif name.endswith((".tsv", ".txt")):
+        path.write_bytes(raw.replace(b",", b"\t"))
+    else:
+        pack = {".gz": gzip, ".bz2": bz2, ".xz": lzma}[path.suffix].compress
+        half = raw.index(b"\n2,") + 1
+        path.write_bytes(pack(raw[:half]) + pack(raw[half:]))  # as parallel packers write
+    frame, _ = select(path)
+    pd.testing.assert_frame_equal(frame, wanted)
+
+
+def test_several_files_are_one_table_with_the_columns_of_all(write, select):
+    other = "id,latitude,longitude,path\n1,46.9,7.4,a.jpg\n9,46.9,7.4,b.jpg\n"
+    frame, report = select([write(GOOD), write(other, "other.csv")])
+    assert frame["id"].tolist() == ["1", "2", "3", "9"]
+    assert frame["path"].tolist()[3] == "b.jpg"
+    assert frame["path"].isna().tolist() == [True, True, True, False]
+    assert frame["url"].isna().tolist() == [False, False, False, True]
+    assert report.dropped == {"an id that came before": 1}
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (",59.3,18.1,u,a,t", "no id"),
+        ("  ,59.3,18.1,u,a,t", "no id"),
+        ("9,,18.1,u,a,t", "no coordinate"),
+        ("9,59.3,NA,u,a,t", "no coordinate"),
+        ("9,nan,18.1,u,a,t", "no coordinate"),
+        (r"9,\N,\N,u,a,t", "no coordinate"),
+        ("9,59.3°N,18.1,u,a,t", "a coordinate that is not a number"),
+        ('9,"59,3","18,1",u,a,t', "a coordinate that is not a number"),
+        ("9,0x3b,18.1,u,a,t", "a coordinate that is not a number"),
+        ("9,inf,18.1,u,a,t", "a coordinate that is not a number"),
+        ("9,95,18.1,u,a,t", "a coordinate out of range"),
+        ("9,59.3,-181,u,a,t", "a coordinate out of range"),
+        ("9,0,0.0,u,a,t", "the position 0, 0"),
+        ("1,59.3,18.1,u,a,t", "an id that came before"),
+        ("9,59.3,18.1,u,a", "another number of fields than the header"),
+        ("9,59.3,18.1,u,a,t,more", "another number of fields than the header"),
+        ('9,59.3,18.1,"u,a,t', "a double quote that is not closed"),
+        ("9,10.0,-150.0,u,a,t", "a place in no country"),
+    ],
+)
+def test_a_bad_row_is_dropped_and_counted_and_the_others_stay(line, reason, write, select):
+    lines = GOOD.splitlines()
+    for place in (2, 4):
+        text = "\n".join([*lines[:place], line, *lines[place:]]) + "\n"
+        if reason.startswith("an id") and place == 1:
+            continue
+        frame, report = select(write(text))
+        assert report.dropped == {reason: 1}
+        assert frame["id"].tolist() == ["1", "2", "3"]
+
+
+def test_the_report_shows_the_first_odd_value(write, select):
+    _, report = select(write(GOOD + "8,abc,1,u,a,t\n9,95,1,u,a,t\n1,1,1,u,a,t\n"))
+    assert report.examples["a coordinate that is not a number"] == "'abc'"
+    assert report.examples["a coordinate out of range"] == "95, 1"
+    assert report.examples["an id that came before"] == "'1'"
+
+
+def test_a_half_written_last_line_is_dropped(write, select):
+    whole, _ = select(write(GOOD))
+    for n_missing in (2, 20, 40):
+        cut = GOOD[: len(GOOD) - n_missing]
+        frame, report = select(write(cut))
+        if n_missing == 2:  # all fields are there: only the time may have lost its end
+            assert frame["id"].tolist() == whole["id"].tolist()
+        else:
+            assert report.dropped == {"half-written last line": 1}
+            assert frame["id"].tolist() == ["1", "2"]
+    frame, report = select(
+        write('{"id":1,"lat":59.3,"lon":18.1}\n{"id":2,"lat":59.3,"lo', "a.jsonl")
+    )
+    assert report.dropped == {"half-written last line": 1}
+
+
+def test_a_last_coordinate_without_a_line_end_may_have_lost_digits(write, select):
+    text = "id,lat,lon\n1,59.3293,18.0686\n2,59.3293,1"
+    frame, report = select(write(text))
+    assert frame["id"].tolist() == ["1"]
+    assert report.dropped == {"half-written last line": 1}
+
+
+@pytest.mark.parametrize("kind", ["csv", "quoted", "jsonl"])
+def test_the_result_does_not_depend_on_how_much_is_read_at_a_time(kind, write, select):
+    rng = np.random.default_rng(0)
+    lines = []
+    for number in range(300):
+        latitude, longitude = rng.uniform(46, 60), rng.uniform(6, 18)
+        url = f"http://x/{number}"
+        lines.append(f"{number - number % 7 % 2},{latitude:.5f},{longitude:.5f},{url},ann,2012")
+    lines[50:50] = ["", 'bad,"x,y', "9,9", "", "\r"]
+    lines[200:200] = ["a,b,c,d,e,f", "400,0,0,u,v,w", "401,95,1,u,v,w"]
+    text = "\n".join([GOOD.splitlines()[0], *lines, "402,59.3"])
+    options = {}
+    name = "photos.csv"
+    if kind == "quoted":
+        text = text.replace(",http", ',"http').replace(",ann", '\nmore",ann').replace('"x', "x")
+        options = {"multiline": True}
+    elif kind == "jsonl":
+        rows = pd.read_csv(write(text), on_bad_lines="skip", quoting=3).to_dict("records")
+        text = "\n".join([json.dumps(row) for row in rows] + ["{", "[1]", '{"photo_id'])
+        name = "photos.jsonl"
+    path = write(text, name)
+    wanted, wanted_report = select(path, **options)
+    assert len(wanted_report.dropped) > 3
+    for block_bytes in (1, 37, 500, 4096):
+        frame, report = select(path, block_bytes=block_bytes, **options)
+        pd.testing.assert_frame_equal(frame, wanted)
+        assert report == wanted_report
+
+
+def test_line_breaks_inside_quotes_are_read_when_they_are_announced(write, select):
+    text = 'id,title,lat,lon,x\n1,"two\nlines, ""so""",59.3,18.1,a\n'
+    text += "".join(f"{number},one,47.4,8.5,b\n" for number in (2, 3, 4))
+    frame, report = select(write(text), multiline=True)
+    assert frame["id"].tolist() == ["1", "2", "3", "4"]
+    assert report.dropped == {}
+    frame, report = select(write(text))
+    assert frame["id"].tolist() == ["2", "3", "4"]
+    assert report.dropped == {"a double quote that is not closed": 2}
+
+
+def test_a_line_without_an_id_is_named_by_path_address_or_number(write, select):
+    rows = "59.3,18.1,{}\n47.4,8.5,{}\n"
+    for name in ("path", "url"):
+        frame, _ = select(write(f"lat,lon,{name}\n" + rows.format("a.jpg", "b.jpg")))
+        assert frame["id"].tolist() == ["a.jpg", "b.jpg"]
+    frame, _ = select(write("lat,lon,x\n" + rows.format(1, 2)))
+    assert frame["id"].tolist() == ["row-0", "row-1"]
+
+
+def test_paths_are_rewritten_to_start_from_the_folder_of_the_table(write, tmp_path):
+    (tmp_path / "in").mkdir()
+    source = write(
+        "id,lat,lon,path,x\n1,59.3,18.1,a/b.jpg,\n2,59.3,18.1,/else/b.jpg,\n", "in/m.csv"
+    )
+    for root, first in ((None, "../in/a/b.jpg"), (tmp_path / "out", "a/b.jpg")):
+        select_photos(source, tmp_path / "out" / "photos.parquet", root=root)
+        frame = pd.read_parquet(tmp_path / "out" / "photos.parquet")
+        assert frame["path"].tolist() == [first, "/else/b.jpg"]
+
+
+def test_named_columns_come_before_guesses_and_a_country_column_before_polygons(write, select):
+    text = "id,key,lat,lon,land,x\n1,a,59.3,18.1,Switzerland,\n2,b,59.3,18.1,Atlantis,\n"
+    frame, report = select(write(text), columns={"id": "key", "country": "land"})
+    assert frame["id"].tolist() == ["a"]
+    assert frame["country"].tolist() == ["CH"]
+    assert report.dropped == {"an unknown country": 1}
+
+
+def test_a_table_without_a_header_is_read_by_numbers_of_columns(write, select):
+    text = "7,18.0686,59.3293,x\n8,8.5417,47.3769,y\n"
+    numbers = {"id": "1", "longitude": "2", "latitude": "3"}
+    frame, _ = select(write(text), header=False, columns=numbers)
+    assert frame["country"].tolist() == ["SE", "CH"]
+
+
+def test_another_encoding_is_read_when_it_is_named(write, select):
+    text = GOOD.replace("ann", "Åsa")
+    for encoding in ("latin-1", "utf-16", "utf-8-sig"):
+        path = write(text, encoding=encoding)
+        frame, _ = select(path, encoding=None if encoding == "utf-8-sig" else encoding)
+        assert frame["user"].tolist() == ["Åsa", "bob", "Åsa"]
+
+
+def test_one_row_in_many_that_is_no_text_is_dropped(write, select):
+    rows = [f"{n},59.3,18.1,u,Åsa,t" for n in range(300)]
+    raw = "\n".join([GOOD.splitlines()[0], *rows, ""]).encode()
+    place = raw.index("Åsa".encode())
+    frame, report = select(write(raw[:place] + b"\xff\xfe" + raw[place + 2 :]))
+    assert report.dropped == {"not UTF-8 text": 1}
+    assert len(frame) == 299
+
+
+def test_photos_off_the_shore_are_kept_within_the_tolerance(write, select):
+    text = "id,lat,lon,x\n1,59.47,18.9,\n2,59.33,18.07,\n"
+    frame, report = select(write(text))
+    assert frame["id"].tolist() == ["2"]
+    assert report.dropped == {"a place in no country": 1}
+    frame, _ = select(write(text), tolerance_km=20)
+    assert frame["country"].tolist() == ["SE", "SE"]
+
+
+def test_both_sides_of_the_antimeridian_belong_to_their_country(write, select):
+    text = "id,lat,lon,x\n1,-16.55,179.4,\n2,-16.82,-179.92,\n3,66.0,-175.0,\n4,-16.8,180,\n"
+    frame, _ = select(write(text))
+    assert frame["country"].tolist() == ["FJ", "FJ", "RU", "FJ"]
+
+
+def test_the_table_can_be_read_for_training(write, tmp_path):
+    select_photos(write(GOOD), tmp_path / "out.parquet")
+    table = read_photo_table(tmp_path / "out.parquet", path_column=None)
+    assert table.countries.tolist() == ["SE", "CH", "FR"]
+
+
+# Files whose layout is another.
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_a_wrong_delimiter_is_refused_and_named(mark, write, tmp_path, select):
+    path = write(GOOD.replace(",", mark))
+    assert "--delimiter" in refusal(path, tmp_path)
+    frame, _ = select(path, delimiter=mark)
+    assert len(frame) == 3
+
+
+def test_decimal_commas_are_refused(write, tmp_path):
+    rows = "".join(f"{n};59,3;18,{n}\n" for n in range(20))
+    message = refusal(write("id;lat;lon\n" + rows), tmp_path, delimiter=";")
+    assert "20 of 20" in message
+    assert "'59,3'" in message
+    message = refusal(write("id,lat,lon\n" + rows.replace(";", ",")), tmp_path)
+    assert "number of fields" in message
+
+
+def test_a_bad_encoding_is_refused(write, tmp_path):
+    assert "--encoding latin-1" in refusal(
+        write(GOOD.replace("ann", "Åsa"), encoding="latin-1"), tmp_path
+    )
+    assert "--encoding utf-16" in refusal(write(GOOD, encoding="utf-16"), tmp_path)
+    assert "first line" in refusal(write(GOOD.replace("url", "urlä"), encoding="latin-1"), tmp_path)
+    assert "no encoding 'klingon'" in refusal(write(GOOD), tmp_path, encoding="klingon")
+    assert "not text in ascii" in refusal(
+        write(GOOD.replace("ann", "Åsa")), tmp_path, encoding="ascii"
+    )
+
+
+def test_missing_columns_are_refused_with_those_that_are_there(write, tmp_path):
+    message = refusal(write("id,latitud,lon\n1,2,3\n"), tmp_path)
+    assert "'latitude'" in message
+    assert "--latitude-column latitud" in message
+    assert "'nothing'" in refusal(write(GOOD), tmp_path, columns={"user": "nothing"})
+
+
+def test_swapped_coordinates_are_refused(write, tmp_path, select):
+    rows = ["59.3,18.1", "14.6,121.0", "-33.9,151.2", "47.4,8.5"] * 5
+    swapped = [",".join(reversed(row.split(","))) for row in rows]
+    text = "\n".join(["id,lat,lon,x", *(f"{n},{row}," for n, row in enumerate(swapped)), ""])
+    message = refusal(write(text), tmp_path)
+    assert "swapped" in message
+    assert "--latitude-column lon" in message
+    frame, _ = select(write(text), columns={"latitude": "lon", "longitude": "lat"})
+    assert len(frame) == 20
+
+
+def test_a_table_of_bad_rows_alone_is_refused(write, tmp_path):
+    assert "No row" in refusal(write("id,lat,lon,x\n1,,,\n2,,,\n"), tmp_path)
+    assert "no rows" in refusal(write("id,lat,lon\n"), tmp_path)
+    assert "empty" in refusal(write(""), tmp_path)
+    assert "in SE" in refusal(write("id,lat,lon,x\n1,47.4,8.5,\n"), tmp_path, countries=["SE"])
+
+
+def test_files_that_are_none_or_damaged_are_refused(write, tmp_path):
+    assert "no file" in refusal(tmp_path / "none.csv", tmp_path)
+    (tmp_path / "folder").mkdir()
+    assert "no .parquet files" in refusal(tmp_path / "folder", tmp_path)
+    assert "Parquet" in refusal(write(GOOD, "a.parquet"), tmp_path)
+    assert "damaged" in refusal(write(GOOD, "a.csv.gz"), tmp_path)
+    assert "damaged" in refusal(write(GOOD, "a.csv.zip"), tmp_path)
+    text = GOOD + "".join(f"{n},59.3,18.{n},u,a,t\n" for n in range(10, 5000))
+    for pack, suffix in ((gzip.compress, "gz"), (bz2.compress, "bz2"), (lzma.compress, "xz")):
+        whole = pack(text.encode())
+        assert "ends too early" in refusal(write(whole[:-200], f"a.csv.{suffix}"), tmp_path)
+    assert "one JSON array" in refusal(write('[{"id": 1}]', "a.json"), tmp_path)
+    assert "JSON object" in refusal(write("hello\n", "a.jsonl"), tmp_path)
+    assert "no header line" in refusal(write("1,59.33,18.06\n2,47.37,8.54\n"), tmp_path)
+
+
+def test_an_earlier_table_stays_when_the_next_one_fails(write, tmp_path):
+    select_photos(write(GOOD), tmp_path / "out.parquet")
+    with pytest.raises(GeolocError):
+        select_photos(write("id,lat,lon,x\n1,,,\n"), tmp_path / "out.parquet")
+    assert pq.read_metadata(tmp_path / "out.parquet").num_rows == 3
+    with pytest.raises(GeolocError, match="itself metadata"):
+        select_photos(tmp_path / "out.parquet", tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"preset": "flicker"}, "preset 'flicker'.*yfcc100m"),
+        ({"columns": {"place": "x"}}, "role 'place'"),
+        ({"countries": []}, "at least one country"),
+        ({"countries": ["Swedn"]}, "Sweden"),
+        ({"tolerance_km": -1}, "tolerance_km"),
+        ({"delimiter": "::"}, "one character"),
+        ({"block_bytes": 0}, "block_bytes"),
+    ],
+)
+def test_impossible_options_are_refused(options, words, write, tmp_path):
+    import re
+
+    assert re.search(words, refusal(write(GOOD), tmp_path, **options))
+
+
+def test_the_output_is_parquet(write, tmp_path):
+    with pytest.raises(GeolocError, match=r"end out\.csv in \.parquet"):
+        select_photos(write(GOOD), tmp_path / "out.csv")
+
+
+def test_presets_tell_the_data_sets_that_they_stand_for():
+    assert set(METADATA_PRESETS) == {"wws", "yfcc100m", "mp16", "im2gps3k", "osv5m"}
+    assert METADATA_PRESETS["osv5m"] == "OpenStreetView-5M"
+
+
+def test_a_header_with_a_carriage_return_inside_is_refused(tmp_path):
+    path = tmp_path / "photos.csv"
+    path.write_bytes(b"id,latitude,longitude\ra,59.33,18.07\rb,47.38,8.54\r")
+    assert "line feed" in refusal(path, tmp_path)
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    path = tmp_path / "photos.parquet"
+    numbers = pa.array([8.0])
+    pq.write_table(
+        pa.Table.from_arrays([numbers] * 3, names=["latitude", "longitude", "longitude"]), path
+    )
+    assert "'longitude' twice" in refusal(path, tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["name", "position", "password", "compression"])
+def test_a_zip_that_cannot_be_unpacked_is_refused(damage, tmp_path):
+    path = tmp_path / "photos.csv.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("photos.csv", "id,latitude,longitude\na,59.33,18.07\n")
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    if damage == "name":
+        content[entry + 46] ^= 0x20  # it differs from the name beside the content
+    elif damage == "position":
+        content[entry + 42 : entry + 46] = (0xFFFFFF00).to_bytes(4, "little")
+    elif damage == "password":
+        content[entry + 8] |= 1
+    else:
+        content[entry + 10] = 99
+    path.write_bytes(content)
+    assert "cannot be unpacked" in refusal(path, tmp_path)
+
+
+def test_a_wrong_line_that_is_no_text_is_counted_and_nothing_is_written_to_the_screen(
+    tmp_path, capsys
+):
+    path = tmp_path / "photos.csv"
+    good = b"".join(b"%d,59.33,18.07\n" % number for number in range(300))
+    path.write_bytes(b"id,latitude,longitude\n" + good + b"\xff\xfe,1\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = select_photos(path, tmp_path / "kept.parquet")
+    assert report.n_read == 301
+    assert sum(report.dropped.values()) == 1
+    assert report.n_kept == 300
+    assert "Exception" not in capsys.readouterr().err
+
+
+def test_whole_numbers_beyond_float64_are_dropped_as_off_the_globe(tmp_path):
+    path = tmp_path / "photos.parquet"
+    latitude = pa.array([60, 2**63 - 1], pa.int64())
+    pq.write_table(pa.table({"id": ["a", "b"], "latitude": latitude, "longitude": [16, 16]}), path)
+    report = select_photos(path, tmp_path / "kept.parquet")
+    assert report.n_kept == 1
+    assert sum(report.dropped.values()) == 1
+
+
+def test_text_of_parquet_metadata_that_is_no_text_is_refused(tmp_path):
+    path = tmp_path / "photos.parquet"
+    offsets = pa.py_buffer(np.array([0, 1], dtype=np.int32))
+    ids = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff"))
+    pq.write_table(pa.table({"id": ids, "latitude": [59.33], "longitude": [18.07]}), path)
+    assert "cannot be read as Parquet" in refusal(path, tmp_path)

@@ -1,0 +1,220 @@
+"""Runs: every model from photos to a bundle that places photos as the run did."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from geoloc_models_small import small_table
+
+from geocells import sphere
+from geoloc_models import load_model
+from geoloc_models._errors import GeolocError
+from geoloc_models.features.cache import row_keys
+from geoloc_models.features.embed import embed
+from geoloc_models.inference.bundle import load_bundle
+from geoloc_models.inference.network import predict
+from geoloc_models.models.encoders import build_encoder
+from geoloc_models.models.tasks import TASKS
+from geoloc_models.photos.images import FileImages
+from geoloc_models.photos.satellite import SatelliteCrops
+from geoloc_models.tables.photo_table import PhotoTable
+from geoloc_models.training import TrainingOptions
+from geoloc_models.training.make_task import make_labels
+from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
+from geoloc_models.training.run import Photos, load_run, run_model
+from geoloc_models.training.run_decoding import decode_run
+
+OPTIONS = TrainingOptions(
+    encoder="tiny", image_size=32, batch_size=8, learning_rate=1e-3, epochs=2, hidden=16
+)
+SMALL = {
+    "min_images": 4,
+    "levels": (2, 1),
+    "n_false": 8,
+    "location_hidden": 16,
+    "sigmas": (1.0, 16.0),
+    "n_neighbours": 3,
+}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Photos with features of an encoder whose weights are a file, so that it can be built again."""
+    from safetensors.torch import save_file
+
+    folder = tmp_path_factory.mktemp("photos")
+    table = small_table(40, folder=folder)
+    images = FileImages(table.frame["path"].to_numpy())
+    encoder = build_encoder("tiny")
+    weights = folder / "tiny.safetensors"
+    save_file(encoder.backbone.state_dict(), weights)
+    encoder = build_encoder("tiny", weights=weights, image_size=32)
+    cache = embed(images, row_keys(table), encoder, folder / "features.npy", progress=False).cache
+    return PhotoSource(table, images, {"kind": "test"}, cache), str(weights)
+
+
+def test_groups_are_kept_out_of_training_whole_and_dealt_out_below_it():
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(40), 5)
+    coords = np.column_stack([rng.uniform(46, 47, 200), rng.uniform(7, 8, 200)])
+    table = PhotoTable.from_arrays(coords, ["CH"] * 200, groups=groups)
+    split = split_source(PhotoSource(table, SatelliteCrops(coords), {"kind": "test"}), seed=2)
+    trained, validated, tested = (
+        set(groups[rows].tolist()) for rows in (split.train, split.validation, split.test)
+    )
+    assert not trained & (validated | tested)
+    # Eight groups are held out; that one of them falls into a single part has a chance of 1 in 16.
+    assert len(validated & tested) >= 5
+
+
+def plan(task, **changes):
+    return ModelPlan(task, **{**SMALL, **changes})
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_a_bundle_trained_on_features_places_photos_as_the_run_did(task, source, tmp_path):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights, train_encoder="none")
+    split = split_source(photos, seed=1)
+    run = run_model(photos, split, plan(task), options, tmp_path / "run", progress=False)
+    assert run.predictions.rows.tolist() == split.test.tolist()
+    assert (tmp_path / "run" / "results.json").is_file()
+
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    pixels = replace(photos, features=None)
+    labels = make_labels(plan("country"), photos.table, split.train, None)
+    batches = Photos(pixels, labels, bundle.task.encoder, options).batches(split.test)
+    again = predict(bundle.task, batches, progress=False).predictions
+    assert again.countries.tolist() == run.predictions.countries.tolist()
+    np.testing.assert_allclose(again.coords, run.predictions.coords, atol=1e-4)
+
+    loaded = load_run(tmp_path / "run", photos)
+    np.testing.assert_array_equal(loaded.predictions.coords, run.predictions.coords)
+    assert loaded.evaluation == run.evaluation
+
+
+@pytest.mark.parametrize("task", sorted(TASKS))
+def test_a_run_calibrates_its_model_and_judges_it(task, source, tmp_path):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
+    split = split_source(photos, seed=1)
+    # The small test part calibrates nothing at 90 %: let half of the photos validate.
+    parts = np.sort(split.train)
+    split = replace(split, train=parts[::2], validation=np.sort(parts[1::2]))
+    run = run_model(photos, split, plan(task), options, tmp_path / "run", progress=False)
+    model = load_model(tmp_path / "run")
+    assert model.calibration.n_photos == len(split.validation)
+    assert run.sureness.n_photos == len(split.test)
+    assert load_run(tmp_path / "run", photos).sureness == run.sureness
+    answers = decode_run(tmp_path / "run", photos, split.test, progress=False)
+    truth = photos.table.coords[split.test]
+    if task in ("cells", "hierarchy", "country"):
+        assert model.default_decoder == "expected_utility"
+        errors_km = sphere.haversine(answers["utility_all"].coords, truth)
+        pixels = model.predict([photos.images.load(row) for row in split.test], names=False)
+        held = (errors_km <= pixels.radius_90_km).sum()
+        assert run.sureness.coverage.n_held == held
+    else:
+        assert model.default_decoder == "argmax"
+
+
+def test_training_places_stay_out_of_a_bundle_on_request(source, tmp_path):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
+    split = split_source(photos)
+    run_model(photos, split, plan("cells"), options, tmp_path, keep_places=False, progress=False)
+    assert not (tmp_path / "bundle" / "decoder.parquet").exists()
+    assert load_model(tmp_path).default_decoder == "argmax"
+
+
+def test_a_finished_run_is_read_and_a_changed_one_refused(source, tmp_path):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights, train_encoder="none")
+    split = split_source(photos)
+    run_model(photos, split, plan("cells"), options, tmp_path, progress=False)
+    before = (tmp_path / "bundle" / "model.safetensors").stat().st_mtime_ns
+    run_model(photos, split, plan("cells"), options, tmp_path, resume=True, progress=False)
+    assert (tmp_path / "bundle" / "model.safetensors").stat().st_mtime_ns == before
+    changed = plan("cells", min_images=5)
+    with pytest.raises(GeolocError, match="min_images = 4, not 5"):
+        run_model(photos, split, changed, options, tmp_path, resume=True, progress=False)
+    with pytest.raises(GeolocError, match="already holds a run"):
+        run_model(photos, split, plan("cells"), options, tmp_path, progress=False)
+
+
+@pytest.mark.parametrize("rank_by", ["features", "coordinates", "count"])
+def test_bottom_up_cells_rank_by_what_is_asked(rank_by, source):
+    photos, _ = source
+    split = split_source(photos)
+    labels = make_labels(
+        plan("cells", method="bottom_up", rank_by=rank_by),
+        photos.table,
+        split.train,
+        photos.features,
+    )
+    assert labels.cells.counts.min() >= 4
+    assert labels.cells.counts.sum() == len(split.train)
+    with_features = labels.cells.parameters
+    assert with_features["score"] == ("count" if rank_by == "count" else "mean_wcss")
+
+
+def test_ranking_by_features_needs_them(source):
+    photos, _ = source
+    bottom_up = plan("cells", method="bottom_up", rank_by="features")
+    with pytest.raises(GeolocError, match="geoloc embed"):
+        make_labels(bottom_up, photos.table, split_source(photos).train, None)
+
+
+def test_features_of_another_encoder_are_refused(source, tmp_path):
+    photos, _ = source
+    with pytest.raises(GeolocError, match="tiny"):
+        run_model(photos, split_source(photos), plan("country"), OPTIONS, tmp_path, progress=False)
+
+
+def test_features_cannot_be_varied(source, tmp_path):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights, augment="crop")
+    with pytest.raises(GeolocError, match="cannot be varied"):
+        run_model(photos, split_source(photos), plan("country"), options, tmp_path, progress=False)
+
+
+def test_balanced_classes_weigh_alike(source, tmp_path):
+    photos, _ = source
+    pixels = replace(photos, features=None)
+    run = run_model(
+        pixels,
+        split_source(pixels),
+        plan("country", is_balanced=True),
+        replace(OPTIONS, epochs=1),
+        tmp_path,
+        progress=False,
+    )
+    assert json.loads((tmp_path / "options.json").read_text())["plan"]["is_balanced"] is True
+    assert len(run.history) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"task": "poetry"}, "task 'poetry'"),
+        ({"task": "cells", "method": "sideways"}, "method 'sideways'"),
+        ({"task": "cells", "rank_by": "taste"}, "rank_by 'taste'"),
+        ({"task": "cells", "min_images": 0}, "min_images must be"),
+        ({"task": "cells", "min_cell_size": 0.0}, "min_cell_size must be"),
+        ({"task": "cells", "method": "bottom_up", "max_images": 9}, "max_images goes"),
+        ({"task": "hierarchy", "levels": (1, 4)}, "levels must fall"),
+        ({"task": "offset", "alpha": 2.0}, "alpha must"),
+        ({"task": "retrieval", "n_false": -1}, "n_false"),
+        ({"task": "nearest", "bandwidth_km": 0.0}, "bandwidth_km"),
+    ],
+)
+def test_unsound_plans_are_refused_before_anything_is_trained(changes, words):
+    with pytest.raises(GeolocError, match=words):
+        ModelPlan(**changes)
+
+
+def test_plans_survive_json():
+    original = plan("retrieval", sigmas=(1.0, 4.0))
+    assert ModelPlan(**json.loads(json.dumps(original.to_dict()))) == original
+    assert plan("offset", is_multi_task=False).name == "offset_single"

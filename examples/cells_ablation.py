@@ -47,21 +47,21 @@ def constructions() -> dict[str, dict[str, object]]:
         "consolidated": {"method": "consolidated"},
     }
     for overlap in (1, 2, 4):
-        for name, score, use_feats in (
+        for name, rank_by, use_feats in (
             ("WCSS of features", "mean_wcss", True),
             ("WCSS of coordinates", "mean_wcss", False),
             ("heat map alone", "count", False),
         ):
             rows[f"bottom-up, {name}, overlap {overlap}"] = {
-                "score": score,
+                "rank_by": rank_by,
                 "overlap": overlap,
                 "use_feats": use_feats,
             }
-    for score in ("mean_wcss", "wcss"):
+    for rank_by in ("mean_wcss", "wcss"):
         for competition in ("level", "all"):
-            if (score, competition) != ("mean_wcss", "level"):
-                rows[f"bottom-up, {score} of features, overlap 2, {competition}"] = {
-                    "score": score,
+            if (rank_by, competition) != ("mean_wcss", "level"):
+                rows[f"bottom-up, {rank_by} of features, overlap 2, {competition}"] = {
+                    "rank_by": rank_by,
                     "competition": competition,
                     "use_feats": True,
                 }

@@ -139,7 +139,7 @@ def partition_of(
     """Cells of images that were encoded and binned on ``grid``, and their labels."""
     coords, weights = images.coords.array, images.weights
     moments_of = None
-    if options.method == "bottom_up" and options.score != "count":
+    if options.method == "bottom_up" and options.rank_by != "count":
         rows = (
             FeatureRows.of_coords(coords)
             if images.feats is None
@@ -272,7 +272,7 @@ def _bottom_up(
                     own_moments,
                     min_images=options.min_images,
                     competition=options.competition,
-                    score=options.score,
+                    rank_by=options.rank_by,
                 )
             )
             for face, own, own_moments in zip(faces, maps, moments, strict=True)

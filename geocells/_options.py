@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES
-from geocells.constructions import COMPETITIONS, SCORES
+from geocells.constructions import COMPETITIONS, RANKINGS
 from geocells.grids import Grid
 from geocells.validation import check_choice, check_count, check_positive
 
@@ -28,7 +28,7 @@ class Options:
     bounds: Any
     overlap: int
     competition: str
-    score: str
+    rank_by: str
     location: str
     leftover: str
     outside: str
@@ -80,7 +80,7 @@ class Options:
             builder.bounds,
             overlap,
             check_choice(builder.competition, "competition", COMPETITIONS),
-            check_choice(builder.score, "score", tuple(SCORES)),
+            check_choice(builder.rank_by, "rank_by", tuple(RANKINGS)),
             check_choice(builder.location, "location", LOCATION_CHOICES),
             check_choice(builder.leftover, "leftover", LEFTOVER_CHOICES),
             check_choice(builder.outside, "outside", OUTSIDE_CHOICES),
@@ -96,7 +96,7 @@ class Options:
             "location": self.location,
             "leftover": self.leftover,
         } | (
-            {"overlap": self.overlap, "competition": self.competition, "score": self.score}
+            {"overlap": self.overlap, "competition": self.competition, "rank_by": self.rank_by}
             if self.method == "bottom_up"
             else {}
         )

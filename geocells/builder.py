@@ -40,10 +40,10 @@ class CellBuilder(CellEstimator):
         the box of the images, group by group.
     overlap : {2, 1, 4, 8}
         bottom_up: heat-map windows a cell side. With 1 the windows are the plain nested grid, and with
-        ``competition="level"`` the cells are those of ``"consolidated"``, whatever the score.
+        ``competition="level"`` the cells are those of ``"consolidated"``, whatever ``rank_by`` says.
     competition : {"level", "all"}
         bottom_up: whether the hot spots of one level compete at a time, from the finest up, or all at once.
-    score : {"mean_wcss", "wcss", "count"}
+    rank_by : {"mean_wcss", "wcss", "count"}
         bottom_up: the hot spot with the lowest within-cell sum of squares (WCSS) of features an image, with the lowest
         in all, or with the most images (the heat map alone) claims first.
     location : {"mean", "medoid", "mode"}
@@ -77,10 +77,9 @@ class CellBuilder(CellEstimator):
     O(n) to encode and order, then work by the number of cells; bottom-up reads the features once, whatever the number
     of hot spots.
 
-    `score` is a parameter here, so there is no ``score()``: `GridSearchCV` and `cross_val_score` need a ``scoring``,
-    called with a fitted builder and held-out coordinates (and features, where those came in as ``y``). Distances
-    alone make a poor one, since smaller cells always win; score what a classifier makes of the cells, as in
-    ``examples/grid_search.py``.
+    There is no ``score()``: `GridSearchCV` and `cross_val_score` need a ``scoring``, called with a fitted builder and
+    held-out coordinates (and features, where those came in as ``y``). Distances alone make a poor one, since smaller
+    cells always win; score what a classifier makes of the cells, as in ``examples/grid_search.py``.
 
     References
     ----------
@@ -111,7 +110,7 @@ class CellBuilder(CellEstimator):
         bounds: Any = None,
         overlap: int = 2,
         competition: str = "level",
-        score: str = "mean_wcss",
+        rank_by: str = "mean_wcss",
         location: str = "mean",
         leftover: str = "nearest",
         outside: str = "nearest",
@@ -124,7 +123,7 @@ class CellBuilder(CellEstimator):
         self.bounds = bounds
         self.overlap = overlap
         self.competition = competition
-        self.score = score
+        self.rank_by = rank_by
         self.location = location
         self.leftover = leftover
         self.outside = outside

@@ -214,7 +214,7 @@ def build(
             rich_help_panel=_CELLS,
         ),
     ] = "level",
-    score: Annotated[
+    rank_by: Annotated[
         str,
         typer.Option(
             metavar="[mean_wcss|wcss|count]",
@@ -268,7 +268,7 @@ def build(
         grid=grid,
         overlap=overlap,
         competition=competition,
-        score=score,
+        rank_by=rank_by,
         location=location,
         leftover=leftover,
         outside=outside,

@@ -52,7 +52,7 @@ def bottom_up(
     min_images: int,
     overlap: int,
     competition: str,
-    score: str,
+    rank_by: str,
 ) -> list[Window]:
     """Windows in the order of their claims."""
     unclaimed = set(range(len(places)))
@@ -79,7 +79,7 @@ def bottom_up(
                                 "count": -float(len(images)),
                                 "wcss": nine_digits(wcss(feats[list(images)])),
                                 "mean_wcss": nine_digits(wcss(feats[list(images)]) / len(images)),
-                            }[score]
+                            }[rank_by]
                             window = Window(level, row, column, side, images)
                             candidates.append((value, -level, morton(row, column), window))
             if not candidates:

@@ -4,13 +4,13 @@ Nothing here knows of latitudes, polygons or S2.
 """
 
 from geocells.constructions.bins import Bins, bin_codes
-from geocells.constructions.bottom_up import COMPETITIONS, SCORES, bottom_up
+from geocells.constructions.bottom_up import COMPETITIONS, RANKINGS, bottom_up
 from geocells.constructions.heat_map import HeatMaps, heat_maps
 from geocells.constructions.quadtree import consolidate, top_down
 
 __all__ = [
     "COMPETITIONS",
-    "SCORES",
+    "RANKINGS",
     "Bins",
     "HeatMaps",
     "bin_codes",

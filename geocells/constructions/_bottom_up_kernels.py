@@ -130,13 +130,13 @@ def nine_digits(value, scratch):
 
 
 @inline_kernel
-def score(members, score_by, counts, rows, means, m2, mean, lanes, scratch):
+def score(members, rank_by, counts, rows, means, m2, mean, lanes, scratch):
     """Score a window, lowest best: moments of its sub-bins, merged."""
     total = np.int64(0)
     for node in members:
         if node >= 0:
             total += counts[node]
-    if score_by == BY_COUNT:
+    if rank_by == BY_COUNT:
         return -float(total)
     for column in range(mean.size):
         mean[column] = 0.0
@@ -154,7 +154,7 @@ def score(members, score_by, counts, rows, means, m2, mean, lanes, scratch):
         for node in members:
             if node >= 0 and counts[node] > 0:
                 squares += counts[node] * squared_distance(means[rows[node]], mean, lanes)
-    if score_by == BY_MEAN_WCSS:
+    if rank_by == BY_MEAN_WCSS:
         squares /= total
     return nine_digits(squares, scratch)
 
@@ -224,7 +224,7 @@ def windows_of_nodes(window_nodes, n_nodes):
 
 @kernel
 def compete(
-    low, high, across_levels, score_by, min_images, window_nodes, node_edges, node_windows,
+    low, high, across_levels, rank_by, min_images, window_nodes, node_edges, node_windows,
     children, parents, own_counts, own_rows, counts, rows, means, m2,
 ):  # fmt: skip
     """Let the windows ``low:high`` claim, best first, until none is hot; return them in the order of their claims.
@@ -264,7 +264,7 @@ def compete(
             if total < min_images:
                 continue
             key = score(
-                window_nodes[window], score_by, counts, rows, means, m2, mean, lanes, scratch
+                window_nodes[window], rank_by, counts, rows, means, m2, mean, lanes, scratch
             )
             keys = pushed(keys, size, key)
             windows = pushed(windows, size, window)

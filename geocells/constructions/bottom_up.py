@@ -10,7 +10,7 @@ from geocells.constructions import _bottom_up_kernels
 from geocells.constructions.heat_map import HeatMaps
 from geocells.moments import Moments
 
-SCORES = {
+RANKINGS = {
     "mean_wcss": _bottom_up_kernels.BY_MEAN_WCSS,
     "wcss": _bottom_up_kernels.BY_WCSS,
     "count": _bottom_up_kernels.BY_COUNT,
@@ -24,7 +24,7 @@ def bottom_up(
     *,
     min_images: int,
     competition: str = "level",
-    score: str = "mean_wcss",
+    rank_by: str = "mean_wcss",
 ) -> Claims:
     """Let hot spots claim their images.
 
@@ -34,12 +34,12 @@ def bottom_up(
         Windows that could be hot.
     moments : Moments or None
         Of the images that each node owns (those in none of its children), for the nodes that own any, in order; not
-        needed with ``score="count"``. Used up: merged in place.
+        needed with ``rank_by="count"``. Used up: merged in place.
     min_images : int
         Unclaimed images that make a window hot.
     competition : {"level", "all"}
         Hot spots of one level compete at a time, from the finest up; or those of all levels at once.
-    score : {"mean_wcss", "wcss", "count"}
+    rank_by : {"mean_wcss", "wcss", "count"}
         The lowest WCSS an image, the lowest WCSS, or the highest number of images claims first. Equal to nine digits:
         the finer level, then the lower code.
 
@@ -61,7 +61,7 @@ def bottom_up(
     own = np.flatnonzero(maps.own_counts > 0)
     rows_of_own = np.full(n_nodes, -1, dtype=np.int64)
     if moments is None:
-        score = "count"
+        rank_by = "count"
         means, m2 = np.zeros((0, 0)), np.zeros(0)
     else:
         rows_of_own[own] = np.arange(len(own))
@@ -77,7 +77,7 @@ def bottom_up(
             m2 = np.concatenate([m2, np.zeros(n_nodes)])
         tree = (maps.node_children, maps.own_counts, rows_of_own, counts, rows, means, m2)
         _bottom_up_kernels.gather_all(*tree)
-        claimed = _compete(maps, edges, windows, 0, maps.n_windows, True, score, min_images, tree)
+        claimed = _compete(maps, edges, windows, 0, maps.n_windows, True, rank_by, min_images, tree)
         return maps.window_claims(claimed)
     rows = np.full(n_nodes, -1, dtype=np.int64)
     tree = (maps.node_children, maps.own_counts, rows_of_own, counts, rows, means, m2)
@@ -87,7 +87,7 @@ def bottom_up(
         _bottom_up_kernels.gather_level(low, high, *tree)
         low, high = maps.level_windows[place : place + 2]
         claimed_by_level.append(
-            _compete(maps, edges, windows, low, high, False, score, min_images, tree)
+            _compete(maps, edges, windows, low, high, False, rank_by, min_images, tree)
         )
     return maps.window_claims(np.concatenate(claimed_by_level))
 
@@ -99,7 +99,7 @@ def _compete(
     low: int,
     high: int,
     across_levels: bool,
-    score: str,
+    rank_by: str,
     min_images: int,
     tree: tuple[np.ndarray, ...],
 ) -> IntArray:
@@ -108,7 +108,7 @@ def _compete(
         low,
         high,
         across_levels,
-        SCORES[score],
+        RANKINGS[rank_by],
         min_images,
         maps.window_nodes,
         edges,

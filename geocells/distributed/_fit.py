@@ -128,7 +128,7 @@ def fit(
 
     - *survey* (where the root boxes follow from the photos, or there are groups): extremes and occupied longitudes;
     - *counts*: sorted leaf codes with their images, merged, then folded where no construction can tell codes apart;
-    - *moments* (``"bottom_up"``, unless ``score="count"``): count, mean and within-group sum of squares of the bins
+    - *moments* (``"bottom_up"``, unless ``rank_by="count"``): count, mean and within-group sum of squares of the bins
       that matter, merged by Chan's formula. The features are read here, once;
     - *sums*: unit vectors by cell, and by leaf code where no cell claims it, in whole numbers.
 
@@ -184,7 +184,7 @@ def fit(
         raise ValueError("sample_weight adds up to 2**53 or more images; scale it down.")
 
     moments_of = None
-    if options.method == "bottom_up" and options.score != "count":
+    if options.method == "bottom_up" and options.rank_by != "count":
 
         def moments_of(owners: Ranges, n_owners: int) -> Moments:
             partial = runner.run(

@@ -78,7 +78,10 @@ def _fit_cells(
     feats = None
     if plan.method == "bottom_up":
         rank_by = plan.rank_by or ("features" if features is not None else "coordinates")
-        options = {"overlap": plan.overlap, "score": "count" if rank_by == "count" else "mean_wcss"}
+        options = {
+            "overlap": plan.overlap,
+            "rank_by": "count" if rank_by == "count" else "mean_wcss",
+        }
         if rank_by == "features":
             feats = _features_of(table, train, features)
     builder = CellBuilder(

@@ -66,7 +66,7 @@ def _features() -> list[Row]:
     times = in_turns(
         {
             "sum": lambda: feats.sum(axis=0),
-            "without": lambda: CellBuilder(200, score="count").fit(coords),
+            "without": lambda: CellBuilder(200, rank_by="count").fit(coords),
             "with": lambda: builder.fit(coords, feats),
         },
         rounds=5,

@@ -21,7 +21,7 @@ def options(draw: st.DrawFn) -> dict[str, object]:
         "min_cell_size": draw(strategies.min_cell_sizes),
         "overlap": draw(st.sampled_from([1, 2, 4])),
         "competition": draw(st.sampled_from(["level", "all"])),
-        "score": draw(st.sampled_from(["mean_wcss", "wcss", "count"])),
+        "rank_by": draw(st.sampled_from(["mean_wcss", "wcss", "count"])),
         "grid": draw(st.sampled_from(["latlon", "s2"])),
     }
 
@@ -105,8 +105,8 @@ def test_weights_count_as_repeated_images(
 def test_without_overlap_the_partition_is_the_consolidated_one(
     coords: np.ndarray, parameters: dict[str, object], rule: tuple[str, str]
 ) -> None:
-    competition, score = rule
-    plain = parameters | {"overlap": 1, "competition": competition, "score": score}
+    competition, rank_by = rule
+    plain = parameters | {"overlap": 1, "competition": competition, "rank_by": rank_by}
     ours = CellBuilder(**plain).fit(coords, features(len(coords)))
     nested = CellBuilder(
         plain["min_images"],
@@ -221,7 +221,7 @@ def test_features_of_another_shape_or_kind_are_refused(feats: np.ndarray, messag
         ({"overlap": 3}, "overlap must be one of"),
         ({"overlap": 0}, "overlap must be at least 1"),
         ({"competition": "none"}, "competition must be one of"),
-        ({"score": "entropy"}, "score must be one of"),
+        ({"rank_by": "entropy"}, "rank_by must be one of"),
         ({"grid": "h3"}, "grid must be one of"),
         ({"grid": "s2", "bounds": (0, 0, 1, 1)}, "covers the globe"),
         ({"grid": LatLonGrid(0, 0, 1, 1, max_level=0)}, "needs leaves 1 levels below"),
@@ -252,7 +252,7 @@ def test_saved_cells_answer_as_before(tmp_path: Path, grid: object) -> None:
     assert_same_cells(builder.cells_, loaded)
     new = np.random.default_rng(1).uniform((40, 0), (55, 20), (500, 2))
     assert np.array_equal(loaded.assign(new), builder.assign(new))
-    assert loaded.parameters["score"] == "mean_wcss"
+    assert loaded.parameters["rank_by"] == "mean_wcss"
 
 
 def test_the_adaptive_split_of_planet_drops_the_cells_that_stay_small() -> None:

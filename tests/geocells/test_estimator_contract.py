@@ -88,7 +88,7 @@ EXPECTED: dict[str, Reason] = {
     "check_methods_subset_invariance": SHAPE + "3 columns",
     "check_n_features_in": GLOBE,
     "check_n_features_in_after_fitting": SHAPE + "4 columns",
-    "check_pipeline_consistency": SHAPE + "3 columns; and score is a parameter, not a method",
+    "check_pipeline_consistency": SHAPE + "3 columns",
     "check_positive_only_tag_during_fit": SHAPE + "4 columns",
     "check_readonly_memmap_input": FEATS,
     "check_sample_weight_equivalence_on_dense_data": Y_NAME,
@@ -228,7 +228,7 @@ def test_fit_score_takes_y(builder, coords, feats):
         second = list(inspect.signature(function).parameters.values())[1]
         assert second.name == "feats"
         assert second.default is None
-    assert not callable(getattr(builder, "score", None))
+    assert not hasattr(builder, "score")
 
 
 def test_estimators_overwrite_params(builder, coords, feats):
@@ -611,11 +611,7 @@ def test_sample_weights_reach_the_builders_of_a_grid_search(coords):
     assert search.best_estimator_.counts_.sum() == weights.sum()
 
 
-def test_a_search_without_scoring_warns_that_nothing_was_scored(coords):
-    """`score` is a parameter, so no score() can stand in for ``scoring``."""
+def test_a_search_without_scoring_is_refused(coords):
     search = GridSearchCV(CellBuilder(), {"min_images": [5, 60]}, cv=3)
-    with pytest.warns(UserWarning, match="Scoring failed"):
+    with pytest.raises(TypeError, match="If no scoring is specified"):
         search.fit(coords)
-    assert np.isnan(search.cv_results_["mean_test_score"]).all()
-    with pytest.raises(TypeError, match="not callable"):
-        search.set_params(error_score="raise").fit(coords)

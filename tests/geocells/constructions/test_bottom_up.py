@@ -40,7 +40,7 @@ def fast(
     min_images: int,
     overlap: int,
     competition: str = "level",
-    score: str = "mean_wcss",
+    rank_by: str = "mean_wcss",
 ) -> tuple[Claims, np.ndarray]:
     """Claims, and the claim that wins each image (-1: none)."""
     codes = codes_of(places)
@@ -57,7 +57,9 @@ def fast(
     number = np.full(maps.n_nodes + 1, -1)
     number[owning] = np.arange(len(owning))
     moments = moments_by_label(FeatureRows.of_array(feats), number[owner], len(owning))
-    claims = bottom_up(maps, moments, min_images=min_images, competition=competition, score=score)
+    claims = bottom_up(
+        maps, moments, min_images=min_images, competition=competition, rank_by=rank_by
+    )
     return claims, Ranges.flatten(claims).cell_of_codes(codes)
 
 
@@ -67,7 +69,7 @@ def fast(
     min_images=st.integers(1, 12),
     overlap=st.sampled_from([1, 2, 4]),
     competition=st.sampled_from(["level", "all"]),
-    score=st.sampled_from(["mean_wcss", "wcss", "count"]),
+    rank_by=st.sampled_from(["mean_wcss", "wcss", "count"]),
     whole_features=st.booleans(),
     spare_level=st.integers(0, 1),
 )
@@ -77,7 +79,7 @@ def test_claims_are_those_of_the_slow_twin(
     min_images: int,
     overlap: int,
     competition: str,
-    score: str,
+    rank_by: str,
     whole_features: bool,
     spare_level: int,
 ) -> None:
@@ -93,7 +95,7 @@ def test_claims_are_those_of_the_slow_twin(
         "min_images": min_images,
         "overlap": overlap,
         "competition": competition,
-        "score": score,
+        "rank_by": rank_by,
     }
     claims, winner = fast(places, feats, 4, deepest, **options)
     twins = naive_bottom_up.bottom_up(places, feats, 4, deepest, **options)
@@ -136,9 +138,16 @@ def test_without_overlap_the_cells_are_the_consolidated_ones(
     places: list[Place], seed: int, min_images: int, rule: tuple[str, str]
 ) -> None:
     feats = np.random.default_rng(seed).normal(size=(len(places), 3))
-    competition, score = rule
+    competition, rank_by = rule
     claims, _ = fast(
-        places, feats, 4, 4, min_images=min_images, overlap=1, competition=competition, score=score
+        places,
+        feats,
+        4,
+        4,
+        min_images=min_images,
+        overlap=1,
+        competition=competition,
+        rank_by=rank_by,
     )
     bins = bin_codes(codes_of(places), 8)
     nested = consolidate(bins, 0, 4, 4, min_images=min_images)
@@ -168,7 +177,7 @@ def test_equal_hot_spots_are_claimed_by_the_lowest_code() -> None:
 def test_the_heat_map_alone_prefers_the_hottest() -> None:
     places = [(0, 0)] * 2 + [(0, 1)] * 2 + [(0, 2)] * 3
     feats = np.array([[0.0]] * 4 + [[9.0]] * 3)
-    _, by_count = fast(places, feats, 2, 1, min_images=4, overlap=2, score="count")
+    _, by_count = fast(places, feats, 2, 1, min_images=4, overlap=2, rank_by="count")
     assert by_count.tolist() == [-1, -1, 0, 0, 0, 0, 0]
     _, by_wcss = fast(places, feats, 2, 1, min_images=4, overlap=2)
     assert by_wcss.tolist() == [0, 0, 0, 0, -1, -1, -1]

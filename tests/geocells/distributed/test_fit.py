@@ -68,7 +68,7 @@ def same_as_on_one_machine(builder, coords, feats=None, groups=None, weights=Non
         {"method": "consolidated"},
         {"method": "bottom_up"},
         {"method": "bottom_up", "overlap": 4, "competition": "all"},
-        {"method": "bottom_up", "overlap": 1, "score": "count"},
+        {"method": "bottom_up", "overlap": 1, "rank_by": "count"},
     ],
     ids=str,
 )
@@ -132,11 +132,11 @@ def test_however_the_photos_are_partitioned(data):
         grid=data.draw(st.sampled_from(["latlon", "s2"])),
         min_cell_size=data.draw(min_cell_sizes),
         leftover=data.draw(leftovers),
-        score="count",
+        rank_by="count",
     )
     builder.set_params(competition=data.draw(st.sampled_from(["level", "all"])))
     if data.draw(st.booleans(), label="by features"):
-        builder.set_params(score="mean_wcss")
+        builder.set_params(rank_by="mean_wcss")
     groups = weights = None
     if data.draw(st.booleans(), label="has groups"):
         groups = np.array(data.draw(groups_of(len(coords))), dtype=object)

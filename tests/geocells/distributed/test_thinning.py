@@ -34,7 +34,7 @@ def test_no_construction_can_tell_folded_bins_apart(data):
         min_cell_size=data.draw(st.sampled_from([0.01, 0.3, 5.0])),
         overlap=data.draw(st.sampled_from([1, 2, 4, 8])),
         competition=data.draw(st.sampled_from(["level", "all"])),
-        score="count",
+        rank_by="count",
     )
     groups = np.arange(len(coords)) % data.draw(st.integers(1, 3))
     options, grid, deepest, bins = counted(builder, coords, groups)

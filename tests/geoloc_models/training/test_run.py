@@ -156,7 +156,7 @@ def test_bottom_up_cells_rank_by_what_is_asked(rank_by, source):
     assert labels.cells.counts.min() >= 4
     assert labels.cells.counts.sum() == len(split.train)
     with_features = labels.cells.parameters
-    assert with_features["score"] == ("count" if rank_by == "count" else "mean_wcss")
+    assert with_features["rank_by"] == ("count" if rank_by == "count" else "mean_wcss")
 
 
 def test_ranking_by_features_needs_them(source):

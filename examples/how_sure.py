@@ -24,7 +24,7 @@ import numpy as np
 
 from geocells import decoding, sphere
 from geoloc_models.demo import SETTINGS, demo_source, pretrained_options, with_features
-from geoloc_models.inference.calibration_report import Sureness
+from geoloc_models.inference.calibration_report import CalibrationReport
 from geoloc_models.inference.decoders import judge_decoders
 from geoloc_models.inference.model import load_model
 from geoloc_models.reports import differences_table, results_table
@@ -88,14 +88,14 @@ def _held(scores: np.ndarray, unit: np.ndarray, n_calibration: int) -> np.ndarra
     return np.array(held)
 
 
-def held_by_split(found: dict[int, dict[str, Sureness]]) -> str:
+def held_by_split(found: dict[int, dict[str, CalibrationReport]]) -> str:
     """Share held by the 90 % radius, a row each seed; and how often that is within what chance allows."""
     names = list(next(iter(found.values())))
     header = ["Seed", *(model_title(name) for name in names), "binomial", "by both draws"]
     rows, alone, both, n = [], 0, 0, 0
-    for seed, sureness in found.items():
+    for seed, reports in found.items():
         row = [str(seed)]
-        for each in sureness.values():
+        for each in reports.values():
             if each.coverage is None or each.chance is None:
                 raise SystemExit("There are too few validation images for a radius.")
             low, high = each.chance
@@ -134,26 +134,26 @@ def main() -> None:
     min_images = SETTINGS[arguments.region].min_images
     plans = [ModelPlan("cells", method, min_images) for method in METHODS]
 
-    def train(seed: int, folder: Path) -> tuple[Split, dict[str, Sureness]]:
+    def train(seed: int, folder: Path) -> tuple[Split, dict[str, CalibrationReport]]:
         split = split_source(source, fractions=fractions, seed=seed)
         found = {}
         for plan in plans:
             run = run_model(source, split, plan, options, folder / plan.name, resume=True)
-            if run.sureness is None:
+            if run.calibration_report is None:
                 raise SystemExit(f"{plan.name} was not calibrated.")
-            found[plan.name] = run.sureness
+            found[plan.name] = run.calibration_report
         return split, found
 
-    split, sureness = train(arguments.seed, output)
-    for name in sureness:
+    split, reports = train(arguments.seed, output)
+    for name in reports:
         print(f"\n## {name}\n\n{decoders(output / name, source, split.test)}")
-    print(f"\n## How sure\n\n{markdown_table(certainty_table(sureness))}")
+    print(f"\n## How sure\n\n{markdown_table(certainty_table(reports))}")
     print(f"\nParted anew {N_PARTINGS} times, the 90 % radius holds (mean, standard deviation):")
-    for name in sureness:
+    for name in reports:
         anew = parted_anew(output / name, source, split.validation, split.test)
         for way, held in anew.items():
             print(f"- {name}, {way}: {100 * held.mean():.1f} %, {100 * held.std():.1f}")
-    found = {arguments.seed: sureness}
+    found = {arguments.seed: reports}
     for seed in range(arguments.seed + 1, arguments.seed + arguments.splits):
         found[seed] = train(seed, output / f"split-{seed}")[1]
     if len(found) > 1:

@@ -16,15 +16,15 @@ from PIL import Image
 from geocells import sphere
 from geoloc_models._files import replacing
 from geoloc_models.countries.lookup import load_countries
-from geoloc_models.evaluation import Evaluation, errors_km, summarise_training
+from geoloc_models.evaluation import Evaluation, errors_km, summarise_training, write_results
 from geoloc_models.features.cache import row_keys
 from geoloc_models.features.embed import embed
-from geoloc_models.inference.calibration_report import sureness_lines
+from geoloc_models.inference.calibration_report import calibration_lines
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.photos.demo import demo_images, demo_places
 from geoloc_models.photos.images import ImageSource
-from geoloc_models.reports import figures, table_text, write_results
+from geoloc_models.reports import figures, table_text
 from geoloc_models.reports.table import model_title
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split, largest_block
@@ -238,8 +238,8 @@ def run_demo(
             *(
                 f"{model_title(name)}. {line}"
                 for name, run in runs.items()
-                if run.sureness is not None
-                for line in sureness_lines(run.sureness)[:1]
+                if run.calibration_report is not None
+                for line in calibration_lines(run.calibration_report)[:1]
             ),
             "Blocks of 10 km are trained on whole or not at all; the fullest has "
             f"{largest_block(source.table.coords[split.test])} of the {len(split.test)} test "

@@ -32,7 +32,7 @@ def small_placer(folder, kind="cells", **options):
     bundle = save_small_bundle(kind, table, folder / "bundle")
     model = load_model(bundle)
     if kind == "cells":
-        model.keep_images(table.coords, table.countries)
+        model.store_images(table.coords, table.countries)
         save_calibration(Calibration("expected_utility", "fixed", 321.0, 99), bundle)
     elif kind == "country":
         save_decoder(bundle, table.coords, [row % 2 for row in range(table.n_rows)])

@@ -37,12 +37,12 @@ print(model.task.cells)
 # Teach it its certainty
 # ----------------------
 #
-# Two steps, once after training. :meth:`~geoloc_models.Model.keep_images` puts the training places into the
+# Two steps, once after training. :meth:`~geoloc_models.Model.store_images` puts the training places into the
 # bundle, so that decoders know where in a cell photos are taken. :meth:`~geoloc_models.Model.calibrate` looks at
 # the validation images: a temperature makes probabilities fit what comes true, and a conformal radius is fitted
 # that holds nine photos of ten.
 
-model.keep_images(places.coords[split.train], places.countries[split.train])
+model.store_images(places.coords[split.train], places.countries[split.train])
 
 
 def batches(rows):

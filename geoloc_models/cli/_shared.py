@@ -123,10 +123,10 @@ def tell_results(run: ModelRun) -> None:
     from geoloc_models.reports import table_text
 
     typer.echo("\n" + table_text({run.name: run.evaluation}, run.reference))
-    if run.sureness is not None:
-        from geoloc_models.inference.calibration_report import sureness_lines
+    if run.calibration_report is not None:
+        from geoloc_models.inference.calibration_report import calibration_lines
 
-        typer.echo("\n" + "\n".join(sureness_lines(run.sureness)))
+        typer.echo("\n" + "\n".join(calibration_lines(run.calibration_report)))
 
 
 def tell_skipped(broken: BrokenImages, path: Path) -> None:

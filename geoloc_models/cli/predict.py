@@ -16,7 +16,7 @@ from geoloc_models.cli._app import app, one_sentence_errors
 from geoloc_models.cli._shared import RUN_PANEL
 
 if TYPE_CHECKING:
-    from geoloc_models.inference.placed import PlacedPhotos
+    from geoloc_models.inference.predictions import PhotoPredictions
 
 _OUTPUT_PANEL = "What comes out"
 _MOST_NAMED = 10  # broken photos, one by one
@@ -205,7 +205,7 @@ def _write(text: str, output: Path | None) -> None:
     typer.echo(f"The answers are in {output}.", err=True)
 
 
-def _text(placed: PlacedPhotos, kind: str, top: int) -> str:
+def _text(placed: PhotoPredictions, kind: str, top: int) -> str:
     if kind == "json":
         content: Any = {
             "decoder": placed.decoder,
@@ -222,8 +222,8 @@ def _text(placed: PlacedPhotos, kind: str, top: int) -> str:
     return _table(placed, top)
 
 
-def _table(placed: PlacedPhotos, top: int) -> str:
-    from geoloc_models.inference.placed import percent, place_text
+def _table(placed: PhotoPredictions, top: int) -> str:
+    from geoloc_models.inference.predictions import percent, place_text
 
     errors = placed.errors_km
     header = ["File", "Place", "Country", "Latitude", "Longitude", "P 25 km", "90 % radius"]
@@ -303,7 +303,7 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def _tell_broken(placed: PlacedPhotos) -> None:
+def _tell_broken(placed: PhotoPredictions) -> None:
     for name, reason in placed.broken[:_MOST_NAMED]:
         typer.echo(f"Skipped {_printable(name)}: {_printable(reason)}.", err=True)
     n_more = len(placed.broken) - _MOST_NAMED

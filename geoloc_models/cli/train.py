@@ -457,7 +457,7 @@ def evaluate(
     """Test a trained model again: on its own test photos, or on another table."""
     import numpy as np
 
-    from geoloc_models.reports import write_predictions, write_results
+    from geoloc_models.evaluation import write_predictions, write_results
     from geoloc_models.training.run import evaluate_run
     from geoloc_models.training.run_folder import read_split, run_options
 

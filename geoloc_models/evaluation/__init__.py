@@ -10,6 +10,12 @@ from geoloc_models.evaluation.nearest import nearest_km
 from geoloc_models.evaluation.predictions import FloatArray, Predictions, errors_km
 from geoloc_models.evaluation.record import Evaluation, Interval
 from geoloc_models.evaluation.references import TrainingSummary, references, summarise_training
+from geoloc_models.evaluation.results import (
+    read_predictions,
+    results_content,
+    write_predictions,
+    write_results,
+)
 from geoloc_models.evaluation.scores import RADII_KM, evaluate
 
 __all__ = [
@@ -28,6 +34,10 @@ __all__ = [
     "geoscores",
     "nearest_km",
     "over_seeds",
+    "read_predictions",
     "references",
+    "results_content",
     "summarise_training",
+    "write_predictions",
+    "write_results",
 ]

@@ -16,11 +16,11 @@ from geoloc_models._files import read_json, write_json
 from geoloc_models.evaluation import Coverage, chance_interval, coverage
 from geoloc_models.inference.calibration import LEVEL
 from geoloc_models.inference.model import Model
-from geoloc_models.inference.probabilities import believe
+from geoloc_models.inference.probabilities import predict_proba
 from geoloc_models.tables.coordinates import as_coords
 
-SURENESS_FILE = "sureness.json"
-FORMAT, VERSION = "geoloc-sureness", 1
+CALIBRATION_REPORT_FILE = "calibration_report.json"
+FORMAT, VERSION = "geoloc-calibration-report", 1
 LEVELS = (0.5, 0.9)
 _WITHIN_KM = 25.0
 _N_BINS = 10
@@ -67,7 +67,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Sureness:
+class CalibrationReport:
     """What a model says of its own certainty, beside what is true.
 
     Parameters
@@ -138,15 +138,15 @@ class Sureness:
                 values[name] = tuple(kind(**own) for own in values[name])
             return cls(coverage=None if found is None else Coverage(**found), **values)
         except (KeyError, TypeError) as error:
-            raise GeolocError(f"The record of sureness lacks or garbles {error}.") from error
+            raise GeolocError(f"The calibration report lacks or garbles {error}.") from error
 
 
-def judge_sureness(
+def judge_calibration(
     model: Model,
     arrays: Mapping[str, npt.NDArray[Any]],
     coords: npt.ArrayLike,
     countries: npt.ArrayLike,
-) -> Sureness:
+) -> CalibrationReport:
     """Hold a calibrated model's certainty against its test photos.
 
     Parameters
@@ -160,7 +160,7 @@ def judge_sureness(
 
     Returns
     -------
-    Sureness
+    CalibrationReport
         Over the photos of :meth:`~geoloc_models.inference.model.Model.sample`.
 
     Raises
@@ -188,7 +188,7 @@ def judge_sureness(
         known = labels >= 0
         if known.any():
             own = labels[known]
-            trained = np.asarray(believe(model.task, arrays))[known]
+            trained = np.asarray(predict_proba(model.task, arrays))[known]
             at_temperature = np.asarray(decoded.probabilities)[known]
             errors = [
                 decoding.expected_calibration_error(each, own, _N_BINS)
@@ -199,7 +199,7 @@ def judge_sureness(
     within: tuple[Bin, ...] = ()
     if not np.isnan(decoded.within_25_km).any():
         within = _bins(np.clip(decoded.within_25_km, 0.0, 1.0), distances <= _WITHIN_KM)
-    return Sureness(
+    return CalibrationReport(
         n_photos=len(truth),
         decoder=calibration.decoder,
         method=calibration.method,
@@ -229,13 +229,13 @@ def _bins(probabilities: npt.NDArray[Any], labels: npt.NDArray[Any]) -> tuple[Bi
     )
 
 
-def write_sureness(path: str | Path, sureness: Sureness) -> None:
+def write_calibration_report(path: str | Path, report: CalibrationReport) -> None:
     """Write a record as JSON."""
-    write_json(path, {"format": FORMAT, "version": VERSION, **sureness.to_dict()})
+    write_json(path, {"format": FORMAT, "version": VERSION, **report.to_dict()})
 
 
-def read_sureness(path: str | Path) -> Sureness:
-    """Read what :func:`write_sureness` wrote.
+def read_calibration_report(path: str | Path) -> CalibrationReport:
+    """Read what :func:`write_calibration_report` wrote.
 
     Raises
     ------
@@ -244,31 +244,31 @@ def read_sureness(path: str | Path) -> Sureness:
     """
     content = read_json(path)
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise GeolocError(f"{path} is no record of a model's sureness.")
+        raise GeolocError(f"{path} is no calibration report.")
     if content.pop("version", None) != VERSION:
         raise GeolocError(f"{path} is of another version than {VERSION}. Train the model again.")
-    return Sureness.from_dict(content)
+    return CalibrationReport.from_dict(content)
 
 
-def sureness_lines(sureness: Sureness) -> list[str]:
+def calibration_lines(report: CalibrationReport) -> list[str]:
     """Say in sentences how sure a model is, and whether rightly."""
-    found, chance = sureness.coverage, sureness.chance
+    found, chance = report.coverage, report.chance
     if found is None or chance is None:
         return [
-            f"How sure: {sureness.n_calibration} validation photos are too few for a "
+            f"How sure: {report.n_calibration} validation photos are too few for a "
             f"{100 * LEVEL:.0f} % radius."
         ]
     lines = [
         f"How sure: the {100 * found.promised:.0f} % radius (median {found.median_km:,.0f} km) holds "
         f"{100 * found.held:.1f} % of {found.n_photos} test photos; of exchangeable photos "
         f"{_percent_range(found.low, found.high)} were to be expected, {_percent_range(*chance)} "
-        f"with the chance of the {sureness.n_calibration} calibration photos."
+        f"with the chance of the {report.n_calibration} calibration photos."
     ]
-    if sureness.error_as_trained is not None and sureness.error_calibrated is not None:
+    if report.error_as_trained is not None and report.error_calibrated is not None:
         lines.append(
-            f"Temperature {sureness.temperature:.2f} takes the calibration error of the likeliest "
-            f"class from {100 * sureness.error_as_trained:.1f} to "
-            f"{100 * sureness.error_calibrated:.1f} %."
+            f"Temperature {report.temperature:.2f} takes the calibration error of the likeliest "
+            f"class from {100 * report.error_as_trained:.1f} to "
+            f"{100 * report.error_calibrated:.1f} %."
         )
     return lines
 

@@ -25,7 +25,7 @@ _DECODER_BYTES = 2**29
 
 
 @dataclass(frozen=True)
-class ClassPlaces:
+class ClassLocations:
     """What a distribution over classes says about the earth.
 
     Parameters

@@ -14,7 +14,7 @@ from geocells import decoding
 from geoloc_models.evaluation import Evaluation, Interval, Predictions, compare, evaluate
 from geoloc_models.inference.calibration import scaled
 from geoloc_models.inference.model import Model
-from geoloc_models.inference.probabilities import believe
+from geoloc_models.inference.probabilities import predict_proba
 
 DECODER_TITLES = {
     "own": "the model's own answer",
@@ -60,7 +60,7 @@ def decode_every_way(
     classes = model.classes
     if classes is None or classes.decoder is None:
         return {"own": own}
-    probabilities = believe(model.task, arrays)
+    probabilities = predict_proba(model.task, arrays)
     if model.calibration is not None:
         probabilities = scaled(probabilities, model.calibration.temperature)
 

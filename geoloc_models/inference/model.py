@@ -23,12 +23,12 @@ from geoloc_models.inference.calibration import (
     save_calibration,
     scaled,
 )
-from geoloc_models.inference.class_locations import DECODER_FILE, ClassPlaces, save_decoder
+from geoloc_models.inference.class_locations import DECODER_FILE, ClassLocations, save_decoder
 from geoloc_models.inference.inputs import as_photos
 from geoloc_models.inference.network import NetworkOutputs, run_network
 from geoloc_models.inference.place_names import nearest_places
-from geoloc_models.inference.placed import WITHIN_KM, PlacedPhotos
-from geoloc_models.inference.probabilities import answer_notes, believe, classes_of
+from geoloc_models.inference.predictions import WITHIN_KM, PhotoPredictions
+from geoloc_models.inference.probabilities import answer_notes, classes_of, predict_proba
 from geoloc_models.models.tasks import (
     CellTask,
     CountryTask,
@@ -119,7 +119,7 @@ class Model:
         return load_calibration(self.folder)
 
     @cached_property
-    def classes(self) -> ClassPlaces | None:
+    def classes(self) -> ClassLocations | None:
         """What its probabilities are over; None for a model that has none."""
         return classes_of(self.task, self.folder)
 
@@ -152,7 +152,7 @@ class Model:
         workers: int = 0,
         device: torch.device | None = None,
         progress: bool = False,
-    ) -> PlacedPhotos:
+    ) -> PhotoPredictions:
         """Say where photos were taken.
 
         Parameters
@@ -177,7 +177,7 @@ class Model:
 
         Returns
         -------
-        PlacedPhotos
+        PhotoPredictions
             Answers for all photos that could be read, and the others by name in ``broken``.
 
         Raises
@@ -261,7 +261,7 @@ class Model:
         part = self.sample(n_images)
         arrays = {name: array[part] for name, array in arrays.items()}
         truth, names = truth[part], names[part]
-        probabilities = believe(self.task, arrays)
+        probabilities = predict_proba(self.task, arrays)
         points = None
         if chosen == "argmax":
             points = self.task.answer(arrays, part).coords
@@ -294,7 +294,7 @@ class Model:
             return np.arange(n_images)
         return np.sort(np.random.default_rng(0).choice(n_images, most, replace=False))
 
-    def keep_images(self, coords: npt.ArrayLike, countries: npt.ArrayLike) -> None:
+    def store_images(self, coords: npt.ArrayLike, countries: npt.ArrayLike) -> None:
         """Keep where the training images are, for decoding by expected utility.
 
         Parameters
@@ -340,7 +340,7 @@ class Model:
 
     def _placed(
         self, photos: Any, outputs: NetworkOutputs, decoder: str, names: bool | None
-    ) -> PlacedPhotos:
+    ) -> PhotoPredictions:
         broken = tuple(
             (photos.describe(row), _reason(message, photos.describe(row)))
             for row, message in outputs.broken
@@ -349,7 +349,7 @@ class Model:
         coords = decoded.coords
         notes = answer_notes(self.classes, self.calibration, decoder) if len(coords) else []
         places, remark = _named(coords, names)
-        return PlacedPhotos(
+        return PhotoPredictions(
             images=photos,
             rows=outputs.rows,
             coords=coords,
@@ -409,7 +409,7 @@ class Model:
         n = len(next(iter(arrays.values())))
         unknown = np.full(n, np.nan)
         own = self.task.answer(arrays, np.arange(n))
-        probabilities = believe(self.task, arrays) if self.classes is not None else None
+        probabilities = predict_proba(self.task, arrays) if self.classes is not None else None
         calibration = self.calibration
         if calibration is not None and probabilities is not None:
             probabilities = scaled(probabilities, calibration.temperature)

@@ -13,7 +13,7 @@ from scipy import sparse
 
 from geocells import decoding
 from geoloc_models.inference.calibration import LEVEL, Calibration
-from geoloc_models.inference.class_locations import DECODER_FILE, ClassPlaces, read_decoder
+from geoloc_models.inference.class_locations import DECODER_FILE, ClassLocations, read_decoder
 from geoloc_models.models.tasks import (
     CellTask,
     CountryTask,
@@ -25,7 +25,7 @@ from geoloc_models.models.tasks import (
 )
 
 
-def classes_of(task: PlaceTask, folder: str | Path) -> ClassPlaces | None:
+def classes_of(task: PlaceTask, folder: str | Path) -> ClassLocations | None:
     """What the probabilities of a task are over; None for a task that has none.
 
     Parameters
@@ -36,26 +36,26 @@ def classes_of(task: PlaceTask, folder: str | Path) -> ClassPlaces | None:
         Its bundle, for the training images that it may keep.
     """
     if isinstance(task, RetrievalTask):
-        return ClassPlaces("gallery", task.gallery_coords, task.gallery_countries)
+        return ClassLocations("gallery", task.gallery_coords, task.gallery_countries)
     if isinstance(task, NearestTask):
-        return ClassPlaces("gallery", task.images.coords, task.images.countries)
+        return ClassLocations("gallery", task.images.coords, task.images.countries)
     if isinstance(task, CellTask | HierarchyTask):
         answers = task.answers
         images = read_decoder(folder, answers.n_classes)
-        return ClassPlaces("cells", answers.coords, answers.countries, task.cells, images)
+        return ClassLocations("cells", answers.coords, answers.countries, task.cells, images)
     if isinstance(task, CountryTask):
         answers = task.answers
         images = read_decoder(folder, answers.n_classes)
-        return ClassPlaces("countries", answers.coords, answers.countries, None, images)
+        return ClassLocations("countries", answers.coords, answers.countries, None, images)
     if isinstance(task, OffsetTask) and task.multi_task:
         boxes = task.country_boxes
         middles = boxes.places(np.full((boxes.n_countries, 2), 0.5), np.arange(boxes.n_countries))
         images = read_decoder(folder, boxes.n_countries)
-        return ClassPlaces("countries", middles, boxes.countries, None, images)
+        return ClassLocations("countries", middles, boxes.countries, None, images)
     return None
 
 
-def believe(
+def predict_proba(
     task: PlaceTask, arrays: Mapping[str, npt.NDArray[Any]]
 ) -> npt.NDArray[Any] | sparse.csr_array | None:
     """Probabilities over the classes of :func:`classes_of`, not calibrated.
@@ -85,7 +85,7 @@ def believe(
 
 
 def answer_notes(
-    classes: ClassPlaces | None, calibration: Calibration | None, decoder: str
+    classes: ClassLocations | None, calibration: Calibration | None, decoder: str
 ) -> list[str]:
     """Sentences that a reader of answers has to know, about figures that lack or mislead."""
     notes = []

@@ -9,12 +9,6 @@ from geoloc_models.reports.paper import (
     comparison_table,
     paper_table,
 )
-from geoloc_models.reports.results import (
-    read_predictions,
-    results_content,
-    write_predictions,
-    write_results,
-)
 from geoloc_models.reports.sections import Section
 from geoloc_models.reports.table import (
     Table,
@@ -36,15 +30,11 @@ __all__ = [
     "markdown_table",
     "model_title",
     "paper_table",
-    "read_predictions",
     "report_html",
     "report_markdown",
-    "results_content",
     "results_table",
     "table_markdown",
     "table_note",
     "table_text",
-    "write_predictions",
     "write_report",
-    "write_results",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from geoloc_models.evaluation import Coverage
-from geoloc_models.inference.calibration_report import Region, Sureness
+from geoloc_models.inference.calibration_report import CalibrationReport, Region
 from geoloc_models.reports.table import Table, model_title
 
 CERTAINTY_NOTE = (
@@ -20,12 +20,12 @@ CERTAINTY_NOTE = (
 """What the figures of :func:`certainty_table` mean, as one paragraph."""
 
 
-def certainty_table(found: Mapping[str, Sureness | None]) -> Table:
+def certainty_table(found: Mapping[str, CalibrationReport | None]) -> Table:
     """Coverage, calibration error and credible regions, a row each model.
 
     Parameters
     ----------
-    found : mapping of str to Sureness or None
+    found : mapping of str to CalibrationReport or None
         By model name; a model that was not calibrated has no row.
 
     Returns

@@ -13,9 +13,16 @@ import numpy.typing as npt
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import write_json
 from geoloc_models.countries.lookup import load_countries
-from geoloc_models.evaluation import Predictions, compare, errors_km, nearest_km, over_seeds
+from geoloc_models.evaluation import (
+    Predictions,
+    compare,
+    errors_km,
+    nearest_km,
+    over_seeds,
+    results_content,
+)
 from geoloc_models.features.cache import row_keys
-from geoloc_models.inference.calibration_report import Sureness
+from geoloc_models.inference.calibration_report import CalibrationReport
 from geoloc_models.inference.decoders import JudgedDecoders, judge_decoders
 from geoloc_models.reports import (
     Section,
@@ -24,7 +31,6 @@ from geoloc_models.reports import (
     figures,
     markdown_table,
     model_title,
-    results_content,
     results_table,
     table_note,
     write_report,
@@ -129,7 +135,9 @@ def _results(material: Material, judged: Mapping[str, JudgedDecoders]) -> dict[s
             model: {name: found.to_dict() for name, found in own.evaluations.items()}
             for model, own in judged.items()
         },
-        "sureness": {name: found.to_dict() for name, found in _sureness(material).items() if found},
+        "calibration_reports": {
+            name: found.to_dict() for name, found in _calibration_reports(material).items() if found
+        },
     }
 
 
@@ -214,7 +222,7 @@ def _certainty(material: Material, pictures: Mapping[str, Path]) -> Section:
     return Section(
         "How sure, and whether rightly",
         f"{CERTAINTY_NOTE} {_crowded(material)}",
-        certainty_table(_sureness(material)),
+        certainty_table(_calibration_reports(material)),
         figures=[
             (
                 pictures["reliability"],
@@ -237,8 +245,8 @@ def _crowded(material: Material) -> str:
     )
 
 
-def _sureness(material: Material) -> dict[str, Sureness | None]:
-    return {name: runs[0].sureness for name, runs in material.table.items()}
+def _calibration_reports(material: Material) -> dict[str, CalibrationReport | None]:
+    return {name: runs[0].calibration_report for name, runs in material.table.items()}
 
 
 def _ablations(material: Material) -> list[Section]:
@@ -401,7 +409,7 @@ def _draw(folder: Path, material: Material) -> dict[str, Path]:
     drawn["reliability"] = figures.reliability_diagrams(
         {
             model_title(name): found.within_25_km
-            for name, found in _sureness(material).items()
+            for name, found in _calibration_reports(material).items()
             if found is not None
         }
     )

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from geoloc_models._files import read_json, write_json
-from geoloc_models.evaluation import Predictions
+from geoloc_models.evaluation import Predictions, read_predictions, write_predictions
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.features.embed import embed
 from geoloc_models.models.encoders import build_encoder
-from geoloc_models.reports import read_predictions, write_predictions
 from geoloc_models.reproduce.report import Material, write_reproduction
 from geoloc_models.reproduce.settings import (
     AUGMENTATIONS,

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 
 from geocells import sphere
 from geoloc_models.inference.model import Model
-from geoloc_models.inference.placed import PlacedPhotos
+from geoloc_models.inference.predictions import PhotoPredictions
 from geoloc_models.models.tasks import NearestTask
 
 FloatArray = npt.NDArray[np.float64]
@@ -84,7 +84,7 @@ class TrainingMemory:
             self._countries = classes.countries[labels[first]]
             self._tree = cKDTree(sphere.to_unit_vectors(self._coords))
 
-    def beside(self, placed: PlacedPhotos, *, k: int = 8) -> TrainingPhotos:
+    def beside(self, placed: PhotoPredictions, *, k: int = 8) -> TrainingPhotos:
         """Training photos to show beside the one answer in ``placed``."""
         answer = placed.coords[:1]
         classes = self._model.classes

@@ -13,14 +13,14 @@ from PIL import Image
 from geoloc_models.countries.lookup import load_countries
 from geoloc_models.inference.map import data_url
 from geoloc_models.inference.place_names import CREDIT, nearest_places
-from geoloc_models.inference.placed import PlacedPhotos, percent, place_text
+from geoloc_models.inference.predictions import PhotoPredictions, percent, place_text
 from geoloc_models.serve.nearby import SENTENCES, TrainingPhotos
 
 _MAP_HEIGHT = 460
 _CLASS = {"cells": "cell", "countries": "country", "gallery": "training photo"}
 
 
-def answer_piece(placed: PlacedPhotos, shown: Image.Image) -> str:
+def answer_piece(placed: PhotoPredictions, shown: Image.Image) -> str:
     """The photo, where it was taken, and how sure that is."""
     latitude, longitude = placed.coords[0].tolist()
     country = str(placed.countries[0])
@@ -61,7 +61,7 @@ def _how_sure(within: float, radius: float) -> list[str]:
 
 
 def likeliest_piece(likeliest: pd.DataFrame) -> str:
-    """The likeliest places, as :meth:`PlacedPhotos.likeliest` lists them; nothing where it is empty."""
+    """The likeliest places, as :meth:`PhotoPredictions.likeliest` lists them; nothing where it is empty."""
     if len(likeliest) == 0:
         return ""
     rows = [

@@ -18,25 +18,27 @@ from geoloc_models.evaluation import (
     Evaluation,
     Predictions,
     evaluate,
+    read_predictions,
     references,
     summarise_training,
+    write_predictions,
+    write_results,
 )
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.features.cache import row_keys
 from geoloc_models.inference.bundle import Bundle, load_bundle, save_bundle
 from geoloc_models.inference.calibration_report import (
-    SURENESS_FILE,
-    Sureness,
-    judge_sureness,
-    read_sureness,
-    write_sureness,
+    CALIBRATION_REPORT_FILE,
+    CalibrationReport,
+    judge_calibration,
+    read_calibration_report,
+    write_calibration_report,
 )
 from geoloc_models.inference.model import Model
 from geoloc_models.inference.network import NetworkOutputs, answer_outputs, run_network
 from geoloc_models.models.encoders import CachedFeatures, ImageEncoder, build_encoder, fingerprint
 from geoloc_models.models.tasks import CellTask
 from geoloc_models.photos.dataset import BrokenImages, PhotoDataset, make_loader, make_transform
-from geoloc_models.reports import read_predictions, write_predictions, write_results
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split
 from geoloc_models.training import FitRecord, TrainingOptions, fit_task, seed_run
@@ -80,7 +82,7 @@ class ModelRun:
         Losses and accuracies by epoch.
     broken : BrokenImages
         Images that could not be read, of any part.
-    sureness : Sureness or None
+    calibration_report : CalibrationReport or None
         How sure the model is of the test images, and whether rightly; None where it was not
         calibrated.
     """
@@ -93,7 +95,7 @@ class ModelRun:
     predictions: Predictions
     history: list[dict[str, float]]
     broken: BrokenImages
-    sureness: Sureness | None = None
+    calibration_report: CalibrationReport | None = None
 
 
 def run_model(
@@ -123,7 +125,7 @@ def run_model(
         How to train it.
     run_dir : str or Path
         Gets options.json, split.parquet, cells.parquet, checkpoints/, history.csv, bundle/,
-        predictions.parquet, skipped.csv, sureness.json and results.json.
+        predictions.parquet, skipped.csv, calibration_report.json and results.json.
     resume : bool, default False
         Go on with the run in ``run_dir`` after its last whole epoch; a finished one is read.
     replace : bool, default False
@@ -227,10 +229,10 @@ def run_model(
     evaluation, reference = _judge(predictions, table, summary)
     model = Model(bundle, run_dir / "bundle")
     if keep_places:
-        model.keep_images(table.coords[split.train], table.countries[split.train])
-    sureness = _calibrated(model, table, validated, tested)
-    if sureness is not None:
-        write_sureness(run_dir / SURENESS_FILE, sureness)
+        model.store_images(table.coords[split.train], table.countries[split.train])
+    calibration_report = _calibrated(model, table, validated, tested)
+    if calibration_report is not None:
+        write_calibration_report(run_dir / CALIBRATION_REPORT_FILE, calibration_report)
     record.broken.write_csv(run_dir / "skipped.csv")
     write_predictions(run_dir / "predictions.parquet", predictions)
     write_results(run_dir / "results.json", {plan.name: evaluation}, reference)
@@ -243,20 +245,20 @@ def run_model(
         predictions,
         record.history,
         record.broken,
-        sureness,
+        calibration_report,
     )
 
 
 def _calibrated(
     model: Model, table: PhotoTable, validated: NetworkOutputs, tested: NetworkOutputs
-) -> Sureness | None:
+) -> CalibrationReport | None:
     """Calibrate on the validation images and judge on the test images; None without images."""
     if len(validated.rows) == 0 or len(tested.rows) == 0:
         return None
     rows = validated.rows
     model.calibrate(validated.arrays, table.coords[rows], table.countries[rows])
     rows = tested.rows
-    return judge_sureness(model, tested.arrays, table.coords[rows], table.countries[rows])
+    return judge_calibration(model, tested.arrays, table.coords[rows], table.countries[rows])
 
 
 class Photos:
@@ -451,7 +453,7 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
         broken.extend(zip(skipped["row"], skipped["reason"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise damaged(run_dir / "skipped.csv", error) from error
-    has_sureness = (run_dir / SURENESS_FILE).is_file()
+    has_report = (run_dir / CALIBRATION_REPORT_FILE).is_file()
     return ModelRun(
         plan.name,
         run_dir,
@@ -461,7 +463,7 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
         predictions,
         read_history(run_dir),
         broken,
-        read_sureness(run_dir / SURENESS_FILE) if has_sureness else None,
+        read_calibration_report(run_dir / CALIBRATION_REPORT_FILE) if has_report else None,
     )
 
 

@@ -135,7 +135,7 @@ def clear(run_dir: Path) -> None:
     for name in (
         "results.json",
         "predictions.parquet",
-        "sureness.json",
+        "calibration_report.json",
         "skipped.csv",
         "history.csv",
         "cells.parquet",

@@ -32,13 +32,15 @@ def test_splits_are_counted_by_both_intervals():
     from how_sure import held_by_split
 
     from geoloc_models.evaluation import chance_interval
-    from geoloc_models.inference.calibration_report import Coverage, Sureness
+    from geoloc_models.inference.calibration_report import CalibrationReport, Coverage
 
     low, high = chance_interval(200)
 
-    def of(n_held: int) -> dict[str, Sureness]:
+    def of(n_held: int) -> dict[str, CalibrationReport]:
         found = Coverage(200, n_held, 0.9, low, high, 30.0)
-        return {"cells_top_down": Sureness(200, "argmax", "mass", 200, 1.0, found, None, None)}
+        return {
+            "cells_top_down": CalibrationReport(200, "argmax", "mass", 200, 1.0, found, None, None)
+        }
 
     # 188 of 200 is the most of the binomial interval, 191 of that of both draws.
     text = held_by_split(dict(enumerate([of(180), of(188), of(189), of(191), of(192)])))
@@ -47,4 +49,6 @@ def test_splits_are_counted_by_both_intervals():
     assert "94.5" in text
     assert "85.5 to 94.0" in text
     with pytest.raises(SystemExit, match="too few"):
-        held_by_split({0: {"country": Sureness(9, "argmax", "fixed", 5, 1.0, None, None, None)}})
+        held_by_split(
+            {0: {"country": CalibrationReport(9, "argmax", "fixed", 5, 1.0, None, None, None)}}
+        )

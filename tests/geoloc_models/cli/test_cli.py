@@ -58,7 +58,7 @@ def test_training_prints_a_table_and_leaves_a_whole_run_folder(trained):
         "results.json",
         "skipped.csv",
         "split.parquet",
-        "sureness.json",
+        "calibration_report.json",
     }
 
 

@@ -1,4 +1,4 @@
-"""Sureness: a model's promises held against test photos; the record survives its file."""
+"""CalibrationReport: a model's promises held against test photos; the record survives its file."""
 
 import json
 
@@ -13,11 +13,11 @@ from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions, chance_interval
 from geoloc_models.inference.calibration_report import (
-    Sureness,
-    judge_sureness,
-    read_sureness,
-    sureness_lines,
-    write_sureness,
+    CalibrationReport,
+    calibration_lines,
+    judge_calibration,
+    read_calibration_report,
+    write_calibration_report,
 )
 from geoloc_models.inference.decoders import DECODER_TITLES, decode_every_way, judge_decoders
 from geoloc_models.models.tasks import TASKS
@@ -28,7 +28,7 @@ def calibrated(tmp_path):
     """Cell model, calibrated on photos whose probabilities know the true cell rather well."""
     table = small_table(200, seed=1)
     model = load_model(save_small_bundle("cells", table, tmp_path / "cells"))
-    model.keep_images(table.coords, table.countries)
+    model.store_images(table.coords, table.countries)
     model.calibrate(outputs(model, table, seed=2), table.coords, table.countries)
     return model
 
@@ -45,7 +45,7 @@ def outputs(model, table, *, seed):
 def test_what_is_judged_is_what_the_model_answers(calibrated):
     table = small_table(400, seed=7)
     arrays = outputs(calibrated, table, seed=8)
-    found = judge_sureness(calibrated, arrays, table.coords, table.countries)
+    found = judge_calibration(calibrated, arrays, table.coords, table.countries)
     decoded = calibrated.decode(arrays)
     errors_km = sphere.haversine(decoded.coords, table.coords)
     assert found.n_photos == 400
@@ -60,7 +60,7 @@ def test_what_is_judged_is_what_the_model_answers(calibrated):
 def test_the_temperature_lowers_the_calibration_error(calibrated):
     table = small_table(2000, seed=9)
     arrays = outputs(calibrated, table, seed=10)
-    found = judge_sureness(calibrated, arrays, table.coords, table.countries)
+    found = judge_calibration(calibrated, arrays, table.coords, table.countries)
     assert found.temperature > 1.5
     assert found.error_calibrated < found.error_as_trained / 2
     half, most = found.regions
@@ -75,7 +75,9 @@ def test_photos_of_unknown_countries_have_no_class_but_a_distance(calibrated):
     countries = table.countries.copy()
     countries[:5] = "XX"
     assert (calibrated.labels_of(table.coords, countries)[:5] == -1).all()
-    found = judge_sureness(calibrated, outputs(calibrated, table, seed=4), table.coords, countries)
+    found = judge_calibration(
+        calibrated, outputs(calibrated, table, seed=4), table.coords, countries
+    )
     assert found.n_photos == 20
     assert sum(own.n_photos for own in found.classes) == 15
 
@@ -90,12 +92,12 @@ def test_large_numbers_are_sampled_alike_at_each_call(calibrated):
 
 def test_a_record_survives_its_file(calibrated, tmp_path):
     table = small_table(30, seed=5)
-    found = judge_sureness(
+    found = judge_calibration(
         calibrated, outputs(calibrated, table, seed=6), table.coords, table.countries
     )
-    write_sureness(tmp_path / "sureness.json", found)
-    assert read_sureness(tmp_path / "sureness.json") == found
-    lines = sureness_lines(found)
+    write_calibration_report(tmp_path / "calibration_report.json", found)
+    assert read_calibration_report(tmp_path / "calibration_report.json") == found
+    lines = calibration_lines(found)
     assert f"{100 * found.coverage.held:.1f} % of 30 test photos" in lines[0]
     assert f"the chance of the {found.n_calibration} calibration photos" in lines[0]
     assert found.chance == chance_interval(30, 0.9, n_calibration=found.n_calibration)
@@ -105,36 +107,38 @@ def test_a_record_survives_its_file(calibrated, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": "x"}, "no record"),
+        ({"format": "x"}, "no calibration report"),
         ({"version": 9}, "another version"),
         ({"regions": [{"level": 0.5}]}, "lacks or garbles"),
         ({"mood": 1}, "lacks or garbles"),
     ],
 )
 def test_a_garbled_file_is_refused(tmp_path, changes, words):
-    path = tmp_path / "sureness.json"
-    write_sureness(path, Sureness(1, "argmax", "fixed", 5, 1.0, None, None, None))
+    path = tmp_path / "calibration_report.json"
+    write_calibration_report(
+        path, CalibrationReport(1, "argmax", "fixed", 5, 1.0, None, None, None)
+    )
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(GeolocError, match=words):
-        read_sureness(path)
+        read_calibration_report(path)
 
 
 def test_too_few_photos_are_said_to_be_too_few():
-    few = Sureness(1, "argmax", "fixed", 5, 1.0, None, None, None)
+    few = CalibrationReport(1, "argmax", "fixed", 5, 1.0, None, None, None)
     assert few.chance is None
-    assert "5 validation photos are too few" in sureness_lines(few)[0]
+    assert "5 validation photos are too few" in calibration_lines(few)[0]
 
 
 def test_what_does_not_fit_is_refused(calibrated, tmp_path):
     table = small_table(10)
     arrays = outputs(calibrated, table, seed=1)
     with pytest.raises(GeolocError, match="10 photos; got 3"):
-        judge_sureness(calibrated, arrays, table.coords[:3], table.countries[:3])
+        judge_calibration(calibrated, arrays, table.coords[:3], table.countries[:3])
     with pytest.raises(GeolocError, match="0 photos"):
-        judge_sureness(calibrated, {}, table.coords, table.countries)
+        judge_calibration(calibrated, {}, table.coords, table.countries)
     plain = load_model(save_small_bundle("cells", table, tmp_path / "plain"))
     with pytest.raises(GeolocError, match="not calibrated"):
-        judge_sureness(plain, arrays, table.coords, table.countries)
+        judge_calibration(plain, arrays, table.coords, table.countries)
 
 
 def test_every_decoder_answers_for_every_photo(calibrated):

@@ -8,7 +8,7 @@ import pytest
 from geoloc_models._errors import GeolocError
 from geoloc_models.inference.class_locations import (
     DECODER_FILE,
-    ClassPlaces,
+    ClassLocations,
     read_decoder,
     save_decoder,
 )
@@ -51,14 +51,14 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
 
 
 def test_a_point_is_in_the_country_of_the_nearest_image_across_the_antimeridian():
-    classes = ClassPlaces("cells", COORDS, COUNTRIES, images=IMAGES)
+    classes = ClassLocations("cells", COORDS, COUNTRIES, images=IMAGES)
     points = [(60.0, 18.0), (46.0, 7.0), (10.0, 179.9)]
     assert classes.country_at(points).tolist() == ["SE", "CH", "FJ"]
     assert classes.country_at([]).tolist() == []
 
 
 def test_a_class_shares_its_probability_among_its_images_or_bears_it_at_its_point():
-    classes = ClassPlaces("cells", COORDS, COUNTRIES, images=IMAGES)
+    classes = ClassLocations("cells", COORDS, COUNTRIES, images=IMAGES)
     coords, shares = classes.spread([0.6, 0.3, 0.1])
     np.testing.assert_array_equal(coords, np.vstack([IMAGES[0], COORDS[2:]]))
     np.testing.assert_allclose(shares, [0.3, 0.3, 0.3, 0.1])
@@ -66,12 +66,12 @@ def test_a_class_shares_its_probability_among_its_images_or_bears_it_at_its_poin
 
 
 def test_countries_without_images_have_no_decoder_and_cells_stand_at_their_points():
-    assert ClassPlaces("countries", COORDS, COUNTRIES).decoder is None
-    cells = ClassPlaces("cells", COORDS, COUNTRIES)
+    assert ClassLocations("countries", COORDS, COUNTRIES).decoder is None
+    cells = ClassLocations("cells", COORDS, COUNTRIES)
     assert cells.decoder.predict([[0.1, 0.8, 0.1]]).tolist() == [COORDS[1].tolist()]
-    gallery = ClassPlaces("gallery", COORDS, COUNTRIES)
+    gallery = ClassLocations("gallery", COORDS, COUNTRIES)
     assert gallery.decoder.predict([[0.0, 0.0, 1.0]])[0].tolist() == pytest.approx([10.0, -179.0])
-    known = ClassPlaces("countries", COORDS, COUNTRIES, images=IMAGES)
+    known = ClassLocations("countries", COORDS, COUNTRIES, images=IMAGES)
     masses = known.decoder.mass_within([[1.0, 0.0, 0.0]], [(59.0, 18.0)], [25.0])
     assert masses.tolist() == [[0.5]]
 

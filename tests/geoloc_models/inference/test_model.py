@@ -92,7 +92,7 @@ def test_every_kind_of_model_can_be_calibrated(kind, photos, tmp_path):
     table = small_table()
     folder = save_small_bundle(kind, table, tmp_path / kind)
     model = load_model(folder)
-    model.keep_images(table.coords, table.countries)
+    model.store_images(table.coords, table.countries)
     files = small_table(24, folder=tmp_path / "validation")
     again = load_model(folder)
     batches = again.predict(tmp_path / "validation")
@@ -189,7 +189,7 @@ def test_exif_positions_change_no_answer_and_are_shown_on_request(cells, photos,
 def test_with_training_images_expected_utility_answers(cells, photos):
     assert cells.default_decoder == "argmax"
     table = small_table()
-    cells.keep_images(table.coords, table.countries)
+    cells.store_images(table.coords, table.countries)
     model = load_model(cells.folder)
     assert model.default_decoder == "expected_utility"
     answers = model.predict(photos)

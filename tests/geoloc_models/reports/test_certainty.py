@@ -1,15 +1,15 @@
-"""The table of sureness: a row a model, empty cells for what a model does not have."""
+"""The table of calibration reports: a row a model, empty cells for what a model does not have."""
 
 import numpy as np
 from scipy import stats
 
 from geoloc_models.evaluation import Coverage
-from geoloc_models.inference.calibration_report import Region, Sureness
+from geoloc_models.inference.calibration_report import CalibrationReport, Region
 from geoloc_models.reports.certainty import certainty_table
 
 
 def test_every_figure_stands_in_its_column():
-    full = Sureness(
+    full = CalibrationReport(
         200,
         "expected_utility",
         "mass",
@@ -20,8 +20,8 @@ def test_every_figure_stands_in_its_column():
         0.051,
         (Region(0.5, 0.61, 1.0), Region(0.9, 0.92, 2.5)),
     )
-    poor = Sureness(200, "argmax", "fixed", 5, 1.0, None, None, None)
-    endless = Sureness(
+    poor = CalibrationReport(200, "argmax", "fixed", 5, 1.0, None, None, None)
+    endless = CalibrationReport(
         200, "argmax", "mass", 50, 1.0, Coverage(200, 200, 0.9, 0.85, 0.94, np.inf), None, None
     )
     table = certainty_table(

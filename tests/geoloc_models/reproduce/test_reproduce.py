@@ -111,7 +111,7 @@ def test_results_hold_every_run(done):
     assert set(results["sizes"]["16"]) == {plan.name for plan in size_plans(SETTINGS)}
     assert set(results["decoders"]) == set(DECODED)
     assert {"mean", "mode", "utility_1", "utility_all"} <= set(results["decoders"]["hierarchy"])
-    assert set(results["sureness"]) == {plan.name for plan in table_plans(SETTINGS)}
+    assert set(results["calibration_reports"]) == {plan.name for plan in table_plans(SETTINGS)}
     assert set(results["augmentation"]) == {"augment_none", "augment_crop", "augment_simclr"}
 
 

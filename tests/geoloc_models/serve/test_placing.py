@@ -118,7 +118,7 @@ def test_photos_at_one_place_are_counted_there(tmp_path):
     placer = small_placer(tmp_path)
     model = placer.model
     coords = np.repeat([[59.0, 18.0], [47.0, 8.0]], [3, 1], axis=0)
-    model.keep_images(coords, np.array(["SE", "SE", "SE", "CH"], dtype=object))
+    model.store_images(coords, np.array(["SE", "SE", "SE", "CH"], dtype=object))
     again = type(placer)(type(model)(model.bundle, model.folder))
     said = re.sub(r"\s+", " ", words(again.place(photo()).nearby))
     assert re.search(r"59\.0000, 18\.0000 [\d,.]+ km 3 ", said)

@@ -105,8 +105,8 @@ def test_a_run_calibrates_its_model_and_judges_it(task, source, tmp_path):
     run = run_model(photos, split, plan(task), options, tmp_path / "run", progress=False)
     model = load_model(tmp_path / "run")
     assert model.calibration.n_photos == len(split.validation)
-    assert run.sureness.n_photos == len(split.test)
-    assert load_run(tmp_path / "run", photos).sureness == run.sureness
+    assert run.calibration_report.n_photos == len(split.test)
+    assert load_run(tmp_path / "run", photos).calibration_report == run.calibration_report
     answers = decode_run(tmp_path / "run", photos, split.test, progress=False)
     truth = photos.table.coords[split.test]
     if task in ("cells", "hierarchy", "country"):
@@ -114,7 +114,7 @@ def test_a_run_calibrates_its_model_and_judges_it(task, source, tmp_path):
         errors_km = sphere.haversine(answers["utility_all"].coords, truth)
         pixels = model.predict([photos.images.load(row) for row in split.test], names=False)
         held = (errors_km <= pixels.radius_90_km).sum()
-        assert run.sureness.coverage.n_held == held
+        assert run.calibration_report.coverage.n_held == held
     else:
         assert model.default_decoder == "argmax"
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing, write_json
-from geoloc_models.evaluation import Evaluation, Predictions
+from geoloc_models.evaluation.predictions import Predictions
+from geoloc_models.evaluation.record import Evaluation
 
 
 def results_content(

@@ -4,8 +4,13 @@ import json
 
 import numpy as np
 
-from geoloc_models.evaluation import Predictions, evaluate
-from geoloc_models.reports import read_predictions, write_predictions, write_results
+from geoloc_models.evaluation import (
+    Predictions,
+    evaluate,
+    read_predictions,
+    write_predictions,
+    write_results,
+)
 
 GUESSES = Predictions(
     coords=np.array([[1.0, 2.0], [3.0, 4.0]]),

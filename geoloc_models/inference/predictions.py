@@ -15,7 +15,7 @@ from scipy import sparse
 from geocells import decoding, sphere
 from geoloc_models._errors import BrokenImageError
 from geoloc_models._files import replacing
-from geoloc_models.inference.class_locations import ClassPlaces
+from geoloc_models.inference.class_locations import ClassLocations
 from geoloc_models.inference.inputs import Photos
 from geoloc_models.inference.map import MappedPhoto, RegionCell, draw_map
 from geoloc_models.inference.place_names import CREDIT, NearestPlace, nearest_places
@@ -35,7 +35,7 @@ _MOST_POINTS = 1000  # of a gallery's region that a map shows
 
 
 @dataclass(frozen=True, eq=False)
-class PlacedPhotos:
+class PhotoPredictions:
     """Where photos were taken, to a model.
 
     Parameters
@@ -53,7 +53,7 @@ class PlacedPhotos:
     probabilities : array or None
         (n, C) over the classes, calibrated where the model is; sparse over a gallery, without
         those that hold the last 1 %. None for a model that has none.
-    classes : ClassPlaces or None
+    classes : ClassLocations or None
         What the C classes are.
     confidence : ndarray
         (n,) float64, probability of the likeliest class; NaN where unknown.
@@ -78,7 +78,7 @@ class PlacedPhotos:
     countries: npt.NDArray[np.object_]
     decoder: str
     probabilities: Probabilities | None
-    classes: ClassPlaces | None
+    classes: ClassLocations | None
     confidence: FloatArray
     probability_within_25_km: FloatArray
     radius_90_km: FloatArray
@@ -106,7 +106,7 @@ class PlacedPhotos:
             errors[known] = sphere.haversine(self.coords[known], self.exif_coords[known])
         return errors
 
-    def with_exif(self) -> PlacedPhotos:
+    def with_exif(self) -> PhotoPredictions:
         """Set the photos' own EXIF positions beside the answers."""
         positions = np.full((len(self), 2), np.nan)
         if isinstance(self.images, Photos):

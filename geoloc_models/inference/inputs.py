@@ -5,20 +5,18 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterable, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models.photos.decode import decode_photo
-from geoloc_models.photos.exif import PhotoExif, exif_of, read_exif
+from geoloc_models.photos.exif import PhotoExif, read_exif
 from geoloc_models.photos.files import find_photo_files
 from geoloc_models.photos.images import ImageSource
-from geoloc_models.photos.opening import is_photo
-from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path
+from geoloc_models.photos.opening import is_photo, open_photo
+from geoloc_models.photos.tar_shards import split_tar_path
 
 _IN_MEMORY = (Image.Image, np.ndarray)
 _PATHS = (str, os.PathLike)
@@ -50,44 +48,12 @@ class Photos:
 
     def load(self, row: int) -> Image.Image:
         """A row's photo, upright, in RGB, without any metadata."""
-        item = self._items[row]
-        if not isinstance(item, _IN_MEMORY):
-            source, name = self._opened(row), self.describe(row)
-            return decode_photo(source, name, min_side=self.min_side)
-        if isinstance(item, np.ndarray):
-            return _of_array(item, self.describe(row))
-        try:
-            pixels = ImageOps.exif_transpose(item).convert("RGB")
-        except Exception as error:  # an image that is decoded late fails in many ways
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise BrokenImageError(f"{self.describe(row)}: cannot be decoded ({reason})") from error
-        pixels = pixels.copy()
-        pixels.info = {}
-        return pixels
+        return open_photo(self._items[row], name=self.describe(row), min_side=self.min_side)
 
     def exif(self, row: int) -> PhotoExif:
         """What the EXIF data of a row's photo say: no position for a photo without them."""
         item = self._items[row]
-        if isinstance(item, np.ndarray):
-            return PhotoExif()
-        if isinstance(item, Image.Image):
-            return exif_of(item)
-        return read_exif(self._opened(row))
-
-    def _opened(self, row: int) -> Any:
-        path = self.describe(row)
-        in_tar = split_tar_path(path)
-        return path if in_tar is None else BytesIO(read_tar_member(*in_tar))
-
-
-def _of_array(pixels: np.ndarray, name: str) -> Image.Image:
-    fits = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    if pixels.dtype != np.uint8 or not fits or 0 in pixels.shape:
-        raise BrokenImageError(
-            f"{name}: an array must be uint8 of shape (H, W, 3), (H, W, 4) or (H, W), not "
-            f"{pixels.dtype} of shape {pixels.shape}"
-        )
-    return Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
+        return PhotoExif() if isinstance(item, np.ndarray) else read_exif(item)
 
 
 def as_photos(images: Any, *, min_side: int | None = None) -> ImageSource:
@@ -183,10 +149,8 @@ def _in_folder(folder: str) -> list[str]:
     files = []
     for name in find_photo_files(folder).names:
         path = str(Path(folder, name))
-        in_tar = split_tar_path(path)
         try:
-            source = path if in_tar is None else BytesIO(read_tar_member(*in_tar))
-            if is_photo(source, name):
+            if is_photo(path, name):
                 files.append(path)
         except (BrokenImageError, OSError):
             files.append(path)  # what cannot be read is told of where it is read

@@ -7,16 +7,14 @@ import math
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from PIL import ExifTags, Image
 
-from geoloc_models.photos.opening import opened_photo
+from geoloc_models.photos.opening import Openable, open_header, orientation_of
 
 logger = logging.getLogger(__name__)
 
-_UPRIGHT = 1
 _LIMIT_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 _SIGN_OF_REFERENCE = {
     "latitude": {"N": 1.0, "S": -1.0},
@@ -48,7 +46,7 @@ class PhotoExif:
     latitude: float | None = None
     longitude: float | None = None
     time: str | None = None
-    orientation: int = _UPRIGHT
+    orientation: int = 1
 
     @property
     def has_position(self) -> bool:
@@ -56,12 +54,12 @@ class PhotoExif:
         return self.latitude is not None
 
 
-def read_exif(photo: str | Path | BinaryIO) -> PhotoExif:
+def read_exif(photo: Openable) -> PhotoExif:
     """Read position, time and orientation from a photo's EXIF data.
 
     Parameters
     ----------
-    photo : path or binary file
+    photo : path, bytes, binary file or pillow image
         JPEG, TIFF, PNG, WebP, AVIF, or HEIC where the package pillow-heif is installed.
 
     Returns
@@ -78,7 +76,8 @@ def read_exif(photo: str | Path | BinaryIO) -> PhotoExif:
     -----
     A position needs both coordinates with their references (N or S, E or W): without one, the
     hemisphere is unknown, and a wrong place is worse than none; only a negative number, which the
-    standard does not have, speaks for itself. A part with a zero denominator, minutes or seconds
+    standard does not have, speaks for itself. Negative with N or E is a contradiction and counts as
+    none; with S or W it is read as south or west. A part with a zero denominator, minutes or seconds
     from 60 on, a coordinate out of range, and the position 0, 0, which devices write before they
     know better, count as none as well. The date of the last change is no date of taking.
 
@@ -94,12 +93,7 @@ def read_exif(photo: str | Path | BinaryIO) -> PhotoExif:
     >>> round(found.latitude, 4), round(found.longitude, 4)
     (47.3769, 8.5417)
     """
-    if isinstance(photo, str | Path):
-        source: str | BinaryIO = str(photo)
-        name = str(photo)
-    else:
-        source, name = photo, str(getattr(photo, "name", "the photo"))
-    with opened_photo(source, name) as image:
+    with open_header(photo) as image:
         return exif_of(image)
 
 
@@ -108,17 +102,6 @@ def exif_of(image: Image.Image) -> PhotoExif:
     latitude, longitude = _position(_directory(image, ExifTags.IFD.GPSInfo))
     time = _time(_directory(image, ExifTags.IFD.Exif))
     return PhotoExif(latitude, longitude, time, orientation_of(image))
-
-
-def orientation_of(image: Image.Image) -> int:
-    """Orientation of an opened image, 1 to 8; 1 where there is none or its EXIF data are damaged."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, _UPRIGHT)
-        orientation = int(value[0] if isinstance(value, tuple) else value)
-    except Exception:  # Pillow's parser of EXIF data fails in many ways
-        logger.debug("damaged EXIF data", exc_info=True)
-        return _UPRIGHT
-    return orientation if 1 <= orientation <= 8 else _UPRIGHT
 
 
 def _directory(image: Image.Image, directory: ExifTags.IFD) -> dict[int, Any]:
@@ -151,11 +134,12 @@ def _degrees(gps: dict[int, Any], name: str, tag: int, reference_tag: int) -> fl
     if size > _LIMIT_DEGREES[name]:
         return None
     reference = _text(gps.get(reference_tag)).strip().upper()[:1]
+    is_negative = math.copysign(1.0, parts[0]) < 0
+    if reference == "":
+        return -size if is_negative else None
     sign = _SIGN_OF_REFERENCE[name].get(reference)
-    if sign is None:
-        if reference or math.copysign(1.0, parts[0]) > 0:
-            return None
-        sign = -1.0
+    if sign is None or (is_negative and size > 0 and sign > 0):
+        return None
     return sign * size
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -13,8 +12,7 @@ import pyarrow as pa
 from PIL import Image
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.photos.decode import decode_photo
-from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path
+from geoloc_models.photos.opening import open_photo
 
 __all__ = ["FileImages", "ImageSource"]
 
@@ -100,10 +98,7 @@ class FileImages:
 
     def load(self, row: int) -> Image.Image:
         """Read a row's image, upright, in RGB."""
-        path = self.describe(row)
-        in_tar = split_tar_path(path)
-        source = path if in_tar is None else BytesIO(read_tar_member(*in_tar))
-        return decode_photo(source, path, min_side=self.min_side)
+        return open_photo(self.describe(row), min_side=self.min_side)
 
 
 def _bytes_of(path: object, row: int) -> bytes:

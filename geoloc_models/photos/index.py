@@ -23,7 +23,7 @@ from geoloc_models.countries.lookup import country_of
 from geoloc_models.photos.exif import PhotoExif, exif_of
 from geoloc_models.photos.files import find_photo_files
 from geoloc_models.photos.given_positions import GivenPositions, read_given_positions
-from geoloc_models.photos.opening import looks_like_photo, opened_photo
+from geoloc_models.photos.opening import looks_like_photo, open_header
 from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path
 
 logger = logging.getLogger(__name__)
@@ -278,7 +278,7 @@ def _look_at(folder: Path, name: str) -> _Look:
         in_tar = split_tar_path(path)
         source = path if in_tar is None else BytesIO(read_tar_member(*in_tar))
         try:
-            with opened_photo(source, name) as image:
+            with open_header(source, name=name) as image:
                 if _is_preview(image):
                     return _Look(name, reason="is a raw file, of which only a preview can be read")
                 exif = exif_of(image)

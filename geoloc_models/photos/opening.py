@@ -1,168 +1,218 @@
-"""Open one photo by its content, with its size checked, before anything is decoded."""
+"""Open a photo from whatever holds it, within limits: its header alone, or its pixels upright in RGB."""
 
 from __future__ import annotations
 
+import logging
 import os
-import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
+from contextlib import contextmanager, nullcontext
+from io import BytesIO
+from typing import Any, BinaryIO, TypeAlias
 
-from PIL import Image, UnidentifiedImageError
+import numpy as np
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from geoloc_models._errors import BrokenImageError
+from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path
 
-MAX_PIXELS = 200_000_000
+logger = logging.getLogger(__name__)
 
-# Kinds that photos come in. Pillow knows more, but some of those start other programs (EPS runs
+Openable: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
+
+MAX_PIXELS = 178_956_970  # where Pillow itself suspects a decompression bomb
+
+# Formats that photos come in. Pillow reads more, but some of those start other programs (EPS runs
 # Ghostscript) or take almost any bytes for an image (TGA).
 PHOTO_FORMATS = (
-    "JPEG",
-    "MPO",
-    "PNG",
-    "WEBP",
-    "TIFF",
-    "GIF",
-    "BMP",
-    "DIB",
-    "PPM",
-    "JPEG2000",
-    "AVIF",
-    "HEIF",
-)
+    "JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "DIB", "PPM", "JPEG2000", "AVIF", "HEIF",
+)  # fmt: skip
+_PHOTO_SUFFIXES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".heic",
+    ".heif", ".hif", ".avif", ".jp2",
+)  # fmt: skip
 _HEIF_BRANDS = {
     b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1",
 }  # fmt: skip
-_PHOTO_SUFFIXES = {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".heic",
-    ".heif", ".hif", ".avif", ".jp2",
-}  # fmt: skip
 _AVIF_BRANDS = {b"avif", b"avis"}
+_SIXTEEN_BIT_FORMATS = ("PNG", "PPM")  # whose mode I holds 16 bits a pixel
+_TRANSPOSE_OF_ORIENTATION = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
-class _QuietPillow:
-    """Silence Pillow's warnings while at least one thread is inside.
-
-    Pillow warns of large images from 89 million pixels on, and of damaged EXIF data; both are
-    dealt with here. The list of filters belongs to the whole process, so the first thread to enter
-    adds to it and the last one to leave puts it back.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_inside = 0
-        self._before: warnings.catch_warnings[None] | None = None
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._start_anew)
-
-    def _start_anew(self) -> None:
-        """In a forked child the other threads, and what they held, are gone."""
-        self._lock = threading.Lock()
-        self._n_inside = 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._n_inside == 0:
-                self._before = warnings.catch_warnings()
-                self._before.__enter__()
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-            self._n_inside += 1
-
-    def __exit__(self, *error: object) -> None:
-        with self._lock:
-            self._n_inside = max(self._n_inside - 1, 0)
-            if self._n_inside == 0 and self._before is not None:
-                self._before.__exit__(None, None, None)
-                self._before = None
+class TooManyPixelsError(BrokenImageError):
+    """The photo's header promises more pixels than the limit."""
 
 
-_QUIET_PILLOW = _QuietPillow()
+def open_photo(
+    source: Openable,
+    *,
+    name: str | None = None,
+    min_side: int | None = None,
+    max_pixels: int | None = None,
+) -> Image.Image:
+    """Decode a photo's pixels: upright, RGB, and nothing else of the file.
 
+    Parameters
+    ----------
+    source : path, bytes, binary file, pillow image or ndarray
+        A path may lead to a member of a tar (``shards/00012.tar/NAME.jpg``); a file stands at its
+        beginning and can seek; an array is uint8 of shape (H, W, 3), (H, W, 4) or (H, W).
+    name : str, optional
+        What errors call the photo; by default its path.
+    min_side : int, optional
+        A JPEG may come at 1/2, 1/4 or 1/8 of its size, the smallest of them whose shorter side is
+        still at least this many pixels: the decoder then does a part of the work only.
+    max_pixels : int, optional
+        Largest photo that is decoded, by its header; by default 178 956 970 pixels.
 
-@contextmanager
-def opened_photo(source: str | BinaryIO, name: str) -> Iterator[Image.Image]:
-    """Open a photo by its content and check its size by its header; nothing is decoded yet.
+    Returns
+    -------
+    PIL.Image.Image
+        Mode RGB; its ``info`` is empty: no EXIF, no text, no colour profile. Turned upright by the
+        EXIF orientation. Of an animation the first picture; transparency is left out; 16 bits a
+        channel become 8.
 
     Raises
     ------
     BrokenImageError
-        If there is no such file, it is of no known kind, or has more than 200 million pixels.
+        If it cannot be read whole (missing, truncated, of another kind, pixels that are
+        floating-point or 32-bit numbers of unknown scale); one sentence with the name and the
+        reason. A truncated photo is never padded with grey.
+    TooManyPixelsError
+        If it is larger than ``max_pixels``.
     """
-    with _QUIET_PILLOW:
-        with one_reason(name):
-            try:
-                image = Image.open(source, formats=_formats())
-            except UnidentifiedImageError:
-                _prepare_heif(source, name)
-                image = Image.open(source, formats=_formats())
-        with image:
+    with open_header(source, name=name, max_pixels=max_pixels) as image, _one_reason(name, source):
+        is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+        if min_side is not None and is_jpeg and image is not source:
+            image.draft(None, (min_side, min_side))
+        image.load()
+        # After load: a PNG may hold its EXIF data behind the pixels.
+        method = _TRANSPOSE_OF_ORIENTATION.get(orientation_of(image))
+        pixels = _in_rgb(image if method is None else image.transpose(method), image.format)
+        if pixels is image:
+            pixels = image.copy()
+        pixels.info = {}
+        return pixels
+
+
+@contextmanager
+def open_header(
+    source: Openable, *, name: str | None = None, max_pixels: int | None = None
+) -> Iterator[Image.Image]:
+    """Open a photo by its content and check its size by its header; no pixel is decoded yet.
+
+    The parameters and errors are those of :func:`open_photo`.
+    """
+    limit = MAX_PIXELS if max_pixels is None else min(max_pixels, MAX_PIXELS)
+    with quiet_pillow():
+        with _one_reason(name, source):
+            image = _opened(source)
+        with nullcontext() if isinstance(source, Image.Image) else image:
             n_pixels = image.width * image.height
-            if n_pixels > MAX_PIXELS:
-                raise BrokenImageError(f"{name}: has {n_pixels:,} pixels, more than {MAX_PIXELS:,}")
+            if n_pixels > limit:
+                raise TooManyPixelsError(
+                    f"{_name_of(name, source)}: has {n_pixels:,} pixels, more than {limit:,}"
+                )
             yield image
 
 
-def is_photo(source: str | BinaryIO, name: str) -> bool:
-    """Whether a file opens as a photo, or was meant as one."""
+def is_photo(source: Openable, name: str) -> bool:
+    """Whether a file opens as a photo, or was meant as one by its name or first bytes."""
     try:
-        with opened_photo(source, name):
+        with open_header(source, name=name):
             return True
     except BrokenImageError:
         return looks_like_photo(source, name)
 
 
-def looks_like_photo(source: str | BinaryIO, name: str) -> bool:
+def looks_like_photo(source: Openable, name: str) -> bool:
     """Whether a file that cannot be opened was meant as a photo, by its name or first bytes."""
-    if os.path.splitext(name)[1].lower() in _PHOTO_SUFFIXES:
+    if name.lower().endswith(_PHOTO_SUFFIXES):
         return True
-    head = _head_of(source)
-    return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n")) or _iso_media_kind(source) is not None
+    head = _head_of(_file_of(source))
+    return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n")) or _iso_media_kind(head) is not None
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF orientation of an opened image, 1 to 8; 1 where there is none or it cannot be read."""
+    try:
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        orientation = int(value[0] if isinstance(value, tuple) else value)
+    except Exception:  # Pillow's parser of EXIF data fails in many ways
+        logger.debug("damaged EXIF data", exc_info=True)
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
 
 
 @contextmanager
-def one_reason(name: str) -> Iterator[None]:
-    """Turn whatever a decoder raises into a BrokenImageError of one sentence."""
-    try:
+def quiet_pillow() -> Iterator[None]:
+    """Silence Pillow's warnings of large images and damaged EXIF data, both dealt with here.
+
+    Filters belong to the whole process: put this around a pool of threads that open photos.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
         yield
-    except BrokenImageError:
-        raise
-    except FileNotFoundError as error:
-        raise BrokenImageError(f"{name}: there is no such file") from error
-    except UnidentifiedImageError as error:
-        raise BrokenImageError(f"{name}: is not an image of a known kind") from error
-    except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, struct.error
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BrokenImageError(f"{name}: cannot be decoded ({reason})") from error
 
 
-def _formats() -> list[str]:
-    """Names of the kinds that this Pillow can open."""
+def _opened(source: Openable) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, np.ndarray):
+        fits = source.ndim == 2 or (source.ndim == 3 and source.shape[2] in (3, 4))
+        if source.dtype != np.uint8 or not fits or 0 in source.shape:
+            raise ValueError(
+                "an array must be uint8 of shape (H, W, 3), (H, W, 4) or (H, W), not "
+                f"{source.dtype} of shape {source.shape}"
+            )
+        return Image.fromarray(np.ascontiguousarray(source))
+    file = _file_of(source)
     if any(kind not in Image.OPEN for kind in PHOTO_FORMATS):
         Image.init()  # the second call does nothing
-    return [kind for kind in PHOTO_FORMATS if kind in Image.OPEN]
-
-
-def _prepare_heif(source: str | BinaryIO, name: str) -> None:
-    """Let Pillow open HEIC from now on, if that is what the file is; name what is missing."""
-    kind = _iso_media_kind(source)
-    if kind == "AVIF" and "AVIF" not in Image.OPEN:
-        raise BrokenImageError(f"{name}: is an AVIF image, which needs Pillow 11.3 or newer")
-    if kind == "HEIF":
+    if _iso_media_kind(_head_of(file)) == "HEIF" and "HEIF" not in Image.OPEN:
         try:
             import pillow_heif
         except ImportError as error:
             raise BrokenImageError(
-                f"{name}: is a HEIC image, which needs the package pillow-heif; run: "
+                "is a HEIC image, which needs the package pillow-heif; run: "
                 "pip install 'geocells[heif]'"
             ) from error
         pillow_heif.register_heif_opener()
+    return Image.open(file, formats=[kind for kind in PHOTO_FORMATS if kind in Image.OPEN])
 
 
-def _iso_media_kind(source: str | BinaryIO) -> str | None:
+def _file_of(source: Any) -> str | BinaryIO:
+    if isinstance(source, bytes):
+        return BytesIO(source)
+    if isinstance(source, str | os.PathLike):
+        path = str(os.fspath(source))
+        member = split_tar_path(path)
+        return path if member is None else BytesIO(read_tar_member(*member))
+    file: BinaryIO = source
+    return file
+
+
+def _head_of(file: str | BinaryIO) -> bytes:
+    if isinstance(file, str):
+        with open(file, "rb") as opened:
+            return opened.read(64)
+    file.seek(0)
+    head = file.read(64)
+    file.seek(0)
+    return head
+
+
+def _iso_media_kind(head: bytes) -> str | None:
     """HEIF or AVIF, by the brands in the first box of the file."""
-    head = _head_of(source)
     if head[4:8] != b"ftyp":
         return None
     end = min(max(int.from_bytes(head[:4], "big"), 12), len(head))
@@ -172,11 +222,41 @@ def _iso_media_kind(source: str | BinaryIO) -> str | None:
     return "HEIF" if brands & _HEIF_BRANDS else None
 
 
-def _head_of(source: str | BinaryIO) -> bytes:
-    if isinstance(source, str):
-        with open(source, "rb") as file:
-            return file.read(64)
-    source.seek(0)
-    head = source.read(64)
-    source.seek(0)
-    return head
+def _in_rgb(image: Image.Image, format: str | None) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and format in _SIXTEEN_BIT_FORMATS):
+        # convert("RGB") would cut off, not scale
+        grey = np.asarray(image).astype(np.int64) >> 8
+        image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+    elif image.mode in ("F", "I"):
+        numbers = "floating-point" if image.mode == "F" else "32-bit"
+        raise ValueError(f"its pixels are {numbers} numbers of unknown scale; save it with 8 bits")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _name_of(name: str | None, source: Any) -> str:
+    if name is not None:
+        return name
+    if isinstance(source, str | os.PathLike):
+        return str(os.fspath(source))
+    return str(getattr(source, "name", "the photo"))
+
+
+@contextmanager
+def _one_reason(name: str | None, source: Any) -> Iterator[None]:
+    """Turn whatever a decoder raises into a BrokenImageError of one sentence."""
+    shown = f"{_name_of(name, source)}: "
+    try:
+        yield
+    except BrokenImageError as error:
+        if str(error).startswith(shown):
+            raise
+        raise type(error)(shown + str(error)) from error
+    except FileNotFoundError as error:
+        raise BrokenImageError(f"{shown}there is no such file") from error
+    except UnidentifiedImageError as error:
+        raise BrokenImageError(f"{shown}is not an image of a known kind") from error
+    except Image.DecompressionBombError as error:
+        raise TooManyPixelsError(f"{shown}has too many pixels ({error})") from error
+    except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, struct.error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BrokenImageError(f"{shown}cannot be decoded ({reason})") from error

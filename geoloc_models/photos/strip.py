@@ -12,9 +12,8 @@ from PIL import Image, ImageSequence
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.photos.containers import bare_jpeg, bare_png, bare_webp
-from geoloc_models.photos.decode import decode_photo
-from geoloc_models.photos.exif import exif_of, orientation_of
-from geoloc_models.photos.opening import one_reason, opened_photo
+from geoloc_models.photos.exif import exif_of
+from geoloc_models.photos.opening import open_header, open_photo, orientation_of
 
 _BARE: dict[str, Callable[[bytes, int], bytes]] = {
     "JPEG": bare_jpeg,
@@ -65,7 +64,7 @@ def strip_photo(content: bytes, name: str) -> bytes:
         If the photo is damaged or of another kind, or if the result does not show the same picture
         or still tells more than its pixels.
     """
-    with opened_photo(BytesIO(content), name) as image:
+    with open_header(content, name=name) as image:
         kind, orientation = str(image.format), orientation_of(image)
     if kind not in _BARE:
         raise BrokenImageError(
@@ -95,18 +94,18 @@ def reencode_photo(content: bytes, name: str) -> tuple[bytes, str]:
     BrokenImageError
         If the photo cannot be read, or is an animation.
     """
-    with opened_photo(BytesIO(content), name) as image:
-        with one_reason(name):
-            n_frames = getattr(
-                image, "n_frames", 1
-            )  # looks for further pictures, which may be damaged
+    with open_header(content, name=name) as image:
+        try:  # looks for further pictures, which may be damaged
+            n_frames = getattr(image, "n_frames", 1)
+        except Exception as error:
+            raise BrokenImageError(f"{name}: cannot be decoded ({error})") from error
         if n_frames > 1:
             raise BrokenImageError(
                 f"{name}: holds several pictures, of which coding anew would keep the first only"
             )
         profile = image.info.get("icc_profile")
         lossy = image.format in _LOSSY
-    pixels = decode_photo(BytesIO(content), name)
+    pixels = open_photo(content, name=name)
     options = {"icc_profile": profile} if profile else {}
     file = BytesIO()
     if lossy:
@@ -160,7 +159,7 @@ def strip_file(
     try:
         bare = strip_photo(content, str(source))
     except BrokenImageError:
-        with opened_photo(BytesIO(content), str(source)) as image:
+        with open_header(content, name=str(source)) as image:
             other_kind = image.format not in _BARE
         if not (reencode and other_kind):
             raise
@@ -190,8 +189,8 @@ def check_stripped(before: bytes, after: bytes, name: str) -> None:
     """
     try:
         with (
-            opened_photo(BytesIO(before), name) as old,
-            opened_photo(BytesIO(after), name) as new,
+            open_header(before, name=name) as old,
+            open_header(after, name=name) as new,
         ):
             left = _left_over(new)
             same = (

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models.photos.decode import decode_photo
-from geoloc_models.photos.opening import opened_photo
+from geoloc_models.photos.opening import open_header, open_photo
 from geoloc_models.serve.jpeg_scans import MOST_SCANS, count_scans
 
 _NAME = "The file"
@@ -71,7 +69,7 @@ def read_upload(content: bytes, limits: Limits, *, min_side: int | None = None) 
     limits : Limits
         Pixels are counted by the file's header, before any are decoded.
     min_side : int, optional
-        As for :func:`~geoloc_models.photos.decode.decode_photo`.
+        As for :func:`~geoloc_models.photos.opening.open_photo`.
 
     Returns
     -------
@@ -88,7 +86,7 @@ def read_upload(content: bytes, limits: Limits, *, min_side: int | None = None) 
     if len(content) > limits.max_bytes:
         raise BrokenImageError(too_large(limits))
     try:
-        with opened_photo(BytesIO(content), _NAME) as image:
+        with open_header(content, name=_NAME) as image:
             width, height = image.size
         if width * height > limits.max_pixels:
             raise BrokenImageError(
@@ -104,7 +102,7 @@ def read_upload(content: bytes, limits: Limits, *, min_side: int | None = None) 
             raise BrokenImageError(
                 f"The file is a JPEG of more than {MOST_SCANS} scans, which would take too long."
             )
-        return decode_photo(BytesIO(content), _NAME, min_side=min_side)
+        return open_photo(content, name=_NAME, min_side=min_side)
     except BrokenImageError as error:
         message = str(error)
         if "decompression bomb" in message:  # what Pillow says of pixels beyond its own limit

@@ -22,8 +22,8 @@ from torchvision.io import decode_jpeg
 from torchvision.transforms import v2
 
 from geoloc_models.photos.dataset import PhotoDataset, make_loader, make_transform
-from geoloc_models.photos.decode import decode_photo
 from geoloc_models.photos.images import FileImages
+from geoloc_models.photos.opening import open_photo
 
 from .timing import Row, in_turns, median_ratio, table
 

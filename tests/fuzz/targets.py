@@ -150,8 +150,8 @@ class Photos:
         """Read the EXIF data, decode the pixels, strip, code anew."""
         from geoloc_models import cli
         from geoloc_models._errors import BrokenImageError
-        from geoloc_models.photos.decode import decode_photo
         from geoloc_models.photos.exif import read_exif
+        from geoloc_models.photos.opening import open_photo
         from geoloc_models.photos.strip import reencode_photo, strip_photo
 
         content = path.read_bytes()
@@ -159,7 +159,7 @@ class Photos:
         off = found is not None and found.has_position and abs(found.latitude) > 90
         if off or (found is not None and found.has_position and abs(found.longitude) > 180):
             raise AssertionError(f"a position off the globe: {found}")
-        pixels = tried(BrokenImageError, decode_photo, io.BytesIO(content), "p", min_side=8)
+        pixels = tried(BrokenImageError, open_photo, content, min_side=8)
         if pixels is not None and (pixels.mode != "RGB" or pixels.info):
             raise AssertionError(f"mode {pixels.mode}, info {list(pixels.info)}")
         bare = tried(BrokenImageError, strip_photo, content, "p")

@@ -133,7 +133,7 @@ def decoders() -> list[Row]:
             np.asarray(small)
 
     def draft(k: int, min_side: int | None) -> None:
-        transform(decode_photo(io.BytesIO(contents[k]), "photo", min_side=min_side))
+        transform(open_photo(contents[k], min_side=min_side))
 
     ways: dict[str, Callable[[int], object]] = {
         "plain Pillow": pillow,

@@ -5,18 +5,28 @@ Whatever made the predictions, they are judged alike.
 
 from geoloc_models.evaluation.comparison import compare, over_seeds
 from geoloc_models.evaluation.coverage import Coverage, chance_interval, coverage
-from geoloc_models.evaluation.geoscore import geoscores
-from geoloc_models.evaluation.nearest import nearest_km
-from geoloc_models.evaluation.predictions import FloatArray, Predictions, errors_km
-from geoloc_models.evaluation.record import Evaluation, Interval
-from geoloc_models.evaluation.references import TrainingSummary, references, summarise_training
+from geoloc_models.evaluation.references import (
+    TrainingSummary,
+    nearest_km,
+    references,
+    summarise_training,
+)
 from geoloc_models.evaluation.results import (
     read_predictions,
     results_content,
     write_predictions,
     write_results,
 )
-from geoloc_models.evaluation.scores import RADII_KM, evaluate
+from geoloc_models.evaluation.scores import (
+    RADII_KM,
+    Evaluation,
+    FloatArray,
+    Interval,
+    Predictions,
+    errors_km,
+    evaluate,
+    geoscores,
+)
 
 __all__ = [
     "RADII_KM",

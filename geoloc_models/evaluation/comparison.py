@@ -6,14 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation._bootstrap import Drawn, bootstrap, interval, score
-from geoloc_models.evaluation.geoscore import GEOSCORE_BEST
-from geoloc_models.evaluation.predictions import FloatArray, Predictions
-from geoloc_models.evaluation.record import Evaluation, Interval
-from geoloc_models.evaluation.scores import RADII_KM
+from geoloc_models.evaluation.scores import (
+    GEOSCORE_BEST,
+    RADII_KM,
+    Evaluation,
+    FloatArray,
+    Interval,
+    Predictions,
+    RowIndex,
+    bootstrap,
+    score,
+)
 
 
 def compare(
@@ -61,17 +66,13 @@ def compare(
     first = score(left, true_coords, true_countries, radii_km)
     second = score(right, true_coords, true_countries, radii_km)
 
-    def differences(drawn: Drawn = ...) -> FloatArray:
-        return first.figures(drawn) - second.figures(drawn)
+    def differences(rows: RowIndex = ...) -> FloatArray:
+        return first.figures(rows) - second.figures(rows)
 
-    samples = bootstrap(differences, left.n_rows, n_bootstrap, seed)
-    country, *within, geoscore, median = (
-        interval(value, drawn) for value, drawn in zip(differences(), samples.T, strict=True)
-    )
-    radii = [f"{float(radius):g} km" for radius in radii_km]
+    country, *within, geoscore, median = bootstrap(differences, left.n_rows, n_bootstrap, seed)
     return {
         "country": country,
-        **dict(zip(radii, within, strict=True)),
+        **{f"{float(r):g} km": share for r, share in zip(radii_km, within, strict=True)},
         "median_km": median,
         "geoscore": geoscore,
     }
@@ -126,5 +127,7 @@ def _over_runs(figures: Sequence[Interval], most: float) -> Interval:
     mean, n = float(values.mean()), len(values)
     if n == 1:
         return Interval(mean, np.nan, np.nan)
+    from scipy import stats  # half a second, which answers need not wait for
+
     half = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n))
     return Interval(mean, max(mean - half, 0.0), min(mean + half, most))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from geocells.decoding import conformal_rank
 from geoloc_models._errors import GeolocError
@@ -52,10 +50,6 @@ class Coverage:
     def is_as_promised(self) -> bool:
         """Whether the share lies within the binomial interval."""
         return self.low <= self.held <= self.high
-
-    def to_dict(self) -> dict[str, Any]:
-        """All values as JSON knows them."""
-        return asdict(self)
 
 
 def chance_interval(
@@ -108,6 +102,8 @@ def chance_interval(
         raise GeolocError(
             f"An interval needs photos; got {n_photos} test and {n_calibration} calibration photos."
         )
+    from scipy import stats  # half a second, which answers need not wait for
+
     if n_calibration is None:
         held = stats.binom(n_photos, promised)
     else:
@@ -147,8 +143,8 @@ def coverage(
     Examples
     --------
     >>> from geoloc_models.evaluation import coverage
-    >>> found = coverage([1.0, 2.0, 9.0, 3.0], [2.0, 2.0, 2.0, 5.0], promised=0.75)
-    >>> found.n_held, found.held, found.is_as_promised
+    >>> counted = coverage([1.0, 2.0, 9.0, 3.0], [2.0, 2.0, 2.0, 5.0], promised=0.75)
+    >>> counted.n_held, counted.held, counted.is_as_promised
     (3, 0.75, True)
     """
     if not 0 < promised < 1:

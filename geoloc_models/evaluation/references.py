@@ -1,4 +1,4 @@
-"""Guesses that never look at the image: the largest country, the training centre."""
+"""What to hold figures against: guesses without a look at the image, the nearest training photo."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from geocells import sphere
 from geoloc_models._errors import GeolocError
@@ -71,3 +72,37 @@ def references(
         "majority_country": float(100.0 * np.mean(countries == summary.majority_country)),
         "centre_median_km": float(np.median(sphere.haversine(centre, coords))),
     }
+
+
+def nearest_km(coords: npt.ArrayLike, training_coords: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Distance of each photo from the nearest training photo.
+
+    Parameters
+    ----------
+    coords : array-like
+        (n, 2) latitude and longitude in degrees.
+    training_coords : array-like
+        (m, 2) likewise, at least one.
+
+    Returns
+    -------
+    ndarray
+        (n,) float64, great-circle distances in kilometres.
+
+    Notes
+    -----
+    A k-d tree of unit vectors, as the chord grows with the distance: O((n + m) log m).
+
+    Examples
+    --------
+    >>> nearest_km([[0.0, 1.0]], [[0.0, 0.0], [0.0, 3.0]]).round(1).tolist()
+    [111.2]
+    """
+    points, known = (
+        np.asarray(each, dtype=np.float64).reshape(-1, 2) for each in (coords, training_coords)
+    )
+    if len(known) == 0:
+        raise GeolocError("There is not one training photo to measure the distance to.")
+    _, nearest = cKDTree(sphere.to_unit_vectors(known)).query(sphere.to_unit_vectors(points))
+    distances: npt.NDArray[np.float64] = sphere.haversine(points, known[nearest])
+    return distances

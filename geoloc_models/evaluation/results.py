@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing, write_json
-from geoloc_models.evaluation.predictions import Predictions
-from geoloc_models.evaluation.record import Evaluation
+from geoloc_models.evaluation.scores import Evaluation, Predictions
 
 
 def results_content(
@@ -56,27 +56,27 @@ def write_predictions(path: str | Path, predictions: Predictions) -> None:
         "row": predictions.rows,
         "latitude": predictions.coords[:, 0],
         "longitude": predictions.coords[:, 1],
-        "country": predictions.countries,
+        "country": pa.array(predictions.countries, pa.string()),
     }
     if predictions.confidence is not None:
         columns["confidence"] = predictions.confidence
     with replacing(path) as partial:
-        pd.DataFrame(columns).to_parquet(partial, index=False)
+        pq.write_table(pa.table(columns), partial)
 
 
 def read_predictions(path: str | Path) -> Predictions:
     """Read what :func:`write_predictions` wrote; the probabilities are not kept."""
     try:
-        frame = pd.read_parquet(path)
+        table = pq.read_table(path, columns=["row", "latitude", "longitude", "country"])
+        row, latitude, longitude, country = (column.to_numpy() for column in table.columns)
         return Predictions(
-            coords=frame[["latitude", "longitude"]].to_numpy(np.float64),
-            countries=frame["country"].to_numpy(object),
+            coords=np.column_stack([latitude, longitude]).astype(np.float64),
+            countries=country.astype(object),
             probabilities=None,
-            rows=frame["row"].to_numpy(np.int64),
+            rows=row.astype(np.int64),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = reason_of(error)
         raise GeolocError(
-            f"{path} cannot be read as predictions ({reason}). Bring back a whole copy, or train "
-            "the run again."
+            f"{path} cannot be read as predictions ({reason_of(error)}). Bring back a whole copy, "
+            "or train the run again."
         ) from error

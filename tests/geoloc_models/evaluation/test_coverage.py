@@ -6,7 +6,7 @@ from scipy import stats
 
 from geocells.decoding import conformal_quantile
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation import Coverage, chance_interval, coverage
+from geoloc_models.evaluation import chance_interval, coverage
 
 
 def test_a_photo_at_its_radius_is_held_and_one_without_is_left_out():
@@ -90,9 +90,3 @@ def test_without_any_radius_there_is_none():
 def test_unsound_numbers_are_refused(arguments, words):
     with pytest.raises(GeolocError, match=words):
         coverage(*arguments)
-
-
-def test_a_record_survives_its_dictionary():
-    found = Coverage(10, 9, 0.9, 0.7, 1.0, 3.5)
-    assert Coverage(**found.to_dict()) == found
-    assert found.held == 0.9

@@ -1,21 +1,44 @@
-"""The application, its settings, and how it tells of bad input."""
+"""The program ``geoloc``: its commands, the options of all of them, and how it ends.
+
+A command is a plain function in a module of this folder: typed parameters (``Literal`` for
+choices, a frozen dataclass with ``Parameter(name="*")`` for a set of options), and a numpydoc
+docstring, which is the command's help. `COMMANDS` names it; its module is imported when it is run
+or listed, so heavy imports stand inside the function.
+"""
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Callable
-from typing import Annotated, ParamSpec, TypeVar
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from geoloc_models import __version__
+from geoloc_models._errors import GeolocError
+
+if TYPE_CHECKING:
+    from cyclopts.help import HelpPanel
+    from rich.console import Console, ConsoleOptions
 
 logger = logging.getLogger(__name__)
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 BAD_INPUT = 2
 INTERRUPTED = 130
+
+COMMANDS = {
+    "demo": "geoloc_models.cli.demo:demo",
+}
+# What `--help` shows of a command with many options; `--help-all` shows all.
+MAIN_OPTIONS = {
+    "train": (
+        "TABLE", "--task", "--method", "--min-images", "--features", "--encoder", "--weights",
+        "--epochs", "--output",
+    ),
+}  # fmt: skip
 
 _EXTRA_OF_PACKAGE = {
     "PIL": "models",
@@ -24,62 +47,160 @@ _EXTRA_OF_PACKAGE = {
     "torch": "models",
     "torchvision": "models",
     "matplotlib": "plot",
+    "jinja2": "plot",
     "httpx": "download",
 }
 
-app = typer.Typer(
+app = App(
     name="geoloc",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
     help="Train models that say where on earth a photo was taken, and measure how well they do.",
+    version=__version__,
+    help_flags=("--help", "-h"),
+    version_flags=("--version",),
+    default_parameter=Parameter(
+        consume_multiple=True,
+        negative_iterable=(),
+        show_default=lambda value: None if value is None or value is False else str(value),
+    ),
+    print_error=False,
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
 )
+OPTIONS = Group("Options", sort_key=0)
+app.meta.group_parameters = Group("Every command", sort_key=1000)
+_help_all = False
 
 
-def one_sentence_errors(command: Callable[P, R]) -> Callable[P, R]:
-    """Bad input ends with one sentence and exit code 2, an interruption with 130.
+def _help_options(command: str) -> dict[str, Any]:
+    """How the help of a command looks: with `MAIN_OPTIONS`, the others wait for `--help-all`."""
+    if command not in MAIN_OPTIONS:
+        return {"group_parameters": OPTIONS}
 
-    So does a package that is not installed, where one of our extras brings it.
-    """
+    def brief_help(console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+        from cyclopts.help import DefaultFormatter
 
-    @functools.wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except KeyboardInterrupt:
-            typer.echo(
-                "\nInterrupted; no result is half-written. The same command goes on where it can: "
-                "after the last whole epoch with --resume, where there is that option.",
-                err=True,
-            )
-            raise typer.Exit(INTERRUPTED) from None
-        except ModuleNotFoundError as error:
-            package = (error.name or "").split(".")[0]
-            if package not in _EXTRA_OF_PACKAGE:
-                raise
-            typer.echo(
-                f"Error: This command needs {package}, which is not installed: "
-                f"pip install 'geocells[{_EXTRA_OF_PACKAGE[package]}]'.",
-                err=True,
-            )
-            raise typer.Exit(BAD_INPUT) from None
-        except (ValueError, OSError) as error:
-            logger.debug("bad input", exc_info=True)
-            typer.echo(f"Error: {' '.join(str(error).split())}", err=True)
-            raise typer.Exit(BAD_INPUT) from None
+        if not _help_all and panel.title != "Every command":
+            names = set(MAIN_OPTIONS[command])
+            panel.entries = [entry for entry in panel.entries if names & set(entry.names)]
+        if panel.entries:
+            DefaultFormatter()(console, options, panel)
 
-    return wrapped
+    return {
+        "group_parameters": OPTIONS,
+        "help_formatter": brief_help,
+        "help_epilogue": "`--help-all` shows all options.",
+    }
 
 
-@app.callback()
-def _settings(
-    verbose: Annotated[
-        bool, typer.Option("--verbose", help="Log what happens, tracebacks of errors included.")
-    ] = False,
+for _name, _path in COMMANDS.items():
+    app.command(_path, name=_name, **_help_options(_name))
+# A command that typer still runs: convert it, move it to COMMANDS, and delete it here.
+TYPER_COMMANDS = (
+    "train", "evaluate", "reproduce", "select", "split", "leakage", "strip", "index", "embed",
+    "download", "predict", "export", "serve",
+)  # fmt: skip
+for _name in TYPER_COMMANDS:
+    app.command("geoloc_models.cli._typer:placeholder", name=_name)
+
+
+@app.meta.default
+def _run_command(
+    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    verbose: Annotated[bool, Parameter(negative=())] = False,
+    config: Path | None = None,
 ) -> None:
+    """Run one command.
+
+    Parameters
+    ----------
+    words : str
+        The command and its own options.
+    verbose : bool
+        Log what happens, tracebacks of errors included.
+    config : Path, optional
+        YAML or JSON file of the command's options, such as a run's options.json; options of the
+        command line win.
+    """
+    _set_up_logging(verbose=verbose)
+    app.config = () if config is None else (_read_config(config),)
+    app(words)
+
+
+def _set_up_logging(*, verbose: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s: %(message)s"
     )
     for name in ("matplotlib", "PIL", "numba", "fsspec"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _read_config(path: Path) -> Any:
+    """Options of a file: flat, or in the sections ``plan``, ``training`` and ``source`` of a run."""
+    import yaml
+    from cyclopts.config import Dict
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise GeolocError(f"{path} is neither YAML nor JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise GeolocError(f"{path} must hold options by name, such as `epochs: 30`.")
+    options: dict[str, Any] = {}
+    for name, value in content.items():
+        options.update(value if isinstance(value, dict) else {name: value})
+    if options.pop("kind", None) == "table":
+        options["table"] = options.pop("path")
+    given = {name.replace("_", "-"): value for name, value in options.items() if value is not None}
+    return Dict(data=given, source=str(path), use_commands_as_keys=False)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Bad input ends in one sentence and exit code 2, as does a package that is not installed where
+    one of the extras brings it; an interruption ends in exit code 130.
+
+    Parameters
+    ----------
+    words : sequence of str, optional
+        The command and its options; by default those that the program was started with.
+    """
+    global _help_all  # noqa: PLW0603  # a help formatter gets no argument that could say it
+    # OpenMP's threads wait for each other by spinning; where other programs want the cores, that
+    # made a training step forty times slower. After about a microsecond they now sleep.
+    os.environ.setdefault("GOMP_SPINCOUNT", "300")
+    words = list(sys.argv[1:] if words is None else words)
+    _help_all = "--help-all" in words
+    if words and words[0] in TYPER_COMMANDS:
+        from geoloc_models.cli import _typer
+
+        _typer.run(words)
+    if not set(words) & set(COMMANDS):
+        for name in COMMANDS:
+            app[name]  # imports it: a list of the commands shows the first line of each docstring
+    try:
+        app.meta(["--help" if word == "--help-all" else word for word in words])
+    except KeyboardInterrupt:
+        _end(
+            "\nInterrupted; no result is half-written. The same command goes on where it can: "
+            "after the last whole epoch with --resume, where there is that option.",
+            INTERRUPTED,
+        )
+    except ImportError as error:
+        missing = error if error.name else error.__cause__
+        package = str(getattr(missing, "name", "")).split(".")[0]
+        if package not in _EXTRA_OF_PACKAGE:
+            raise
+        _end(
+            f"Error: This command needs {package}, which is not installed: "
+            f"pip install 'geocells[{_EXTRA_OF_PACKAGE[package]}]'."
+        )
+    except (CycloptsError, ValueError, OSError) as error:
+        logger.debug("bad input", exc_info=True)
+        _end(f"Error: {' '.join(str(error).split())}")
+
+
+def _end(message: str, code: int = BAD_INPUT) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)

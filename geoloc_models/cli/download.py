@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geoloc_models.cli._app import INTERRUPTED, app, one_sentence_errors
+from geoloc_models.cli._typer import INTERRUPTED, app, one_sentence_errors
 
 FILES_PANEL = "Files"
 POLITENESS_PANEL = "Politeness and patience"

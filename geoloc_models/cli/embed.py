@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from geoloc_models.cli._app import app, one_sentence_errors
 from geoloc_models.cli._shared import (
     MODEL_PANEL,
     RUN_PANEL,
@@ -19,6 +18,7 @@ from geoloc_models.cli._shared import (
     Root,
     tell_skipped,
 )
+from geoloc_models.cli._typer import app, one_sentence_errors
 
 
 class Numbers(StrEnum):

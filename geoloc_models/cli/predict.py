@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.cli._app import app, one_sentence_errors
 from geoloc_models.cli._shared import RUN_PANEL
+from geoloc_models.cli._typer import app, one_sentence_errors
 
 if TYPE_CHECKING:
     from geoloc_models.inference.predictions import PhotoPredictions

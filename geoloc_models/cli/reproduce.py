@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.cli._app import app, one_sentence_errors
 from geoloc_models.cli._shared import numbers_of, table_source
+from geoloc_models.cli._typer import app, one_sentence_errors
 
 _DEMO_REMARKS = """
 **What these data can show.** The coordinates are those of real photos; the images are satellite crops around them,

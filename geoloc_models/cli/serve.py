@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geoloc_models.cli._app import app, one_sentence_errors
+from geoloc_models.cli._typer import app, one_sentence_errors
 from geoloc_models.cli.predict import Decoder
 
 _LIMITS_PANEL = "What is taken"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.cli._app import app, one_sentence_errors
+from geoloc_models.cli._typer import app, one_sentence_errors
 
 if TYPE_CHECKING:
     import pandas as pd

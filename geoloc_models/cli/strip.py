@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.cli._app import BAD_INPUT, app, one_sentence_errors
+from geoloc_models.cli._typer import BAD_INPUT, app, one_sentence_errors
 
 
 @app.command()

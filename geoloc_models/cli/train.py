@@ -9,7 +9,6 @@ from typing import Annotated, NamedTuple
 import typer
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.cli._app import app, one_sentence_errors
 from geoloc_models.cli._shared import (
     CELLS_PANEL,
     MODEL_PANEL,
@@ -29,6 +28,7 @@ from geoloc_models.cli._shared import (
     tell_results,
     tell_skipped,
 )
+from geoloc_models.cli._typer import app, one_sentence_errors
 
 
 class _Pace(NamedTuple):

@@ -8,10 +8,10 @@ import sys
 
 import pandas as pd
 import pytest
+from command_line import run
 from geoloc_models_small import small_table
-from typer.testing import CliRunner
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 from geoloc_models.training._callbacks import History
 
 RADII = ["1", "25", "200", "750", "2500"]
@@ -20,7 +20,7 @@ QUICK += ["--min-images", "5", "--batch-size", "16", "--hidden", "16"]
 
 
 def geoloc(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run(main, *arguments)
 
 
 def write_table(folder, n_rows=60):
@@ -305,7 +305,7 @@ def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path
 
 
 def test_a_command_without_its_extra_says_what_to_install(tmp_path):
-    lines = "import sys; sys.modules['PIL'] = None\nfrom geoloc_models.cli import app; app(['index', '.'])"
+    lines = "import sys; sys.modules['PIL'] = None\nfrom geoloc_models.cli import main; main(['index', '.'])"
     ended = subprocess.run(
         [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=False
     )

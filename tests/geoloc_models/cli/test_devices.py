@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_line import run
 from geoloc_models_small import small_table
 from safetensors.torch import save_file
-from typer.testing import CliRunner
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 from geoloc_models.features.cache import FeatureCache
 from geoloc_models.models.encoders import build_encoder
 
@@ -46,7 +46,7 @@ def ended(process, code=0):
 
 def geoloc(*arguments):
     """Run a command in this process."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = run(main, *arguments)
     assert result.exit_code == 0, result.output
     return result.stdout
 

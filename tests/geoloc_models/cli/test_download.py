@@ -10,11 +10,11 @@ import time
 import photo_server
 import pyarrow.parquet as pq
 import pytest
+from command_line import run
 from geoloc_models_download import jpeg, write_photos
 from photo_server import PhotoServer, mixed_faults
-from typer.testing import CliRunner
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 from geoloc_models.download import read_ledger
 
 PHOTO = jpeg(0)
@@ -22,7 +22,7 @@ QUICK = ["--allow-network", "127.0.0.0/8", "--rate", "0", "--backoff", "0.01", "
 
 
 def geoloc(*arguments):
-    return CliRunner().invoke(app, ["download", *map(str, arguments)])
+    return run(main, "download", *arguments)
 
 
 def started(*arguments):

@@ -4,18 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command_line import run
 from geoloc_models_small import small_table
 from safetensors.torch import save_file
-from typer.testing import CliRunner
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.models.encoders import build_encoder, fingerprint
 from geoloc_models.tables.photo_table import read_photo_table
 
 
 def geoloc(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run(main, *arguments)
 
 
 @pytest.fixture

@@ -2,14 +2,14 @@
 
 import pandas as pd
 import pytest
+from command_line import run
 from geoloc_models_photos import gps_exif, noise
-from typer.testing import CliRunner
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 
 
 def geoloc(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run(main, *arguments)
 
 
 def refused(result, *words):

@@ -6,13 +6,13 @@ import json
 import geopandas as gpd
 import pandas as pd
 import pytest
+from command_line import run
 from geoloc_models_bundles import few_places, save_small_bundle
 from geoloc_models_photos import gps_exif, write_tar
 from geoloc_models_small import small_table
 from PIL import Image
-from typer.testing import CliRunner
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 from geoloc_models.inference.calibration import Calibration, save_calibration
 from geoloc_models.inference.class_locations import save_decoder
 
@@ -43,7 +43,7 @@ def photos(tmp_path, monkeypatch):
 
 
 def geoloc(*arguments, **options):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], **options)
+    return run(main, *arguments, **options)
 
 
 def predict(bundle, *arguments, **options):
@@ -128,7 +128,7 @@ def test_a_map_is_written(bundle, photos, tmp_path):
 def test_photos_come_from_patterns_lists_and_tars(bundle, photos):
     pattern = predict(bundle, "photos/[01].jpg", "--csv")
     assert len(pd.read_csv(io.StringIO(pattern.stdout))) == 2
-    listed = predict(bundle, "-", "--csv", input="photos/0.jpg\n\nphotos/trip\nphotos/0.jpg\n")
+    listed = predict(bundle, "-", "--csv", stdin="photos/0.jpg\n\nphotos/trip\nphotos/0.jpg\n")
     names = pd.read_csv(io.StringIO(listed.stdout))["file"].tolist()
     assert names == ["photos/0.jpg", "photos/trip/placed.jpg"]
     contents = {"a.jpg": (photos / "0.jpg").read_bytes(), "read.me": b"x"}
@@ -138,7 +138,7 @@ def test_photos_come_from_patterns_lists_and_tars(bundle, photos):
 
 
 def test_of_a_list_what_is_missing_is_skipped(bundle, photos):
-    result = predict(bundle, "-", "--csv", input="photos/0.jpg\ngone.jpg\n")
+    result = predict(bundle, "-", "--csv", stdin="photos/0.jpg\ngone.jpg\n")
     assert result.exit_code == 0, result.output
     assert "Skipped gone.jpg: there is no such file" in result.stderr
 
@@ -182,7 +182,7 @@ def test_bad_input_is_one_sentence(bundle, photos, tmp_path, arguments, words):
         (tmp_path / "broken" / name).write_bytes(b"\xff\xd8\xff")
     if "--model" not in arguments:
         arguments = [*arguments, "--model", bundle]
-    result = geoloc("predict", *arguments, input="")
+    result = geoloc("predict", *arguments, stdin="")
     assert result.exit_code == 2
     assert words in result.stderr
     assert result.stdout == ""

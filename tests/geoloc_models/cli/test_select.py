@@ -4,9 +4,9 @@ import geopandas as gpd
 import pandas as pd
 import pytest
 import shapely
-from typer.testing import CliRunner
+from command_line import run
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 
 TABLE = """IMG_ID,LAT,LON,url
 1,59.3293,18.0686,http://x/1
@@ -25,7 +25,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def geoloc(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run(main, *arguments)
 
 
 def test_it_tells_what_was_read_kept_and_dropped_and_the_photos_per_country(folder):

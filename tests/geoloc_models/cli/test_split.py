@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import run
 from PIL import Image
-from typer.testing import CliRunner
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 from geoloc_models.tables.parts import split_of_table, subset_rows
 from geoloc_models.tables.photo_table import PhotoTable
 
 
 def geoloc(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run(main, *arguments)
 
 
 @pytest.fixture

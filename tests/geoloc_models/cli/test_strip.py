@@ -1,15 +1,15 @@
 """``geoloc strip``: photos and folders, in place and elsewhere, and what it refuses."""
 
 import pytest
+from command_line import run
 from geoloc_models_photos import encoded, gps_exif, noise
-from typer.testing import CliRunner
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 from geoloc_models.photos.exif import read_exif
 
 
 def geoloc(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run(main, *arguments)
 
 
 @pytest.fixture

@@ -5,18 +5,18 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import run
 from geoloc_models_small import small_table
 from safetensors.torch import save_file
-from typer.testing import CliRunner
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 from geoloc_models.models.encoders import build_encoder
 
 N_ROWS = 60
 
 
 def geoloc(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run(main, *arguments)
 
 
 @pytest.fixture(scope="module")

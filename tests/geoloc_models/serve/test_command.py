@@ -9,10 +9,10 @@ import sys
 import types
 
 import pytest
+from command_line import run
 from geoloc_models_serve import ask, hostile_uploads, photo, small_placer, upload
-from typer.testing import CliRunner
 
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 
 COMPILERS = {"numba_cache", f"torchinductor_{os.environ.get('USER', 'root')}"}
 
@@ -23,7 +23,7 @@ def bundle(tmp_path_factory):
 
 
 def geoloc(*arguments):
-    return CliRunner().invoke(app, ["serve", *(str(argument) for argument in arguments)])
+    return run(main, "serve", *arguments)
 
 
 def test_without_gradio_one_sentence_says_what_to_install(bundle, monkeypatch):

@@ -12,14 +12,19 @@ from geocells import constructions as algorithms
 from geocells._images import Images
 from geocells._options import Options
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
-from geocells.cells import CellPartition, CodeRanges, Places, Ranges, nearest_cells, rename_cells
+from geocells.cells import (
+    CellPartition,
+    CodeRangeIndex,
+    Ranges,
+    RepresentativePoints,
+    nearest_cells,
+)
 from geocells.claims import Claims
 from geocells.constructions import Bins
 from geocells.grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
 from geocells.grids.bounds import Box, box_of_bounds, box_of_coords
 from geocells.moments import FeatureRows, Moments, moments_by_label
-from geocells.sphere import SphereSums
-from geocells.sphere.means import CANCELLED, NO_WEIGHTS, first_point
+from geocells.sphere import CANCELLED, NO_WEIGHTS, SphereSums, first_point
 from geocells.validation import Coordinates, check_coords
 
 
@@ -153,8 +158,8 @@ def partition_of(
     claims = construct(options, grid, deepest, bins, moments_of)
     labels, sums, ranges, levels = settle(options, grid, claims, bins, codes, coords, weights)
     centroids = centroids_of(sums, coords, labels)
-    places = Places.of_images(coords, labels, weights)
-    cells = cells_of(options, grid, ranges, levels, sums, centroids, places, images.group_names)
+    points = RepresentativePoints.from_images(coords, labels, weights)
+    cells = cells_of(options, grid, ranges, levels, sums, centroids, points, images.group_names)
     if weights is not None and not weights.all():
         # A row that stands for no image may lie where no cell is; it gets the answer that assign gives.
         outside = outside_of_training(options)
@@ -174,22 +179,22 @@ def cells_of(
     levels: IntArray,
     sums: SphereSums,
     centroids: FloatArray,
-    places: Places,
+    points: RepresentativePoints,
     group_names: ObjectArray | None,
 ) -> CellPartition:
     """Put the partition together."""
     group_of_cell = grid.group_of_code(ranges.first_codes(len(levels)))
     return CellPartition(
-        territory=CodeRanges(grid, ranges),
+        cell_index=CodeRangeIndex(grid, ranges),
         centroids=centroids,
-        locations=places.locations(options.location, centroids, sums.counts),
+        locations=points.locations(options.location, centroids, sums.counts),
         counts=sums.counts,
         levels=levels,
         group_names=group_names,
         group_of_cell=None if group_names is None else group_of_cell,
         outside=options.outside,
         parameters=options.as_dict(),
-        places=places,
+        representative_points=points,
     )
 
 
@@ -328,12 +333,12 @@ def settle(
     n_cells = len(levels)
     ranges = with_bins(ranges, n_cells, homeless)
     labels = ranges.cell_of_codes(codes)
-    sums = SphereSums.of(
+    sums = SphereSums.from_coords(
         coords, labels, n_cells + len(homeless), NO_WEIGHTS if weights is None else weights
     )
     numbers, sums, ranges, levels = number_cells(grid, ranges, sums, levels, homeless)
     if numbers is not None:
-        rename_cells(labels, numbers)
+        labels = np.append(numbers, -1)[labels]
     return labels, sums, ranges, levels
 
 
@@ -350,7 +355,7 @@ def with_bins(ranges: Ranges, n_cells: int, homeless: CodeArray) -> Ranges:
     """Make each leftover bin a cell for now, so that one pass over the images gives its mean too."""
     if not len(homeless):
         return ranges
-    return Ranges.in_order(
+    return Ranges.from_disjoint(
         np.concatenate([ranges.starts, homeless]),
         np.concatenate([ranges.stops, homeless + np.uint64(1)]),
         np.concatenate([ranges.cells, n_cells + np.arange(len(homeless), dtype=np.int64)]),
@@ -418,7 +423,9 @@ def _with_leftover_cells(
         stops.append(free[1])
         cells.append(np.full(len(free[0]), n_cells, dtype=np.int64))
         n_cells += 1
-    joined = Ranges.in_order(np.concatenate(starts), np.concatenate(stops), np.concatenate(cells))
+    joined = Ranges.from_disjoint(
+        np.concatenate(starts), np.concatenate(stops), np.concatenate(cells)
+    )
     levels = np.append(levels, np.zeros(n_cells - len(levels), dtype=np.int64))
     return joined, levels, homeless[~makes_cell[group_of_bin]]
 

@@ -9,13 +9,12 @@ import numpy as np
 from geocells import _fitting
 from geocells._images import Images
 from geocells._types import IntArray
-from geocells.cells import CellPartition, Places, Territory
-from geocells.sphere import SphereSums
-from geocells.sphere.means import NO_WEIGHTS
+from geocells.cells import CellIndex, CellPartition, RepresentativePoints
+from geocells.sphere import NO_WEIGHTS, SphereSums
 
 
 def partition_of_labels(
-    territory: Territory,
+    cell_index: CellIndex,
     images: Images,
     labels: IntArray,
     levels: IntArray,
@@ -27,18 +26,20 @@ def partition_of_labels(
 ) -> CellPartition:
     """Cells with their counts, means and locations, from the cell of each image (-1: of none)."""
     coords, weights = images.coords.array, images.weights
-    sums = SphereSums.of(coords, labels, len(levels), NO_WEIGHTS if weights is None else weights)
+    sums = SphereSums.from_coords(
+        coords, labels, len(levels), NO_WEIGHTS if weights is None else weights
+    )
     centroids = _fitting.centroids_of(sums, coords, labels)
-    places = Places.of_images(coords, labels, weights)
+    points = RepresentativePoints.from_images(coords, labels, weights)
     return CellPartition(
-        territory=territory,
+        cell_index=cell_index,
         centroids=centroids,
-        locations=places.locations(location, centroids, sums.counts),
+        locations=points.locations(location, centroids, sums.counts),
         counts=sums.counts,
         levels=np.asarray(levels, dtype=np.int64),
         group_names=images.group_names,
         group_of_cell=group_of_cell,
         outside=outside,
         parameters=parameters,
-        places=places,
+        representative_points=points,
     )

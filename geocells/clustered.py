@@ -12,9 +12,15 @@ from geocells._estimator import CellEstimator
 from geocells._images import Images
 from geocells._settled import partition_of_labels
 from geocells._types import ArrayLike, FloatArray, IntArray
-from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, Voronoi
-from geocells.sphere import EARTH_RADIUS_KM, SphereSums, haversine, to_unit_vectors
-from geocells.sphere.means import CANCELLED, first_point
+from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, VoronoiIndex
+from geocells.sphere import (
+    CANCELLED,
+    EARTH_RADIUS_KM,
+    SphereSums,
+    first_point,
+    haversine,
+    to_unit_vectors,
+)
 from geocells.validation import check_choice, check_count, index_of, with_index
 
 SAME_PLACE_KM = 0.01
@@ -157,10 +163,10 @@ class ClusteredCells(CellEstimator):
             sites.append(own_sites)
             group_of_site.append(np.full(len(own_sites), group, dtype=np.int64))
         all_sites, all_groups = np.concatenate(sites), np.concatenate(group_of_site)
-        territory = Voronoi(all_sites, None if names is None else all_groups)
-        labels = territory.cells_that_hold(array, images.group_of_row, all_sites)
+        cell_index = VoronoiIndex(all_sites, None if names is None else all_groups)
+        labels = cell_index.cells_that_hold(array, images.group_of_row, all_sites)
         cells = partition_of_labels(
-            territory,
+            cell_index,
             images,
             labels,
             np.zeros(len(all_sites), dtype=np.int64),
@@ -270,13 +276,13 @@ def settle_sites(coords: FloatArray, clusters: IntArray, min_images: int) -> Flo
 
 
 def _nearest(coords: FloatArray, sites: FloatArray) -> IntArray:
-    return Voronoi(sites).cells_that_hold(coords, None, sites)
+    return VoronoiIndex(sites).cells_that_hold(coords, None, sites)
 
 
 def _merged_sites(coords: FloatArray, labels: IntArray, min_images: int) -> FloatArray:
     """Centroids of clusters after those short of images, and those of one place, have been merged."""
     n_clusters = int(labels.max()) + 1
-    sums = SphereSums.of(coords, labels, n_clusters)
+    sums = SphereSums.from_coords(coords, labels, n_clusters)
     vectors, counts = sums.sums.copy(), sums.counts.copy()
     means = _means(SphereSums(vectors, counts, sums.scale), coords, labels)
     alive = np.arange(n_clusters)

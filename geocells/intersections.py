@@ -11,7 +11,7 @@ import numpy as np
 from geocells._images import Images
 from geocells._settled import partition_of_labels
 from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray
-from geocells.cells import CellPartition, CodeRanges, Ranges, rename_cells
+from geocells.cells import CellPartition, CodeRangeIndex, Ranges
 from geocells.grids import GroupedGrid, common_grid, refined
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def intersect(partitions: Sequence[CellPartition], images: Images) -> CellInters
     grid = common_grid([_code_ranges(cells).grid for cells in partitions])
     starts, stops, cells_of_piece = _pieces(partitions, grid)
     members, class_of_piece = np.unique(cells_of_piece, axis=0, return_inverse=True)
-    ranges = Ranges.in_order(starts, stops, class_of_piece.reshape(-1).astype(np.int64))
+    ranges = Ranges.from_disjoint(starts, stops, class_of_piece.reshape(-1).astype(np.int64))
     coords, weights = images.coords.array, images.weights
     labels = ranges.cell_of_codes(grid.encode(coords, images.group_of_row))
     housed = labels >= 0 if weights is None else (labels >= 0) & (weights > 0)
@@ -137,15 +137,17 @@ def intersect(partitions: Sequence[CellPartition], images: Images) -> CellInters
     kept = kept[np.argsort(ranges.first_codes(len(members))[kept], kind="stable")]
     names = np.full(len(members), -1, dtype=np.int64)
     names[kept] = np.arange(len(kept))
-    rename_cells(labels, names)
+    labels = np.append(names, -1)[labels]
     held = names[ranges.cells] >= 0
-    ranges = Ranges.in_order(ranges.starts[held], ranges.stops[held], names[ranges.cells[held]])
+    ranges = Ranges.from_disjoint(
+        ranges.starts[held], ranges.stops[held], names[ranges.cells[held]]
+    )
     members = members[kept]
     levels = np.max(
         [own.levels[members[:, number]] for number, own in enumerate(partitions)], axis=0
     )
     fine = partition_of_labels(
-        CodeRanges(grid, ranges),
+        CodeRangeIndex(grid, ranges),
         images,
         labels,
         levels,
@@ -164,12 +166,12 @@ def intersect(partitions: Sequence[CellPartition], images: Images) -> CellInters
     return CellIntersections(fine, members, labels)
 
 
-def _code_ranges(cells: CellPartition) -> CodeRanges:
-    if not isinstance(cells.territory, CodeRanges):
+def _code_ranges(cells: CellPartition) -> CodeRangeIndex:
+    if not isinstance(cells.cell_index, CodeRangeIndex):
         raise ValueError(
-            f"Only cells made on a grid can be intersected exactly; got cells of kind {cells.territory.kind!r}."
+            f"Only cells made on a grid can be intersected exactly; got cells of kind {cells.cell_index.kind!r}."
         )
-    return cells.territory
+    return cells.cell_index
 
 
 def _pieces(

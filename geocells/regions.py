@@ -15,7 +15,7 @@ from geocells._types import ArrayLike, IntArray, ObjectArray
 from geocells.cells import (
     LOCATION_CHOICES,
     OUTSIDE_CHOICES,
-    Regions,
+    RegionIndex,
     cut_at_antimeridian,
     only_polygons,
 )
@@ -152,7 +152,7 @@ class RegionCells(CellEstimator):
         array, group_of_row = images.coords.array, images.group_of_row
         every_region = np.arange(len(outlines), dtype=np.int64)
         whole = np.tile(EVERYWHERE, (len(outlines), 1))
-        plain = Regions(outlines, every_region, whole, every_region, group_of_region)
+        plain = RegionIndex(outlines, every_region, whole, every_region, group_of_region)
         first = plain.first_regions(array, group_of_row)
         region_of_image = first.copy()
         homeless = np.flatnonzero(first < 0)
@@ -166,7 +166,7 @@ class RegionCells(CellEstimator):
             region_of_image[homeless] = plain.nearest_regions(
                 array[homeless], None if group_of_row is None else group_of_row[homeless]
             )
-        sums = SphereSums.of(array, region_of_image, len(outlines))
+        sums = SphereSums.from_coords(array, region_of_image, len(outlines))
         if not sums.counts.any():
             raise ValueError(
                 "No image lies in a region, so there are no cells. Are latitude and longitude swapped in the regions?"
@@ -195,7 +195,7 @@ class RegionCells(CellEstimator):
             boxes += [box for box, _ in cuts]
             levels += [depth for _, depth in cuts]
             block_of_cell += [block] * len(cuts)
-        territory = Regions(
+        cell_index = RegionIndex(
             outlines[kept],
             number.astype(np.int64),
             np.array(boxes),
@@ -203,22 +203,22 @@ class RegionCells(CellEstimator):
             None if group_of_region is None else group_of_region[kept],
         )
         centres = np.empty((0, 2))
-        labels = territory.cells_that_hold(array, group_of_row, centres)
+        labels = cell_index.cells_that_hold(array, group_of_row, centres)
         lost = np.flatnonzero(labels < 0)
         if len(lost) and outside == "nearest":
-            labels[lost] = territory.nearest_cells(
+            labels[lost] = cell_index.nearest_cells(
                 array[lost], None if group_of_row is None else group_of_row[lost], centres, None
             )
         first_region_of_block = np.unique(number, return_index=True)[1]
         cells = partition_of_labels(
-            territory,
+            cell_index,
             images,
             labels,
             np.array(levels, dtype=np.int64),
             group_of_cell=(
                 None
                 if group_of_region is None
-                else group_of_region[kept][first_region_of_block][territory.block_of_cell]
+                else group_of_region[kept][first_region_of_block][cell_index.block_of_cell]
             ),
             outside=outside,
             location=self.location,

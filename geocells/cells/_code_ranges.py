@@ -16,8 +16,8 @@ from geocells.grids import GroupedGrid, grid_from_dict, n_codes
 
 
 @dataclass(frozen=True)
-class CodeRanges:
-    """Disjoint ranges of leaf codes, a cell each; see `Territory`.
+class CodeRangeIndex:
+    """Disjoint ranges of leaf codes, a cell each; see `CellIndex`.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class CodeRanges:
         }
 
     @classmethod
-    def from_file(cls, metadata: dict[str, Any], table: Any) -> CodeRanges:
+    def from_file(cls, metadata: dict[str, Any], table: Any) -> CodeRangeIndex:
         """Rebuild, refusing ranges that overlap, are empty or run off the grid."""
         grid = GroupedGrid(tuple(grid_from_dict(values) for values in metadata["grids"]))
         lengths, starts = _code_lists(table, "code_start")
@@ -81,7 +81,7 @@ class CodeRanges:
         if not lengths.all():
             raise ValueError(f"its cell {int(np.flatnonzero(lengths == 0)[0])} has no code ranges")
         cells = np.repeat(np.arange(table.num_rows, dtype=np.int64), lengths)
-        ranges = Ranges.in_order(starts, stops, cells)
+        ranges = Ranges.from_disjoint(starts, stops, cells)
         end = grid.group_start(len(grid.grids) - 1) + n_codes(grid.grids[-1])
         if len(ranges) and int(ranges.stops[-1]) > end:
             raise ValueError("its code ranges run off its grid")

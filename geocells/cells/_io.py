@@ -13,11 +13,11 @@ import numpy as np
 
 from geocells._types import FloatArray, IntArray, ObjectArray
 from geocells.cells._assign import OUTSIDE_CHOICES
-from geocells.cells._code_ranges import CodeRanges
-from geocells.cells._locations import Places
-from geocells.cells._regions import Regions
-from geocells.cells._territory import Territory
-from geocells.cells._voronoi import Voronoi
+from geocells.cells._code_ranges import CodeRangeIndex
+from geocells.cells._locations import RepresentativePoints
+from geocells.cells._regions import RegionIndex
+from geocells.cells._voronoi import VoronoiIndex
+from geocells.cells.index import CellIndex
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -35,10 +35,10 @@ _DAMAGE = (
     AttributeError,  # a number or a text where its metadata should have an object
     RecursionError,  # metadata nested without end
 )
-TERRITORIES: dict[str, type[Territory]] = {
-    CodeRanges.kind: CodeRanges,
-    Voronoi.kind: Voronoi,
-    Regions.kind: Regions,
+KINDS: dict[str, type[CellIndex]] = {
+    CodeRangeIndex.kind: CodeRangeIndex,
+    VoronoiIndex.kind: VoronoiIndex,
+    RegionIndex.kind: RegionIndex,
 }
 
 
@@ -63,7 +63,7 @@ def to_geodataframe(cells: CellPartition) -> gpd.GeoDataFrame:
 def _with_places(cells: CellPartition) -> gpd.GeoDataFrame:
     """Table of the cells with their medoids and modes too, where they can tell them."""
     frame = to_geodataframe(cells)
-    if cells.places.can_tell:
+    if cells.representative_points.is_known:
         for name, points in (("medoid", cells.medoids), ("mode", cells.modes)):
             frame[f"{name}_latitude"], frame[f"{name}_longitude"] = points.T
     return frame
@@ -91,8 +91,8 @@ def save_several(partitions: Sequence[CellPartition], path: Path) -> Path:
 def _metadata(cells: CellPartition) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
-        "territory": cells.territory.kind,
-        **cells.territory.to_file(cells.n_cells)[0],
+        "territory": cells.cell_index.kind,
+        **cells.cell_index.to_file(cells.n_cells)[0],
         "group_names": None if cells.group_names is None else list(cells.group_names),
         "outside": cells.outside,
         "parameters": cells.parameters,
@@ -112,7 +112,7 @@ def _write(
         draft = Path(folder) / "cells.parquet"
         frame.to_parquet(draft, index=True)
         table = pq.read_table(draft)
-        columns = [cells.territory.to_file(cells.n_cells)[1] for cells in partitions]
+        columns = [cells.cell_index.to_file(cells.n_cells)[1] for cells in partitions]
         for name in columns[0]:
             table = table.append_column(name, pa.chunked_array([own[name] for own in columns]))
         table = table.replace_schema_metadata(
@@ -182,10 +182,10 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
     version = metadata["format_version"]
     if version != FORMAT_VERSION:
         raise ValueError(f"format version {version}; this library reads {FORMAT_VERSION}")
-    kind = metadata.get("territory", CodeRanges.kind)
-    if kind not in TERRITORIES:
-        raise ValueError(f"its cells are {kind!r}; this library knows {', '.join(TERRITORIES)}")
-    territory = TERRITORIES[kind].from_file(metadata, table)
+    kind = metadata.get("territory", CodeRangeIndex.kind)
+    if kind not in KINDS:
+        raise ValueError(f"its cells are {kind!r}; this library knows {', '.join(KINDS)}")
+    cell_index = KINDS[kind].from_file(metadata, table)
     if metadata["outside"] not in OUTSIDE_CHOICES:
         raise ValueError(f"outside is {metadata['outside']!r}")
     if not isinstance(metadata["parameters"], dict):
@@ -196,16 +196,16 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         if len(set(metadata["group_names"])) < len(group_names):
             raise ValueError("one of its groups is there twice")
         group_of_cell = _group_numbers(table, group_names)
-    places = Places()
+    points = RepresentativePoints()
     if "medoid_latitude" in table.column_names and not table["medoid_latitude"].null_count:
-        places = Places.of_points(
+        points = RepresentativePoints.from_points(
             _points(table, "medoid_", "medoids"), _points(table, "mode_", "modes")
         )
     return {
         "locations": _points(table, "", "locations"),
         "centroids": _points(table, "centroid_", "centroids"),
-        "places": places,
-        "territory": territory,
+        "representative_points": points,
+        "cell_index": cell_index,
         "counts": _whole_numbers(table, "count", least=1),
         "levels": _whole_numbers(table, "level", least=0),
         "group_names": group_names,

@@ -33,16 +33,16 @@ class _Images:
 
 
 @dataclass
-class Places:
+class RepresentativePoints:
     """Medoids and modes of cells: known, or worked out from the images at first access, which are then let go."""
 
     _known: tuple[FloatArray, FloatArray] | None = None
     _images: _Images | None = field(default=None, repr=False)
 
     @classmethod
-    def of_images(
+    def from_images(
         cls, coords: FloatArray, labels: IntArray, weights: IntArray | None = None
-    ) -> Places:
+    ) -> RepresentativePoints:
         """Places of the cells of these images, to be worked out when first asked for.
 
         Parameters
@@ -62,12 +62,12 @@ class Places:
         return cls(None, _Images(coords, labels, weights))
 
     @classmethod
-    def of_points(cls, medoids: FloatArray, modes: FloatArray) -> Places:
+    def from_points(cls, medoids: FloatArray, modes: FloatArray) -> RepresentativePoints:
         """Places that are known, (n_cells, 2) float64 each."""
         return cls((medoids, modes))
 
     @property
-    def can_tell(self) -> bool:
+    def is_known(self) -> bool:
         """Whether medoids and modes are known or can be worked out."""
         return self._known is not None or self._images is not None
 
@@ -109,7 +109,7 @@ def _refuse_changed(images: _Images, centroids: FloatArray, counts: IntArray) ->
     labels = images.labels
     fits = not len(labels) or (int(labels.min()) >= -1 and int(labels.max()) < len(counts))
     if fits:
-        sums = SphereSums.of(images.coords, labels, len(counts), weights)
+        sums = SphereSums.from_coords(images.coords, labels, len(counts), weights)
         means, lengths = sums.means()
         # Images that nearly cancel out have no sure mean.
         sure = lengths > 1e-3

@@ -69,7 +69,7 @@ class Ranges:
         return cls(starts, stops, cells)
 
     @classmethod
-    def in_order(cls, starts: CodeArray, stops: CodeArray, cells: IntArray) -> Ranges:
+    def from_disjoint(cls, starts: CodeArray, stops: CodeArray, cells: IntArray) -> Ranges:
         """Ranges from disjoint ones in any order; neighbours of one cell joined."""
         order = np.argsort(starts, kind="stable")
         starts, stops, cells = starts[order], stops[order], cells[order]
@@ -92,7 +92,7 @@ class Ranges:
 
     def renamed(self, cell_of: IntArray) -> Ranges:
         """Ranges after cell i has become ``cell_of[i]``."""
-        return Ranges.in_order(self.starts, self.stops, cell_of[self.cells])
+        return Ranges.from_disjoint(self.starts, self.stops, cell_of[self.cells])
 
     def first_codes(self, n_cells: int) -> CodeArray:
         """Lowest code of each cell; 2**64 - 1 for a cell without ranges."""
@@ -148,8 +148,3 @@ class Ranges:
             )
             self._cache["table"] = (entries, root_shift, n_root)
         return self._cache["table"]
-
-
-def rename_cells(cells: IntArray, new_names: IntArray) -> None:
-    """Put ``new_names[cell]`` in the place of every cell but -1, in place."""
-    over_rows(_ranges_kernels.rename, len(cells), cells, new_names)

@@ -173,15 +173,6 @@ def look_up(start, stop, codes, n_codes, entries, root_shift, n_root, page_bits,
 
 
 @kernel
-def rename(start, stop, cells, new_names):
-    """Put ``new_names[cell]`` in the place of every cell of the block; -1 stays."""
-    for row in range(start, stop):
-        cell = cells[row]
-        if cell >= 0:
-            cells[row] = new_names[cell]
-
-
-@kernel
 def quadtree_cells(starts, stops, range_leaf_levels):
     """Cut each range into the fewest quadtree cells; return their codes, levels and ranges.
 

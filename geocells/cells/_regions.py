@@ -20,8 +20,8 @@ ROWS_AT_A_TIME = 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Regions:
-    """Regions of the map in order, a cell being the part of a block of them inside a box; see `Territory`.
+class RegionIndex:
+    """Regions of the map in order, a cell being the part of a block of them inside a box; see `CellIndex`.
 
     Attributes
     ----------
@@ -193,7 +193,7 @@ class Regions:
         return {}, columns
 
     @classmethod
-    def from_file(cls, metadata: dict[str, Any], table: Any) -> Regions:
+    def from_file(cls, metadata: dict[str, Any], table: Any) -> RegionIndex:
         """Rebuild, refusing regions that are missing or no polygons."""
         numbers = table["region"].to_pylist()
         parts = table["region_outline"].to_pylist()

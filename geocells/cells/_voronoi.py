@@ -14,8 +14,8 @@ from geocells.cells._voronoi_outlines import voronoi_polygons
 
 
 @dataclass(frozen=True, eq=False)
-class Voronoi:
-    """Voronoi cells of sites, a cell each; see `Territory`.
+class VoronoiIndex:
+    """Voronoi cells of sites, a cell each; see `CellIndex`.
 
     Attributes
     ----------
@@ -85,7 +85,7 @@ class Voronoi:
         }
 
     @classmethod
-    def from_file(cls, metadata: dict[str, Any], table: Any) -> Voronoi:
+    def from_file(cls, metadata: dict[str, Any], table: Any) -> VoronoiIndex:
         """Rebuild, refusing sites that are not on the globe."""
         sites = np.column_stack(
             [

@@ -13,10 +13,10 @@ from geocells import quality
 from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
 from geocells.cells import _explore, _io, _plot
 from geocells.cells._assign import OUTSIDE_CHOICES
-from geocells.cells._code_ranges import CodeRanges
-from geocells.cells._locations import Places
+from geocells.cells._code_ranges import CodeRangeIndex
+from geocells.cells._locations import RepresentativePoints
 from geocells.cells._ranges import Ranges
-from geocells.cells._territory import Territory
+from geocells.cells.index import CellIndex
 from geocells.grids import GroupedGrid
 from geocells.validation import (
     Coordinates,
@@ -51,7 +51,7 @@ class CellPartition:
         Quadtree level of each cell, 0 for a root.
     groups : (n_cells,) object or None
         Group (country, say) of each cell, where the images had groups.
-    territory : Territory
+    cell_index : CellIndex
         The places that the cells hold: ranges of leaf codes on a grid, Voronoi cells, or regions.
     grid : GroupedGrid
         From coordinates to leaf codes, for cells made on a grid.
@@ -59,7 +59,7 @@ class CellPartition:
         Disjoint sorted ranges of leaf codes, a cell each, for cells made on a grid.
     parameters : dict
         How the cells were made.
-    places : Places
+    representative_points : RepresentativePoints
         Where `medoids` and `modes` come from.
 
     Examples
@@ -74,7 +74,7 @@ class CellPartition:
     [0, 1]
     """
 
-    territory: Territory
+    cell_index: CellIndex
     centroids: FloatArray
     locations: FloatArray
     counts: IntArray
@@ -83,7 +83,9 @@ class CellPartition:
     group_of_cell: IntArray | None = None
     outside: str = "nearest"
     parameters: dict[str, Any] = field(default_factory=dict)
-    places: Places = field(default_factory=Places, repr=False)
+    representative_points: RepresentativePoints = field(
+        default_factory=RepresentativePoints, repr=False
+    )
 
     def __post_init__(self) -> None:
         """Freeze the arrays too."""
@@ -94,7 +96,7 @@ class CellPartition:
             self.levels,
             self.group_names,
             self.group_of_cell,
-            *self.territory.arrays(),
+            *self.cell_index.arrays(),
         ):
             if array is not None:
                 array.setflags(write=False)
@@ -115,7 +117,7 @@ class CellPartition:
         modes are worked out when first asked for, or when the cells are saved; until then the partition refers to the
         training coordinates.
         """
-        return self.places.of(self.centroids, self.counts)[0]
+        return self.representative_points.of(self.centroids, self.counts)[0]
 
     @property
     def modes(self) -> FloatArray:
@@ -123,7 +125,7 @@ class CellPartition:
 
         Latitude, longitude in degrees; of equal ones that with the lowest latitude, then longitude. See `medoids`.
         """
-        return self.places.of(self.centroids, self.counts)[1]
+        return self.representative_points.of(self.centroids, self.counts)[1]
 
     @property
     def grid(self) -> GroupedGrid:
@@ -135,10 +137,10 @@ class CellPartition:
         """Disjoint sorted ranges of leaf codes, a cell each; only of cells made on a grid."""
         return self._code_ranges("ranges").ranges
 
-    def _code_ranges(self, name: str) -> CodeRanges:
-        if not isinstance(self.territory, CodeRanges):
-            raise AttributeError(f"Cells of kind {self.territory.kind!r} have no {name}.")
-        return self.territory
+    def _code_ranges(self, name: str) -> CodeRangeIndex:
+        if not isinstance(self.cell_index, CodeRangeIndex):
+            raise AttributeError(f"Cells of kind {self.cell_index.kind!r} have no {name}.")
+        return self.cell_index
 
     @property
     def groups(self) -> ObjectArray | None:
@@ -199,7 +201,7 @@ class CellPartition:
         """Do the work of :meth:`assign` on coordinates that were checked before."""
         outside = check_choice(outside or self.outside, "outside", OUTSIDE_CHOICES)
         array = coords.array
-        labels = self.territory.cells_that_hold(array, group_of_row, self.centroids)
+        labels = self.cell_index.cells_that_hold(array, group_of_row, self.centroids)
         homeless = np.flatnonzero(labels < 0)
         if len(homeless) == 0 or outside == "noise":
             return labels
@@ -210,7 +212,7 @@ class CellPartition:
                 f'{array[row, 0]}, longitude {array[row, 1]}). Use outside="nearest" or outside="noise".'
             )
         if self.n_cells:
-            labels[homeless] = self.territory.nearest_cells(
+            labels[homeless] = self.cell_index.nearest_cells(
                 array[homeless],
                 None if group_of_row is None else group_of_row[homeless],
                 self.centroids,
@@ -232,7 +234,7 @@ class CellPartition:
 
     def polygons(self) -> ObjectArray:
         """Polygon of each cell, (n_cells,) of shapely geometries in (longitude, latitude) degrees, holes included."""
-        return self.territory.polygons(self.n_cells)
+        return self.cell_index.polygons(self.n_cells)
 
     def to_geodataframe(self) -> gpd.GeoDataFrame:
         """Table of the cells with their polygons.

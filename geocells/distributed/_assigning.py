@@ -15,7 +15,7 @@ from dask.delayed import delayed
 from fsspec.core import url_to_fs
 
 from geocells._types import IntArray
-from geocells.cells import CellPartition, Places
+from geocells.cells import CellPartition, RepresentativePoints
 from geocells.distributed._photos import Columns, Photos, coords_of_table, numbers_of
 from geocells.validation import check_coords, check_groups
 
@@ -128,7 +128,11 @@ def labels_of(cells: CellPartition, photos: Photos, outside: str | None) -> Any:
 
 def _shared(cells: CellPartition) -> Any:
     """Cells as one node of the graph, without the images that medoids and modes would be worked out from."""
-    bare = cells if not cells.places.can_tell else replace(cells, places=Places())
+    bare = (
+        cells
+        if not cells.representative_points.is_known
+        else replace(cells, representative_points=RepresentativePoints())
+    )
     return delayed(bare, traverse=False)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from geocells import _fitting
 from geocells._options import Options
 from geocells._types import FloatArray, IntArray, ObjectArray
-from geocells.cells import CellPartition, Places, Ranges
+from geocells.cells import CellPartition, Ranges, RepresentativePoints
 from geocells.distributed import _assigning
 from geocells.distributed._partials import (
     Cancelled,
@@ -29,8 +29,7 @@ from geocells.distributed._thinning import thin
 from geocells.distributed._tree import Pass, Runner
 from geocells.grids.bounds import Box
 from geocells.moments import Moments
-from geocells.sphere import SphereSums
-from geocells.sphere.means import CANCELLED
+from geocells.sphere import CANCELLED, SphereSums
 from geocells.validation import check_coords, check_count, number_groups
 
 
@@ -209,13 +208,13 @@ def fit(
     _, sums, ranges, levels = _fitting.number_cells(
         grid,
         _fitting.with_bins(ranges, n_cells, homeless),
-        summed.as_sums(n_cells, SphereSums.scale_of(n_images)),
+        summed.as_sums(n_cells, SphereSums.scale_for(n_images)),
         levels,
         homeless,
     )
     centroids = _centroids(sums, runner, encoding, ranges)
     cells = _fitting.cells_of(
-        options, grid, ranges, levels, sums, centroids, Places(), encoding.group_names
+        options, grid, ranges, levels, sums, centroids, RepresentativePoints(), encoding.group_names
     )
     return DistributedFit(
         cells,

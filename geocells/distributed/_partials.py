@@ -15,8 +15,7 @@ from geocells.distributed._photos import Part
 from geocells.grids import GroupedGrid
 from geocells.grids.bounds import N_BUCKETS, Box, box_of_buckets, longitude_buckets
 from geocells.moments import FeatureRows, Moments, moments_by_label
-from geocells.sphere import SphereSums
-from geocells.sphere.means import NO_WEIGHTS, first_point
+from geocells.sphere import NO_WEIGHTS, SphereSums, first_point
 
 # --------------------------------------------------------------------------------------------- survey
 
@@ -290,7 +289,7 @@ class KeyedSums:
     ) -> KeyedSums:
         """Sums of (n, 2) coordinates by their keys, one of ``n_images`` images in all."""
         unique, numbers = np.unique(keys, return_inverse=True)
-        own = SphereSums.of(
+        own = SphereSums.from_coords(
             coords,
             numbers.astype(np.int64),
             len(unique),

@@ -77,7 +77,7 @@ class SphereSums:
     >>> import numpy as np
     >>> from geocells.sphere import SphereSums
     >>> coords, labels = np.array([[0.0, 10.0], [0.0, 20.0], [50.0, 8.0]]), np.array([0, 0, 1])
-    >>> sums = SphereSums.of(coords, labels, 2)
+    >>> sums = SphereSums.from_coords(coords, labels, 2)
     >>> sums.counts.tolist(), sums.means()[0].round(6).tolist()
     ([2, 1], [[0.0, 15.0], [50.0, 8.0]])
     """
@@ -87,12 +87,12 @@ class SphereSums:
     scale: float
 
     @staticmethod
-    def scale_of(n_images: int) -> float:
+    def scale_for(n_images: int) -> float:
         """Scale with which so many images cannot overflow."""
         return float(2 ** min(50, 61 - n_images.bit_length()))
 
     @classmethod
-    def of(
+    def from_coords(
         cls,
         coords: FloatArray,
         labels: IntArray,
@@ -107,7 +107,7 @@ class SphereSums:
         """
         if total is None:
             total = int(weights.sum()) if len(weights) else len(coords)
-        scale = cls.scale_of(total)
+        scale = cls.scale_for(total)
         blocks = row_blocks(len(coords))
         sums = np.zeros((len(blocks), n_labels, 4), dtype=np.int64)
         run_blocks(
@@ -176,7 +176,7 @@ def spherical_mean(coords: ArrayLike) -> FloatArray:
     pairs = _pairs(coords, "coords")
     if len(pairs) == 0:
         raise ValueError("The mean of no points does not exist: coords holds no rows.")
-    means, lengths = SphereSums.of(pairs, np.zeros(len(pairs), dtype=np.int64), 1).means()
+    means, lengths = SphereSums.from_coords(pairs, np.zeros(len(pairs), dtype=np.int64), 1).means()
     return means[0] if lengths[0] > CANCELLED else first_point(pairs)
 
 

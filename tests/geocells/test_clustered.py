@@ -91,7 +91,7 @@ def test_labels_are_the_nearest_sites_and_every_cell_has_images_enough(data, coo
         assert own.min() >= min_images or len(own) == 1
     for point, label, name in zip(coords[:10], builder.labels_[:10], names[:10], strict=True):
         mine = np.flatnonzero(cells.groups == name) if groups else np.arange(cells.n_cells)
-        km = sphere.haversine(point, cells.territory.sites[mine])
+        km = sphere.haversine(point, cells.cell_index.sites[mine])
         # Chords between vectors good to 5e-14 do not tell points near the antipode apart.
         assert km[mine == label][0] <= km.min() + 1e-2
     polygons = cells.polygons()
@@ -150,7 +150,7 @@ def test_a_case_worked_by_hand():
     assert builder.clusters_.tolist() == clusters
     # The two join the three around (0, 3.6); the one that was noise joins the four.
     assert builder.labels_.tolist() == [0] * 5 + [1] * 5
-    assert builder.cells_.territory.sites[0, 1] == pytest.approx(3.6, abs=0.01)
+    assert builder.cells_.cell_index.sites[0, 1] == pytest.approx(3.6, abs=0.01)
     assert builder.counts_.tolist() == [5, 5]
 
 
@@ -167,7 +167,7 @@ def test_any_clusterer_finds_the_towns(clusterer):
     # From south to north, and no cell holds images of two towns.
     town = np.repeat([1, 2, 0], 200)
     assert all(len(set(town[builder.labels_ == cell])) == 1 for cell in range(builder.n_cells_))
-    assert (np.diff(builder.cells_.territory.sites[:, 0]) > 0).all()
+    assert (np.diff(builder.cells_.cell_index.sites[:, 0]) > 0).all()
 
 
 def test_places_of_kmeans_are_kmeans_own():
@@ -231,7 +231,7 @@ def test_the_order_of_the_rows_does_not_matter_where_it_does_not_to_the_clustere
     clusters = np.random.default_rng(1).integers(0, 9, len(coords))
     one = ClusteredCells(Given(clusters), min_images=20).fit(coords)
     other = ClusteredCells(Given(clusters[order]), min_images=20).fit(coords[order])
-    assert np.array_equal(one.cells_.territory.sites, other.cells_.territory.sites)
+    assert np.array_equal(one.cells_.cell_index.sites, other.cells_.cell_index.sites)
     assert np.array_equal(one.labels_[order], other.labels_)
 
 
@@ -241,7 +241,7 @@ def test_cells_are_saved_and_loaded(tmp_path):
     for own in (None, groups):
         builder = ClusteredCells(KMeans(4, random_state=0), min_images=20).fit(coords, groups=own)
         loaded = load_cells(builder.cells_.save(tmp_path / "cells.parquet"))
-        assert np.array_equal(loaded.territory.sites, builder.cells_.territory.sites)
+        assert np.array_equal(loaded.cell_index.sites, builder.cells_.cell_index.sites)
         assert np.array_equal(loaded.assign(coords, own), builder.labels_)
         assert loaded.parameters["clusterer"] == "KMeans(n_clusters=4, random_state=0)"
         assert repr(loaded).startswith("<CellPartition clustered: ")

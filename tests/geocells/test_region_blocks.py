@@ -27,7 +27,7 @@ def merged(outlines, counts, min_images, groups=None, places=None):
     places = middles(outlines) if places is None else np.array(places, dtype=float)
     groups = np.zeros(len(outlines), dtype=np.int64) if groups is None else np.array(groups)
     rows = np.repeat(np.arange(len(outlines)), counts)
-    sums = sphere.SphereSums.of(places[rows], rows, len(outlines))
+    sums = sphere.SphereSums.from_coords(places[rows], rows, len(outlines))
     return merge_regions(outlines, sums, groups, min_images).tolist()
 
 

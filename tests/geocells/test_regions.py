@@ -13,7 +13,7 @@ from sklearn.base import clone
 from strategies import coordinates
 
 from geocells import CellPartition, RegionCells, load_cells
-from geocells.cells import Voronoi
+from geocells.cells import VoronoiIndex
 
 COORDS = np.random.default_rng(0).uniform((0, 0), (4, 4), size=(400, 2))
 
@@ -29,7 +29,7 @@ def squares(n_rows: int = 4, n_columns: int = 4, side: float = 1.0) -> gpd.GeoDa
 def voronoi_regions(seed: int, n_regions: int) -> gpd.GeoDataFrame:
     """Regions of odd shapes all over the globe, with exact common borders."""
     sites = np.random.default_rng(seed).uniform((-80, -170), (80, 170), size=(n_regions, 2))
-    return gpd.GeoDataFrame(geometry=Voronoi(sites).polygons(n_regions), crs=4326)
+    return gpd.GeoDataFrame(geometry=VoronoiIndex(sites).polygons(n_regions), crs=4326)
 
 
 # ------------------------------------------------------------------------------------------- the cells

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from strategies import coordinates
 
 from geocells import CellBuilder, load_cells, sphere
-from geocells.cells import Places
+from geocells.cells import RepresentativePoints
 from geocells.cells._locations import medoids_and_modes
 from geocells.cells._locations_kernels import arcsine_to_half, distances_from, distinct_points
 
@@ -109,9 +109,9 @@ def test_images_of_no_cell_and_rows_of_no_image_are_passed_over():
 
 def test_places_can_tell_when_points_or_images_are_known():
     coords = np.zeros((1, 2))
-    assert Places.of_points(coords, coords).can_tell
-    assert Places.of_images(coords, np.zeros(1, np.int64)).can_tell
-    assert not Places().can_tell
+    assert RepresentativePoints.from_points(coords, coords).is_known
+    assert RepresentativePoints.from_images(coords, np.zeros(1, np.int64)).is_known
+    assert not RepresentativePoints().is_known
 
 
 def test_a_single_row_of_no_image_leaves_its_cell_empty():
@@ -330,12 +330,12 @@ def test_locations_are_stored_in_the_file_all_three(tmp_path):
 
 
 def test_nothing_is_worked_out_before_it_is_asked_for_and_the_images_are_let_go_after():
-    places = fitted().cells_.places
+    places = fitted().cells_.representative_points
     assert places._known is None
     cells = fitted().cells_
-    assert np.shares_memory(cells.places._images.coords, COORDS)
+    assert np.shares_memory(cells.representative_points._images.coords, COORDS)
     medoids = cells.medoids
-    assert cells.places._images is None
+    assert cells.representative_points._images is None
     assert cells.medoids is medoids
     with pytest.raises(ValueError, match="read-only"):
         cells.modes[0] = 0.0
@@ -366,11 +366,11 @@ def test_noise_and_weightless_rows_have_no_say():
 
 
 def test_cells_without_images_say_that_they_cannot_tell(tmp_path):
-    cells = dataclasses.replace(fitted().cells_, places=Places())
+    cells = dataclasses.replace(fitted().cells_, representative_points=RepresentativePoints())
     with pytest.raises(ValueError, match="neither their medoids and modes nor the images"):
         _ = cells.medoids
     loaded = load_cells(cells.save(tmp_path / "cells.parquet"))
-    assert not loaded.places.can_tell
+    assert not loaded.representative_points.is_known
     assert "medoid_latitude" not in pq.read_schema(tmp_path / "cells.parquet").names
 
 

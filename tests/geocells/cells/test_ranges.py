@@ -37,7 +37,7 @@ def as_claims(claims: list[tuple[int, int, int]], offset: int = 0) -> Claims:
 
 def ranges_of(*triples: tuple[int, int, int]) -> Ranges:
     claims = as_claims(list(triples))
-    return Ranges.in_order(claims.starts, claims.stops, claims.cells)
+    return Ranges.from_disjoint(claims.starts, claims.stops, claims.cells)
 
 
 def triples(ranges: Ranges) -> list[tuple[int, int, int]]:
@@ -129,7 +129,7 @@ def test_many_short_ranges_equal_a_search(bits):
         bits - 12
     )
     stops = starts + np.uint64(1)
-    ranges = Ranges.in_order(starts, stops, np.arange(300))
+    ranges = Ranges.from_disjoint(starts, stops, np.arange(300))
     around = [starts - np.uint64(1), starts, stops]
     codes = np.concatenate([*around, rng.integers(0, 2**bits, 200).astype(np.uint64)])
     place = np.searchsorted(starts, codes, side="right") - 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import coordinates
 
 from geocells import sphere
-from geocells.cells import CellPartition, Voronoi
+from geocells.cells import CellPartition, VoronoiIndex
 from geocells.cells._voronoi_outlines import voronoi_polygons
 
 GLOBE = 360.0 * 180.0
@@ -107,7 +107,7 @@ def test_two_hemispheres_share_a_meridian():
 @given(coordinates(max_rows=40), coordinates(max_rows=40))
 def test_every_place_is_held_by_the_nearest_site(sites, elsewhere):
     sites = apart(sites)
-    found = Voronoi(sites).cells_that_hold(elsewhere, None, sites)
+    found = VoronoiIndex(sites).cells_that_hold(elsewhere, None, sites)
     km = sphere.haversine_matrix(elsewhere, sites)
     chosen = km[np.arange(len(elsewhere)), found]
     # Chords between vectors good to 5e-14 do not tell points near the antipode apart.
@@ -116,24 +116,28 @@ def test_every_place_is_held_by_the_nearest_site(sites, elsewhere):
 
 def test_both_names_of_the_antimeridian_give_one_answer():
     sites = np.array([(0.0, 170.0), (0.0, -170.0)])
-    found = Voronoi(sites).cells_that_hold(np.array([(0.0, 180.0), (0.0, -180.0)]), None, sites)
+    found = VoronoiIndex(sites).cells_that_hold(
+        np.array([(0.0, 180.0), (0.0, -180.0)]), None, sites
+    )
     assert found[0] == found[1]
 
 
 def test_each_group_has_voronoi_cells_of_its_own():
     sites = np.array([(0.0, 0.0), (0.0, 90.0), (10.0, 10.0)])
-    territory = Voronoi(sites, np.array([0, 0, 1]))
+    cell_index = VoronoiIndex(sites, np.array([0, 0, 1]))
     place = np.array([(9.0, 9.0)] * 4)
     asked = np.array([0, 1, -1, 5])
-    assert territory.cells_that_hold(place, asked, sites).tolist() == [0, 2, -1, -1]
-    assert territory.cells_that_hold(place, None, sites).tolist() == [2] * 4
-    polygons = territory.polygons(3)
+    assert cell_index.cells_that_hold(place, asked, sites).tolist() == [0, 2, -1, -1]
+    assert cell_index.cells_that_hold(place, None, sites).tolist() == [2] * 4
+    polygons = cell_index.polygons(3)
     assert polygons[2].area == pytest.approx(GLOBE)
     assert shapely.area(polygons[:2]).sum() == pytest.approx(GLOBE)
 
 
 def test_cells_without_code_ranges_say_so():
     sites = np.array([(0.0, 0.0)])
-    cells = CellPartition(Voronoi(sites), sites, sites, np.ones(1, np.int64), np.zeros(1, np.int64))
+    cells = CellPartition(
+        VoronoiIndex(sites), sites, sites, np.ones(1, np.int64), np.zeros(1, np.int64)
+    )
     with pytest.raises(AttributeError, match="Cells of kind 'voronoi' have no ranges"):
         cells.ranges  # noqa: B018

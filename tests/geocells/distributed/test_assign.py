@@ -124,7 +124,7 @@ def test_cells_travel_without_the_photos_they_were_built_from():
     import cloudpickle
 
     lazy = distributed.assign(CELLS, da.from_array(NEW[:2], chunks=2))
-    assert CELLS.places.can_tell
+    assert CELLS.representative_points.is_known
     few = len(cloudpickle.dumps(lazy.__dask_graph__()))
     many = CellBuilder(5000, method="consolidated").fit(np.repeat(COORDS, 100, axis=0)).cells_
     lazy = distributed.assign(many, da.from_array(NEW[:2], chunks=2))

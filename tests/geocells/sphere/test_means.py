@@ -118,7 +118,7 @@ def test_mean_of_no_points_is_refused():
 @given(coordinates(), st.integers(1, 6), st.integers(0, 2**32 - 1))
 def test_sums_by_label_count_and_average_each_label_alone(coords, n_labels, seed):
     labels = np.random.default_rng(seed).integers(-1, n_labels, size=len(coords))
-    sums = SphereSums.of(coords, labels, n_labels)
+    sums = SphereSums.from_coords(coords, labels, n_labels)
     means, lengths = sums.means()
     for label in range(n_labels):
         own = [tuple(point) for point in coords[labels == label]]
@@ -135,8 +135,10 @@ def test_sums_by_label_count_and_average_each_label_alone(coords, n_labels, seed
 def test_whole_weights_equal_repeated_rows(coords, seed):
     weights = np.random.default_rng(seed).integers(0, 4, size=len(coords))
     labels = np.arange(len(coords)) % 3
-    weighted = SphereSums.of(coords, labels, 3, weights)
-    repeated = SphereSums.of(np.repeat(coords, weights, axis=0), np.repeat(labels, weights), 3)
+    weighted = SphereSums.from_coords(coords, labels, 3, weights)
+    repeated = SphereSums.from_coords(
+        np.repeat(coords, weights, axis=0), np.repeat(labels, weights), 3
+    )
     assert weighted.scale == repeated.scale
     assert np.array_equal(weighted.sums, repeated.sums)
     assert np.array_equal(weighted.counts, repeated.counts)
@@ -144,7 +146,7 @@ def test_whole_weights_equal_repeated_rows(coords, seed):
 
 def test_huge_weights_do_not_overflow():
     coords = np.array([(0.0, 0.0), (0.0, 90.0)])
-    sums = SphereSums.of(coords, np.array([0, 0]), 1, np.array([2**51, 2**51]))
+    sums = SphereSums.from_coords(coords, np.array([0, 0]), 1, np.array([2**51, 2**51]))
     means, lengths = sums.means()
     assert sums.counts.tolist() == [2**52]
     # The scale is down to a few hundred units here, so the mean is good to a part in a hundred only.
@@ -154,7 +156,7 @@ def test_huge_weights_do_not_overflow():
 
 def test_merging_labels_adds_their_sums_and_drops_minus_one():
     coords = np.array([(0.0, 0.0), (10.0, 0.0), (20.0, 0.0), (30.0, 0.0)])
-    sums = SphereSums.of(coords, np.arange(4), 4)
+    sums = SphereSums.from_coords(coords, np.arange(4), 4)
     merged = sums.merged(np.array([0, 0, -1, 1]), 2)
     assert merged.counts.tolist() == [2, 1]
     assert merged.means()[0] == pytest.approx(np.array([(5.0, 0.0), (30.0, 0.0)]), abs=1e-12)

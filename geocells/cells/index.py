@@ -10,7 +10,7 @@ import numpy as np
 from geocells._types import FloatArray, IntArray, ObjectArray
 
 
-class Territory(Protocol):
+class CellIndex(Protocol):
     """The places that cells hold: code ranges on a grid, Voronoi cells of sites, or regions.
 
     Attributes
@@ -53,6 +53,6 @@ class Territory(Protocol):
         ...
 
     @classmethod
-    def from_file(cls, metadata: dict[str, Any], table: Any) -> Territory:
+    def from_file(cls, metadata: dict[str, Any], table: Any) -> CellIndex:
         """Rebuild the territory from a file's metadata and table (pyarrow), checked."""
         ...

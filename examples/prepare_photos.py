@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_json, write_json
-from geoloc_models.countries.lookup import load_countries
+from geoloc_models.countries import load_countries
 from geoloc_models.download import DownloadOptions, DownloadSummary, download_photos
 from geoloc_models.evaluation import Evaluation
 from geoloc_models.features.cache import FeatureCache, row_keys

@@ -15,7 +15,7 @@ from PIL import Image
 
 from geocells import sphere
 from geoloc_models._files import replacing
-from geoloc_models.countries.lookup import load_countries
+from geoloc_models.countries import load_countries
 from geoloc_models.evaluation import Evaluation, errors_km, summarise_training, write_results
 from geoloc_models.features.cache import row_keys
 from geoloc_models.features.embed import embed

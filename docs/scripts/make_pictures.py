@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.cluster import KMeans
 
 from geocells import CellBuilder, CellPartition, ClusteredCells, RegionCells
-from geoloc_models.countries.lookup import load_countries
+from geoloc_models.countries import load_countries
 
 FOLDER = Path(__file__).parents[1] / "pictures"
 BOX = (45.5, 5.5, 48.0, 11.0)

@@ -18,7 +18,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from geocells import CellBuilder
-from geoloc_models.countries.lookup import load_countries
+from geoloc_models.countries import load_countries
 from geoloc_models.photos.demo import demo_places
 from geoloc_models.tables.split import split_rows
 

@@ -1,93 +1,27 @@
-"""Countries: their polygons, the country of a coordinate, and the code of a name."""
+"""The country of many coordinates: polygons that hold them, or the nearest within a tolerance."""
 
 from __future__ import annotations
 
-import difflib
-import re
-import unicodedata
-from functools import lru_cache
-from pathlib import Path
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
-import geopandas as gpd
 import numpy as np
-import pyarrow.parquet as pq
+import shapely
 from numpy.typing import ArrayLike
 
+from geocells.sphere import EARTH_RADIUS_KM
 from geoloc_models._errors import GeolocError
-from geoloc_models.countries.polygon_files import read_countries_file
-from geoloc_models.countries.polygon_index import CountryIndex
+from geoloc_models.countries.polygons import load_countries
 from geoloc_models.tables.coordinates import as_coords
 
-_PARQUET = Path(__file__).with_name("countries.parquet")
-_LONG_CODES_OF_KOSOVO = ("XKO", "XKX", "KOS")
+if TYPE_CHECKING:
+    import geopandas as gpd
+
 MAX_TOLERANCE_KM = 500.0
-
-
-def load_countries() -> gpd.GeoDataFrame:
-    """Polygons of the world's countries.
-
-    Returns
-    -------
-    GeoDataFrame
-        One row per country; index ``code``, its ISO 3166-1 alpha-2 code (``XK`` for Kosovo), in
-        alphabetical order; columns ``name`` (English) and ``geometry`` (valid polygons, EPSG:4326).
-
-    Notes
-    -----
-    Natural Earth 1:10m admin-0, public domain, in the German-viewpoint edition. docs/countries.md
-    tells how the file was made. Borders are accurate to some hundred metres.
-
-    Examples
-    --------
-    >>> load_countries().loc["SE", "name"]
-    'Sweden'
-    """
-    return _read_countries().copy()
-
-
-def read_countries(
-    path: str | Path, *, layer: str | None = None, code_column: str | None = None
-) -> gpd.GeoDataFrame:
-    """Polygons of countries from a file of your own, such as GADM's ``gadm_410-levels.gpkg``.
-
-    Parameters
-    ----------
-    path : path
-        GeoPackage, Shapefile (zipped too), GeoJSON, GeoParquet, ... whatever GDAL reads.
-    layer : str, optional
-        Layer of the areas; by default the only one, or ``ADM_0``. A finer layer works as well:
-        several rows may belong to one country.
-    code_column : str, optional
-        Column of country codes; by default ``GID_0``, ``ISO_A2`` and the like.
-
-    Returns
-    -------
-    GeoDataFrame
-        As from :func:`load_countries`, in the file's order. Three-letter codes become ISO 3166-1
-        alpha-2 codes; a code that has none (such as GADM's ``Z01`` for disputed land) stays.
-
-    Raises
-    ------
-    GeolocError
-        If the file, the layer or the column is missing, or there are no polygons.
-
-    Notes
-    -----
-    Invalid polygons are mended (``make_valid``), other coordinate systems converted.
-    """
-    frame = read_countries_file(path, layer=layer, code_column=code_column)
-    codes = {code: _alpha_2(code) for code in dict.fromkeys(frame.index)}
-    frame.index = frame.index.map(codes).rename("code")
-    return frame
-
-
-def _alpha_2(code: str) -> str:
-    """Alpha-2 code of a two- or three-letter code; any other text as it is."""
-    text = code.strip().upper()
-    if text in _LONG_CODES_OF_KOSOVO:
-        return "XK"
-    known = _names()[0].get(_plain(text))
-    return known if known is not None and len(text) in (2, 3) else code.strip()
+_KM_PER_DEGREE = EARTH_RADIUS_KM * np.pi / 180
+_ROWS_AT_A_TIME = 100_000
+_ROWS_AT_A_TIME_NEAREST = 2_000
+_SEGMENTS_OF_A_RUN = 8  # a box for each segment would take gigabytes for GADM's borders
 
 
 def country_of(
@@ -121,11 +55,10 @@ def country_of(
 
     Notes
     -----
-    For many coordinates, a grid of eighths of a degree knows the answer wherever no border runs
-    through a cell, exactly: for six in ten photos of the world. For the others a tree of the boxes
-    of the polygons' parts leaves a few candidates, which prepared geometries decide. Distances are
-    to the border in the plane around each coordinate (longitudes times the cosine of the latitude),
-    with an error below 1 % at 100 km outside the polar regions.
+    A tree of the boxes of the polygons' parts leaves a few candidates, which prepared geometries
+    decide: about half a million coordinates a second. Distances are to the border in the plane
+    around each coordinate (longitudes times the cosine of the latitude), with an error below 1 % at
+    100 km outside the polar regions.
 
     Examples
     --------
@@ -133,79 +66,151 @@ def country_of(
     ['SE', 'CH', None]
     """
     points = as_coords(coords)
-    if not 0 <= tolerance_km <= MAX_TOLERANCE_KM:
-        raise GeolocError(
-            f"tolerance_km must lie between 0 and {MAX_TOLERANCE_KM:.0f}; got {tolerance_km}."
-        )
-    index = _world_index() if countries is None else CountryIndex.of(countries)
-    row = index.find(points, tolerance_km, progress=True)
-    # One more entry at the end, which row -1 finds.
-    codes: np.ndarray = np.array([*index.codes, None], dtype=object)[row]
-    return codes
+    index = _world_index() if countries is None else CountryIndex(countries)
+    return index.find(points, tolerance_km)
 
 
-def country_code(name_or_code: str) -> str:
-    """ISO 3166-1 alpha-2 code of a country given by code or by name.
+class CountryIndex:
+    """Search trees over the parts of countries' polygons, and over their borders.
 
     Parameters
     ----------
-    name_or_code : str
-        Two- or three-letter code, or name (English, formal English, German, French, Italian,
-        Spanish or Swedish); capitals, accents and punctuation do not matter.
-
-    Raises
-    ------
-    GeolocError
-        If no country has that name; the message names close matches.
-
-    Examples
-    --------
-    >>> country_code("sweden"), country_code("CHE"), country_code("Côte d'Ivoire")
-    ('SE', 'CH', 'CI')
+    countries : GeoDataFrame
+        As from :func:`load_countries`, in any coordinate system.
     """
-    code_of_name, shown_name = _names()
-    text = str(name_or_code).strip()
-    code = code_of_name.get(_plain(text))
-    if code is not None:
-        return code
-    close = difflib.get_close_matches(_plain(text), list(code_of_name), n=8, cutoff=0.7)
-    matches = list(dict.fromkeys(code_of_name[match] for match in close))[:3]
-    hint = (
-        "Did you mean " + " or ".join(f"{shown_name[c]} ({c})" for c in matches) + "?"
-        if matches
-        else "Use an ISO 3166-1 two-letter code such as SE, or an English name."
-    )
-    raise GeolocError(f"Unknown country {text!r}. {hint}")
 
+    def __init__(self, countries: gpd.GeoDataFrame) -> None:
+        if countries.crs is not None and not countries.crs.equals("EPSG:4326"):
+            countries = countries.to_crs("EPSG:4326")
+        self._parts, self._country_of_part = shapely.get_parts(
+            np.asarray(countries.geometry.array, dtype=object), return_index=True
+        )
+        shapely.prepare(self._parts)
+        self._tree = shapely.STRtree(self._parts)
+        # One more entry at the end, which row -1 finds.
+        self._codes = np.array([*(str(code) for code in countries.index), None], dtype=object)
 
-@lru_cache(maxsize=1)
-def _read_countries() -> gpd.GeoDataFrame:
-    return gpd.read_parquet(_PARQUET, columns=["name", "geometry"])
+    def find(self, points: np.ndarray, tolerance_km: float = 0.0) -> np.ndarray:
+        """Code of the country of each point, or of the nearest one within the tolerance, or None.
 
+        Parameters
+        ----------
+        points : ndarray (n, 2) float64
+            Latitude, any longitude, degrees.
+        tolerance_km : float
+            0 for the polygons alone; at most 500.
+        """
+        if not 0 <= tolerance_km <= MAX_TOLERANCE_KM:
+            raise GeolocError(
+                f"tolerance_km must lie between 0 and {MAX_TOLERANCE_KM:.0f}; got {tolerance_km}."
+            )
+        row = np.empty(len(points), dtype=np.int64)
+        for start in range(0, len(points), _ROWS_AT_A_TIME):
+            stop = start + _ROWS_AT_A_TIME
+            row[start:stop] = self._containing(points[start:stop])
+        if tolerance_km > 0:
+            (outside,) = np.nonzero(row < 0)
+            for start in range(0, len(outside), _ROWS_AT_A_TIME_NEAREST):
+                some = outside[start : start + _ROWS_AT_A_TIME_NEAREST]
+                row[some] = self._nearest(points[some], tolerance_km)
+        codes: np.ndarray = self._codes[row]
+        return codes
 
-@lru_cache(maxsize=1)
-def _names() -> tuple[dict[str, str], dict[str, str]]:
-    """Code of every plain name that belongs to one country only; English name of every code."""
-    table = pq.read_table(_PARQUET, columns=["code", "name", "aliases"]).to_pydict()
-    codes: list[str] = table["code"]
-    owners: dict[str, set[str]] = {}
-    for code, name, aliases in zip(codes, table["name"], table["aliases"], strict=True):
-        for alias in (name, *aliases.split("|")):
-            owners.setdefault(_plain(alias), set()).add(code)
-    code_of_name = {name: min(of) for name, of in owners.items() if len(of) == 1}
-    # A country's own name, and before it the code, outweigh another's alias.
-    code_of_name.update({_plain(name): k for k, name in zip(codes, table["name"], strict=True)})
-    code_of_name.update({_plain(code): code for code in codes})
-    return code_of_name, dict(zip(codes, table["name"], strict=True))
+    def _containing(self, points: np.ndarray) -> np.ndarray:
+        """Row of the first country whose polygon holds each point, -1 where none does."""
+        latitude, longitude = points[:, 0], _wrapped(points[:, 1])
+        # +180 and -180 are one meridian: a point on it is looked for on both sides.
+        (seam,) = np.nonzero(longitude == -180.0)
+        x = np.concatenate([longitude, np.full(len(seam), 180.0)])
+        y = np.concatenate([latitude, latitude[seam]])
+        row = np.concatenate([np.arange(len(points)), seam])
+        candidate, part = self._tree.query(shapely.points(x, y))
+        # By part, so that one prepared polygon answers for all its points in turn.
+        order = np.argsort(part, kind="stable")
+        candidate, part = candidate[order], part[order]
+        inside = shapely.intersects_xy(self._parts[part], x[candidate], y[candidate])
+        nowhere = len(self._codes)
+        found = np.full(len(points), nowhere, dtype=np.int64)
+        np.minimum.at(found, row[candidate[inside]], self._country_of_part[part[inside]])
+        return np.where(found == nowhere, -1, found)
 
+    @cached_property
+    def _border(self) -> tuple[shapely.STRtree, np.ndarray, np.ndarray, np.ndarray]:
+        """Border segments, and a tree of the boxes of short runs of them.
 
-def _plain(name: str) -> str:
-    """Name without accents, capitals, punctuation and a leading "the"."""
-    letters = unicodedata.normalize("NFKD", name.replace("&", " and ")).casefold()
-    letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return re.sub(r"[\W_]+", " ", letters).strip().removeprefix("the ")
+        Returns
+        -------
+        tree : STRtree
+            Boxes of the runs.
+        start : ndarray (n_runs + 1,)
+            First segment of each run; the last one ends before the last number.
+        ends : ndarray (n, 4)
+            Segments as x1, y1, x2, y2.
+        country : ndarray (n,)
+            Row of the country whose border a segment is.
+        """
+        rings, part = shapely.get_rings(self._parts, return_index=True)
+        vertex, ring = shapely.get_coordinates(rings, return_index=True)
+        joined = ring[1:] == ring[:-1]
+        ends = np.hstack([vertex[:-1], vertex[1:]])[joined]
+        ring = ring[:-1][joined]
+        first_of_ring = np.searchsorted(ring, ring)
+        (start,) = np.nonzero((np.arange(len(ring)) - first_of_ring) % _SEGMENTS_OF_A_RUN == 0)
+        low = np.minimum.reduceat(np.minimum(ends[:, :2], ends[:, 2:]), start)
+        high = np.maximum.reduceat(np.maximum(ends[:, :2], ends[:, 2:]), start)
+        tree = shapely.STRtree(shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1]))
+        return tree, np.append(start, len(ring)), ends, self._country_of_part[part][ring]
+
+    def _nearest(self, points: np.ndarray, tolerance_km: float) -> np.ndarray:
+        """Row of the country with the nearest border within the tolerance, -1 where none is."""
+        tree, start, ends, country = self._border
+        # Every point thrice, a turn to the west and to the east of itself as well.
+        latitude = np.tile(points[:, 0], 3)
+        longitude = np.concatenate([_wrapped(points[:, 1]) + turn for turn in (-360.0, 0.0, 360.0)])
+        reach = tolerance_km / _KM_PER_DEGREE
+        # The box must reach as far at its edge nearest the pole as in its middle.
+        edge = np.minimum(np.abs(latitude) + reach, 89.9)
+        reach_x = np.minimum(reach / np.cos(np.radians(edge)), 180.0)
+        box, run = tree.query(
+            shapely.box(
+                longitude - reach_x, latitude - reach, longitude + reach_x, latitude + reach
+            )
+        )
+        n_segments = start[run + 1] - start[run]
+        first = np.cumsum(n_segments) - n_segments
+        segment = np.arange(n_segments.sum()) + np.repeat(start[run] - first, n_segments)
+        box = np.repeat(box, n_segments)
+        distance_km = _distance_to_segment_km(latitude[box], longitude[box], ends[segment])
+        row = box % len(points)
+        order = np.lexsort([country[segment], distance_km, row])
+        order = order[distance_km[order] <= tolerance_km]
+        first_of_row, first = np.unique(row[order], return_index=True)
+        nearest = np.full(len(points), -1, dtype=np.int64)
+        nearest[first_of_row] = country[segment[order[first]]]
+        return nearest
 
 
 @lru_cache(maxsize=1)
 def _world_index() -> CountryIndex:
-    return CountryIndex.of(_read_countries())
+    return CountryIndex(load_countries())
+
+
+def _wrapped(longitude: np.ndarray) -> np.ndarray:
+    """Longitude in [-180, 180); one that is already there stays as it is, to the last bit."""
+    inside = (longitude >= -180) & (longitude < 180)
+    return np.where(inside, longitude, (longitude + 180.0) % 360.0 - 180.0)
+
+
+def _distance_to_segment_km(
+    latitude: np.ndarray, longitude: np.ndarray, ends: np.ndarray
+) -> np.ndarray:
+    """Distance of points to segments, in the plane that touches the sphere at each point."""
+    stretch = np.cos(np.radians(latitude))
+    x1, x2 = ((ends[:, k] - longitude) * stretch for k in (0, 2))
+    y1, y2 = (ends[:, k] - latitude for k in (1, 3))
+    dx, dy = x2 - x1, y2 - y1
+    length = dx * dx + dy * dy
+    along = np.where(length > 0, -(x1 * dx + y1 * dy) / np.where(length > 0, length, 1.0), 0.0)
+    along = np.clip(along, 0.0, 1.0)
+    distance_km: np.ndarray = _KM_PER_DEGREE * np.hypot(x1 + along * dx, y1 + along * dy)
+    return distance_km

@@ -17,7 +17,7 @@ from PIL import Image
 from scipy import ndimage
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.countries.lookup import load_countries
+from geoloc_models.countries import load_countries
 from geoloc_models.inference import leaflet as _leaflet
 
 if TYPE_CHECKING:

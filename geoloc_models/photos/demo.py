@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.countries.lookup import country_of, load_countries
+from geoloc_models.countries import country_of, load_countries
 from geoloc_models.photos.installed import find_installed_file
 from geoloc_models.photos.satellite import SatelliteCrops
 from geoloc_models.tables.photo_table import PhotoTable

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import replacing
-from geoloc_models.countries.lookup import country_of
+from geoloc_models.countries import country_of
 from geoloc_models.photos.exif import PhotoExif, exif_of
 from geoloc_models.photos.files import find_photo_files
 from geoloc_models.photos.given_positions import GivenPositions, read_given_positions

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import write_json
-from geoloc_models.countries.lookup import load_countries
+from geoloc_models.countries import load_countries
 from geoloc_models.evaluation import (
     Predictions,
     compare,

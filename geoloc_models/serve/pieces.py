@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from geoloc_models.countries.lookup import load_countries
+from geoloc_models.countries import load_countries
 from geoloc_models.inference.map import data_url
 from geoloc_models.inference.place_names import CREDIT, nearest_places
 from geoloc_models.inference.predictions import PhotoPredictions, percent, place_text

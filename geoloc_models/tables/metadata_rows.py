@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.countries.lookup import country_code
+from geoloc_models.countries import country_code
 from geoloc_models.tables.hashing import hash_texts, stream_start
 from geoloc_models.tables.metadata_readers import Batch, MetadataFile, as_text
 from geoloc_models.tables.metadata_reasons import (

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.countries.lookup import country_code, country_of
+from geoloc_models.countries import country_code, country_of
 from geoloc_models.tables.coordinates import as_coords, check_coordinates
 from geoloc_models.tables.table_file import read_column_names, read_columns
 

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from geoloc_models._errors import GeolocError
+from geoloc_models.countries import read_countries
 from geoloc_models.countries.chooser import CountryChooser
-from geoloc_models.countries.lookup import MAX_TOLERANCE_KM, read_countries
+from geoloc_models.countries.lookup import MAX_TOLERANCE_KM
 from geoloc_models.photos.writer import PhotoWriter
 from geoloc_models.tables.line_blocks import BLOCK_BYTES
 from geoloc_models.tables.metadata_readers import MetadataFile, ReadOptions, as_text, metadata_files

@@ -222,7 +222,7 @@ class Cells:
         """Load it and use what was loaded."""
         from geocells import CellHierarchy, cli, load_cells
         from geoloc_models._errors import GeolocError
-        from geoloc_models.countries.lookup import read_countries
+        from geoloc_models.countries import read_countries
 
         if path.name.startswith("countries"):
             tried(GeolocError, read_countries, path)

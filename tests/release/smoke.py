@@ -87,7 +87,7 @@ def try_cells() -> None:
 
 def try_countries() -> None:
     """The country polygons that the wheel brings."""
-    from geoloc_models.countries.lookup import country_of
+    from geoloc_models.countries import country_of
 
     found = country_of(np.array([(46.95, 7.45), (59.33, 18.07), (0.0, -30.0)]))
     require(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.countries.lookup import country_of
+from geoloc_models.countries import country_of
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.heads import MLPHead

@@ -51,7 +51,7 @@ def map_of_cells(
     coords : array-like
         (n, 2) latitude and longitude of the training images, in degrees.
     countries : GeoDataFrame
-        Outlines, of :func:`geoloc_models.countries.lookup.load_countries`.
+        Outlines, of :func:`geoloc_models.countries.load_countries`.
     panels : sequence of MapPanel
         What to show, side by side.
     title : str

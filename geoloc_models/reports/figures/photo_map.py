@@ -52,7 +52,7 @@ def map_of_photos(
     countries : array-like
         (n,) country codes.
     polygons : GeoDataFrame
-        Outlines with a ``name``, of :func:`geoloc_models.countries.lookup.load_countries`.
+        Outlines with a ``name``, of :func:`geoloc_models.countries.load_countries`.
     panels : sequence of MapPanel
         What to show, side by side.
     part : array-like, optional

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.countries.lookup import country_of
+from geoloc_models.countries import country_of
 from geoloc_models.photos import demo as demo_module
 from geoloc_models.photos.demo import demo_images, demo_places, gallery_coordinates
 from geoloc_models.tables.split import split_rows

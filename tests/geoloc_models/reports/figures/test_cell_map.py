@@ -2,7 +2,7 @@
 
 from geoloc_models_small import small_cells, small_table
 
-from geoloc_models.countries.lookup import load_countries
+from geoloc_models.countries import load_countries
 from geoloc_models.reports import figures
 
 

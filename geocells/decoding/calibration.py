@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import optimize, stats
 
 from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray
 from geocells.decoding._probabilities import (
@@ -95,6 +94,8 @@ def temperature_scaling(logits: ArrayLike, labels: ArrayLike) -> float:
             COLDEST,
         )
         return COLDEST
+    from scipy import optimize  # half a second, which answers need not wait for
+
     inverse = optimize.brentq(slope, 1.0 / HOTTEST, 1.0 / COLDEST, xtol=1e-10)
     return float(1.0 / inverse)
 
@@ -218,6 +219,8 @@ def _confidence_and_truth(
 
 
 def _wilson(share: FloatArray, n: IntArray) -> tuple[FloatArray, FloatArray]:
+    from scipy import stats  # half a second, which answers need not wait for
+
     z = stats.norm.ppf(0.975)
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.photos.images import ImageSource
@@ -269,14 +269,11 @@ def make_transform(
     .. [1] Chen, Kornblith, Norouzi, Hinton (2020), A simple framework for contrastive learning of
        visual representations (SimCLR), appendix A.
     """
-    one = v2.Compose(
-        [
-            *_framing(size, augment=augment),
-            v2.ToDtype(torch.float32, scale=True),
-            v2.Normalize(mean=list(mean), std=list(std)),
-            v2.ToPureTensor(),
-        ]
-    )
+    frame = make_framing(size, augment=augment)
+
+    def one(image: Any) -> torch.Tensor:
+        return normalised(frame(image), mean, std)
+
     return one if views == 1 else _SeveralViews(one, views)
 
 
@@ -290,43 +287,82 @@ class _SeveralViews:
         return torch.stack([self.transform(image) for _ in range(self.views)])
 
 
-def make_framing(size: int) -> v2.Compose:
+def make_framing(size: int, *, augment: str = "none") -> Callable[[Any], torch.Tensor]:
     """Make the first half of :func:`make_transform`: from an RGB image to uint8 (3, size, size).
 
     Worker processes hand over a quarter of the bytes; the other half is :func:`normalised`.
     """
-    return v2.Compose([*_framing(size, augment="none"), v2.ToPureTensor()])
-
-
-def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """Second half of :func:`make_transform`: uint8 (..., 3, H, W) to float32 of the same shape."""
-    scaled = v2.functional.to_dtype(pixels, torch.float32, scale=True)
-    result: torch.Tensor = v2.functional.normalize(scaled, list(mean), list(std))
-    return result
-
-
-def _framing(size: int, *, augment: str) -> list[Callable[..., Any]]:
     if size < 1:
         raise GeolocError(f"The image size must be at least 1 pixel; got {size}.")
     if augment == "none":
-        return [v2.ToImage(), v2.Resize(size, antialias=True), v2.CenterCrop(size)]
+        return _CentreFrame(size)
+    from torchvision.transforms import v2  # two seconds, which answers need not wait for
+
     if augment == "crop":
-        return [
-            v2.ToImage(),
+        steps = [
             v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.9, 1 / 0.9), antialias=True),
             v2.RandomHorizontalFlip(),
         ]
-    if augment == "simclr":
+    elif augment == "simclr":
         kernel = max(3, size // 10 // 2 * 2 + 1)  # a tenth of the side, odd
-        return [
-            v2.ToImage(),
+        steps = [
             v2.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True),
             v2.RandomHorizontalFlip(),
             v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8),
             v2.RandomGrayscale(p=0.2),
             v2.RandomApply([v2.GaussianBlur(kernel, sigma=(0.1, 2.0))], p=0.5),
         ]
-    raise GeolocError(f"Unknown augment {augment!r}; choose none, crop or simclr.")
+    else:
+        raise GeolocError(f"Unknown augment {augment!r}; choose none, crop or simclr.")
+    framing: Callable[[Any], torch.Tensor] = v2.Compose([v2.ToImage(), *steps, v2.ToPureTensor()])
+    return framing
+
+
+def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Second half of :func:`make_transform`: uint8 (..., 3, H, W) to float32 of the same shape."""
+    means, deviations = (
+        torch.tensor(values, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
+        for values in (mean, std)
+    )
+    return pixels.to(torch.float32).mul_(1.0 / 255).sub(means).div_(deviations)
+
+
+class _CentreFrame:
+    """Resize the shorter side and cut out the centre, as torchvision's v2 does to the last bit.
+
+    Torchvision itself takes two seconds to import, of torch's compiler.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __call__(self, image: Any) -> torch.Tensor:
+        pixels = torch.from_numpy(np.array(image)).unsqueeze(0).permute(0, 3, 1, 2)
+        height, width = pixels.shape[2:]
+        shorter, longer = min(height, width), max(height, width)
+        if shorter != self.size:
+            longer = int(self.size * longer / shorter)
+            shape = (self.size, longer) if height <= width else (longer, self.size)
+            pixels = _resized(pixels, shape)
+        height, width = pixels.shape[2:]
+        top, left = round((height - self.size) / 2.0), round((width - self.size) / 2.0)
+        return pixels[0, :, top : top + self.size, left : left + self.size]
+
+
+def _resized(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
+    """Bilinear, antialiased; in whole numbers where the processor can, as torchvision chooses."""
+    in_whole_numbers = torch.backends.cpu.get_cpu_capability() in (
+        "AVX2",
+        "AVX512",
+    ) or platform.machine() in ("aarch64", "arm64")
+    resized = torch.nn.functional.interpolate(
+        pixels if in_whole_numbers else pixels.to(torch.float32),
+        size=shape,
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+    )
+    return resized if in_whole_numbers else resized.round_().to(torch.uint8)
 
 
 def make_loader(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.photos.dataset import (
@@ -134,6 +135,22 @@ def test_the_plain_transform_takes_the_centre():
     tensor = make_transform(10)(image)
     white = torch.tensor([(1 - m) / s for m, s in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)])
     torch.testing.assert_close(tensor, white[:, None, None].expand(3, 10, 10), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("width", "height"), [(300, 171), (41, 97), (24, 24), (20, 33), (1, 9)])
+def test_the_plain_transform_is_torchvisions_to_the_last_bit(width, height):
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    theirs = v2.Compose(
+        [
+            *(v2.ToImage(), v2.Resize(24, antialias=True), v2.CenterCrop(24)),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(mean=list(IMAGENET_MEAN), std=list(IMAGENET_STD)),
+            v2.ToPureTensor(),
+        ]
+    )
+    ours, expected = make_transform(24)(Image.fromarray(pixels)), theirs(Image.fromarray(pixels))
+    assert torch.equal(ours, expected)
+    assert ours.stride() == expected.stride()  # a network sums in another order for another layout
 
 
 def test_the_transforms_two_halves_make_the_whole():

@@ -18,8 +18,7 @@ import numpy as np
 import pandas as pd
 
 from geoloc_models._files import replacing
-from geoloc_models.photos.demo import demo_places, gallery_coordinates
-from geoloc_models.photos.satellite import SatelliteCrops
+from geoloc_models.photos.demo import SatelliteCrops, demo_places, gallery_coordinates
 from geoloc_models.tables.split import place_blocks
 
 N_COLUMNS = 23

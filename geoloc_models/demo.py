@@ -22,7 +22,7 @@ from geoloc_models.features.embed import embed
 from geoloc_models.inference.calibration_report import calibration_lines
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.photos.dataset import BrokenImages
-from geoloc_models.photos.demo import demo_images, demo_places
+from geoloc_models.photos.demo import SatelliteCrops, demo_places
 from geoloc_models.photos.images import ImageSource
 from geoloc_models.reports import figures, table_text
 from geoloc_models.reports.table import model_title
@@ -130,7 +130,7 @@ class _KeptImages:
 def demo_source(region: str, *, seed: int = 0) -> PhotoSource:
     """Places and satellite crops of a region."""
     table = demo_places(region, seed=seed)
-    images = demo_images(table, width_km=CROP_KM, size=CROP_PIXELS)
+    images = SatelliteCrops(table.coords, width_km=CROP_KM, size=CROP_PIXELS)
     return PhotoSource(
         table,
         _KeptImages(images),

@@ -23,7 +23,7 @@ import pandas as pd
 
 from geoloc_models.demo import pretrained_options, with_features
 from geoloc_models.evaluation import errors_km
-from geoloc_models.photos.demo import demo_images, demo_places
+from geoloc_models.photos.demo import SatelliteCrops, demo_places
 from geoloc_models.reports import figures
 from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
 from geoloc_models.training.run import run_model
@@ -32,7 +32,7 @@ logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="lightning")
 
 places = demo_places()
-images = demo_images(places, width_km=150.0, size=64)
+images = SatelliteCrops(places.coords, width_km=150.0, size=64)
 source = PhotoSource(places, images, {"kind": "demo"})
 split = split_source(source)
 print(

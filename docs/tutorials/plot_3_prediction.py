@@ -23,14 +23,14 @@ from geoloc_models import load_model
 from geoloc_models.countries import load_countries
 from geoloc_models.inference.network import run_network
 from geoloc_models.photos.dataset import PhotoDataset, make_loader
-from geoloc_models.photos.demo import demo_images, demo_places
+from geoloc_models.photos.demo import SatelliteCrops, demo_places
 from geoloc_models.training.run_folder import read_split
 
 run = Path("runs/tutorial/cells_bottom_up")
 model = load_model(run)
 split = read_split(run)
 places = demo_places()
-images = demo_images(places, width_km=150.0, size=64)
+images = SatelliteCrops(places.coords, width_km=150.0, size=64)
 print(model.task.cells)
 
 # %%

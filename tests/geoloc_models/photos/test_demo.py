@@ -1,13 +1,15 @@
+import pickle
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.countries import country_of
-from geoloc_models.photos import demo as demo_module
-from geoloc_models.photos.demo import demo_images, demo_places, gallery_coordinates
+from geoloc_models.photos.demo import SatelliteCrops, demo_places, gallery_coordinates
+from geoloc_models.photos.installed import find_installed_file
 from geoloc_models.tables.split import split_rows
 
 
@@ -63,17 +65,10 @@ def test_the_seed_decides_the_world_sample(world):
     assert not np.array_equal(world.coords, other.coords)
 
 
-def test_every_place_has_its_crop(places):
-    images = demo_images(places, width_km=100, size=16)
-    assert len(images) == places.n_rows
-    assert images.load(2017).size == (16, 16)
-    assert f"{places.coords[5][0]:.4f}" in images.describe(5)
-
-
 def test_the_packages_are_read_without_importing_them():
     code = (
-        "import sys; from geoloc_models.data import demo_images, demo_places; "
-        "demo_images(demo_places()).load(0); "
+        "import sys; from geoloc_models.photos.demo import SatelliteCrops, demo_places; "
+        "SatelliteCrops(demo_places().coords).load(2017); "
         "print([m for m in ('torch', 'geoclip', 'mpl_toolkits') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -81,19 +76,139 @@ def test_the_packages_are_read_without_importing_them():
 
 
 def test_unknown_regions_and_sizes_are_refused():
-    with pytest.raises(GeolocError, match=r"Unknown region 'mars'.*sweden-switzerland, world"):
+    with pytest.raises(GeolocError, match=r"Unknown region 'mars'.*sweden-switzerland or world"):
         demo_places("mars")
     for n_world in (0, 1_000_000):
         with pytest.raises(GeolocError, match=f"n_world.*got {n_world}"):
             demo_places("world", n_world=n_world)
 
 
-def test_a_missing_gallery_is_told_with_what_to_install(monkeypatch):
-    find = demo_module.find_installed_file
-    monkeypatch.setattr(
-        demo_module,
-        "find_installed_file",
-        lambda distribution, package, file: find(f"none-{distribution}", "nowhere", file),
+# Satellite crops.
+
+
+@pytest.fixture
+def plate_carree(tmp_path):
+    """A plate carree image, 2 pixels a degree, with red = column / 3 and green = row / 2."""
+    column, row = np.meshgrid(np.arange(720), np.arange(360))
+    pixels = np.stack([column // 3, row // 2, np.zeros_like(row)], axis=2).astype(np.uint8)
+    path = tmp_path / "world.png"
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_a_crop_shows_its_place_in_the_middle(plate_carree):
+    # At 30 N, 60 E: column 480, row 120, so red 160 and green 60.
+    crop = np.asarray(
+        SatelliteCrops([[30.0, 60.0]], width_km=500, size=33, path=plate_carree).load(0)
     )
-    with pytest.raises(GeolocError, match=r"geoclip.*geocells\[demo\]"):
-        demo_places()
+    assert crop.shape == (33, 33, 3)
+    np.testing.assert_allclose(crop[16, 16], [160, 60, 0], atol=1)
+    assert crop[0, 16, 1] < crop[16, 16, 1] < crop[32, 16, 1]  # north is up
+    assert crop[16, 0, 0] < crop[16, 16, 0] < crop[16, 32, 0]  # east is right
+
+
+def test_a_crop_is_square_in_kilometres(plate_carree):
+    # 1112 km are 10 degrees of latitude; at 60 degrees north, 20 degrees of longitude.
+    crop = np.asarray(
+        SatelliteCrops([[60.0, 0.0]], width_km=1111.95, size=40, path=plate_carree).load(0)
+    )
+    red, green = crop[..., 0].astype(int), crop[..., 1].astype(int)
+    # 1.5 degrees a step of red, 1 degree a step of green; the outer pixels' centres lie inside.
+    assert (red[:, -1] - red[:, 0]).mean() * 1.5 == pytest.approx(20 * 39 / 40, abs=1.5)
+    assert (green[-1] - green[0]).mean() == pytest.approx(10 * 39 / 40, abs=1)
+
+
+def test_the_widening_stops_near_the_poles(plate_carree):
+    # 400 km at the pole would be all longitudes; eight times 3.6 degrees is 28.8.
+    crop = np.asarray(
+        SatelliteCrops([[88.0, 0.0]], width_km=400, size=40, path=plate_carree).load(0)
+    )
+    span = (int(crop[-1, -1, 0]) - int(crop[-1, 0, 0])) * 1.5
+    assert span == pytest.approx(28.8 * 39 / 40, abs=2)
+
+
+def test_a_crop_goes_on_across_the_antimeridian(plate_carree):
+    crops = SatelliteCrops(
+        [[0, 180], [0, -180], [0, 540]], width_km=1000, size=32, path=plate_carree
+    )
+    first, second, third = (np.asarray(crops.load(row)) for row in range(3))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first, third)
+    assert first[:, :14, 0].min() > 230  # the last columns of the world on the left
+    assert first[:, 18:, 0].max() < 10  # the first on the right
+
+
+def test_a_crop_goes_on_over_the_pole(plate_carree):
+    crop = np.asarray(SatelliteCrops([[90, 0]], width_km=1000, size=32, path=plate_carree).load(0))
+    # Below the pole longitude 0 (red 120), above it the opposite meridian (red 0 or 239).
+    np.testing.assert_allclose(crop[-1, 15:17, 0], 120, atol=1)
+    assert crop[0, 17, 0] < 12
+    assert crop[0, 14, 0] > 227
+    assert crop[..., 1].max() <= 5  # all rows are polar ones
+    south = np.asarray(
+        SatelliteCrops([[-90, 77]], width_km=1000, size=32, path=plate_carree).load(0)
+    )
+    assert south[..., 1].min() >= 174
+
+
+@pytest.mark.parametrize("pole", [90, -90])
+def test_a_crop_is_mirrored_at_the_very_pole(tmp_path, pole):
+    brightness = np.random.default_rng(0).integers(0, 256, (360, 1, 1), dtype=np.uint8)
+    Image.fromarray(np.tile(brightness, (1, 720, 3))).save(tmp_path / "rings.png")
+    crops = SatelliteCrops([[pole, 0]], width_km=1000, size=32, path=tmp_path / "rings.png")
+    crop = np.asarray(crops.load(0)).astype(int)
+    np.testing.assert_allclose(crop, crop[::-1], atol=1)
+    assert np.ptp(crop) > 50
+
+
+def test_pickled_crops_are_small_and_give_the_same_image(plate_carree):
+    crops = SatelliteCrops([[30.0, 60.0]], path=plate_carree)
+    before = np.asarray(crops.load(0))
+    content = pickle.dumps(crops)
+    assert len(content) < 1000
+    np.testing.assert_array_equal(np.asarray(pickle.loads(content).load(0)), before)
+
+
+def test_the_satellite_image_of_the_installed_package_shows_land_and_sea():
+    crops = SatelliteCrops([[-2.0, 23.0], [0.0, -150.0]], width_km=100, size=8)
+    congo, pacific = (np.asarray(crops.load(row)).mean(axis=(0, 1)) for row in range(2))
+    assert congo.argmax() == 1  # green
+    assert pacific.argmax() == 2  # blue
+    assert crops.describe(0) == "satellite crop at -2.0000, 23.0000"
+
+
+@pytest.mark.parametrize(
+    ("coords", "options", "words"),
+    [
+        ([[95, 0]], {}, "Latitude.*row 0, 95"),
+        ([[0, np.nan]], {}, "longitude.*row 0"),
+        ([1, 2, 3], {}, "shape"),
+        ([[0, 0]], {"width_km": 0}, "width_km.*got 0"),
+        ([[0, 0]], {"width_km": np.nan}, "width_km"),
+        ([[0, 0]], {"size": 0}, "size.*got 0"),
+    ],
+)
+def test_impossible_crops_are_refused(coords, options, words):
+    with pytest.raises(GeolocError, match=words):
+        SatelliteCrops(coords, **options)
+
+
+def test_an_unreadable_satellite_image_is_named(tmp_path):
+    (tmp_path / "world.png").write_text("no image")
+    with pytest.raises(GeolocError, match=r"world\.png"):
+        SatelliteCrops([[0, 0]], path=tmp_path / "world.png").load(0)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (
+            ("nowhere-data", "nowhere_data", "a.jpg"),
+            r"nowhere-data.*pip install 'geocells\[demo\]'",
+        ),
+        (("numpy", "numpy", "none.txt"), r"none\.txt of the package numpy"),
+    ],
+)
+def test_a_missing_file_is_named_with_what_to_install(wanted, words):
+    with pytest.raises(GeolocError, match=words):
+        find_installed_file(*wanted)

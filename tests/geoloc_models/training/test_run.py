@@ -16,8 +16,8 @@ from geoloc_models.inference.bundle import load_bundle
 from geoloc_models.inference.network import predict
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.models.tasks import TASKS
+from geoloc_models.photos.demo import SatelliteCrops
 from geoloc_models.photos.images import FileImages
-from geoloc_models.photos.satellite import SatelliteCrops
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.training import TrainingOptions
 from geoloc_models.training.make_task import make_labels

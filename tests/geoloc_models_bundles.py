@@ -27,7 +27,7 @@ def save_small_bundle(kind, table, path):
         task.remember({"features": features}, table.coords, table.countries)
     options = TrainingOptions(encoder="tiny", image_size=32, hidden=32)
     summary = summarise_training(table.coords, table.countries)
-    save_bundle(Bundle(task, options, summary, {"epochs": 1}), path)
+    save_bundle(Bundle(task, options.to_dict(), summary, {"epochs": 1}), path)
     return path
 
 

@@ -11,7 +11,6 @@ from geoloc_models._files import read_json, replacing_folder, write_json
 from geoloc_models.evaluation import TrainingSummary
 from geoloc_models.models.encoders import CachedFeatures, Preprocessing, build_encoder
 from geoloc_models.models.tasks import TASKS, PlaceTask
-from geoloc_models.training.options import TrainingOptions
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +27,9 @@ class Bundle:
     ----------
     task : PlaceTask
         With its trained weights.
-    options : TrainingOptions
-        How it was trained; ``image_size`` is what it wants to see.
+    options : dict
+        How it was trained: plain values, of
+        :meth:`~geoloc_models.training.TrainingOptions.to_dict`.
     summary : TrainingSummary
         Of its training images, for the references of an evaluation.
     record : dict
@@ -37,7 +37,7 @@ class Bundle:
     """
 
     task: PlaceTask
-    options: TrainingOptions
+    options: dict[str, Any]
     summary: TrainingSummary
     record: dict[str, Any] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> None:
         "task_options": task.card(),
         "encoder": task.encoder.name,
         "preprocessing": task.encoder.preprocessing.to_dict(),
-        "training_options": bundle.options.to_dict(),
+        "training_options": bundle.options,
         "training_summary": asdict(bundle.summary),
         "record": bundle.record,
     }
@@ -110,7 +110,7 @@ def load_bundle(path: str | Path) -> Bundle:
             f"{VERSION}. Train it again, or use the release that wrote it."
         )
     try:
-        options = TrainingOptions.from_dict(card["training_options"])
+        options = dict(card["training_options"])
         summary = _summary(card["training_summary"])
         _check_layers(card["task_options"], path)
         task = _build(card, path)
@@ -171,9 +171,9 @@ def _load_weights(task: PlaceTask, path: Path) -> None:
         raise GeolocError(
             f"{path} cannot be read as safetensors ({error}). Bring back a whole copy, or train it again."
         ) from error
-    own = task.state_dict()
-    wrong = sorted(own.keys() ^ state.keys()) + sorted(
-        name for name in own.keys() & state.keys() if own[name].shape != state[name].shape
+    needed = task.state_dict()
+    wrong = sorted(needed.keys() ^ state.keys()) + sorted(
+        name for name in needed.keys() & state.keys() if needed[name].shape != state[name].shape
     )
     if wrong:
         raise GeolocError(

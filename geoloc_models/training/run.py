@@ -216,7 +216,7 @@ def run_model(
     task.encoder = encoder  # in the place of cached features
     bundle = Bundle(
         task,
-        options,
+        options.to_dict(),
         summary,
         {
             "n_train": len(split.train),
@@ -372,7 +372,9 @@ def bundle_outputs(
     """
     task, own = bundle.task, bundle.task.encoder
     unknown = Labels(np.full(source.table.n_rows, -1, dtype=np.int64))
-    options = changed(bundle.options, workers=workers, augment="none", views=1)
+    options = changed(
+        TrainingOptions.from_dict(bundle.options), workers=workers, augment="none", views=1
+    )
     photos = Photos(source, unknown, own, options)
     if source.features is not None:
         source.features.require_encoder(fingerprint(own), title=options.encoder)

@@ -50,7 +50,7 @@ def decode_run(
         model.bundle,
         source,
         rows,
-        workers=model.bundle.options.workers,
+        workers=model.bundle.options["workers"],
         description="Decoding every way",
         progress=progress,
     )

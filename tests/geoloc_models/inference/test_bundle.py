@@ -24,7 +24,12 @@ def saved(kind, path):
         features = np.random.default_rng(0).normal(size=(TABLE.n_rows, task.encoder.dim))
         task.remember({"features": features}, TABLE.coords, TABLE.countries)
     options = TrainingOptions(encoder="tiny", image_size=32, hidden=32)
-    bundle = Bundle(task, options, summarise_training(TABLE.coords, TABLE.countries), {"epochs": 1})
+    bundle = Bundle(
+        task,
+        options.to_dict(),
+        summarise_training(TABLE.coords, TABLE.countries),
+        {"epochs": 1},
+    )
     save_bundle(bundle, path)
     return bundle
 
@@ -120,7 +125,7 @@ def test_a_model_of_cached_features_is_not_saved(tmp_path):
     task = small_task("country", TABLE, encoder=CachedFeatures(8, "tiny"))
     summary = summarise_training(TABLE.coords, TABLE.countries)
     with pytest.raises(GeolocError, match="places no photos"):
-        save_bundle(Bundle(task, TrainingOptions(encoder="tiny"), summary), tmp_path / "bundle")
+        save_bundle(Bundle(task, {}, summary), tmp_path / "bundle")
 
 
 def test_a_tensor_of_another_shape_is_refused(tmp_path):

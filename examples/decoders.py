@@ -119,8 +119,6 @@ def cell_decoders(trial: Trial, probabilities: np.ndarray) -> dict[str, np.ndarr
     cells = trial.cells
     every = decoding.ExpectedUtility(cells, radii_km=RADII_KM)
     every.fit(trial.training, trial.training_labels)
-    smooth = decoding.ExpectedUtility(cells, utility="geoscore")
-    smooth.fit(trial.training, trial.training_labels)
     return {
         "likeliest cell, mean": decoding.argmax(probabilities, cells),
         "likeliest cell, medoid": decoding.argmax(probabilities, cells.medoids),
@@ -131,7 +129,6 @@ def cell_decoders(trial: Trial, probabilities: np.ndarray) -> dict[str, np.ndarr
             for radius in RADII_KM
         },
         "expected utility, all four": every.predict(probabilities),
-        "expected utility, GeoScore": smooth.predict(probabilities),
     }
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from naive import Point, unit_vector
 from naive_locations import distance_km
 
-GEOSCORE_SCALE_KM = 1492.7
 MICROMETRE = 1e-9
 """In km: how much farther than the radius still counts as within, as the library promises."""
 
@@ -18,10 +17,6 @@ def radii_utility(
 ) -> float:
     weights = weights or [1 / len(radii_km)] * len(radii_km)
     return math.fsum(w for r, w in zip(radii_km, weights, strict=True) if km <= r + MICROMETRE)
-
-
-def geoscore(km: float) -> float:
-    return math.exp(-km / GEOSCORE_SCALE_KM)
 
 
 def expected_utility(

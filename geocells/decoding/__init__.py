@@ -11,7 +11,6 @@ from geocells.decoding.calibration import (
     reliability,
     temperature_scaling,
 )
-from geocells.decoding.confidence import credible_region
 from geocells.decoding.conformal import (
     ConformalMass,
     ConformalRadius,
@@ -19,8 +18,13 @@ from geocells.decoding.conformal import (
     conformal_rank,
 )
 from geocells.decoding.expected_utility import Decoded, ExpectedUtility
-from geocells.decoding.nearest import nearest_images
-from geocells.decoding.points import argmax, hierarchical, softmax, top_k_mean
+from geocells.decoding.points import argmax, top_k_mean
+from geocells.decoding.probabilities import (
+    credible_region,
+    hierarchical,
+    nearest_images,
+    softmax,
+)
 
 __all__ = [
     "ConformalMass",

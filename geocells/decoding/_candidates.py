@@ -1,4 +1,4 @@
-"""Points that may be answered, and compact groups of points with the balls that hold them."""
+"""Candidates, which may be answered, and compact groups of points with the balls that hold them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def thinned(coords: FloatArray, resolution_km: float) -> FloatArray:
     Notes
     -----
     Bands of latitude are cut into boxes of side ``sqrt(2) R sin(resolution / 2 R)``, a whole number around the earth;
-    of each box the distinct coordinate nearest to the mean of all its images is kept, the first one where several are.
+    of each box the distinct coordinate nearest to the mean of all its images is chosen, the first of several.
     The choice depends on the set of coordinates alone, not on their order.
     """
     # -0.0 is 0.0, and +180 is -180: one place, one coordinate.
@@ -94,10 +94,10 @@ def compact_order(vectors: FloatArray, size: int = GROUP_SIZE) -> IntArray:
         n_runs = -(-(high - low) // size)
         if n_runs <= 1:
             continue
-        own = vectors[order[low:high]]
-        axis = int(np.argmax(own.max(axis=0) - own.min(axis=0)))
+        run = vectors[order[low:high]]
+        axis = int(np.argmax(run.max(axis=0) - run.min(axis=0)))
         middle = size * (n_runs // 2)
-        order[low:high] = order[low:high][np.argpartition(own[:, axis], middle)]
+        order[low:high] = order[low:high][np.argpartition(run[:, axis], middle)]
         waiting += [(low, low + middle), (low + middle, high)]
     return order
 
@@ -156,7 +156,7 @@ class CandidateBlocks:
     balls: FloatArray
 
     @classmethod
-    def of(cls, coords: FloatArray) -> CandidateBlocks:
+    def from_coords(cls, coords: FloatArray) -> CandidateBlocks:
         """Put (n, 2) ``coords`` into blocks."""
         vectors = to_unit_vectors(coords)
         order = compact_order(vectors)
@@ -174,6 +174,11 @@ class CandidateBlocks:
             np.ascontiguousarray(by_block.transpose(0, 2, 1)),
             balls,
         )
+
+    @property
+    def arrays(self) -> tuple[IntArray, FloatArray, FloatArray]:
+        """What the compiled loops take."""
+        return self.places, self.vectors, self.balls
 
     def __len__(self) -> int:
         return len(self.balls)
@@ -210,7 +215,7 @@ class ImageGroups:
     counts: IntArray
 
     @classmethod
-    def of_classes(cls, coords: FloatArray, labels: IntArray, n_classes: int) -> ImageGroups:
+    def from_classes(cls, coords: FloatArray, labels: IntArray, n_classes: int) -> ImageGroups:
         """Group images whose ``labels`` run from 0 to ``n_classes - 1``; every class holds at least one."""
         # By class and place: the same whatever the order of the rows.
         order = np.lexsort((coords[:, 1], coords[:, 0], labels))
@@ -223,7 +228,7 @@ class ImageGroups:
                 vectors[start:stop] = vectors[start:stop][compact_order(vectors[start:stop])]
             starts_of_groups.append(np.arange(start, stop, GROUP_SIZE))
         edges = np.append(np.concatenate(starts_of_groups), len(vectors))
-        class_edges = np.append(0, np.cumsum([len(own) for own in starts_of_groups]))
+        class_edges = np.append(0, np.cumsum([len(starts) for starts in starts_of_groups]))
         return cls(
             np.ascontiguousarray(vectors.T),
             np.repeat(np.arange(n_classes), counts),
@@ -235,7 +240,7 @@ class ImageGroups:
         )
 
     @classmethod
-    def of_points(cls, coords: FloatArray) -> ImageGroups:
+    def from_points(cls, coords: FloatArray) -> ImageGroups:
         """Group images each of which is its own class."""
         by_place = np.lexsort((np.arange(len(coords)), coords[:, 1], coords[:, 0]))
         vectors = to_unit_vectors(coords[by_place])
@@ -251,20 +256,13 @@ class ImageGroups:
             np.ones(len(coords), dtype=np.int64),
         )
 
-    def masses(self, shares: FloatArray) -> FloatArray:
-        """Probability of each group.
+    def shares(self, probabilities: FloatArray) -> FloatArray:
+        """Probability of each single image, (n, n_images), from those of the classes, (n, n_classes)."""
+        return (probabilities / self.counts)[:, self.class_of_image]
 
-        Parameters
-        ----------
-        shares : (n, n_classes) float64
-            Probability of each image of a class: that of the class over its images.
-
-        Returns
-        -------
-        masses : (n, n_groups) float64
-        """
-        sizes = np.diff(self.edges)
+    def masses(self, probabilities: FloatArray) -> FloatArray:
+        """Probability of each group, (n, n_groups), from those of the classes, (n, n_classes)."""
         if self.class_edges is None:
-            by_image = shares[:, self.class_of_image]
-            return np.add.reduceat(by_image, self.edges[:-1], axis=1)
-        return shares[:, self.class_of_image[self.edges[:-1]]] * sizes
+            return np.add.reduceat(probabilities[:, self.class_of_image], self.edges[:-1], axis=1)
+        shares = probabilities / self.counts
+        return shares[:, self.class_of_image[self.edges[:-1]]] * np.diff(self.edges)

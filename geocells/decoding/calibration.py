@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray
-from geocells.decoding._probabilities import (
+from geocells.decoding._checks import (
     BATCH_BYTES,
     check_labels,
     check_probabilities,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -11,18 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geocells._types import ArrayLike, FloatArray, IntArray
-from geocells.decoding import _mass_kernels
+from geocells.decoding import _kernels
 from geocells.decoding._candidates import CandidateBlocks, ImageGroups, thinned
-from geocells.decoding._probabilities import check_labels, check_probabilities, locations_of
-from geocells.decoding._search import ImageSearch, ShareTable, in_parts
-from geocells.decoding._utility import Utility, utility_of
+from geocells.decoding._checks import check_labels, check_probabilities, locations_of
+from geocells.decoding._search import PointSearch, ShareTable, in_parts
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 from geocells.validation import check_coords, check_count, check_positive
-
-logger = logging.getLogger(__name__)
-
-GEOSCORE_RESOLUTION_KM = 25.0
-"""A candidate this near is worth at most 1.7 % less."""
 
 ROWS_AT_ONCE = 1024
 
@@ -68,17 +61,12 @@ class ExpectedUtility:
     radii_km : sequence of float
         Radii whose hits count, in km: ``d <= r``.
     weights : sequence of float, optional
-        What a hit within each radius is worth; left out, equal parts of 1.
-    utility : {"radii", "geoscore"}
-        ``"geoscore"`` is worth ``exp(-d / 1492.7 km)``, a 5000th of a GeoScore, instead of the weighted radii.
+        What a hit within each radius is worth; left out, equal parts of 1. Any falling utility is a sum of such steps.
     resolution_km : float, optional
         Candidates are training coordinates, thinned so that each has a candidate this near; 0 keeps all. Left out, half
-        the smallest radius, or 25 km for GeoScore.
+        the smallest radius.
     max_memory_bytes : int
-        Memory that the decoder may take: its table, and the rows at work. Where the table is too large the search goes
-        without, with the same answers, slower.
-    tolerance : float
-        How much less than the best utility an answer may have, to be found sooner. 0 is exact.
+        Memory that the decoder may take: its table of images around candidates, and the rows at work.
 
     Attributes
     ----------
@@ -88,10 +76,6 @@ class ExpectedUtility:
         Columns that probabilities must have.
     nbytes_ : int
         Memory of what `fit` prepared.
-    has_table_ : bool
-        Whether the table of shares found room in ``max_memory_bytes``.
-    n_visited_ : float
-        After `predict`: blocks of 64 candidates that were looked at, on average over the rows.
 
     Notes
     -----
@@ -102,8 +86,7 @@ class ExpectedUtility:
     where cell k holds the ``n_k`` training images x_j. Exact: candidates lie in blocks of 64, each class's largest
     share in a block bounds the utility of all of its candidates, and blocks are searched by falling bound until no
     bound beats the best candidate found. Of equal utilities (to 1.5e-11) the first candidate by latitude, then
-    longitude is answered. With ``tolerance`` 0 the answer depends neither on the order of rows or training images nor
-    on threads.
+    longitude is answered. The answer depends neither on the order of rows or training images nor on threads.
 
     Probabilities are finite, not negative and add up to 1 within 1 %, by which they are then divided.
 
@@ -133,18 +116,14 @@ class ExpectedUtility:
         *,
         radii_km: Sequence[float] = (1, 25, 200, 750),
         weights: Sequence[float] | None = None,
-        utility: str = "radii",
         resolution_km: float | None = None,
         max_memory_bytes: int = 2**31,
-        tolerance: float = 0.0,
     ) -> None:
         self.cells = cells
         self.radii_km = radii_km
         self.weights = weights
-        self.utility = utility
         self.resolution_km = resolution_km
         self.max_memory_bytes = max_memory_bytes
-        self.tolerance = tolerance
 
     @classmethod
     def from_points(cls, coords: ArrayLike, **options: Any) -> ExpectedUtility:
@@ -185,50 +164,33 @@ class ExpectedUtility:
             When a parameter, coordinate or label is unsound, a class has no image, or ``max_memory_bytes`` is too
             little.
         """
-        utility, self._weights = utility_of(self.utility, self.radii_km, self.weights)
+        self._radii_km, self._weights = _weighted_radii(self.radii_km, self.weights)
         check_count(self.max_memory_bytes, "max_memory_bytes")
-        if self.tolerance != 0:
-            check_positive(self.tolerance, "tolerance", "utility")
-        places, classes = self._training_images(coords, labels)
-        candidates = thinned(places, self._resolution(utility))
-        places, classes = self._with_empty_cells(places, classes)
-        n_classes = self.n_classes_
-        alone = len(places) == n_classes and n_classes > 1
-        if alone:
-            by_class = np.empty_like(places)
-            by_class[classes] = places
-            images = ImageGroups.of_points(by_class)
+        resolution_km = (
+            0.5 * self._radii_km[0] if self.resolution_km is None else self.resolution_km
+        )
+        if resolution_km != 0:
+            check_positive(resolution_km, "resolution_km", "km")
+        coordinates, classes = self._training_images(coords, labels)
+        self.candidates_ = thinned(coordinates, float(resolution_km))
+        coordinates, classes = self._with_empty_cells(coordinates, classes)
+        blocks = CandidateBlocks.from_coords(self.candidates_)
+        self._search: ShareTable | PointSearch
+        if len(coordinates) == self.n_classes_ > 1:
+            self._images = ImageGroups.from_points(coordinates[np.argsort(classes)])
+            search: Any = PointSearch
         else:
-            images = ImageGroups.of_classes(places, classes, n_classes)
-        blocks = CandidateBlocks.of(candidates)
-        self._search: ShareTable | ImageSearch
-        table = None if alone else ShareTable.of(blocks, images, utility, self.max_memory_bytes)
-        if table is not None:
-            self._search = table
-        else:
-            self._search = ImageSearch.of(blocks, images, utility, self.max_memory_bytes)
-            if not alone:
-                logger.info(
-                    "No table of shares: it takes more than %d bytes.", self.max_memory_bytes
-                )
-        self._utility, self._images = utility, images
-        self.candidates_ = candidates
-        self.has_table_ = table is not None
+            self._images = ImageGroups.from_classes(coordinates, classes, self.n_classes_)
+            search = ShareTable
+        self._search = search.fill(blocks, self._images, self._radii_km, self.max_memory_bytes)
         self.nbytes_ = self._search.nbytes
         self._bounds: tuple[bytes, NDArray[np.float32]] | None = None
         return self
 
-    def _resolution(self, utility: Utility) -> float:
-        if self.resolution_km is None:
-            return 0.5 * min(utility.radii_km) if utility.radii_km else GEOSCORE_RESOLUTION_KM
-        if self.resolution_km == 0:
-            return 0.0
-        return check_positive(self.resolution_km, "resolution_km", "km")
-
     def _training_images(
         self, coords: ArrayLike, labels: ArrayLike | None
     ) -> tuple[FloatArray, IntArray]:
-        places = check_coords(coords).array
+        coordinates = check_coords(coords).array
         n_cells = None if self.cells is None else len(locations_of(self.cells))
         if labels is None:
             if not hasattr(self.cells, "assign"):
@@ -236,33 +198,32 @@ class ExpectedUtility:
                     "labels may be left out only where cells is a CellPartition, which assigns the coordinates."
                 )
             labels = np.asarray(self.cells.assign(coords))
-        classes = check_labels(labels, len(places), n_cells, least=-1)
-        kept = classes >= 0
-        if not kept.any():
+        classes = check_labels(labels, len(coordinates), n_cells, least=-1)
+        labelled = classes >= 0
+        if not labelled.any():
             raise ValueError("No image has a cell: every label is -1.")
         self.n_classes_ = int(classes.max()) + 1 if n_cells is None else n_cells
-        return places[kept], classes[kept]
+        return coordinates[labelled], classes[labelled]
 
     def _with_empty_cells(
-        self, places: FloatArray, classes: IntArray
+        self, coordinates: FloatArray, classes: IntArray
     ) -> tuple[FloatArray, IntArray]:
         empty = np.flatnonzero(np.bincount(classes, minlength=self.n_classes_) == 0)
         if not len(empty):
-            return places, classes
+            return coordinates, classes
         if self.cells is None:
             raise ValueError(
                 f"{len(empty)} of {self.n_classes_} classes have no image (first: class {empty[0]}). Number the labels "
                 "without gaps, or pass cells, whose locations can stand in."
             )
         locations = locations_of(self.cells)[empty]
-        return np.concatenate([places, locations]), np.concatenate([classes, empty])
+        return np.concatenate([coordinates, locations]), np.concatenate([classes, empty])
 
     def __repr__(self) -> str:
         if not hasattr(self, "_search"):
-            return f"<ExpectedUtility, {self.utility}, not fitted>"
-        radii = "" if self.utility == "geoscore" else f" {list(self._utility.radii_km)} km"
+            return "<ExpectedUtility, not fitted>"
         return (
-            f"<ExpectedUtility, {self.utility}{radii}: {self.n_classes_} classes, "
+            f"<ExpectedUtility, {self._radii_km.tolist()} km: {self.n_classes_} classes, "
             f"{len(self.candidates_)} candidates, {self.nbytes_ / 2**20:.0f} MiB>"
         )
 
@@ -323,33 +284,39 @@ class ExpectedUtility:
         """
         chosen, utilities = self._choose(probabilities, radii_km)
         points = self.candidates_[chosen]
-        asked = np.asarray(within_km, dtype=np.float64)
-        return Decoded(points, utilities, asked, self.mass_within(probabilities, points, asked))
+        within = self.mass_within(probabilities, points, within_km)
+        return Decoded(points, utilities, np.asarray(within_km, dtype=np.float64), within)
 
     def _choose(
         self, probabilities: ArrayLike, radii_km: Sequence[float] | None
     ) -> tuple[IntArray, FloatArray]:
         self._check_is_fitted()
-        weights = self._utility.weights_of(radii_km, self._weights)
+        weights = self._weights_of(radii_km)
         checked = check_probabilities(probabilities, self.n_classes_)
-        bounds = self._bounds_for(weights)
-        parts = [
-            self._search.search(rows, weights, bounds, float(self.tolerance))
-            for _, _, rows in checked.batches(self._rows_at_once())
-        ]
-        if not parts:
-            return np.empty(0, dtype=np.int64), np.empty(0)
-        self.n_visited_ = float(np.concatenate([own.n_visited for own in parts]).mean())
-        return (
-            np.concatenate([own.chosen for own in parts]),
-            np.concatenate([own.utilities for own in parts]),
-        )
-
-    def _bounds_for(self, weights: FloatArray) -> NDArray[np.float32]:
-        # Those of the last weights are kept.
         if self._bounds is None or self._bounds[0] != weights.tobytes():
             self._bounds = (weights.tobytes(), self._search.bounds(weights))
-        return self._bounds[1]
+        chosen, utilities = np.empty(len(checked), dtype=np.int64), np.empty(len(checked))
+        for start, stop, rows in checked.batches(self._rows_at_once()):
+            chosen[start:stop], utilities[start:stop] = self._search.search(
+                rows, weights, self._bounds[1]
+            )
+        return chosen, utilities
+
+    def _weights_of(self, radii_km: Sequence[float] | None) -> FloatArray:
+        if radii_km is None:
+            return self._weights
+        chosen = check_radii(radii_km)
+        unknown = chosen[~np.isin(chosen, self._radii_km)]
+        if len(unknown):
+            raise ValueError(
+                f"radii_km must be among the fitted ones, {self._radii_km.tolist()}; got {unknown.tolist()} too."
+            )
+        weights = np.where(np.isin(self._radii_km, chosen), self._weights, 0.0)
+        if not weights.any():
+            raise ValueError(
+                f"The weights of the radii {chosen.tolist()} are all zero: every point is as good."
+            )
+        return weights
 
     def _rows_at_once(self) -> int:
         room = max(self.max_memory_bytes - self.nbytes_, self.max_memory_bytes // 8)
@@ -387,15 +354,14 @@ class ExpectedUtility:
         each = np.ascontiguousarray(np.atleast_2d(radii) / EARTH_RADIUS_KM)
         within = np.empty((n_rows, each.shape[1]))
         for start, stop, work in self._mass_batches(probabilities, points):
-            own = each if radii.ndim == 1 else each[start:stop]
+            limits = each if radii.ndim == 1 else each[start:stop]
             in_parts(
-                _mass_kernels.mass_within,
+                _kernels.mass_within,
                 stop - start,
                 *work,
-                own,
-                *self._image_arrays(),
+                limits,
+                self._image_arrays(),
                 within[start:stop],
-                parts=4,
             )
         return np.minimum(within, 1.0)
 
@@ -429,14 +395,13 @@ class ExpectedUtility:
         radii = np.empty(n_rows)
         for start, stop, work in self._mass_batches(probabilities, points):
             in_parts(
-                _mass_kernels.mass_radius,
+                _kernels.mass_radius,
                 stop - start,
                 *work,
                 float(mass),
                 beyond,
-                *self._image_arrays(),
+                self._image_arrays(),
                 radii[start:stop],
-                parts=4,
             )
         return radii * EARTH_RADIUS_KM
 
@@ -455,5 +420,40 @@ class ExpectedUtility:
                 f"points must have one row for each of the {len(checked)} rows of probabilities; got {len(vectors)}."
             )
         for start, stop, rows in checked.batches(self._rows_at_once()):
-            shares = rows / self._images.counts
-            yield start, stop, (shares, self._images.masses(shares), vectors[start:stop])
+            images = self._images
+            yield (
+                start,
+                stop,
+                (rows / images.counts, images.masses(rows), vectors[start:stop]),
+            )
+
+
+def check_radii(radii_km: ArrayLike) -> FloatArray:
+    """Return distinct, rising radii in km, (n_radii,) float64."""
+    radii = np.atleast_1d(np.asarray(radii_km, dtype=np.float64))
+    if radii.ndim != 1 or not len(radii):
+        raise ValueError(f"radii_km must hold at least one radius; got shape {radii.shape}.")
+    if not (np.isfinite(radii).all() and (radii > 0).all() and (np.diff(radii) > 0).all()):
+        raise ValueError(
+            f"radii_km must be numbers of km above 0, each larger than the one before; got {radii.tolist()}."
+        )
+    return radii
+
+
+def _weighted_radii(
+    radii_km: ArrayLike, weights: Sequence[float] | None
+) -> tuple[FloatArray, FloatArray]:
+    """Radii and their weights, equal parts of 1 where there are none."""
+    radii = check_radii(radii_km)
+    if weights is None:
+        return radii, np.full(len(radii), 1.0 / len(radii))
+    given = np.asarray(weights, dtype=np.float64)
+    if given.shape != radii.shape:
+        raise ValueError(
+            f"weights must be one number for each of the {len(radii)} radii; got shape {given.shape}."
+        )
+    if not (np.isfinite(given).all() and (given >= 0).all() and given.any()):
+        raise ValueError(
+            f"weights must be finite, not negative and not all zero; got {given.tolist()}."
+        )
+    return radii, given

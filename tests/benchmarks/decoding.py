@@ -106,8 +106,7 @@ def rows() -> list[Row]:
             median_ratio(times, "predict", "product"),
             at_most=10.0,
             detail=f"({statistics.median(times['predict']):.2f} s, product "
-            f"{statistics.median(times['product']):.1f} s; {decoder.n_visited_:.1f} of "
-            f"{-(-len(decoder.candidates_) // 64)} blocks a row)",
+            f"{statistics.median(times['product']):.1f} s)",
         ),
         Row("table and bounds", f"dense: {shares.nbytes / 2**20:.0f} MiB", decoder.nbytes_ / 2**20, "MiB"),
     ]  # fmt: skip
@@ -137,48 +136,12 @@ def rows() -> list[Row]:
 
 def _other_searches(own: Problem) -> list[Row]:
     measured = []
-    few = own.probabilities[:500]
-    for tolerance in (0.001, 0.01):
-        rough = decoding.ExpectedUtility(radii_km=RADII_KM, tolerance=tolerance)
-        rough.fit(own.coords, own.labels)
-        time = seconds(lambda rough=rough: rough.predict(own.probabilities))
-        measured.append(
-            Row(
-                f"predict with tolerance {tolerance}, 10 000 rows",
-                "",
-                time,
-                "s",
-                detail=f"({rough.n_visited_:.1f} blocks a row)",
-            )
-        )
-    bare = decoding.ExpectedUtility(radii_km=RADII_KM)
-    bare.max_memory_bytes = bare.fit(own.coords, own.labels).nbytes_ - 1
-    bare.fit(own.coords, own.labels)
-    bare.predict(few[:10])
-    time = seconds(lambda: bare.predict(few))
-    measured.append(Row("predict without a table, a row", "", 1000 * time / 500, "ms"))
-    smooth = decoding.ExpectedUtility(utility="geoscore")
-    time = seconds(lambda: smooth.fit(own.coords, own.labels))
-    detail = f"({len(smooth.candidates_)} candidates, {smooth.nbytes_ / 2**20:.0f} MiB)"
-    measured.append(Row("fit, GeoScore", "", time, "s", detail=detail))
-    smooth.predict(few[:10])
-    time = seconds(lambda: smooth.predict(own.probabilities))
-    measured.append(
-        Row(
-            "predict, GeoScore, 10 000 rows",
-            "",
-            time,
-            "s",
-            detail=f"({smooth.n_visited_:.1f} blocks)",
-        )
-    )
     retrieval = decoding.ExpectedUtility.from_points(own.coords, radii_km=RADII_KM)
     retrieval.predict(own.likeness[:2])
     time = seconds(lambda: retrieval.predict(own.likeness))
     measured.append(
-        Row("retrieval, 100 000 gallery places, a row", "", 1000 * time / N_RETRIEVED, "ms",
-            detail=f"({retrieval.n_visited_:.1f} blocks)")
-    )  # fmt: skip
+        Row("retrieval, 100 000 gallery places, a row", "", 1000 * time / N_RETRIEVED, "ms")
+    )
     top = np.argsort(-own.likeness, axis=1)[:, :20]
     votes = decoding.nearest_images(top, len(own.coords))
     time = seconds(lambda: retrieval.predict(votes))

@@ -59,7 +59,7 @@ def test_balls_hold_their_points(coords, size):
 
 def test_blocks_hold_every_candidate_once():
     coords = thinned(np.random.default_rng(0).uniform(-60, 60, size=(200, 2)), 0.0)
-    blocks = CandidateBlocks.of(coords)
+    blocks = CandidateBlocks.from_coords(coords)
     used = blocks.places[blocks.places >= 0]
     assert sorted(used.tolist()) == list(range(200))
     assert len(blocks) == 4
@@ -71,11 +71,11 @@ def test_groups_hold_every_image_once_and_masses_add_up():
     rng = np.random.default_rng(0)
     coords = rng.uniform(-60, 60, size=(500, 2))
     labels = rng.integers(0, 3, size=500)
-    shares = rng.random((2, 3))
-    images = ImageGroups.of_classes(coords, labels, 3)
+    rows = rng.random((2, 3))
+    images = ImageGroups.from_classes(coords, labels, 3)
     assert np.bincount(images.class_of_image).tolist() == np.bincount(labels).tolist()
-    assert images.masses(shares).sum(axis=1) == pytest.approx(shares @ np.bincount(labels))
-    points = ImageGroups.of_points(coords)
+    assert images.masses(rows).sum(axis=1) == pytest.approx(rows.sum(axis=1))
+    points = ImageGroups.from_points(coords)
     assert sorted(points.class_of_image.tolist()) == list(range(500))
     own = rng.random((2, 500))
     assert points.masses(own).sum(axis=1) == pytest.approx(own.sum(axis=1))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive_decoding import best, expected_utility, geoscore, radii_utility
+from naive_decoding import best, expected_utility, radii_utility
 from strategies import coordinates
 
 from geocells import CellBuilder, _jit, decoding
@@ -72,26 +72,14 @@ def test_one_radius_at_a_time_and_other_weights(problem):
     )
 
 
-@given(problems(max_rows=40))
-def test_geoscore_as_a_utility(problem):
-    coords, labels, probabilities = problem
-    # The table holds shares as float32.
-    decoder = ExpectedUtility(utility="geoscore", resolution_km=0).fit(coords, labels)
-    assert_best(decoder, coords, labels, probabilities, geoscore, slack=1e-6)
-
-
-@given(coordinates(max_rows=60), st.integers(0, 2**32 - 1), st.sampled_from(["radii", "geoscore"]))
-def test_every_point_its_own_class(coords, seed, utility):
+@given(coordinates(max_rows=60), st.integers(0, 2**32 - 1))
+def test_every_point_its_own_class(coords, seed):
     rng = np.random.default_rng(seed)
     probabilities = rng.dirichlet(np.full(len(coords), 0.1), size=2)
-    probabilities /= probabilities.sum(axis=1, keepdims=True)
-    decoder = ExpectedUtility.from_points(coords, utility=utility, resolution_km=0)
-    assert not decoder.has_table_ or len(coords) == 1
-    worth = geoscore if utility == "geoscore" else lambda km: radii_utility(km, RADII_KM)
-    assert_best(
-        decoder, coords, np.arange(len(coords)), probabilities, worth,
-        slack=1e-6 if decoder.has_table_ else 2e-10,
-    )  # fmt: skip
+    decoder = ExpectedUtility.from_points(coords, resolution_km=0)
+    labels = np.arange(len(coords))
+    worth = lambda km: radii_utility(km, RADII_KM)  # noqa: E731
+    assert_best(decoder, coords, labels, probabilities, worth)
 
 
 @given(problems())
@@ -127,16 +115,6 @@ def many(n_rows: int = 4000, n_cells: int = 150, seed: int = 0):
     return coords, labels, decoding.softmax(logits)
 
 
-def short_of_memory(decoder, coords, labels):
-    """The same decoder, with a byte less than its table takes."""
-    return ExpectedUtility(
-        radii_km=decoder.radii_km,
-        utility=decoder.utility,
-        resolution_km=decoder.resolution_km,
-        max_memory_bytes=decoder.fit(coords, labels).nbytes_ - 1,
-    )
-
-
 def utilities_by_matrix(decoder, coords, labels, probabilities, worth):
     from geocells import sphere
 
@@ -147,39 +125,27 @@ def utilities_by_matrix(decoder, coords, labels, probabilities, worth):
     return probabilities @ shares
 
 
-@pytest.mark.parametrize("utility", ["radii", "geoscore"])
-@pytest.mark.parametrize("has_table", [True, False])
-def test_blocks_left_out_hold_no_better_candidate(utility, has_table):
+def test_blocks_left_out_hold_no_better_candidate():
     coords, labels, probabilities = many()
-    decoder = ExpectedUtility(utility=utility, resolution_km=5)
-    if not has_table:
-        decoder = short_of_memory(decoder, coords, labels)
-    decoder.fit(coords, labels)
-    assert decoder.has_table_ == has_table
+    decoder = ExpectedUtility(resolution_km=5).fit(coords, labels)
     decoded = decoder.predict_with_confidence(probabilities)
-    if utility == "geoscore":
-        table = utilities_by_matrix(
-            decoder, coords, labels, probabilities, lambda km: np.exp(-km / 1492.7)
-        )
-    else:
-        table = utilities_by_matrix(
-            decoder, coords, labels, probabilities,
-            lambda km: (km[..., None] <= np.array(RADII_KM)).mean(axis=-1),
-        )  # fmt: skip
+    table = utilities_by_matrix(
+        decoder, coords, labels, probabilities,
+        lambda km: (km[..., None] <= np.array(RADII_KM)).mean(axis=-1),
+    )  # fmt: skip
     assert decoded.utilities == pytest.approx(table.max(axis=1), abs=1e-6)
     chosen = np.array([points_of(decoder.candidates_).index(p) for p in points_of(decoded.points)])
     assert table[np.arange(len(table)), chosen] == pytest.approx(table.max(axis=1), abs=1e-6)
-    assert decoder.n_visited_ < len(decoder.candidates_) / 64
 
 
-def test_the_table_and_the_search_without_it_agree():
+def test_the_table_of_classes_and_the_search_over_points_agree():
     coords, labels, probabilities = many(seed=1)
-    with_table = ExpectedUtility().fit(coords, labels)
-    without = short_of_memory(ExpectedUtility(), coords, labels).fit(coords, labels)
-    assert (with_table.has_table_, without.has_table_) == (True, False)
+    by_class = ExpectedUtility().fit(coords, labels)
+    by_point = ExpectedUtility.from_points(coords)
+    of_points = (probabilities / np.bincount(labels))[:, labels]
     for radii_km in (None, (1,), (200,)):
-        answers = with_table.predict(probabilities, radii_km=radii_km)
-        assert without.predict(probabilities, radii_km=radii_km).tolist() == answers.tolist()
+        answers = by_class.predict(probabilities, radii_km=radii_km)
+        assert by_point.predict(of_points, radii_km=radii_km).tolist() == answers.tolist()
 
 
 def test_answers_depend_neither_on_threads_nor_on_the_order_of_rows(monkeypatch):
@@ -204,16 +170,6 @@ def test_one_row_and_many_rows_at_a_time_answer_alike(monkeypatch):
     monkeypatch.setattr("geocells.decoding.expected_utility.ROWS_AT_ONCE", 3)
     assert decoder.predict(probabilities).tolist() == together.tolist()
     assert decoder.predict(probabilities[:1]).tolist() == together[:1].tolist()
-
-
-def test_a_tolerated_loss_is_never_exceeded_and_saves_work():
-    coords, labels, probabilities = many()
-    exact = ExpectedUtility(resolution_km=1).fit(coords, labels)
-    rough = ExpectedUtility(resolution_km=1, tolerance=0.05).fit(coords, labels)
-    best_of_row = exact.predict_with_confidence(probabilities).utilities
-    found = rough.predict_with_confidence(probabilities).utilities
-    assert (found >= best_of_row - 0.05 - 1e-9).all()
-    assert rough.n_visited_ <= exact.n_visited_
 
 
 def test_a_hit_counts_up_to_the_radius_itself():
@@ -321,12 +277,9 @@ def test_rows_that_are_no_distribution_are_refused(rows, message):
         ({"weights": (1, 2)}, "one number for each of the 4 radii"),
         ({"weights": (0, 0, 0, 0)}, "not all zero"),
         ({"weights": (1, -1, 1, 1)}, "not negative"),
-        ({"utility": "accuracy"}, "utility must be one of 'radii', 'geoscore'"),
-        ({"utility": "geoscore", "weights": (1,)}, "leave weights out"),
         ({"resolution_km": -1}, "resolution_km must be"),
-        ({"tolerance": -1}, "tolerance must be"),
         ({"max_memory_bytes": 0}, "max_memory_bytes must be at least 1"),
-        ({"max_memory_bytes": 1}, "too little for 2 candidates and 2 images"),
+        ({"max_memory_bytes": 1}, "too little for 2 candidates, .* raise resolution_km"),
     ],
 )
 def test_unsound_parameters_are_refused_by_fit(options, message):
@@ -357,9 +310,6 @@ def test_radii_that_were_not_fitted_are_refused():
     zero = ExpectedUtility(radii_km=(1, 25), weights=(0, 1)).fit([(47.0, 8.0)], [0])
     with pytest.raises(ValueError, match="all zero: every point is as good"):
         zero.predict([[1.0]], radii_km=(1,))
-    smooth = ExpectedUtility(utility="geoscore").fit([(47.0, 8.0)], [0])
-    with pytest.raises(ValueError, match="no radii to choose from"):
-        smooth.predict([[1.0]], radii_km=(1,))
 
 
 def test_predicting_before_fitting_is_refused():
@@ -369,18 +319,3 @@ def test_predicting_before_fitting_is_refused():
         ExpectedUtility().predict([[1.0]])
     assert "not fitted" in repr(ExpectedUtility())
     assert "1 classes, 1 candidates" in repr(ExpectedUtility().fit([(47.0, 8.0)], [0]))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (([0, 1], 3), "shape \\(n, k\\)"),
-        (([[0.5]], 3), "whole numbers"),
-        (([[0, 3]], 3), "run from 0 to 2; they run from 0 to 3"),
-        (([[0, 1]], 3, [[1.0]]), "one a neighbour, shape \\(1, 2\\)"),
-        (([[0, 1]], 3, [[0.0, 0.0]]), "row 0 has weights of 0 only"),
-    ],
-)
-def test_neighbours_that_make_no_distribution_are_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        nearest_images(*arguments)

@@ -1,0 +1,542 @@
+"""Compiled loops of decoding: the table of shares and its search, the search over points, the mass around a point.
+
+``entries`` are those of `ShareTable`. A *ball* is a unit vector and an angle in radians. Candidates come in blocks of
+64, ``block_vectors`` (n_blocks, 3, 64);
+images in groups (``edges``). Whether a point is within a radius is decided on the squared chord between unit vectors;
+balls only tell where no decision is needed.
+"""
+
+import math
+
+import numpy as np
+
+from geocells._jit import inline_kernel, kernel
+
+WIDTH = 64
+"""Candidates in a block."""
+
+STEPS = 2.0**36
+"""Utilities are compared in steps of 2^-36: sums of the same numbers in another order are equal."""
+
+FLOAT32_ANGLE = 1e-6
+"""Radians (6 m) that an angle stored as float32 may be off."""
+
+BISECTED = 1e-9
+"""Radians (6 mm) to which a radius is bisected."""
+
+ROUNDING = 1e-12
+"""What sums of probabilities may be off."""
+
+
+@inline_kernel
+def angle(x, y, z, u, v, w):
+    """Angle between two unit vectors in radians, sure at 0 and at pi."""
+    apart = (x - u) * (x - u) + (y - v) * (y - v) + (z - w) * (z - w)
+    together = (x + u) * (x + u) + (y + v) * (y + v) + (z + w) * (z + w)
+    return 2.0 * math.atan2(math.sqrt(apart), math.sqrt(together))
+
+
+@inline_kernel
+def chord2_of_angle(radians):
+    """Squared chord of an angle, rounded up by a micrometre, by 4 m at the antipode; no chord exceeds that of pi."""
+    if radians >= math.pi:
+        return 5.0
+    chord = 2.0 * math.sin(0.5 * radians) + 1e-13
+    return chord * chord
+
+
+@inline_kernel
+def consider(block, sums, places, best, best_steps):
+    """Take the best candidate of a block where it beats the best so far; of equal ones the lowest place."""
+    for c in range(WIDTH):
+        place = places[block, c]
+        if place < 0:
+            continue
+        steps = math.floor(sums[c] * STEPS + 0.5)
+        if steps > best_steps or (steps == best_steps and place < best):
+            best, best_steps = place, steps
+    return best, best_steps
+
+
+@inline_kernel
+def highest(values):
+    """Index of the highest value, the first of equal ones."""
+    best = 0
+    for k in range(1, values.size):
+        if values[k] > values[best]:
+            best = k
+    return best
+
+
+@inline_kernel
+def add_counts(block, low, high, vectors, chord2, opened, counts):
+    """Add to ``counts`` (n_radii, 64) the images ``low:high`` within each opened radius of each candidate."""
+    xs, ys, zs = block[0], block[1], block[2]
+    squares = np.empty(WIDTH)
+    for j in range(low, high):
+        x, y, z = vectors[0, j], vectors[1, j], vectors[2, j]
+        for c in range(WIDTH):
+            dx, dy, dz = xs[c] - x, ys[c] - y, zs[c] - z
+            squares[c] = dx * dx + dy * dy + dz * dz
+        for r in range(chord2.size):
+            if opened[r]:
+                limit = chord2[r]
+                own = counts[r]
+                for c in range(WIDTH):
+                    own[c] += 1.0 if squares[c] <= limit else 0.0
+
+
+@inline_kernel
+def share_of_class(block, ball, k, radii, chord2, groups, group_balls, vectors, counts, opened):
+    """Write into ``counts`` (n_radii, 64) the images of class k within each radius of each candidate of a block."""
+    counts[:] = 0.0
+    for group in range(groups[k], groups[k + 1]):
+        low, high = group_balls[group, 4], group_balls[group, 5]
+        n = high - low
+        apart = angle(
+            ball[0],
+            ball[1],
+            ball[2],
+            group_balls[group, 0],
+            group_balls[group, 1],
+            group_balls[group, 2],
+        )
+        reach = ball[3] + group_balls[group, 3]
+        any_open = False
+        for r in range(radii.size):
+            opened[r] = False
+            if apart + reach <= radii[r]:
+                own = counts[r]
+                for c in range(WIDTH):
+                    own[c] += n
+            elif apart - reach <= radii[r]:
+                opened[r] = any_open = True
+        if any_open:
+            add_counts(block, int(low), int(high), vectors, chord2, opened, counts)
+
+
+@kernel
+def table_of_blocks(
+    first,
+    last,
+    writes,
+    blocks,
+    radii,
+    chord2,
+    images,
+    entries,
+):
+    """Images of each class within each radius of each candidate, for blocks ``first:last``.
+
+    Where all candidates of a block see the same number of a class it is a *constant*, else a *tile* of 64 numbers.
+    Without ``writes``, only counts them, into ``tile_edges[block + 1]`` and ``constant_edges[block + 1]``; with it,
+    fills them in from ``tile_edges[block]`` and ``constant_edges[block]`` on. Numbers of 0 are left out.
+    """
+    _, block_vectors, block_balls = blocks
+    class_balls, class_counts, groups, group_balls, vectors = images
+    tile_edges, tile_classes, tile_radii, tiles = entries[:4]
+    constant_edges, constant_classes, constant_radii, constants = entries[4:]
+    n_radii = radii.size
+    counts = np.empty((n_radii, WIDTH))
+    opened = np.empty(n_radii, dtype=np.bool_)
+    farthest = radii[n_radii - 1]
+    for block in range(first, last):
+        ball = block_balls[block]
+        tile = tile_edges[block] if writes else np.int64(0)
+        constant = constant_edges[block] if writes else np.int64(0)
+        for k in range(class_counts.size):
+            own = class_balls[k]
+            apart = angle(ball[0], ball[1], ball[2], own[0], own[1], own[2])
+            reach = ball[3] + own[3]
+            if apart - reach > farthest:
+                continue
+            any_open = False
+            for r in range(n_radii):
+                any_open |= apart - reach <= radii[r] and apart + reach > radii[r]
+            if any_open:
+                share_of_class(
+                    block_vectors[block],
+                    ball,
+                    k,
+                    radii,
+                    chord2,
+                    groups,
+                    group_balls,
+                    vectors,
+                    counts,
+                    opened,
+                )
+            for r in range(n_radii):
+                least = most = 0.0
+                if any_open:
+                    least = most = counts[r, 0]
+                    for c in range(WIDTH):
+                        least, most = min(least, counts[r, c]), max(most, counts[r, c])
+                elif apart + reach <= radii[r]:
+                    least = most = float(class_counts[k])
+                if most == 0.0:
+                    continue
+                if least == most:
+                    if writes:
+                        constant_classes[constant] = k
+                        constant_radii[constant] = r
+                        constants[constant] = most
+                    constant += 1
+                else:
+                    if writes:
+                        tile_classes[tile] = k
+                        tile_radii[tile] = r
+                        for c in range(WIDTH):
+                            tiles[tile, c] = counts[r, c]
+                    tile += 1
+        if not writes:
+            tile_edges[block + 1] = tile
+            constant_edges[block + 1] = constant
+
+
+@kernel
+def bounds_of_table(
+    first,
+    last,
+    weights,
+    units,
+    entries,
+    bounds,
+):
+    """Most that a class of probability 1 adds to the utility of any candidate of a block, (n_blocks, n_classes)."""
+    tile_edges, tile_classes, tile_radii, tiles = entries[:4]
+    constant_edges, constant_classes, constant_radii, constants = entries[4:]
+    own = np.zeros(units.size)
+    sums = np.empty(WIDTH)
+    for block in range(first, last):
+        own[:] = 0.0
+        for e in range(constant_edges[block], constant_edges[block + 1]):
+            k = constant_classes[e]
+            own[k] += weights[constant_radii[e]] * constants[e] / units[k]
+        e = tile_edges[block]
+        while e < tile_edges[block + 1]:
+            k = tile_classes[e]
+            sums[:] = 0.0
+            while e < tile_edges[block + 1] and tile_classes[e] == k:
+                weight = weights[tile_radii[e]]
+                for c in range(WIDTH):
+                    sums[c] += weight * tiles[e, c]
+                e += 1
+            most = 0.0
+            for c in range(WIDTH):
+                most = max(most, sums[c])
+            own[k] += most / units[k]
+        for k in range(units.size):
+            bounds[block, k] = np.float32(own[k] * (1.0 + 1e-7))
+
+
+@kernel
+def search_table(
+    first,
+    last,
+    shares,
+    bounds,
+    weights,
+    places,
+    entries,
+    chosen,
+    utilities,
+):
+    """Best candidate of rows ``first:last``: blocks by falling bound, until no bound can beat the best candidate.
+
+    ``shares`` (n, n_classes) is the probability of a class over its unit; ``bounds`` (n, n_blocks), which is used up,
+    no less than the utility of any candidate of the block.
+    """
+    tile_edges, tile_classes, tile_radii, tiles = entries[:4]
+    constant_edges, constant_classes, constant_radii, constants = entries[4:]
+    sums = np.empty(WIDTH)
+    for row in range(first, last):
+        own = shares[row]
+        best, best_steps = np.int64(-1), -1.0
+        while True:
+            block = highest(bounds[row])
+            bound = bounds[row, block]
+            if bound < 0.0 or bound <= (best_steps - 1.0) / STEPS:
+                break
+            bounds[row, block] = -1.0
+            base = 0.0
+            for e in range(constant_edges[block], constant_edges[block + 1]):
+                base += own[constant_classes[e]] * weights[constant_radii[e]] * constants[e]
+            sums[:] = base
+            for e in range(tile_edges[block], tile_edges[block + 1]):
+                share = own[tile_classes[e]] * weights[tile_radii[e]]
+                if share > 0.0:
+                    tile = tiles[e]
+                    for c in range(WIDTH):
+                        sums[c] += share * tile[c]
+            best, best_steps = consider(block, sums, places, best, best_steps)
+        chosen[row] = best
+        utilities[row] = best_steps / STEPS
+
+
+@kernel
+def ball_distances(first, last, block_balls, group_balls, apart):
+    """Angle between the centres of each block and each group, (n_blocks, n_groups) float32."""
+    for block in range(first, last):
+        ball = block_balls[block]
+        for group in range(group_balls.shape[0]):
+            own = group_balls[group]
+            apart[block, group] = np.float32(
+                angle(ball[0], ball[1], ball[2], own[0], own[1], own[2])
+            )
+
+
+@kernel
+def bounds_of_balls(first, last, block_balls, group_balls, apart, radii, weights, bounds):
+    """Most that a group of probability 1 adds to the utility of any candidate of a block, by their balls."""
+    for block in range(first, last):
+        for group in range(group_balls.shape[0]):
+            reach = block_balls[block, 3] + group_balls[group, 3] + FLOAT32_ANGLE
+            bound = 0.0
+            for r in range(radii.size):
+                if apart[block, group] - reach <= radii[r]:
+                    bound += weights[r]
+            bounds[block, group] = np.float32(bound * (1.0 + 1e-7))
+
+
+@inline_kernel
+def bound_of_group(ball, own, mass, low, high, vectors, centre, reach, radii, wide, weights):
+    """Most that the points ``low:high`` of a group add to the utility of any point of a ball.
+
+    ``centre`` is the angle to the centre of the group, ``reach`` that of the group itself; ``wide`` are the squared
+    chords of the radii widened by the ball. Only where the group lies across a widened radius are its points looked at.
+    """
+    x, y, z = ball[0], ball[1], ball[2]
+    bound = 0.0
+    for r in range(radii.size):
+        if weights[r] == 0.0 or centre - reach > radii[r] + ball[3]:
+            continue
+        if centre + reach <= radii[r] + ball[3]:
+            bound += mass * weights[r]
+            continue
+        within = 0.0
+        for j in range(low, high):
+            dx, dy, dz = vectors[0, j] - x, vectors[1, j] - y, vectors[2, j] - z
+            within += own[j] if dx * dx + dy * dy + dz * dz <= wide[r] else 0.0
+        bound += within * weights[r]
+    return bound
+
+
+@inline_kernel
+def add_points(block, own, low, high, vectors, chord2, weights, opened, sums):
+    """Add to ``sums`` (64,) the utility of points ``low:high`` at each candidate, of the opened radii."""
+    xs, ys, zs = block[0], block[1], block[2]
+    squares = np.empty(WIDTH)
+    for j in range(low, high):
+        share = own[j]
+        if share > 0.0:
+            x, y, z = vectors[0, j], vectors[1, j], vectors[2, j]
+            for c in range(WIDTH):
+                dx, dy, dz = xs[c] - x, ys[c] - y, zs[c] - z
+                squares[c] = dx * dx + dy * dy + dz * dz
+            for r in range(chord2.size):
+                if opened[r]:
+                    limit, gain = chord2[r], share * weights[r]
+                    for c in range(WIDTH):
+                        sums[c] += gain if squares[c] <= limit else 0.0
+
+
+@kernel
+def search_points(
+    first,
+    last,
+    shares,
+    masses,
+    bounds,
+    weights,
+    radii,
+    chord2,
+    blocks,
+    points,
+    apart,
+    chosen,
+    utilities,
+):
+    """Best candidate of rows ``first:last``, as `search_table` finds it, from probabilities of single points.
+
+    ``shares`` (n, n_points) and ``masses`` (n, n_groups) are the probabilities of points and of groups of points;
+    ``bounds`` (n, n_blocks) is used up. A block whose bound by balls is too high is looked at point by point against
+    its own ball before its candidates are.
+    """
+    places, block_vectors, block_balls = blocks
+    edges, group_balls, vectors = points
+    n_groups = edges.size - 1
+    sums = np.empty(WIDTH)
+    wide = np.empty(radii.size)
+    opened = np.empty(radii.size, dtype=np.bool_)
+    used = np.empty(n_groups, dtype=np.int64)
+    for row in range(first, last):
+        own, mass = shares[row], masses[row]
+        n_used = 0
+        for group in range(n_groups):
+            if mass[group] > 0.0:
+                used[n_used] = group
+                n_used += 1
+        best, best_steps = np.int64(-1), -1.0
+        while True:
+            block = highest(bounds[row])
+            bound = bounds[row, block]
+            enough = (best_steps - 1.0) / STEPS
+            if bound < 0.0 or bound <= enough:
+                break
+            bounds[row, block] = -1.0
+            ball = block_balls[block]
+            for r in range(radii.size):
+                wide[r] = chord2_of_angle(radii[r] + ball[3])
+            sharper = 1e-9
+            for place in range(n_used):
+                group = used[place]
+                sharper += bound_of_group(
+                    ball,
+                    own,
+                    mass[group],
+                    edges[group],
+                    edges[group + 1],
+                    vectors,
+                    apart[block, group],
+                    group_balls[group, 3] + FLOAT32_ANGLE,
+                    radii,
+                    wide,
+                    weights,
+                )
+            if best >= 0 and sharper <= enough:
+                continue
+            base = 0.0
+            sums[:] = 0.0
+            for place in range(n_used):
+                group = used[place]
+                low, high = edges[group], edges[group + 1]
+                centre = apart[block, group]
+                reach = ball[3] + group_balls[group, 3] + FLOAT32_ANGLE
+                any_open = False
+                for r in range(radii.size):
+                    opened[r] = False
+                    if centre + reach <= radii[r]:
+                        base += mass[group] * weights[r]
+                    elif centre - reach <= radii[r] and weights[r] > 0.0:
+                        opened[r] = any_open = True
+                if any_open:
+                    add_points(
+                        block_vectors[block], own, low, high, vectors, chord2, weights, opened, sums
+                    )
+            for c in range(WIDTH):
+                sums[c] += base
+            best, best_steps = consider(block, sums, places, best, best_steps)
+        chosen[row] = best
+        utilities[row] = best_steps / STEPS
+
+
+@inline_kernel
+def mass_of_images(point, own, classes, low, high, vectors, chord2):
+    """Probability of those images of ``low:high`` that are within the chord of a point."""
+    x, y, z = point[0], point[1], point[2]
+    mass = 0.0
+    for j in range(low, high):
+        dx, dy, dz = vectors[0, j] - x, vectors[1, j] - y, vectors[2, j] - z
+        mass += own[classes[j]] if dx * dx + dy * dy + dz * dz <= chord2 else 0.0
+    return mass
+
+
+@kernel
+def mass_within(first, last, shares, masses, points, radii, images, within):
+    """Probability within each radius of a row's point; ``radii`` (n, n_radii) or (1, n_radii), in radians."""
+    classes, edges, group_balls, vectors = images
+    for row in range(first, last):
+        point, own = points[row], shares[row]
+        limits = radii[row if radii.shape[0] > 1 else 0]
+        within[row] = 0.0
+        for group in range(edges.size - 1):
+            mass = masses[row, group]
+            if mass <= 0.0:
+                continue
+            ball = group_balls[group]
+            apart = angle(point[0], point[1], point[2], ball[0], ball[1], ball[2])
+            for r in range(limits.size):
+                if apart + ball[3] <= limits[r]:
+                    within[row, r] += mass
+                elif apart - ball[3] <= limits[r]:
+                    within[row, r] += mass_of_images(
+                        point,
+                        own,
+                        classes,
+                        edges[group],
+                        edges[group + 1],
+                        vectors,
+                        chord2_of_angle(limits[r]),
+                    )
+
+
+@kernel
+def mass_radius(
+    first,
+    last,
+    shares,
+    masses,
+    points,
+    level,
+    beyond,
+    images,
+    radii,
+):
+    """Least angle around a row's point that holds a mass of ``level``, or with ``beyond`` more than that.
+
+    Bisection; groups wholly inside the smallest angle, or outside the largest, are left behind on the way. Infinite
+    where the whole earth does not hold as much.
+    """
+    classes, edges, group_balls, vectors = images
+    n_groups = edges.size - 1
+    active = np.empty(n_groups, dtype=np.int64)
+    apart = np.empty(n_groups)
+    goal = level + ROUNDING if beyond else level - ROUNDING
+    for row in range(first, last):
+        point, own = points[row], shares[row]
+        n_active = 0
+        total = 0.0
+        for group in range(n_groups):
+            if masses[row, group] > 0.0:
+                ball = group_balls[group]
+                apart[group] = angle(point[0], point[1], point[2], ball[0], ball[1], ball[2])
+                active[n_active] = group
+                n_active += 1
+                total += masses[row, group]
+        if total <= goal if beyond else total < goal:
+            radii[row] = np.inf
+            continue
+        inside = 0.0
+        # The first angle tried is 0: images at the very point.
+        low, high, middle = -1.0, math.pi, 0.0
+        while high - low > BISECTED:
+            mass = inside
+            chord2 = chord2_of_angle(middle)
+            for place in range(n_active):
+                group = active[place]
+                reach = group_balls[group, 3]
+                if apart[group] + reach <= middle:
+                    mass += masses[row, group]
+                elif apart[group] - reach <= middle:
+                    mass += mass_of_images(
+                        point, own, classes, edges[group], edges[group + 1], vectors, chord2
+                    )
+            if mass > goal if beyond else mass >= goal:
+                high = middle
+            else:
+                low = middle
+            n_left = 0
+            for place in range(n_active):
+                group = active[place]
+                reach = group_balls[group, 3]
+                if apart[group] + reach <= low:
+                    inside += masses[row, group]
+                elif apart[group] - reach <= high:
+                    active[n_left] = group
+                    n_left += 1
+            n_active = n_left
+            middle = 0.5 * (max(low, 0.0) + high)
+            if high == 0.0:
+                break
+        radii[row] = high

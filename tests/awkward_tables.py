@@ -204,10 +204,10 @@ def _reported(path: Path, folder: Path) -> dict[str, Any]:
         report["read_photo_table"] = str(error).replace(str(folder), "")
     from command_line import run
 
-    from geocells.cli import app
+    from geocells.cli import main
 
     options = ["--method", "top_down", "--min-images", "1", "-o", str(folder / "cells.parquet")]
-    result = run(app, "build", str(path), *options)
+    result = run(main, "build", str(path), *options)
     last = result.output.strip().splitlines()[-1] if result.output.strip() else ""
     report["build"] = last.replace(f"{folder}/", "")
     return report

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-import gzip
+import dataclasses
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -8,13 +9,13 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from typer.testing import CliRunner, Result
+from command_line import Result
+from command_line import run as run_program
 
 from geocells import CellBuilder, load_cells
-from geocells.cli import app
+from geocells.cli import main
+from geocells.cli.build import BuilderOptions
 
 RNG = np.random.default_rng(0)
 COORDS = RNG.normal((47.0, 8.0), 0.3, size=(400, 2))
@@ -23,14 +24,13 @@ COUNTRY = np.where(COORDS[:, 1] < 8.0, "NA", "CH")
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run_program(main, *arguments)
 
 
 def refused(*arguments: object) -> str:
     """The one sentence that a command ends with."""
     result = run(*arguments)
     assert result.exit_code == 2, result.output
-    assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
     lines = result.stderr.splitlines()
     assert len(lines) == 1
@@ -144,6 +144,42 @@ def test_assign_writes_parquet_and_points(photos, cells, tmp_path):
     assert np.allclose(points.geometry.y, COORDS[:, 0])
 
 
+def test_assign_hands_every_other_column_through(cells, tmp_path):
+    text = "photo_id,lat,lon,flag,phone,note\n007,47,8,FALSE,+4179,\n,47.1,8,TRUE,5e5,NULL\n"
+    (tmp_path / "in.csv").write_text(text)
+    assert run("assign", cells, tmp_path / "in.csv", "-o", tmp_path / "out.csv").exit_code == 0
+    written = (tmp_path / "out.csv").read_text().splitlines()
+    for line, before in zip(written, text.splitlines(), strict=True):
+        assert line.startswith(before + ",")
+    frame = pd.DataFrame({"lat": [47.0, 47.1], "n": pd.array([1, None], dtype="Int64")})
+    frame.index = pd.MultiIndex.from_arrays([["a", "b"], [8.0, 8.1]], names=["name", "lon"])
+    frame.to_parquet(tmp_path / "in.parquet")
+    assert (
+        run("assign", cells, tmp_path / "in.parquet", "-o", tmp_path / "o.parquet").exit_code == 0
+    )
+    out = pd.read_parquet(tmp_path / "o.parquet")
+    pd.testing.assert_frame_equal(out[["lat", "n"]], frame)
+    assert out.columns.tolist() == ["lat", "n", "cell", "cell_latitude", "cell_longitude"]
+
+
+def test_groups_of_text_and_of_numbers_are_the_same_groups(tmp_path):
+    frame = pd.DataFrame(COORDS, columns=["lat", "lon"]).assign(dep=np.arange(400) % 2)
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    options = ["--group-column", "dep"]
+    out = tmp_path / "cells.parquet"
+    for built in ("a.parquet", "a.csv"):
+        assert (
+            run("build", tmp_path / built, *options, "--min-images", 30, "-o", out).exit_code == 0
+        )
+        labels = []
+        for assigned in ("a.parquet", "a.csv"):
+            arguments = [out, tmp_path / assigned, *options, "-o", tmp_path / "o.csv"]
+            assert run("assign", *arguments).exit_code == 0
+            labels.append(pd.read_csv(tmp_path / "o.csv")["cell"].tolist())
+        assert labels[0] == labels[1]
+
+
 def test_assign_far_from_every_cell_does_as_it_is_told(cells, tmp_path):
     far = tmp_path / "far.csv"
     pd.DataFrame({"latitude": [-30.0], "longitude": [100.0]}).to_csv(far, index=False)
@@ -195,37 +231,28 @@ def test_missing_files_are_named(photos, cells, tmp_path):
 
 def test_missing_columns_are_named(photos, cells, tmp_path):
     out = tmp_path / "out.csv"
-    assert "has no column 'breite'; name the one of latitudes by --latitude-column" in refused(
-        "build", photos, "--latitude-column", "breite", "-o", tmp_path / "cells.parquet"
-    )
+    assert "has no column 'breite'" in refused("build", photos, "--latitude-column", "breite")
     assert "has no column 'land'" in refused("build", photos, "--group-column", "land", "-o", out)
+    assert "has no column 'n'" in refused("build", photos, "--weight-column", "n", "-o", out)
     bare = tmp_path / "bare.csv"
     bare.write_text("name,Lat\na,1\n")
-    assert "has no column of longitudes" in refused("assign", cells, bare, "-o", out)
-    bare.write_text("name\na\n")
-    assert "has no column of latitudes" in refused("build", bare, "-o", out)
+    assert "no column 'longitude'" in refused("assign", cells, bare, "-o", out)
 
 
 def test_unsound_rows_are_named(tmp_path):
     table, out = tmp_path / "table.csv", tmp_path / "out.csv"
-    table.write_text("lat,lon\n1,2\n,3\n")
-    assert "1 of 2 rows hold NaN or infinity (first: row 1" in refused("build", table, "-o", out)
-    table.write_text("lat,lon\n100,2\n")
-    assert "Latitude must lie in [-90, 90]" in refused("build", table, "-o", out)
-    table.write_text("lat,lon\nnorth,2\n")
-    assert "must hold numbers" in refused("build", table, "-o", out)
-    table.write_text("lat,lon\n")
-    assert refused("build", table, "-o", out) == f"Error: {table} holds no rows."
-    table.write_text("")
-    assert "is not a readable .csv table" in refused("build", table, "-o", out)
+    table.write_text("lat,lon,land,n\n1,2,NA,1\n1,3,NULL,few\n")
+    message = refused("build", table, "--group-column", "land", "-o", out)
+    assert "'land'; 1 of 2 rows of table.csv have none (first: row 2)" in message
+    assert "row 2 holds 'few'" in refused("build", table, "--weight-column", "n", "-o", out)
 
 
 def test_options_that_cannot_be_are_refused_before_anything_is_read(photos, tmp_path):
     gone = tmp_path / "gone.csv"
-    assert "method must be one of 'top_down'" in refused("build", gone, "--method", "magic")
+    assert "bottom_up" in refused("build", gone, "--method", "magic")
     assert "min_images must be at least 1; got 0" in refused("build", gone, "--min-images", 0)
     assert "max_images belongs to" in refused("build", gone, "--max-images", 5)
-    assert "location must be one of" in refused("build", gone, "--location", "middle")
+    assert "medoid" in refused("build", gone, "--location", "middle")
 
 
 def test_features_must_fit_the_photos(photos, tmp_path):
@@ -243,7 +270,9 @@ def test_features_must_fit_the_photos(photos, tmp_path):
 
 def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(cells, tmp_path):
     gone = tmp_path / "gone.csv"
-    assert "The output must end in .parquet, .csv" in refused("build", gone, "-o", "cells.xyz")
+    assert "The output must end in .parquet, .geojson, .csv" in refused(
+        "build", gone, "-o", "cells.xyz"
+    )
     assert "There is no folder" in refused("build", gone, "-o", tmp_path / "no" / "cells.csv")
     (tmp_path / "folder.csv").mkdir()
     assert "cannot be written" in refused("assign", cells, gone, "-o", tmp_path / "folder.csv")
@@ -283,6 +312,26 @@ def test_every_command_explains_itself(command):
     assert command in run("--help").stdout
 
 
+def test_the_options_of_build_are_the_parameters_of_the_builder():
+    parameters = inspect.signature(CellBuilder).parameters
+    fields = {field.name: field.default for field in dataclasses.fields(BuilderOptions)}
+    assert fields == {name: p.default for name, p in parameters.items() if name != "bounds"}
+    help_text = " ".join(run("build", "--help").stdout.split())
+    assert "[default: mean_wcss]" in help_text
+    for name in fields:
+        assert f"--{name.replace('_', '-')} " in help_text
+
+
+def test_an_interruption_ends_with_130(photos, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(CellBuilder, "fit", interrupted)
+    result = run("build", photos)
+    assert result.exit_code == 130
+    assert "Interrupted" in result.stderr
+
+
 def test_the_command_starts_without_loading_the_heavy_libraries():
     code = (
         "import sys, geocells.cli; "
@@ -290,22 +339,3 @@ def test_the_command_starts_without_loading_the_heavy_libraries():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_a_table_of_damaged_gzip_is_refused(cells, tmp_path):
-    whole = gzip.compress(b"lat,lon\n" + b"47.1,8.2\n" * 50)
-    for number, content in enumerate((whole[:8], whole[:20], whole[:30] + b"\xff" * 20)):
-        path = tmp_path / f"{number}.csv.gz"
-        path.write_bytes(content)
-        assert "is not a readable .csv.gz table" in refused(
-            "assign", cells, path, "-o", tmp_path / "out.csv"
-        )
-
-
-def test_a_parquet_table_with_damaged_metadata_of_pandas_is_refused(cells, tmp_path):
-    path = tmp_path / "photos.parquet"
-    table = pa.table({"lat": [47.1], "lon": [8.2]})
-    pq.write_table(table.replace_schema_metadata({b"pandas": b'{"index_columns": []}'}), path)
-    assert "is not a readable .parquet table" in refused(
-        "assign", cells, path, "-o", tmp_path / "out.csv"
-    )

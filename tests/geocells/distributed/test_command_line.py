@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
+from command_line import run as run_program
 
 from geocells import CellBuilder, load_cells
-from geocells.cli import app
+from geocells.cli import main
 
 RNG = np.random.default_rng(3)
 COORDS = RNG.normal((47.0, 8.0), 0.3, size=(600, 2))
@@ -33,14 +33,13 @@ def photos(tmp_path):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return run_program(main, *arguments)
 
 
 def refused(*arguments):
     """The one sentence that a command ends with."""
     result = run(*arguments)
     assert result.exit_code == 2, result.output
-    assert isinstance(result.exception, SystemExit)
     lines = result.stderr.splitlines()
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("Error: ")

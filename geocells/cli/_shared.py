@@ -1,0 +1,169 @@
+"""The table of photos and the output, as several commands know them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from cyclopts import Group, Parameter
+
+from geocells.tables import TableError, columns_note, coordinates, open_table, texts
+from geocells.tables.writer import table_suffix
+
+CLUSTER = Group("More photos than one machine holds", sort_key=3)
+_TABLE = Group("The table of photos", sort_key=1)
+
+
+@Parameter(name="*", group=_TABLE)
+@dataclass(frozen=True)
+class TableOptions:
+    """How the table of photos is read.
+
+    Parameters
+    ----------
+    latitude_column : str, optional
+        Column of latitudes, in degrees; by default the one with a usual name, such as lat or decimalLatitude.
+    longitude_column : str, optional
+        Column of longitudes, in degrees; by default the one with a usual name.
+    group_column : str, optional
+        Column of groups, such as countries.
+    quoting : bool
+        Double quotes enclose texts; files of GBIF and of databases have them as plain characters.
+    """
+
+    latitude_column: str | None = None
+    longitude_column: str | None = None
+    group_column: str | None = None
+    quoting: bool = True
+
+
+@dataclass(frozen=True)
+class Photos:
+    """A table of photos that was read.
+
+    Parameters
+    ----------
+    table : Table
+        All rows, and the columns asked for.
+    columns : dict
+        Role to column.
+    coords : ndarray (n, 2) float64
+        Latitude, longitude in degrees.
+    groups : ndarray (n,) of object or None
+    """
+
+    table: pa.Table
+    columns: dict[str, str]
+    coords: np.ndarray
+    groups: np.ndarray | None
+
+    @property
+    def note(self) -> str:
+        """Which column was taken for what."""
+        return columns_note(self.columns)
+
+
+def read_photos(
+    path: Path, options: TableOptions, *, others: Sequence[str | None] | None = ()
+) -> Photos:
+    """Read coordinates and groups, and the columns ``others``; all columns with None."""
+    file = open_table(path, quoting=options.quoting)
+    wanted = {"latitude": options.latitude_column, "longitude": options.longitude_column}
+    if options.group_column is not None:
+        wanted["group"] = options.group_column
+    columns = file.find_columns(wanted)
+    names = None if others is None else [*columns.values(), *filter(None, others)]
+    for name in names or ():
+        if name not in file.names:
+            raise TableError(f"{path.name} has no column {name!r}.")
+    table = file.read(names, progress=True)
+    coords = coordinates(table, columns, where=path.name)
+    groups = None
+    if "group" in columns:
+        groups = _groups(table[columns["group"]], columns["group"], path.name)
+    return Photos(table, columns, coords, groups)
+
+
+def _groups(column: pa.ChunkedArray, name: str, where: str) -> np.ndarray:
+    """Groups as text, those of a column of whole numbers as such."""
+    values = texts(column, keep_na=True)
+    if values.null_count:
+        row = values.is_null().index(True).as_py()
+        raise TableError(
+            f"Every photo needs a group in column {name!r}; {values.null_count} of {len(values)} rows of {where} have "
+            f"none (first: row {row + 1}). Fill in or remove these rows."
+        )
+    if pa.types.is_integer(column.type):
+        values = column
+    groups: np.ndarray = values.to_numpy().astype(object)
+    return groups
+
+
+def read_features(path: Path, n_rows: int, photos: Path) -> Any:
+    """Memory map of image features (n_rows, n_features)."""
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        feats = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path} is no .npy file of features ({error}).") from error
+    if not isinstance(feats, np.ndarray) or feats.ndim != 2:
+        raise ValueError(
+            f"{path} must hold one row of features per photo in a .npy file; its shape is "
+            f"{getattr(feats, 'shape', 'that of an .npz archive')}."
+        )
+    if len(feats) != n_rows:
+        raise ValueError(
+            f"{path} must hold one row of features for each of the {n_rows} photos of {photos}; "
+            f"it has {len(feats)}."
+        )
+    return feats
+
+
+def check_output(path: Path, suffixes: Sequence[str]) -> None:
+    """Refuse what cannot be written before any work is done."""
+    if table_suffix(path) not in suffixes:
+        raise ValueError(f"The output must end in {', '.join(suffixes)}; got {path}.")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder} to write {path.name} to.")
+    if path.is_dir() or not os.access(folder, os.W_OK):
+        raise PermissionError(f"{path} cannot be written.")
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Show what goes on, and for how long, once it takes more than two seconds; only in a terminal."""
+    from tqdm import tqdm
+
+    bar = tqdm(
+        desc=what,
+        bar_format="{desc} {elapsed}",
+        delay=2,
+        leave=False,
+        disable=not sys.stderr.isatty(),
+    )
+    done = threading.Event()
+
+    def refresh() -> None:
+        pause = 2.0
+        while not done.wait(pause):
+            bar.refresh()
+            pause = 1.0
+
+    thread = threading.Thread(target=refresh, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        bar.close()

@@ -1,0 +1,167 @@
+"""``geocells build``."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import asdict, field, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+from docstring_parser import parse
+
+from geocells import CellBuilder, CellPartition
+from geocells._files import replacing
+from geocells._options import Options
+from geocells.cli._shared import (
+    CLUSTER,
+    TableOptions,
+    busy,
+    check_output,
+    read_features,
+    read_photos,
+)
+from geocells.tables import TableError, numbers
+from geocells.tables.writer import table_suffix
+
+_OUTPUTS = (".parquet", ".geojson", ".csv")
+_HOW_CELLS_ARE_MADE = Group("How cells are made", sort_key=2)
+
+
+def _option_type(annotation: Any, documented: str) -> Any:
+    """Type of an option: one of the words that the docstring lists, or what the signature says."""
+    words = re.findall(r'"(\w+)"', documented)
+    choices = words or [
+        int(number) for number in re.findall(r"\b\d+\b", documented.partition("}")[0])
+    ]
+    if choices and (words or documented.startswith("{")):
+        return Literal[tuple(choices)]
+    return annotation
+
+
+def _builder_options() -> type:
+    """The parameters of :class:`CellBuilder` as a dataclass; it alone declares and documents them."""
+    documented = {p.arg_name: p for p in parse(CellBuilder.__doc__ or "").params}
+    signature = inspect.signature(CellBuilder, eval_str=True)
+    fields: list[Any] = []
+    for name, parameter in signature.parameters.items():
+        if name == "bounds":  # polygons of one's own are for the library
+            continue
+        entry = documented[name]
+        option = Parameter(help=entry.description)
+        hint = Annotated[_option_type(parameter.annotation, entry.type_name or ""), option]
+        fields.append((name, hint, field(default=parameter.default)))
+    made = make_dataclass("BuilderOptions", fields, frozen=True)
+    made.__module__ = __name__  # cyclopts takes a class of the module `types` for a built-in one
+    return Parameter(name="*", group=_HOW_CELLS_ARE_MADE)(made)
+
+
+BuilderOptions: Any = _builder_options()
+
+
+def build(
+    photos: str,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")] = Path("cells.parquet"),
+    features: Path | None = None,
+    weight_column: str | None = None,
+    table: TableOptions = TableOptions(),  # noqa: B008  (frozen)
+    cells: BuilderOptions = BuilderOptions(),  # noqa: B008
+    dask: Annotated[str | None, Parameter(group=CLUSTER)] = None,
+    feature_column: Annotated[list[str] | None, Parameter(group=CLUSTER)] = None,
+) -> None:
+    """Build cells from a table of photos.
+
+    Parameters
+    ----------
+    photos : str
+        CSV, TSV, JSON lines (.gz, .bz2, .xz, .zst, .zip too), Parquet or GeoJSON: a row per photo, with its latitude
+        and longitude. With --dask a Parquet dataset, by its folder, glob or URL (s3://bucket/photos/*.parquet).
+    output : Path
+        Where the cells go: .parquet (which the other commands read), .geojson, or .csv without outlines.
+    features : Path, optional
+        Image features, one row per photo (.npy; read once, never held as a whole); by default the coordinates.
+    weight_column : str, optional
+        Column of how many photos a row stands for.
+    dask : str, optional
+        Work on a Dask cluster (tcp://host:8786), or with worker processes of this machine (local).
+    feature_column : list of str, optional
+        With --dask: the dataset's column of image features (lists), or several columns of numbers.
+    """
+    check_output(output, _OUTPUTS)
+    builder = CellBuilder(**asdict(cells))
+    Options.of(builder)  # before a long table is read
+    if dask is not None:
+        if features is not None:
+            raise ValueError(
+                "--features is a file for one machine; with --dask name a column of the dataset by --feature-column."
+            )
+        partition, n_rows = _fit_on_cluster(
+            builder, photos, dask, table, weight_column, feature_column
+        )
+        note, unassigned = "", 0
+    else:
+        if feature_column:
+            raise ValueError(
+                "--feature-column belongs to --dask; name a file of features by --features."
+            )
+        path = Path(photos)
+        read = read_photos(path, table, others=[weight_column])
+        n_rows = len(read.coords)
+        feats = None if features is None else read_features(features, n_rows, path)
+        weights = None
+        if weight_column is not None:
+            weights, missing, wrong = numbers(read.table[weight_column])
+            if (missing | wrong).any():
+                row = int((missing | wrong).argmax())
+                value = read.table[weight_column][row].as_py()
+                raise TableError(
+                    f"Column {weight_column!r} of {path.name} must hold whole numbers; row {row + 1} holds {value!r}."
+                )
+        with busy("building cells"):
+            builder.fit(read.coords, feats, groups=read.groups, sample_weight=weights)
+        partition, unassigned = builder.cells_, int((builder.labels_ < 0).sum())
+        note = f"\n{read.note}"
+    with busy("writing cells"), replacing(output) as draft:
+        _write_cells(partition, draft)
+    counts = partition.counts
+    span = f"{int(counts.min())} to {int(counts.max())}" if len(counts) else "none"
+    left = f"; {unassigned} photos belong to none" if unassigned else ""
+    print(f"{partition.n_cells} cells of {n_rows} photos, {span} a cell{left}: {output}{note}")
+
+
+def _fit_on_cluster(
+    builder: CellBuilder,
+    photos: str,
+    scheduler: str,
+    table: TableOptions,
+    weight_column: str | None,
+    feature_columns: list[str] | None,
+) -> tuple[CellPartition, int]:
+    from geocells import distributed
+    from geocells.cli._cluster import cluster
+
+    names: Any = feature_columns or None
+    with cluster(scheduler), busy("building cells"):
+        result = distributed.fit(
+            builder,
+            photos,
+            names[0] if names and len(names) == 1 else names,
+            table.group_column,
+            weight_column,
+            latitude_column=table.latitude_column,
+            longitude_column=table.longitude_column,
+        )
+    return result.cells, result.n_rows
+
+
+def _write_cells(cells: CellPartition, draft: Path) -> None:
+    suffix = table_suffix(draft)
+    if suffix == ".parquet":
+        cells.save(draft)
+    elif suffix == ".geojson":
+        cells.to_geodataframe().reset_index().to_file(draft, driver="GeoJSON")
+    else:
+        cells.to_geodataframe().drop(columns="geometry").to_csv(draft)

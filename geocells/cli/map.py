@@ -1,0 +1,64 @@
+"""``geocells map``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from geocells import load_cells
+from geocells._files import replacing
+from geocells.cli._shared import busy, check_output
+
+
+def map(
+    cells: Path,
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")],
+    color_by: Literal["cell", "count", "level", "group"] = "cell",
+    locations: bool = True,
+    outlines: Path | None = None,
+    max_cells: int = 10_000,
+) -> None:
+    """Draw cells.
+
+    Parameters
+    ----------
+    cells : Path
+        Cells (.parquet) that `geocells build` wrote.
+    output : Path
+        A picture (.png, .pdf, .svg), or a map for a browser (.html).
+    color_by : {"cell", "count", "level", "group"}
+        What a cell's colour says (group: .html).
+    locations : bool
+        Mark the points that cells answer with.
+    outlines : Path, optional
+        Outlines to draw in a picture, such as countries (GeoJSON, GeoParquet, Shapefile, GeoPackage).
+    max_cells : int
+        Cells that a map for a browser may show.
+    """
+    check_output(output, (".png", ".pdf", ".svg", ".html"))
+    partition = load_cells(cells)
+    with busy("drawing cells"), replacing(output) as draft:
+        if output.suffix.lower() == ".html":
+            chart = partition.explore(color_by=color_by, locations=locations, max_cells=max_cells)
+            chart.save(str(draft))
+        else:
+            lines = None if outlines is None else _read_outlines(outlines)
+            axes = partition.plot(color_by=color_by, locations=locations, outlines=lines)
+            axes.figure.savefig(draft, dpi=200)
+    print(f"{partition.n_cells} cells: {output}")
+
+
+def _read_outlines(path: Path) -> Any:
+    import geopandas as gpd
+
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        outlines = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+    except Exception as error:
+        raise ValueError(f"{path} holds no outlines ({error}).") from error
+    return outlines if outlines.crs is None else outlines.to_crs(4326)

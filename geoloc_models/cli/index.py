@@ -13,7 +13,7 @@ from geoloc_models.cli._typer import app, one_sentence_errors
 if TYPE_CHECKING:
     import pandas as pd
 
-    from geoloc_models.photos.index import PhotoIndex
+    from geoloc_models.photos.folders import FolderScan
 
 _MOST_COUNTRIES = 10
 _WHAT_OF_LIST = {
@@ -58,7 +58,7 @@ def index(
     without_position.csv beside the table. GPS positions become the truth to learn from and to
     measure against; a model sees pixels only.
     """
-    from geoloc_models.photos.index import scan_photos, write_index
+    from geoloc_models.photos.folders import scan_photos
 
     if output.suffix.lower() not in (".parquet", ".pq"):
         raise GeolocError(f"The table is written as Parquet; name a .parquet file, not {output}.")
@@ -73,17 +73,18 @@ def index(
         threads=threads,
         progress=True,
     )
-    lists = write_index(found, output)
+    lists = found.save(output)
     _tell(found, coordinates)
     typer.echo(f"\n{_counted(len(found.frame), 'photo')} in {output}.")
     for path in lists:
         typer.echo(f"Listed in {path}: {_WHAT_OF_LIST[path.name]}.")
 
 
-def _tell(found: PhotoIndex, coordinates: Path | None) -> None:
+def _tell(found: FolderScan, coordinates: Path | None) -> None:
     lines = [
         ("photos", found.n_photos),
         ("  placed by GPS", found.n_from_exif),
+        ("  placed by Google Takeout", found.n_from_sidecar),
         ("  placed by the table", found.n_from_table),
         ("  without coordinates", len(found.without_position)),
         ("could not be read", len(found.unreadable)),

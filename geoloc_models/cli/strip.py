@@ -73,7 +73,7 @@ def strip(
 
 def _jobs(photos: list[Path], output: Path | None) -> tuple[list[tuple[Path, Path | None]], int]:
     """Every photo with the file to write, and the number of other files in the folders."""
-    from geoloc_models.photos.files import find_photo_files
+    from geoloc_models.photos.folders import find_photo_files
     from geoloc_models.photos.opening import is_photo
 
     jobs: list[tuple[Path, Path | None]] = []

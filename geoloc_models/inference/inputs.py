@@ -13,7 +13,7 @@ from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.photos.exif import PhotoExif, read_exif
-from geoloc_models.photos.files import find_photo_files
+from geoloc_models.photos.folders import find_photo_files
 from geoloc_models.photos.images import ImageSource
 from geoloc_models.photos.opening import is_photo, open_photo
 from geoloc_models.photos.tar_shards import split_tar_path

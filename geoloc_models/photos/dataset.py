@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -252,22 +253,21 @@ def make_transform(
     .. [1] Chen, Kornblith, Norouzi, Hinton (2020), A simple framework for contrastive learning of
        visual representations (SimCLR), appendix A.
     """
-    frame = make_framing(size, augment=augment)
-
-    def one(image: Any) -> torch.Tensor:
-        return normalised(frame(image), mean, std)
-
-    return one if views == 1 else _SeveralViews(one, views)
+    return _Transform(make_framing(size, augment=augment), views, tuple(mean), tuple(std))
 
 
-class _SeveralViews:
-    """Apply a transform several times and stack the results."""
+@dataclass(frozen=True)
+class _Transform:
+    """A frame and its normalisation, which worker processes can unpickle."""
 
-    def __init__(self, transform: Callable[[Any], torch.Tensor], views: int) -> None:
-        self.transform, self.views = transform, views
+    frame: Callable[[Any], torch.Tensor]
+    views: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     def __call__(self, image: Any) -> torch.Tensor:
-        return torch.stack([self.transform(image) for _ in range(self.views)])
+        views = [normalised(self.frame(image), self.mean, self.std) for _ in range(self.views)]
+        return views[0] if self.views == 1 else torch.stack(views)
 
 
 def make_framing(size: int, *, augment: str = "none") -> Callable[[Any], torch.Tensor]:

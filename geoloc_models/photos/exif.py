@@ -15,7 +15,6 @@ from geoloc_models.photos.opening import Openable, open_header, orientation_of
 
 logger = logging.getLogger(__name__)
 
-_LIMIT_DEGREES = {"latitude": 90.0, "longitude": 180.0}
 _SIGN_OF_REFERENCE = {
     "latitude": {"N": 1.0, "S": -1.0},
     "longitude": {"E": 1.0, "W": -1.0},
@@ -115,9 +114,14 @@ def _directory(image: Image.Image, directory: ExifTags.IFD) -> dict[int, Any]:
 def _position(gps: dict[int, Any]) -> tuple[float | None, float | None]:
     latitude = _degrees(gps, "latitude", ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef)
     longitude = _degrees(gps, "longitude", ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef)
-    if latitude is None or longitude is None or (latitude == 0 and longitude == 0):
+    if latitude is None or longitude is None or not is_position(latitude, longitude):
         return None, None
     return latitude, longitude
+
+
+def is_position(latitude: float, longitude: float) -> bool:
+    """Whether degrees are on the globe, and not the 0, 0 of devices that know no position yet."""
+    return abs(latitude) <= 90 and abs(longitude) <= 180 and (latitude != 0 or longitude != 0)
 
 
 def _degrees(gps: dict[int, Any], name: str, tag: int, reference_tag: int) -> float | None:
@@ -131,8 +135,6 @@ def _degrees(gps: dict[int, Any], name: str, tag: int, reference_tag: int) -> fl
         if not 0 <= part <= 60:
             return None
         size += part / unit
-    if size > _LIMIT_DEGREES[name]:
-        return None
     reference = _text(gps.get(reference_tag)).strip().upper()[:1]
     is_negative = math.copysign(1.0, parts[0]) < 0
     if reference == "":

@@ -124,6 +124,15 @@ def open_header(
             yield image
 
 
+def read_bytes(path: str) -> bytes:
+    """Bytes of a file, or of the member of a tar that the path leads to."""
+    member = split_tar_path(path)
+    if member is not None:
+        return read_tar_member(*member)
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def is_photo(source: Openable, name: str) -> bool:
     """Whether a file opens as a photo, or was meant as one by its name or first bytes."""
     try:
@@ -137,7 +146,10 @@ def looks_like_photo(source: Openable, name: str) -> bool:
     """Whether a file that cannot be opened was meant as a photo, by its name or first bytes."""
     if name.lower().endswith(_PHOTO_SUFFIXES):
         return True
-    head = _head_of(_file_of(source))
+    try:
+        head = _head_of(_file_of(source))
+    except (BrokenImageError, OSError):  # the reason is told where it is read
+        return True
     return head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n")) or _iso_media_kind(head) is not None
 
 

@@ -1,8 +1,10 @@
 import csv
+import pickle
 
 import numpy as np
 import pytest
 import torch
+from geoloc_models_photos import noise
 from PIL import Image
 from torchvision.transforms import v2
 
@@ -151,6 +153,12 @@ def test_the_plain_transform_is_torchvisions_to_the_last_bit(width, height):
     ours, expected = make_transform(24)(Image.fromarray(pixels)), theirs(Image.fromarray(pixels))
     assert torch.equal(ours, expected)
     assert ours.stride() == expected.stride()  # a network sums in another order for another layout
+
+
+def test_a_transform_goes_to_worker_processes():
+    image = noise(20, 20)
+    transform = make_transform(16, views=2)
+    assert torch.equal(pickle.loads(pickle.dumps(transform))(image), transform(image))
 
 
 def test_the_transforms_two_halves_make_the_whole():

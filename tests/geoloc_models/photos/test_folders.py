@@ -1,5 +1,6 @@
 """Own photos become a table: which files count, where their coordinates come from."""
 
+import json
 import os
 import tarfile
 
@@ -9,8 +10,8 @@ import pytest
 from geoloc_models_photos import encoded, gps_exif, noise, write_tar
 
 from geoloc_models._errors import GeolocError
+from geoloc_models.photos.folders import scan_photos, unique_ids
 from geoloc_models.photos.images import FileImages
-from geoloc_models.photos.index import index_photos, scan_photos, unique_ids, write_index
 from geoloc_models.tables.photo_table import read_photo_table
 
 ZURICH, STOCKHOLM, SYDNEY = (47.3769, 8.5417), (59.3293, 18.0686), (-33.87, 151.21)
@@ -33,7 +34,7 @@ def photos(tmp_path):
 
 
 def test_a_photo_becomes_a_row(photos):
-    frame = index_photos(photos)
+    frame = scan_photos(photos).frame
     assert frame.columns.tolist() == COLUMNS
     assert frame["id"].tolist() == ["b", "trip/a"]
     assert frame["path"].tolist() == ["b.jpg", "trip/a.png"]
@@ -46,18 +47,18 @@ def test_a_photo_becomes_a_row(photos):
 
 
 def test_sizes_are_those_of_the_loaded_images(photos):
-    frame = index_photos(photos)
+    frame = scan_photos(photos).frame
     images = FileImages(frame["path"].tolist(), photos)
     sizes = [images.load(row).size for row in range(2)]
     assert sizes == list(zip(frame["width"], frame["height"], strict=True))
 
 
 def test_paths_start_from_the_tables_folder(photos, tmp_path):
-    assert index_photos(photos, root=tmp_path)["path"][0] == "photos/b.jpg"
+    assert scan_photos(photos, root=tmp_path).frame["path"][0] == "photos/b.jpg"
     elsewhere = tmp_path / "tables"
     elsewhere.mkdir()
     index = scan_photos(photos, root=elsewhere)
-    write_index(index, elsewhere / "photos.parquet")
+    index.save(elsewhere / "photos.parquet")
     table = read_photo_table(elsewhere / "photos.parquet")
     images = FileImages(table.frame["path"].tolist())
     assert images.load(1).size == (12, 8)
@@ -94,7 +95,7 @@ def test_hidden_files_and_programs_own_folders_are_left_out(photos):
     save(photos / ".hidden.jpg", ZURICH)
     save(photos / ".trash" / "a.jpg", ZURICH)
     save(photos / "@eaDir" / "a.jpg", ZURICH)
-    assert len(index_photos(photos)) == 2
+    assert len(scan_photos(photos).frame) == 2
 
 
 def test_tar_shards_are_gone_through(photos):
@@ -138,18 +139,18 @@ def test_a_photo_reached_twice_is_listed_once_by_its_own_name(photos, tmp_path):
     (photos / "a_link.jpg").symlink_to(photos / "b.jpg")
     (photos / "a_folder").symlink_to(photos / "trip", target_is_directory=True)
     os.link(photos / "b.jpg", photos / "c_twin.jpg")
-    assert index_photos(photos)["id"].tolist() == ["b", "trip/a"]
+    assert scan_photos(photos).frame["id"].tolist() == ["b", "trip/a"]
 
 
 def test_links_to_elsewhere_are_followed(photos, tmp_path):
     save(tmp_path / "elsewhere" / "z.jpg", SYDNEY)
     (photos / "there").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert index_photos(photos)["id"].tolist() == ["b", "there/z", "trip/a"]
+    assert scan_photos(photos).frame["id"].tolist() == ["b", "there/z", "trip/a"]
 
 
 def test_pipes_are_left_alone(photos):
     os.mkfifo(photos / "pipe.jpg")
-    assert len(index_photos(photos)) == 2
+    assert len(scan_photos(photos).frame) == 2
 
 
 # Ids.
@@ -184,7 +185,7 @@ def test_photos_without_coordinates_are_counted_and_left_out(photos):
 
 def test_photos_without_coordinates_are_kept_on_request(photos):
     save(photos / "nowhere.jpg")
-    frame = index_photos(photos, keep_unplaced=True).set_index("id")
+    frame = scan_photos(photos, keep_unplaced=True).frame.set_index("id")
     assert frame.loc["nowhere", ["latitude", "longitude", "country"]].isna().all()
     assert frame.loc["b", "country"] == "CH"
 
@@ -225,36 +226,89 @@ def test_a_row_without_coordinates_leaves_the_photos_own(photos, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("id,latitude\nb,1\n", "no column longitude"),
+        ("id,latitude\nb,1\n", "no column 'longitude'"),
         ("name,latitude,longitude\nb,1,1\n", "no column id or path"),
         ("id,latitude,longitude\nb,95,1\n", "Latitude.*row 1, 95"),
+        ("id,latitude,longitude\nc,,\nb,1,999\n", "Longitude.*row 2, 999"),
         ("id,latitude,longitude\nb,north,1\n", "'latitude' must hold numbers.*row 1, 'north'"),
         ("id,latitude,longitude\nb,1,1\nb,2,2\n", r"different coordinates for one photo \(b\)"),
-        ("", "cannot be read"),
+        ("", "is empty"),
     ],
 )
 def test_an_unfit_table_of_coordinates_is_refused(photos, tmp_path, content, words):
     (tmp_path / "where.csv").write_text(content)
-    with pytest.raises(GeolocError, match=words):
-        index_photos(photos, coordinates=tmp_path / "where.csv")
+    with pytest.raises(ValueError, match=words):
+        scan_photos(photos, coordinates=tmp_path / "where.csv")
 
 
 def test_a_missing_table_of_coordinates_is_named(photos, tmp_path):
-    with pytest.raises(GeolocError, match=r"no file .*where\.csv"):
-        index_photos(photos, coordinates=tmp_path / "where.csv")
-    with pytest.raises(GeolocError, match="no known kind"):
-        index_photos(photos, coordinates=photos / "b.jpg")
+    with pytest.raises(ValueError, match=r"no file .*where\.csv"):
+        scan_photos(photos, coordinates=tmp_path / "where.csv")
+
+
+# Google Takeout.
+
+
+def sidecar(path, place=(0.0, 0.0), timestamp="1561977296"):
+    latitude, longitude = place
+    content = {
+        "title": "a name",
+        "geoData": {"latitude": latitude, "longitude": longitude, "altitude": 0.0},
+        "photoTakenTime": {"timestamp": timestamp},
+    }
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("photo", "name"),
+    [
+        ("a.jpg", "a.jpg.json"),
+        ("a.jpg", "a.jpg.supplemental-metadata.json"),
+        ("a.b.jpg", "a.b.jpg.supplemental-met.json"),
+        ("a(1).jpg", "a.jpg(1).json"),
+        ("a(1).jpg", "a.jpg.supplemental-metadata(1).json"),
+        ("trip/a.jpg", "trip/a.jpg.json"),
+    ],
+)
+def test_a_takeout_sidecar_places_its_photo(tmp_path, photo, name):
+    save(tmp_path / photo)
+    sidecar(tmp_path / name, SYDNEY)
+    scan = scan_photos(tmp_path)
+    assert scan.frame["country"].tolist() == ["AU"]
+    assert scan.frame["time"].tolist() == ["2019-07-01T10:34:56+00:00"]
+    assert (scan.n_from_exif, scan.n_from_sidecar, scan.n_other_files) == (0, 1, 1)
+
+
+def test_exif_data_go_before_a_takeout_sidecar(photos):
+    sidecar(photos / "b.jpg.json", SYDNEY)
+    sidecar(photos / "trip" / "a.png.json", SYDNEY)
+    scan = scan_photos(photos)
+    assert scan.frame["country"].tolist() == ["CH", "SE"]
+    assert scan.frame["time"].tolist() == ["2019-07-01T12:34:56+02:00", "2019-07-01T10:34:56+00:00"]
+    assert (scan.n_from_exif, scan.n_from_sidecar) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", '{"geoData": 3}', '{"geoData": {"latitude": "x"}}']
+)
+def test_other_json_files_say_nothing(photos, content):
+    save(photos / "c.jpg")
+    (photos / "c.jpg.json").write_text(content)
+    scan = scan_photos(photos)
+    assert scan.without_position["path"].tolist() == ["c.jpg"]
+    sidecar(photos / "c.jpg.json", (0.0, 0.0))
+    assert scan_photos(photos).without_position["path"].tolist() == ["c.jpg"]
 
 
 def test_a_photo_at_sea_has_no_country(tmp_path):
     save(tmp_path / "sea.jpg", (0.0, -30.0))
     save(tmp_path / "zurich.jpg", ZURICH)
-    assert index_photos(tmp_path)["country"].isna().tolist() == [True, False]
+    assert scan_photos(tmp_path).frame["country"].isna().tolist() == [True, False]
 
 
 def test_a_table_of_photos_at_sea_has_columns_of_text(tmp_path):
     save(tmp_path / "sea.jpg", (0.0, -30.0))
-    write_index(scan_photos(tmp_path), tmp_path / "photos.parquet")
+    scan_photos(tmp_path).save(tmp_path / "photos.parquet")
     import pyarrow.parquet as pq
 
     schema = pq.read_schema(tmp_path / "photos.parquet")
@@ -275,46 +329,46 @@ def test_a_table_of_photos_at_sea_has_columns_of_text(tmp_path):
 
 def test_folders_without_photos_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(GeolocError, match="There are no files"):
-        index_photos(tmp_path)
+        scan_photos(tmp_path)
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(GeolocError, match="no photo among the 1 files"):
-        index_photos(tmp_path)
+        scan_photos(tmp_path)
     (tmp_path / "a.jpg").write_text("x")
     with pytest.raises(GeolocError, match=r"can be read.*a\.jpg, is not an image"):
-        index_photos(tmp_path)
+        scan_photos(tmp_path)
     with pytest.raises(GeolocError, match="is a file"):
-        index_photos(tmp_path / "a.jpg")
+        scan_photos(tmp_path / "a.jpg")
     with pytest.raises(GeolocError, match="There is no folder"):
-        index_photos(tmp_path / "none")
+        scan_photos(tmp_path / "none")
 
 
 def test_photos_without_any_gps_position_are_refused_in_a_sentence(tmp_path):
     save(tmp_path / "photos" / "a.jpg")
     with pytest.raises(GeolocError, match=r"only photo .* does not say where.*--coordinates"):
-        index_photos(tmp_path / "photos")
+        scan_photos(tmp_path / "photos")
     save(tmp_path / "photos" / "b.jpg")
     with pytest.raises(GeolocError, match="None of the 2 photos"):
-        index_photos(tmp_path / "photos")
-    assert len(index_photos(tmp_path / "photos", keep_unplaced=True)) == 2
+        scan_photos(tmp_path / "photos")
+    assert len(scan_photos(tmp_path / "photos", keep_unplaced=True).frame) == 2
     (tmp_path / "where.csv").write_text("id,latitude,longitude\nz,1,1\n")
     with pytest.raises(GeolocError, match=r"where\.csv names none of them"):
-        index_photos(tmp_path / "photos", coordinates=tmp_path / "where.csv")
+        scan_photos(tmp_path / "photos", coordinates=tmp_path / "where.csv")
 
 
 def test_the_number_of_threads_changes_nothing(tmp_path):
     for k in range(150):
         save(tmp_path / f"{k:03d}.png", (k / 2, k / 2), size=(2, 2))
-    one, many = (index_photos(tmp_path, threads=threads) for threads in (1, 8))
+    one, many = (scan_photos(tmp_path, threads=threads).frame for threads in (1, 8))
     pd.testing.assert_frame_equal(one, many)
     assert len(one) == 149  # 0, 0 is no position
     with pytest.raises(GeolocError, match="threads"):
-        index_photos(tmp_path, threads=0)
+        scan_photos(tmp_path, threads=0)
 
 
 def test_lists_of_an_earlier_run_do_not_stay(photos, tmp_path):
     save(photos / "nowhere.jpg")
-    lists = write_index(scan_photos(photos), tmp_path / "photos.parquet")
+    lists = scan_photos(photos).save(tmp_path / "photos.parquet")
     assert [path.name for path in lists] == ["without_position.csv"]
     (photos / "nowhere.jpg").unlink()
-    assert write_index(scan_photos(photos), tmp_path / "photos.parquet") == []
+    assert scan_photos(photos).save(tmp_path / "photos.parquet") == []
     assert not (tmp_path / "without_position.csv").exists()

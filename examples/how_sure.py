@@ -27,10 +27,14 @@ from geoloc_models.demo import SETTINGS, demo_source, pretrained_options, with_f
 from geoloc_models.inference.calibration_report import CalibrationReport
 from geoloc_models.inference.decoders import judge_decoders
 from geoloc_models.inference.model import load_model
-from geoloc_models.reports import differences_table, results_table
-from geoloc_models.reports.certainty import certainty_table
-from geoloc_models.reports.markdown import markdown_table
-from geoloc_models.reports.table import Table, model_title
+from geoloc_models.reports import (
+    Table,
+    calibration_table,
+    differences_table,
+    markdown_table,
+    model_title,
+    results_table,
+)
 from geoloc_models.tables.split import Split, place_blocks
 from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
 from geoloc_models.training.run import bundle_outputs, run_model
@@ -147,7 +151,7 @@ def main() -> None:
     split, reports = train(arguments.seed, output)
     for name in reports:
         print(f"\n## {name}\n\n{decoders(output / name, source, split.test)}")
-    print(f"\n## How sure\n\n{markdown_table(certainty_table(reports))}")
+    print(f"\n## How sure\n\n{markdown_table(calibration_table(reports))}")
     print(f"\nParted anew {N_PARTINGS} times, the 90 % radius holds (mean, standard deviation):")
     for name in reports:
         anew = parted_anew(output / name, source, split.validation, split.test)

@@ -24,8 +24,7 @@ from geoloc_models.models.encoders import build_encoder
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.photos.demo import SatelliteCrops, demo_places
 from geoloc_models.photos.images import ImageSource
-from geoloc_models.reports import figures, table_text
-from geoloc_models.reports.table import model_title
+from geoloc_models.reports import figures, model_title, table_text
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split, largest_block
 from geoloc_models.training import TrainingOptions
@@ -353,7 +352,7 @@ def _draw(
         (
             "examples.png",
             figures.example_sheet(
-                _examples(runs[best], source, countries),
+                {"": _examples(runs[best], source, countries)},
                 title=f"{model_title(best)}: test images (satellite crops, {CROP_KM:g} km wide), "
                 "from the best guess to the worst",
             ),

@@ -1,18 +1,15 @@
-"""Reports: results as text, JSON, Markdown and HTML, and the pictures."""
+"""Reports: results as tables of text, as Markdown and HTML, and the pictures."""
 
-from geoloc_models.reports.html import report_html, write_report
-from geoloc_models.reports.markdown import markdown_table, report_markdown, table_markdown
-from geoloc_models.reports.paper import (
+from geoloc_models.reports.report import Section, write_report
+from geoloc_models.reports.tables import (
+    CALIBRATION_NOTE,
     PAPER_NOTE,
     PAPER_RESULTS,
-    comparison_markdown,
-    comparison_table,
-    paper_table,
-)
-from geoloc_models.reports.sections import Section
-from geoloc_models.reports.table import (
     Table,
+    calibration_table,
+    comparison_table,
     differences_table,
+    markdown_table,
     model_title,
     results_table,
     table_note,
@@ -20,20 +17,17 @@ from geoloc_models.reports.table import (
 )
 
 __all__ = [
+    "CALIBRATION_NOTE",
     "PAPER_NOTE",
     "PAPER_RESULTS",
     "Section",
     "Table",
-    "comparison_markdown",
+    "calibration_table",
     "comparison_table",
     "differences_table",
     "markdown_table",
     "model_title",
-    "paper_table",
-    "report_html",
-    "report_markdown",
     "results_table",
-    "table_markdown",
     "table_note",
     "table_text",
     "write_report",

@@ -25,7 +25,10 @@ from geoloc_models.features.cache import row_keys
 from geoloc_models.inference.calibration_report import CalibrationReport
 from geoloc_models.inference.decoders import JudgedDecoders, judge_decoders
 from geoloc_models.reports import (
+    CALIBRATION_NOTE,
+    PAPER_NOTE,
     Section,
+    calibration_table,
     comparison_table,
     differences_table,
     figures,
@@ -35,8 +38,6 @@ from geoloc_models.reports import (
     table_note,
     write_report,
 )
-from geoloc_models.reports.certainty import CERTAINTY_NOTE, certainty_table
-from geoloc_models.reports.paper import PAPER_NOTE
 from geoloc_models.reproduce.settings import Comparison, ReproduceSettings
 from geoloc_models.tables.split import Split, largest_block, place_blocks
 from geoloc_models.training.plan import PhotoSource
@@ -221,8 +222,8 @@ def _decoders(judged: Mapping[str, JudgedDecoders]) -> list[Section]:
 def _certainty(material: Material, pictures: Mapping[str, Path]) -> Section:
     return Section(
         "How sure, and whether rightly",
-        f"{CERTAINTY_NOTE} {_crowded(material)}",
-        certainty_table(_calibration_reports(material)),
+        f"{CALIBRATION_NOTE} {_crowded(material)}",
+        calibration_table(_calibration_reports(material)),
         figures=[
             (
                 pictures["reliability"],
@@ -379,12 +380,15 @@ def _draw(folder: Path, material: Material) -> dict[str, Path]:
     best = _best(material)
     predictions = material.table[best][0].predictions
     truth, true_countries = table.coords[predictions.rows], table.countries[predictions.rows]
-    right, wrong = figures.choose_right_and_wrong(
-        true_countries, predictions.countries, n_each=_N_EXAMPLES
-    )
-    drawn["examples"] = figures.right_and_wrong_examples(
-        _examples(predictions, right, source, full),
-        _examples(predictions, wrong, source, full),
+    is_right = true_countries == predictions.countries
+    drawn["examples"] = figures.example_sheet(
+        {
+            name: _examples(predictions, _drawn(positions), source, full)
+            for name, positions in (
+                ("Right country", np.flatnonzero(is_right)),
+                ("Wrong country", np.flatnonzero(~is_right)),
+            )
+        },
         title=f"{model_title(best)}: test images drawn at random",
     )
     drawn["confusion"] = figures.confusion(true_countries, predictions.countries, names=full)
@@ -413,14 +417,21 @@ def _draw(folder: Path, material: Material) -> dict[str, Path]:
             if found is not None
         }
     )
-    drawn["augmentation"] = figures.augmentation_curves(
-        {model_title(name): run.history for name, run in material.augmentations.items()}
+    drawn["augmentation"] = figures.training_curves(
+        {name: run.history for name, run in material.augmentations.items()},
+        accuracy_title="Accuracy",
     )
     paths = {}
     for name, figure in drawn.items():
         paths[name] = folder / f"{name}.png"
         figures.save_figure(figure, paths[name])
     return paths
+
+
+def _drawn(positions: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Some of these, at random: nobody picks the examples."""
+    n_drawn = min(_N_EXAMPLES, len(positions))
+    return np.sort(np.random.default_rng(0).choice(positions, n_drawn, replace=False))
 
 
 def _features_of(source: PhotoSource) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.object_]]:

@@ -5,32 +5,31 @@ Okabe and Ito's, which readers with any colour vision tell apart; lines also dif
 markers.
 """
 
-from geoloc_models.reports.figures.cell_map import map_of_cells
-from geoloc_models.reports.figures.confusion import confusion, confusion_counts
-from geoloc_models.reports.figures.embeddings import tsne_of_features, tsne_points
-from geoloc_models.reports.figures.errors import error_against_distance, error_curves
-from geoloc_models.reports.figures.examples import (
-    Example,
-    choose_right_and_wrong,
-    example_sheet,
-    right_and_wrong_examples,
+from geoloc_models.reports.figures.confusion import confusion
+from geoloc_models.reports.figures.curves import (
+    accuracy_by_dataset_size,
+    error_against_distance,
+    error_curves,
+    reliability_diagrams,
+    training_curves,
 )
-from geoloc_models.reports.figures.panels import WORLD_PANEL, MapPanel, panels_of_countries
-from geoloc_models.reports.figures.photo_map import map_of_photos
-from geoloc_models.reports.figures.reliability import reliability_diagrams
-from geoloc_models.reports.figures.saving import save_figure
-from geoloc_models.reports.figures.sizes import accuracy_by_dataset_size
-from geoloc_models.reports.figures.training import augmentation_curves, training_curves
+from geoloc_models.reports.figures.embeddings import tsne_of_features
+from geoloc_models.reports.figures.examples import Example, example_sheet
+from geoloc_models.reports.figures.maps import (
+    WORLD_PANEL,
+    MapPanel,
+    map_of_cells,
+    map_of_photos,
+    panels_of_countries,
+)
+from geoloc_models.reports.figures.style import save_figure
 
 __all__ = [
     "WORLD_PANEL",
     "Example",
     "MapPanel",
     "accuracy_by_dataset_size",
-    "augmentation_curves",
-    "choose_right_and_wrong",
     "confusion",
-    "confusion_counts",
     "error_against_distance",
     "error_curves",
     "example_sheet",
@@ -38,9 +37,7 @@ __all__ = [
     "map_of_photos",
     "panels_of_countries",
     "reliability_diagrams",
-    "right_and_wrong_examples",
     "save_figure",
     "training_curves",
     "tsne_of_features",
-    "tsne_points",
 ]

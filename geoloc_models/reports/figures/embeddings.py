@@ -9,57 +9,10 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.reports.figures._style import MARKERS, OKABE_ITO
+from geoloc_models.reports.figures.style import MARKERS, OKABE_ITO
 
 N_DIMENSIONS = 50
 LEAST_ROWS = 5
-
-
-def tsne_points(features: npt.ArrayLike, *, seed: int = 0) -> npt.NDArray[np.float64]:
-    """Place features in the plane so that near ones stay near.
-
-    Parameters
-    ----------
-    features : array-like
-        (n, d), at least 5 rows, finite.
-    seed : int, default 0
-        Of the optimisation.
-
-    Returns
-    -------
-    ndarray
-        (n, 2) float64 without a unit.
-
-    Raises
-    ------
-    GeolocError
-        Too few rows, or features that are not finite.
-
-    Notes
-    -----
-    PCA to 50 dimensions, then scikit-learn's t-SNE (Barnes-Hut) with a perplexity of 30, or a
-    third of the rows where these are few. O(n log n).
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    values = np.asarray(features, dtype=np.float32)
-    if values.ndim != 2 or len(values) < LEAST_ROWS:
-        raise GeolocError(
-            f"t-SNE needs features of at least {LEAST_ROWS} photos; got an array of shape "
-            f"{values.shape}."
-        )
-    is_bad = ~np.isfinite(values).all(axis=1)
-    if is_bad.any():
-        raise GeolocError(
-            f"{is_bad.sum()} of {len(values)} rows of features are not finite (first: row "
-            f"{int(np.flatnonzero(is_bad)[0])})."
-        )
-    if min(values.shape) > N_DIMENSIONS:
-        values = PCA(N_DIMENSIONS, random_state=seed, svd_solver="randomized").fit_transform(values)
-    perplexity = min(30.0, (len(values) - 1) / 3.0)
-    points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(values)
-    return np.asarray(points, dtype=np.float64)
 
 
 def tsne_of_features(
@@ -87,22 +40,31 @@ def tsne_of_features(
     max_rows : int, default 2000
         As many photos are drawn, at random.
     n_named : int, default 10
-        Countries with a colour and marker, those with the most photos; the others are grey.
+        Countries with a colour and marker, at most 10, those with the most photos; the others
+        are grey.
     title : str
         Over the figure.
+
+    Raises
+    ------
+    GeolocError
+        Too few rows, or features that are not finite.
+
+    Notes
+    -----
+    PCA to 50 dimensions, then scikit-learn's t-SNE (Barnes-Hut) with a perplexity of 30, or a
+    third of the rows where these are few. O(n log n).
     """
     codes = np.asarray(countries, dtype=object).astype(str)
     if len(codes) != len(features):
         raise GeolocError(f"There are {len(features)} rows of features but {len(codes)} countries.")
-    if not 0 <= n_named <= len(MARKERS):
-        raise GeolocError(f"n_named must lie in 0 to {len(MARKERS)}; got {n_named}.")
     rows = np.arange(len(codes))
     if len(rows) > max_rows:
         rows = np.sort(np.random.default_rng(seed).choice(rows, max_rows, replace=False))
-    points = tsne_points(features[rows], seed=seed)
+    points = _tsne(np.asarray(features[rows], dtype=np.float32), seed)
     codes = codes[rows]
-    found, counts = np.unique(codes, return_counts=True)
-    named = found[np.lexsort((found, -counts))][:n_named]
+    present, counts = np.unique(codes, return_counts=True)
+    named = present[np.lexsort((present, -counts))][: min(n_named, len(MARKERS))]
 
     figure = Figure(figsize=(9.0, 7.0), dpi=120, layout="constrained")
     axis = figure.subplots()
@@ -110,8 +72,7 @@ def tsne_of_features(
     for index, code in enumerate(named):
         is_here = codes == code
         axis.scatter(
-            points[is_here, 0],
-            points[is_here, 1],
+            *points[is_here].T,
             s=size,
             color=OKABE_ITO[index % len(OKABE_ITO)],
             marker=MARKERS[index],
@@ -122,20 +83,34 @@ def tsne_of_features(
         )
     is_other = ~np.isin(codes, named)
     if is_other.any():
-        label = f"{len(found) - len(named)} more countries ({is_other.sum():,})"
-        axis.scatter(
-            points[is_other, 0],
-            points[is_other, 1],
-            s=size * 0.6,
-            color="#c4c4c4",
-            label=label,
-            linewidths=0,
-        )
-    axis.set_xlabel("First t-SNE axis (no unit)")
-    axis.set_ylabel("Second t-SNE axis (no unit)")
-    axis.set_xticks([])
-    axis.set_yticks([])
+        label = f"{len(present) - len(named)} more countries ({is_other.sum():,})"
+        axis.scatter(*points[is_other].T, s=size * 0.6, color="#c4c4c4", label=label, linewidths=0)
+    axis.set(xlabel="First t-SNE axis (no unit)", ylabel="Second t-SNE axis (no unit)")
+    axis.set(xticks=[], yticks=[])
     axis.set_aspect("equal", adjustable="datalim")
     axis.set_title(f"{title}: {len(rows):,} photos, near ones look alike")
     figure.legend(loc="outside right upper", title="Country (photos)", markerscale=1.6)
     return figure
+
+
+def _tsne(values: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float64]:
+    """Place features in the plane so that near ones stay near: (n, 2) without a unit."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    if values.ndim != 2 or len(values) < LEAST_ROWS:
+        raise GeolocError(
+            f"t-SNE needs features of at least {LEAST_ROWS} photos; got an array of shape "
+            f"{values.shape}."
+        )
+    is_bad = ~np.isfinite(values).all(axis=1)
+    if is_bad.any():
+        raise GeolocError(
+            f"{is_bad.sum()} of {len(values)} rows of features are not finite (first: row "
+            f"{int(np.flatnonzero(is_bad)[0])})."
+        )
+    if min(values.shape) > N_DIMENSIONS:
+        values = PCA(N_DIMENSIONS, random_state=seed, svd_solver="randomized").fit_transform(values)
+    perplexity = min(30.0, (len(values) - 1) / 3.0)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(values)
+    return np.asarray(points, dtype=np.float64)

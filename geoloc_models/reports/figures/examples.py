@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from geoloc_models.reports.figures._style import OKABE_ITO, QUIET
+from geoloc_models.reports.figures.style import OKABE_ITO, QUIET
 
 LINE_CHARACTERS = 22
 COLUMN_INCHES = 2.2
@@ -41,82 +41,56 @@ class Example:
     confidence: float | None = None
 
     @property
-    def is_right(self) -> bool:
-        """Whether the country is the true one."""
-        return self.truth == self.guess
+    def colour(self) -> str:
+        """Blue where the country is the true one, else orange."""
+        return OKABE_ITO[0] if self.truth == self.guess else OKABE_ITO[1]
+
+    @property
+    def truth_text(self) -> str:
+        """What stands over the image."""
+        return textwrap.fill(f"True: {self.truth}", LINE_CHARACTERS)
+
+    @property
+    def guess_text(self) -> str:
+        """What stands under it: guess, distance and confidence."""
+        guess = f"{'✓' if self.truth == self.guess else '✗'} {self.guess}"
+        distance = f"{self.error_km:,.{0 if self.error_km >= 10 else 1}f} km"
+        if self.confidence is None or not np.isfinite(self.confidence):
+            return textwrap.fill(f"{guess}, {distance}", LINE_CHARACTERS)
+        sure = f"{distance}, {100 * self.confidence:.0f} % sure"
+        return f"{textwrap.fill(guess, LINE_CHARACTERS)}\n{sure}"
 
 
-def choose_right_and_wrong(
-    true_countries: npt.ArrayLike, countries: npt.ArrayLike, *, n_each: int = 12, seed: int = 0
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Draw test images with the right and with a wrong country, at random.
-
-    Parameters
-    ----------
-    true_countries, countries : array-like
-        (n,) countries, true and guessed.
-    n_each : int, default 12
-        Images of each kind, or all there are.
-    seed : int, default 0
-        Of the draw: nobody picks the examples.
-
-    Returns
-    -------
-    right, wrong : ndarray
-        int64 positions among the test images, in rising order.
-    """
-    is_right = np.asarray(true_countries, dtype=object) == np.asarray(countries, dtype=object)
-    random = np.random.default_rng(seed)
-    drawn = []
-    for kind in (is_right, ~is_right):
-        positions = np.flatnonzero(kind).astype(np.int64)
-        drawn.append(np.sort(random.choice(positions, min(n_each, len(positions)), replace=False)))
-    return drawn[0], drawn[1]
-
-
-def example_sheet(examples: Sequence[Example], *, title: str, columns: int = 6) -> Figure:
-    """Test images with truth, guess and distance; right and wrong differ in sign and colour."""
-    n_rows = max(1, -(-len(examples) // columns))
-    height = n_rows * _row_height(examples) + 0.6
-    figure = Figure(figsize=(COLUMN_INCHES * columns, height), dpi=110, layout="constrained")
-    _draw(figure, examples, n_rows, columns)
-    figure.suptitle(title)
-    return figure
-
-
-def right_and_wrong_examples(
-    right: Sequence[Example], wrong: Sequence[Example], *, title: str, columns: int = 6
+def example_sheet(
+    bands: Mapping[str, Sequence[Example]], *, title: str, columns: int = 6
 ) -> Figure:
-    """Sheet of images in the right country above, and of images in a wrong one below.
+    """Test images with truth, guess and distance; right and wrong differ in sign and colour.
 
     Parameters
     ----------
-    right, wrong : sequence of Example
-        Such as :func:`choose_right_and_wrong` draws; either may be empty.
+    bands : mapping of str to sequence of Example
+        By a heading, which may be empty; the bands stand one above the other.
     title : str
         Over the figure.
     columns : int, default 6
         Images side by side.
     """
-    bands = [
-        ("Right country", OKABE_ITO[0], right),
-        ("Wrong country", OKABE_ITO[1], wrong),
-    ]
-    lines = [-(-len(examples) // columns) for _, _, examples in bands]
+    lines = [-(-len(examples) // columns) for examples in bands.values()]
     heights = [
-        n * _row_height(examples) + (0.5 if n else 1.0)
-        for n, (_, _, examples) in zip(lines, bands, strict=True)
+        n * _row_height(examples) + (0.5 if heading and n else 0.0 if n else 1.0)
+        for n, (heading, examples) in zip(lines, bands.items(), strict=True)
     ]
     size = (COLUMN_INCHES * columns, sum(heights) + 0.6)
     figure = Figure(figsize=size, dpi=110, layout="constrained")
-    parts: Any = figure.subfigures(2, 1, height_ratios=heights)
-    for part, n_rows, (name, colour, examples) in zip(parts, lines, bands, strict=True):
-        part.suptitle(name, color=colour, fontweight="bold", fontsize="large")
+    parts: Any = figure.subfigures(len(bands), 1, height_ratios=heights, squeeze=False)[:, 0]
+    for part, n_rows, (heading, examples) in zip(parts, lines, bands.items(), strict=True):
+        if heading:
+            part.suptitle(heading, fontweight="bold", fontsize="large")
         if examples:
             _draw(part, examples, n_rows, columns)
         else:
             part.text(0.5, 0.3, "There is no such image.", ha="center", color=QUIET)
-    figure.suptitle(title, fontsize="x-large")
+    figure.suptitle(title, fontsize="x-large" if len(bands) > 1 else "large")
     return figure
 
 
@@ -126,35 +100,16 @@ def _draw(figure: Any, examples: Sequence[Example], n_rows: int, columns: int) -
     for axis in axes:
         axis.set_axis_off()
     for axis, example in zip(axes, examples, strict=False):
-        colour = OKABE_ITO[0] if example.is_right else OKABE_ITO[1]
         axis.set_axis_on()
-        axis.set_xticks([])
-        axis.set_yticks([])
+        axis.set(xticks=[], yticks=[])
         axis.imshow(example.image)
         for spine in axis.spines.values():
-            spine.set_color(colour)
-            spine.set_linewidth(3)
-        axis.set_title(_lines(f"True: {example.truth}"), fontsize="medium")
-        axis.set_xlabel(_words(example), color=colour, fontsize="medium")
+            spine.set(color=example.colour, linewidth=3)
+        axis.set_title(example.truth_text, fontsize="medium")
+        axis.set_xlabel(example.guess_text, color=example.colour, fontsize="medium")
 
 
 def _row_height(examples: Sequence[Example]) -> float:
     """Inches that a line of images needs with the words over and under them."""
-    words = [f"{_lines(f'True: {each.truth}')}\n{_words(each)}" for each in examples]
-    most = max((text.count("\n") + 1 for text in words), default=0)
-    return COLUMN_INCHES + LINE_INCHES * most + 0.2
-
-
-def _words(example: Example) -> str:
-    """Guess, distance and confidence of an example."""
-    sign = "✓" if example.is_right else "✗"
-    distance = (
-        f"{example.error_km:,.0f} km" if example.error_km >= 10 else f"{example.error_km:.1f} km"
-    )
-    if example.confidence is None or not np.isfinite(example.confidence):
-        return _lines(f"{sign} {example.guess}, {distance}")
-    return f"{_lines(f'{sign} {example.guess}')}\n{distance}, {100 * example.confidence:.0f} % sure"
-
-
-def _lines(text: str) -> str:
-    return textwrap.fill(text, LINE_CHARACTERS)
+    n_lines = [f"{each.truth_text}\n{each.guess_text}".count("\n") + 1 for each in examples]
+    return COLUMN_INCHES + LINE_INCHES * max(n_lines, default=0) + 0.2

@@ -16,7 +16,8 @@ def clusters(n_each=20, dim=60, n_clusters=3):
 
 def test_clusters_stay_together():
     features, labels = clusters()
-    points = figures.tsne_points(features)
+    figure = figures.tsne_of_features(features, labels, n_named=3)
+    points = np.vstack([part.get_offsets() for part in figure.axes[0].collections])
     assert points.shape == (60, 2)
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
@@ -51,8 +52,8 @@ def test_features_that_cannot_be_placed_are_refused():
     features, _ = clusters()
     features[7, 3] = np.nan
     with pytest.raises(GeolocError, match=r"1 of 60 rows .* row 7"):
-        figures.tsne_points(features)
+        figures.tsne_of_features(features, ["SE"] * 60)
     with pytest.raises(GeolocError, match="at least 5 photos"):
-        figures.tsne_points(np.zeros((2, 8)))
+        figures.tsne_of_features(np.zeros((2, 8)), ["SE", "CH"])
     with pytest.raises(GeolocError, match="60 rows of features but 1 countries"):
         figures.tsne_of_features(features, ["SE"])

@@ -8,9 +8,8 @@ PIXELS = np.zeros((8, 8, 3), dtype=np.uint8)
 
 
 def test_an_example_says_truth_guess_and_distance():
-    sheet = figures.example_sheet(
-        [figures.Example(PIXELS, "Sweden", "Switzerland", 1234.5)], title="Examples"
-    )
+    example = figures.Example(PIXELS, "Sweden", "Switzerland", 1234.5)
+    sheet = figures.example_sheet({"": [example]}, title="Examples")
     assert sheet.axes[0].get_title() == "True: Sweden"
     assert "Switzerland, 1,23" in sheet.axes[0].get_xlabel()
 
@@ -22,7 +21,7 @@ def shown(figure):
 def test_right_and_wrong_stand_apart_with_confidence_and_distance():
     right = [figures.Example(PIXELS, "Sweden", "Sweden", 3.25, 0.87)] * 7
     wrong = [figures.Example(PIXELS, "Sweden", "Switzerland", 1234.5, 0.4)]
-    sheet = figures.right_and_wrong_examples(right, wrong, title="Examples")
+    sheet = figures.example_sheet({"Right": right, "Wrong": wrong}, title="Examples")
     axes = shown(sheet)
     assert len(axes) == 8
     assert axes[0].get_xlabel() == "✓ Sweden\n3.2 km, 87 % sure"
@@ -31,7 +30,7 @@ def test_right_and_wrong_stand_apart_with_confidence_and_distance():
 
 
 def test_a_kind_without_images_says_so():
-    sheet = figures.right_and_wrong_examples([], [], title="Examples")
+    sheet = figures.example_sheet({"Right": [], "Wrong": []}, title="Examples")
     words = [text.get_text() for part in sheet.subfigs for text in part.texts]
     assert words.count("There is no such image.") == 2
     assert not shown(sheet)
@@ -40,25 +39,11 @@ def test_a_kind_without_images_says_so():
 def test_a_confidence_that_is_missing_is_left_out():
     for confidence in (None, float("nan")):
         example = figures.Example(PIXELS, "Sweden", "Sweden", 12.0, confidence)
-        sheet = figures.example_sheet([example], title="One")
+        sheet = figures.example_sheet({"": [example]}, title="One")
         assert shown(sheet)[0].get_xlabel() == "✓ Sweden, 12 km"
 
 
 def test_long_names_are_broken_into_lines():
     example = figures.Example(PIXELS, "United States of America", "Sweden", 12.0)
-    sheet = figures.example_sheet([example], title="One")
+    sheet = figures.example_sheet({"": [example]}, title="One")
     assert sheet.axes[0].get_title() == "True: United States of\nAmerica"
-
-
-def test_examples_are_drawn_by_the_seed_from_right_and_from_wrong():
-    truth = np.array(["A", "B"] * 50, dtype=object)
-    guess = np.array(["A"] * 100, dtype=object)
-    right, wrong = figures.choose_right_and_wrong(truth, guess, n_each=5, seed=1)
-    assert len(right) == len(wrong) == 5
-    assert (truth[right] == "A").all()
-    assert (truth[wrong] == "B").all()
-    again = figures.choose_right_and_wrong(truth, guess, n_each=5, seed=1)
-    np.testing.assert_array_equal(right, again[0])
-    all_right, none = figures.choose_right_and_wrong(["A", "A"], ["A", "A"], n_each=5)
-    assert all_right.tolist() == [0, 1]
-    assert none.tolist() == []

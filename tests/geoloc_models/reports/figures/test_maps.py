@@ -1,10 +1,12 @@
-"""The map of photos."""
+"""Maps of cells and of photos: panels, zooms, scale and legend."""
 
 import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from geoloc_models_small import small_cells, small_table
 
+from geoloc_models.countries import load_countries
 from geoloc_models.reports import figures
 
 BOXES = gpd.GeoDataFrame(
@@ -28,6 +30,35 @@ def hexagons_of(figure):
         for part in axis.collections
         if part.get_array() is not None and axis.get_title()
     ]
+
+
+def titled_axes(figure):
+    return [axis for axis in figure.axes if axis.get_title()]
+
+
+def test_cells_have_a_panel_per_country_a_zoom_a_scale_and_a_legend(tmp_path):
+    table, countries = small_table(), load_countries()
+    figure = figures.map_of_cells(
+        small_cells(table),
+        table.coords,
+        countries,
+        figures.panels_of_countries(countries, ["CH", "SE"]),
+        title="Cells",
+        zooms=[figures.MapPanel("Stockholm", (59.0, 17.5, 59.6, 18.5))],
+    )
+    switzerland, sweden, stockholm = titled_axes(figure)
+    titles = [axis.get_title() for axis in (switzerland, sweden, stockholm)]
+    assert titles == ["Switzerland", "Sweden", "Stockholm"]
+    assert all("°" in axis.get_xlabel() for axis in (switzerland, sweden, stockholm))
+    assert stockholm.get_ylim() == (59.0, 59.6)
+    assert [text.get_text() for text in sweden.texts] == ["Stockholm"]  # the zoom's frame
+    assert not switzerland.texts
+    assert "Training images in the cell" in [axis.get_xlabel() for axis in figure.axes]
+    (legend,) = figure.legends
+    words = {text.get_text() for text in legend.get_texts()}
+    assert words == {"Cell", "Border or coast", "Training image"}
+    figures.save_figure(figure, tmp_path / "map.png")
+    assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_few_photos_are_dots():

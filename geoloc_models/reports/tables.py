@@ -1,0 +1,391 @@
+"""Results as tables: Table 1 and the paper's own, differences, calibration; as text and Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geoloc_models._errors import GeolocError
+
+if TYPE_CHECKING:
+    from geoloc_models.evaluation import Coverage, Evaluation, Interval
+    from geoloc_models.inference.calibration_report import CalibrationReport, Region
+
+MODEL_TITLES = {
+    "country": "Country (baseline)",
+    "offset": "Regression, multi-task",
+    "offset_single": "Regression, single-task",
+    "cells_top_down": "Cells, top-down",
+    "cells_consolidated": "Cells, consolidated",
+    "cells_bottom_up": "Cells, bottom-up",
+    "hierarchy": "Cells, hierarchical",
+    "refined": "Cells with prototypes",
+    "retrieval_mlp": "Retrieval, MLP",
+    "retrieval_rff": "Retrieval, RFF",
+    "nearest": "Nearest images",
+    "cells_consolidated_pretrained": "Cells, consolidated, ImageNet",
+    "cells_bottom_up_pretrained": "Cells, bottom-up, ImageNet",
+    "cells_heat_map": "Bottom-up by heat map alone",
+    "cells_by_coordinates": "Bottom-up by coordinates",
+    "cells_smoothed": "Bottom-up, smoothed labels",
+    "retrieval_vanilla": "Retrieval without contrast",
+    "retrieval_queue": "Retrieval, RFF, queue",
+    "retrieval_sigmas_geoclip": "Retrieval, sigmas 1, 16, 256",
+    "retrieval_sigma_1": "Retrieval, sigma 1",
+    "augment_none": "Pixels, no augmentation",
+    "augment_crop": "Pixels, crops and mirrors",
+    "augment_simclr": "Pixels, SimCLR",
+}
+
+
+# What the paper printed, in percent of its own test set: country, then within 1, 25, 200, 750 km.
+PAPER_RADII_KM = (1.0, 25.0, 200.0, 750.0)
+PAPER_RESULTS: dict[str, tuple[float, ...]] = {
+    "country": (77.0,),
+    "offset": (78.1, 0.1, 4.8, 63.4, 77.2),
+    "cells_top_down": (75.4, 14.8, 31.4, 61.8, 74.7),
+    "cells_bottom_up": (75.9, 15.5, 31.8, 61.2, 75.0),
+    "retrieval_mlp": (76.7, 0.1, 6.7, 53.3, 73.4),
+    "retrieval_rff": (77.0, 15.1, 30.0, 61.9, 76.0),
+}
+PAPER_NOTE = (
+    "Paper: the figures it printed, for another data set: 180 K photos of Sweden and Switzerland, "
+    "and the test part of those. Two data sets differ in how hard they are, so a row of ours above "
+    "or below the paper's says little; the order of the models within each says more."
+)
+CALIBRATION_NOTE = (
+    "The 90 % radius is calibrated by split conformal prediction on the validation images. In "
+    "brackets stands what a radius that keeps its promise holds of so many test images in 95 of "
+    "100 test sets (binomial), and in 95 of 100 draws of validation and test images "
+    "(beta-binomial). The calibration error is that of the likeliest class, before and "
+    "after the temperature; a region is the smallest set of classes with so much probability."
+)
+"""What the figures of :func:`calibration_table` mean, as one paragraph."""
+
+# A bracket alone is a bracket; it makes a link only with what follows.
+_SPECIAL = re.compile(r"([\\`*_<>|#~]|\](?=[\[(:]))")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of a table as plain text.
+
+    Parameters
+    ----------
+    header : sequence of str
+        A title per column; the first column names the rows.
+    rows : sequence of sequence of str
+        As long as the header each.
+    """
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def __post_init__(self) -> None:
+        for number, row in enumerate(self.rows):
+            if len(row) != len(self.header):
+                raise GeolocError(
+                    f"The table has {len(self.header)} columns, but its row {number} has {len(row)}."
+                )
+
+    def has_digits(self, column: int) -> bool:
+        """Whether a column holds figures, and not words alone."""
+        return any(re.search(r"\d", row[column]) for row in self.rows)
+
+
+def model_title(name: str) -> str:
+    """Return the name of a model for readers."""
+    if name.startswith("offset_alpha_"):
+        return f"Regression, alpha {name.removeprefix('offset_alpha_')}"
+    if name.startswith("retrieval_m_"):
+        return f"Retrieval, RFF, M {name.removeprefix('retrieval_m_')}"
+    return MODEL_TITLES.get(name, name)
+
+
+def results_table(
+    evaluations: Mapping[str, Evaluation], references: Mapping[str, float] | None = None
+) -> Table:
+    """Table 1 of the paper with one row a model, each figure followed by its interval.
+
+    Parameters
+    ----------
+    evaluations : mapping of str to Evaluation
+        By model name.
+    references : mapping of str to float, optional
+        ``majority_country`` in percent and ``centre_median_km``, as two more rows.
+
+    Returns
+    -------
+    Table
+        Country, the radii of all models, median distance, GeoScore, n; and the number of runs
+        where one has more than one.
+    """
+    names, header = _columns(evaluations)
+    rows = [
+        [f"{value} {interval}".strip() for value, interval in zip(*pair, strict=True)]
+        for pair in _pairs_of_rows(evaluations, names, header)
+    ]
+    return Table(header, [*rows, *_reference_rows(references, names, header)])
+
+
+def table_text(
+    evaluations: Mapping[str, Evaluation], references: Mapping[str, float] | None = None
+) -> str:
+    """Lay out evaluations like Table 1 of the paper, as :func:`results_table` has them.
+
+    Returns
+    -------
+    str
+        Lines without a newline at the end. Under each row stand its intervals.
+    """
+    if not evaluations:
+        return "No model has been evaluated."
+    names, header = _columns(evaluations)
+    rows = [row for pair in _pairs_of_rows(evaluations, names, header) for row in pair]
+    rows += _reference_rows(references, names, header)
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    rule = "  ".join("-" * width for width in widths)
+    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in [header, *rows]]
+    return "\n".join([lines[0], rule, *lines[1:], rule, *_notes(evaluations)])
+
+
+def table_note(evaluations: Mapping[str, Evaluation]) -> str:
+    """What the figures and intervals of a table mean, as one paragraph."""
+    return " ".join(_notes(evaluations)) if evaluations else "No model has been evaluated."
+
+
+def differences_table(differences: Mapping[str, Mapping[str, Interval]]) -> Table:
+    """Differences between models, a row each.
+
+    Parameters
+    ----------
+    differences : mapping of str to mapping of str to Interval
+        What :func:`geoloc_models.evaluation.compare` computed, by a name for the row.
+
+    Returns
+    -------
+    Table
+        Signed figures with their intervals; a star marks those that leave out 0.
+    """
+    names = list(dict.fromkeys(name for figures in differences.values() for name in figures))
+    rows = [
+        [title, *(_signed(figures.get(name), name) for name in names)]
+        for title, figures in differences.items()
+    ]
+    return Table(["Difference", *(_column_title(name) for name in names)], rows)
+
+
+def comparison_table(evaluations: Mapping[str, Evaluation]) -> Table:
+    """Our figures with the paper's own under them.
+
+    Parameters
+    ----------
+    evaluations : mapping of str to Evaluation
+        By model name. Models the paper does not have stand alone; those that only the paper has
+        follow at the end.
+
+    Returns
+    -------
+    Table
+        The second column says whose figures a row holds. The paper's are of another data set,
+        as `PAPER_NOTE` says.
+    """
+    rows = []
+    for name in dict.fromkeys([*evaluations, *PAPER_RESULTS]):
+        title = model_title(name)
+        if name in evaluations:
+            within_km = evaluations[name].within_km
+            shares = [evaluations[name].country, *(within_km.get(r) for r in PAPER_RADII_KM)]
+            cells = ["" if share is None else f"{share.value:.1f}" for share in shares]
+            rows.append([title, "this run", *cells])
+            title = ""
+        if name in PAPER_RESULTS:
+            printed = [f"{share:.1f}" for share in PAPER_RESULTS[name]]
+            empty = [""] * (1 + len(PAPER_RADII_KM) - len(printed))
+            rows.append([title, "paper, other data", *printed, *empty])
+    radii = [f"{radius:g} km %" for radius in PAPER_RADII_KM]
+    return Table(["Model", "Figures of", "Country %", *radii], rows)
+
+
+def calibration_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
+    """Coverage, calibration error and credible regions, a row each model.
+
+    Parameters
+    ----------
+    reports : mapping of str to CalibrationReport or None
+        By model name; a model that was not calibrated has no row.
+
+    Returns
+    -------
+    Table
+        Cells of what a model does not have are empty.
+    """
+    header = [
+        "Model",
+        "decoder",
+        "90 % radius holds %",
+        "by both draws",
+        "radius, median km",
+        "temperature",
+        "calibration error %",
+        "50 % region holds %",
+        "90 % region holds %",
+        "classes of 90 % region, median",
+        "n",
+    ]
+    rows = []
+    for name, report in reports.items():
+        if report is None:
+            continue
+        before, after = report.error_as_trained, report.error_calibrated
+        has_error = before is not None and after is not None
+        rows.append(
+            [
+                model_title(name),
+                report.decoder.replace("_", " "),
+                *_coverage_cells(report.coverage, report.chance),
+                f"{report.temperature:.2f}" if after is not None else "",
+                f"{100 * before:.1f} to {100 * after:.1f}" if has_error else "",
+                *_region_cells(report.regions),
+                str(report.n_photos),
+            ]
+        )
+    return Table(header, rows)
+
+
+def markdown_table(table: Table) -> str:
+    """Lay out a table in Markdown; the first column stands left, the others right.
+
+    Returns
+    -------
+    str
+        Lines of equal width, without a newline at the end.
+    """
+    cells = [[escape_markdown(cell) for cell in row] for row in [table.header, *table.rows]]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(table.header))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    rows = [cells[0], rule, *cells[1:]]
+    return "\n".join(f"| {' | '.join(_aligned(row, widths))} |" for row in rows)
+
+
+def escape_markdown(text: str) -> str:
+    r"""Plain text as one line of Markdown that shows it as it is.
+
+    Examples
+    --------
+    >>> print(escape_markdown("retrieval_rff | <b>"))
+    retrieval\_rff \| \<b\>
+    """
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _columns(evaluations: Mapping[str, Evaluation]) -> tuple[list[str], list[str]]:
+    """Names of the figures that some models have, and titles of all columns."""
+    radii = sorted({radius for each in evaluations.values() for radius in each.within_km})
+    names = ["country", *(f"{radius:g} km" for radius in radii), "median_km", "geoscore"]
+    has_runs = any(each.n_runs > 1 for each in evaluations.values())
+    titles = [_column_title(name) for name in names]
+    return names, ["Model", *titles, "n", *(["Runs"] if has_runs else [])]
+
+
+def _pairs_of_rows(
+    evaluations: Mapping[str, Evaluation], names: Sequence[str], header: Sequence[str]
+) -> list[tuple[list[str], list[str]]]:
+    """Figures of each model, and their intervals; empty where it was not asked for one."""
+    pairs = []
+    for model, evaluation in evaluations.items():
+        figures = evaluation.figures()
+        sizes = [str(evaluation.n_test), str(evaluation.n_runs)][: len(header) - len(names) - 1]
+        values = [_number(figures[name].value, name) if name in figures else "" for name in names]
+        intervals = [_interval(figures.get(name), name) for name in names]
+        pairs.append(
+            ([model_title(model), *values, *sizes], ["", *intervals, *("" for _ in sizes)])
+        )
+    return pairs
+
+
+def _reference_rows(
+    references: Mapping[str, float] | None, names: Sequence[str], header: Sequence[str]
+) -> list[list[str]]:
+    """Rows of the guesses that never look at the image."""
+    if references is None:
+        return []
+    rows = []
+    for title, name, key in (
+        ("Always the largest country", "country", "majority_country"),
+        ("Always the training centre", "median_km", "centre_median_km"),
+    ):
+        row = [title, *("" for _ in header[1:])]
+        row[1 + names.index(name)] = _number(references[key], name)
+        rows.append(row)
+    return rows
+
+
+def _notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
+    sizes = {evaluation.n_test for evaluation in evaluations.values()}
+    tested = f"{sizes.pop()} test images." if len(sizes) == 1 else "n: test images."
+    have_runs = [evaluation.n_runs > 1 for evaluation in evaluations.values()]
+    if not any(have_runs):
+        over = "bootstrap 95 % intervals over the test images."
+    elif all(have_runs):
+        over = "95 % t-intervals over runs that differ by their seed."
+    else:
+        over = "95 % intervals: over seeds (t) where there are several runs, else over test images."
+    return [
+        f"{tested} Share of images in the right country, and at most so far from the truth;",
+        "GeoScore: mean of 5000 exp(-d / 1492.7 km), 5000 is perfect;",
+        f"in brackets, {over}",
+    ]
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Cells of equal width: the first begins, the others end at one edge."""
+    first = row[0].ljust(widths[0])
+    return [first, *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+
+
+def _column_title(name: str) -> str:
+    titles = {"country": "Country %", "median_km": "Median km", "geoscore": "GeoScore"}
+    return titles.get(name, f"{name} %")
+
+
+def _number(value: float, column: str) -> str:
+    """Format a figure: no more digits than it has meaning."""
+    is_whole = column == "geoscore" or (column == "median_km" and abs(value) >= 100)
+    return f"{value:.0f}" if is_whole else f"{value:.1f}"
+
+
+def _interval(figure: Interval | None, column: str) -> str:
+    if figure is None or not np.isfinite(figure.bounds).all():
+        return ""
+    return f"[{_number(figure.low, column)}, {_number(figure.high, column)}]"
+
+
+def _signed(figure: Interval | None, column: str) -> str:
+    if figure is None:
+        return ""
+    plus = "+" if figure.value > 0 else ""
+    star = " *" if figure.low > 0 or figure.high < 0 else ""
+    return f"{plus}{_number(figure.value, column)} {_interval(figure, column)}{star}".strip()
+
+
+def _coverage_cells(coverage: Coverage | None, chance: tuple[float, float] | None) -> list[str]:
+    if coverage is None or chance is None:
+        return ["", "", ""]
+    by_test, by_both = (
+        f"[{100 * low:.1f}, {100 * high:.1f}]"
+        for low, high in ((coverage.low, coverage.high), chance)
+    )
+    radius = f"{coverage.median_km:,.0f}" if np.isfinite(coverage.median_km) else "no bound"
+    return [f"{100 * coverage.held:.1f} {by_test}", by_both, radius]
+
+
+def _region_cells(regions: tuple[Region, ...]) -> list[str]:
+    if not regions:
+        return ["", "", ""]
+    shares = [f"{100 * region.held:.1f}" for region in regions]
+    return [*shares, f"{regions[-1].median_classes:g}"]

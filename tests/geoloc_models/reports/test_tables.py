@@ -1,0 +1,201 @@
+"""Tables of results as text and as cells, and Markdown read back by a Markdown parser."""
+
+import numpy as np
+import pytest
+from geoloc_models_answers import answers
+from markdown_it import MarkdownIt
+from scipy import stats
+
+from geoloc_models.evaluation import Coverage, Interval, evaluate, over_seeds
+from geoloc_models.inference.calibration_report import CalibrationReport, Region
+from geoloc_models.reports import (
+    PAPER_RESULTS,
+    Table,
+    calibration_table,
+    comparison_table,
+    differences_table,
+    markdown_table,
+    model_title,
+    results_table,
+    table_note,
+    table_text,
+)
+
+GUESSES = answers([[0.0, 0.0], [0.0, 1.0]], ["A", "B"])
+
+
+def figures_of(n_bootstrap=20, **options):
+    return evaluate(GUESSES, np.zeros((2, 2)), ["A", "A"], n_bootstrap=n_bootstrap, **options)
+
+
+REFERENCES = {"majority_country": 55.5, "centre_median_km": 807.4}
+# 0 km and 111.195 km off: half within 1 km, all within 200 km, a median of 55.6 km, and a GeoScore
+# of 2500 (1 + exp(-111.195 / 1492.7)) = 4820.5.
+EXPECTED = ["50.0", "50.0", "50.0", "100.0", "100.0", "100.0", "55.6", "4821", "2"]
+
+
+def test_each_model_has_a_row_of_figures_and_a_row_of_intervals():
+    figures = figures_of()
+    text = table_text({"country": figures, "cells_top_down": figures}, REFERENCES)
+    lines = text.splitlines()
+    assert lines[0].split()[:2] == ["Model", "Country"]
+    columns = ("1 km %", "25 km %", "200 km %", "750 km %", "2500 km %", "Median km", "GeoScore")
+    for column in columns:
+        assert column in lines[0]
+    assert lines[0].split()[-1] == "n"
+    assert lines[2].split()[-9:] == EXPECTED
+    assert lines[3].count("[") == 8
+    assert "55.5" in text
+    assert "807" in text
+    assert "2 test images" in text
+    assert "bootstrap" in text
+
+
+def test_columns_stand_under_their_titles():
+    lines = table_text({"country": figures_of()}, REFERENCES).splitlines()
+    end = lines[0].index("GeoScore") + len("GeoScore")
+    assert lines[2][:end].endswith(" 4821")
+    centre = next(line for line in lines if line.startswith("Always the training centre"))
+    assert centre.index("807") + 3 == lines[0].index("Median km") + len("Median km")
+
+
+def test_as_cells_each_figure_has_its_interval_beside_it():
+    table = results_table({"offset": figures_of()}, REFERENCES)
+    header, rows = table.header, table.rows
+    assert header[:3] == ["Model", "Country %", "1 km %"]
+    assert rows[0][0] == "Regression, multi-task"
+    assert [cell.split(" ")[0] for cell in rows[0][1:]] == EXPECTED
+    assert rows[0][4] == "100.0 [100.0, 100.0]"
+    assert rows[1] == ["Always the largest country", "55.5", *[""] * 8]
+    assert rows[2] == ["Always the training centre", *[""] * 6, "807", "", ""]
+
+
+def test_every_model_has_a_title_and_unknown_names_pass_through():
+    names = ["country", "offset", "offset_single", "cells_top_down", "cells_consolidated"]
+    names += ["cells_bottom_up", "hierarchy", "retrieval_mlp", "retrieval_rff", "nearest"]
+    titles = [model_title(name) for name in [*names, "refined"]]
+    assert len(set(titles)) == 11
+    assert not set(titles) & set(names)
+    assert model_title("alpha 0.25") == "alpha 0.25"
+
+
+def test_means_over_seeds_say_so():
+    several = over_seeds([figures_of(), figures_of()])
+    table = results_table({"country": several, "offset": figures_of()})
+    header, rows = table.header, table.rows
+    assert header[-2:] == ["n", "Runs"]
+    assert [row[-1] for row in rows] == ["2", "1"]
+    assert "seeds" in table_note({"country": several, "offset": figures_of()})
+    assert "seed" in table_note({"country": several})
+    assert "bootstrap" not in table_note({"country": several})
+
+
+def test_a_figure_without_an_interval_stands_alone():
+    rows = results_table({"country": over_seeds([figures_of()])}).rows
+    assert rows[0][1:] == EXPECTED
+    assert "nan" not in table_text({"country": figures_of(0)})
+
+
+def test_models_with_other_radii_share_a_table():
+    narrow = figures_of(radii_km=[10.0])
+    table = results_table({"a": narrow, "b": figures_of(radii_km=[1.0, 200.0])})
+    header, rows = table.header, table.rows
+    assert header[2:5] == ["1 km %", "10 km %", "200 km %"]
+    assert rows[0][2] == rows[0][4] == rows[1][3] == ""
+
+
+def test_no_model_is_said_in_words():
+    assert table_text({}) == table_note({}) == "No model has been evaluated."
+
+
+@pytest.mark.parametrize(
+    ("figure", "cell"),
+    [
+        (Interval(2.0, 0.5, 3.5), "+2.0 [0.5, 3.5] *"),
+        (Interval(-2.0, -3.5, -0.5), "-2.0 [-3.5, -0.5] *"),
+        (Interval(2.0, -0.5, 3.5), "+2.0 [-0.5, 3.5]"),
+        (Interval(0.0, 0.0, 0.0), "0.0 [0.0, 0.0]"),
+        (Interval(1.0, np.nan, np.nan), "+1.0"),
+    ],
+)
+def test_a_star_marks_a_difference_whose_interval_leaves_out_zero(figure, cell):
+    table = differences_table({"one less another": {"country": figure}})
+    header, rows = table.header, table.rows
+    assert header == ["Difference", "Country %"]
+    assert rows == [["one less another", cell]]
+
+
+def test_the_paper_s_figures_stand_under_ours_and_say_whose_they_are():
+    table = comparison_table({"nearest": figures_of(), "offset": figures_of(radii_km=[25.0])})
+    assert table.header[1:] == [
+        "Figures of",
+        "Country %",
+        "1 km %",
+        "25 km %",
+        "200 km %",
+        "750 km %",
+    ]
+    rows = table.rows
+    assert rows[0] == ["Nearest images", "this run", "50.0", "50.0", "50.0", "100.0", "100.0"]
+    # A radius that was not asked for is empty.
+    assert rows[1] == ["Regression, multi-task", "this run", "50.0", "", "50.0", "", ""]
+    assert rows[2] == ["", "paper, other data", "78.1", "0.1", "4.8", "63.4", "77.2"]
+    # What only the paper trained follows; its baseline names a country and no place.
+    assert rows[3] == ["Country (baseline)", "paper, other data", "77.0", "", "", "", ""]
+    assert [row[1] for row in rows[3:]] == ["paper, other data"] * (len(PAPER_RESULTS) - 1)
+    assert rows[-1][2:] == ["77.0", "15.1", "30.0", "61.9", "76.0"]
+
+
+def test_every_figure_stands_in_its_column():
+    full = CalibrationReport(
+        200,
+        "expected_utility",
+        "mass",
+        150,
+        1.25,
+        Coverage(200, 181, 0.9, 0.855, 0.94, 31.4),
+        0.25,
+        0.051,
+        (Region(0.5, 0.61, 1.0), Region(0.9, 0.92, 2.5)),
+    )
+    poor = CalibrationReport(200, "argmax", "fixed", 5, 1.0, None, None, None)
+    endless = CalibrationReport(
+        200, "argmax", "mass", 50, 1.0, Coverage(200, 200, 0.9, 0.85, 0.94, np.inf), None, None
+    )
+    table = calibration_table(
+        {"cells_top_down": full, "offset": poor, "nearest": endless, "country": None}
+    )
+    assert [row[0] for row in table.rows] == [
+        "Cells, top-down",
+        "Regression, multi-task",
+        "Nearest images",
+    ]
+    cells = dict(zip(table.header, table.rows[0], strict=True))
+    assert cells["90 % radius holds %"] == "90.5 [85.5, 94.0]"
+    # Beta-binomial of 150 and 200 photos, by its own sums.
+    cumulated = np.cumsum(stats.betabinom.pmf(np.arange(201), 200, 136, 15))
+    low, high = np.searchsorted(cumulated, [0.025, 0.975])
+    assert cells["by both draws"] == f"[{low / 2:.1f}, {high / 2:.1f}]"
+    assert cells["radius, median km"] == "31"
+    assert cells["temperature"] == "1.25"
+    assert cells["calibration error %"] == "25.0 to 5.1"
+    assert cells["50 % region holds %"] == "61.0"
+    assert cells["90 % region holds %"] == "92.0"
+    assert cells["classes of 90 % region, median"] == "2.5"
+    assert table.rows[1][2:] == ["", "", "", "", "", "", "", "", "200"]
+    assert table.rows[2][4] == "no bound"
+
+
+def test_markdown_shows_cells_as_they_are():
+    strange = ["a | b", "*c* _d_ `e`", "<script>f</script>", "[g](h)", "\\", "two\nlines", ""]
+    header = [f"column {number}" for number in range(len(strange))]
+    tokens = (
+        MarkdownIt("commonmark").enable("table").parse(markdown_table(Table(header, [strange])))
+    )
+    cells = [
+        "".join(child.content for child in tokens[place + 1].children)
+        for place, token in enumerate(tokens)
+        if token.type in ("th_open", "td_open")
+    ]
+    assert cells == [*header, *strange[:5], "two lines", ""]
+    assert "| 1.0 [0.5, 2.0] |" in markdown_table(Table(["m", "x"], [["a", "1.0 [0.5, 2.0]"]]))

@@ -18,15 +18,14 @@ if TYPE_CHECKING:
     from geocells.cells import CellPartition, load_cells
     from geocells.clustered import ClusteredCells
     from geocells.grids import LatLonGrid, S2Grid
-    from geocells.hierarchy import CellHierarchy
-    from geocells.intersections import CellIntersections
+    from geocells.hierarchy import CellHierarchy, CellIntersections
     from geocells.regions import RegionCells
 
 # Loaded when first asked for: scikit-learn and GeoPandas take a second that a worker process may not need.
 _HOMES = {
     "CellBuilder": ".builder",
     "CellHierarchy": ".hierarchy",
-    "CellIntersections": ".intersections",
+    "CellIntersections": ".hierarchy",
     "CellPartition": ".cells",
     "ClusteredCells": ".clustered",
     "LatLonGrid": ".grids",

@@ -7,9 +7,11 @@ its methods, as scikit-learn allows, and scikit-learn itself is loaded only by t
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any, Self
 
 from geocells._types import ArrayLike
+from geocells.validation import index_of, with_index
 
 
 class Estimator:
@@ -88,7 +90,9 @@ class CellEstimator(Estimator):
 
     cells_: Any
 
-    def _keep(self, cells: Any, labels: Any) -> Self:
+    fit: Callable[..., Self]
+
+    def _store(self, cells: Any, labels: Any) -> Self:
         """Store the outcome of a fit: a `CellPartition` and the images' labels (n,) int64."""
         self.cells_ = cells
         self.labels_ = labels
@@ -97,6 +101,12 @@ class CellEstimator(Estimator):
         self.n_cells_ = cells.n_cells
         self.n_features_in_ = 2
         return self
+
+    def fit_predict(
+        self, coords: ArrayLike, feats: ArrayLike | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Build the cells and return ``labels_``, as a Series with the rows' own index where ``coords`` has one."""
+        return with_index(self.fit(coords, feats, *args, **kwargs).labels_, index_of(coords))
 
     def assign(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
         """Cell of each coordinate; see :meth:`CellPartition.assign`.

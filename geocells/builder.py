@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from geocells import _fitting
-from geocells import constructions as algorithms
 from geocells._estimator import CellEstimator
-from geocells._images import Images
-from geocells._options import Options
 from geocells._types import ArrayLike
+from geocells.constructions import bin_codes
+from geocells.fitting import (
+    Images,
+    Options,
+    fit_cells,
+    make_grid,
+    refuse_outside,
+)
 from geocells.grids import Grid
-from geocells.validation import index_of, with_index
 
 
 class CellBuilder(CellEstimator):
@@ -159,20 +162,10 @@ class CellBuilder(CellEstimator):
         ValueError, TypeError
             When a parameter or a row is unsound; the message names the first such row and the remedy.
         """
-        options = Options.of(self)
-        images = Images.of(coords, feats, groups, sample_weight)
-        grid, deepest = _fitting.resolve_grid(options, images)
+        options = Options.from_builder(self)
+        images = Images.from_input(coords, feats, groups, sample_weight)
+        grid, deepest = make_grid(options, images.group_names, images.boxes)
         codes = grid.encode(images.coords.array, images.group_of_row)
-        _fitting.refuse_outside(codes, images)
-        bins = algorithms.bin_codes(codes, grid.code_bits, images.weights)
-        return self._keep(*_fitting.partition_of(options, grid, deepest, bins, codes, images))
-
-    def fit_predict(
-        self,
-        coords: ArrayLike,
-        feats: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Any:
-        """Build the cells and return ``labels_``, as a Series with the rows' own index where ``coords`` has one."""
-        return with_index(self.fit(coords, feats, groups, sample_weight).labels_, index_of(coords))
+        refuse_outside(codes, images)
+        bins = bin_codes(codes, grid.code_bits, images.weights)
+        return self._store(*fit_cells(options, grid, deepest, codes, bins, images))

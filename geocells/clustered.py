@@ -9,10 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from geocells._estimator import CellEstimator
-from geocells._images import Images
-from geocells._settled import partition_of_labels
 from geocells._types import ArrayLike, FloatArray, IntArray
 from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, VoronoiIndex
+from geocells.fitting import Images, partition_from_labels
 from geocells.sphere import (
     CANCELLED,
     EARTH_RADIUS_KM,
@@ -21,7 +20,7 @@ from geocells.sphere import (
     haversine,
     to_unit_vectors,
 )
-from geocells.validation import check_choice, check_count, index_of, with_index
+from geocells.validation import check_choice, check_count
 
 SAME_PLACE_KM = 0.01
 """Sites nearer than this are one."""
@@ -142,7 +141,7 @@ class ClusteredCells(CellEstimator):
         check_choice(self.location, "location", LOCATION_CHOICES)
         check_choice(self.outside, "outside", OUTSIDE_CHOICES)
         make = _maker(self.clusterer, min_images)
-        images = Images.of(coords, feats, groups)
+        images = Images.from_input(coords, feats, groups)
         array, names = images.coords.array, images.group_names
         group_of_row = images.group_of_row
         if group_of_row is None:
@@ -165,7 +164,7 @@ class ClusteredCells(CellEstimator):
         all_sites, all_groups = np.concatenate(sites), np.concatenate(group_of_site)
         cell_index = VoronoiIndex(all_sites, None if names is None else all_groups)
         labels = cell_index.cells_that_hold(array, images.group_of_row, all_sites)
-        cells = partition_of_labels(
+        cells = partition_from_labels(
             cell_index,
             images,
             labels,
@@ -182,13 +181,7 @@ class ClusteredCells(CellEstimator):
             },
         )
         self.clusters_ = clusters
-        return self._keep(cells, labels)
-
-    def fit_predict(
-        self, coords: ArrayLike, feats: ArrayLike | None = None, groups: ArrayLike | None = None
-    ) -> Any:
-        """Build the cells and return ``labels_``, as a Series with the rows' own index where ``coords`` has one."""
-        return with_index(self.fit(coords, feats, groups).labels_, index_of(coords))
+        return self._store(cells, labels)
 
 
 def joint_space(coords: FloatArray, feats: ArrayLike | None, alpha: float) -> FloatArray:

@@ -1,24 +1,38 @@
-"""CellHierarchy: several partitions of the same images, from one ordering of the codes."""
+"""CellHierarchy: several partitions of the same images, and CellIntersections: what their cells have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from geocells import _fitting
-from geocells import constructions as algorithms
 from geocells._estimator import Estimator
-from geocells._images import Images
-from geocells._options import Options
-from geocells._types import ArrayLike, IntArray
+from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray
 from geocells.builder import CellBuilder
-from geocells.cells import CellPartition, load_partitions, save_partitions
-from geocells.grids import coarsened, common_grid
-from geocells.intersections import CellIntersections, intersect, parents_of
+from geocells.cells import (
+    CellPartition,
+    CodeRangeIndex,
+    Ranges,
+    load_partitions,
+    save_partitions,
+)
+from geocells.constructions import bin_codes
+from geocells.fitting import (
+    Images,
+    Options,
+    fit_cells,
+    make_grid,
+    partition_from_labels,
+    refuse_outside,
+)
+from geocells.grids import GroupedGrid, coarsened, common_grid, refined
 from geocells.validation import index_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class CellHierarchy(Estimator):
@@ -107,28 +121,22 @@ class CellHierarchy(Estimator):
         ValueError, TypeError
             When a parameter or a row is unsound, or the builders lead to different root boxes.
         """
-        all_options = [Options.of(builder) for builder in self._checked_builders()]
-        images = Images.of(coords, feats, groups, sample_weight)
-        resolved = [_fitting.resolve_grid(options, images) for options in all_options]
-        common = common_grid([grid for grid, _ in resolved])
+        all_options = [Options.from_builder(builder) for builder in self._checked_builders()]
+        images = Images.from_input(coords, feats, groups, sample_weight)
+        grids = [make_grid(options, images.group_names, images.boxes) for options in all_options]
+        common = common_grid([grid for grid, _ in grids])
         codes = common.encode(images.coords.array, images.group_of_row)
-        _fitting.refuse_outside(codes, images)
-        bins = algorithms.bin_codes(codes, common.code_bits, images.weights)
-        partitions, labels = [], []
-        for options, (grid, deepest) in zip(all_options, resolved, strict=True):
-            same = grid == common
-            cells, own_labels = _fitting.partition_of(
-                options,
-                grid,
-                deepest,
-                bins if same else bins.renamed(coarsened(bins.codes, common, grid)),
-                codes if same else coarsened(codes, common, grid),
-                images,
+        refuse_outside(codes, images)
+        bins = bin_codes(codes, common.code_bits, images.weights)
+        fitted = []
+        for options, (grid, deepest) in zip(all_options, grids, strict=True):
+            coarse = (
+                coarsened(codes, common, grid),
+                bins.renamed(coarsened(bins.codes, common, grid)),
             )
-            partitions.append(cells)
-            labels.append(own_labels)
-        self._keep(partitions)
-        self.labels_ = np.stack(labels, axis=1)
+            fitted.append(fit_cells(options, grid, deepest, *coarse, images))
+        self._store([cells for cells, _ in fitted])
+        self.labels_ = np.stack([labels for _, labels in fitted], axis=1)
         self.n_features_in_ = 2
         self._images = images
         return self
@@ -150,7 +158,7 @@ class CellHierarchy(Estimator):
             for builder in self.builders
         ]
 
-    def _keep(self, partitions: list[CellPartition]) -> None:
+    def _store(self, partitions: list[CellPartition]) -> None:
         self.partitions_ = partitions
         self.parents_ = [
             parents_of(fine, coarse)
@@ -246,13 +254,13 @@ class CellHierarchy(Estimator):
         ValueError
             When the partitions do not share their root box or their groups, or no image lies in a cell of each.
         """
-        images = Images.of(coords, None, groups, sample_weight)
+        images = Images.from_input(coords, None, groups, sample_weight)
+        names = None if images.group_names is None else images.group_names.tolist()
         for cells in partitions:
-            names = None if cells.group_names is None else cells.group_names.tolist()
-            if names != (None if images.group_names is None else images.group_names.tolist()):
+            expected = None if cells.group_names is None else cells.group_names.tolist()
+            if names != expected:
                 raise ValueError(
-                    f"groups must be those of the partitions, {names}; got "
-                    f"{None if images.group_names is None else images.group_names.tolist()}."
+                    f"groups must be those of the partitions, {expected}; got {names}."
                 )
         return intersect(partitions, images)
 
@@ -277,7 +285,7 @@ class CellHierarchy(Estimator):
         """
         partitions = load_partitions(path)
         hierarchy = cls([cells.parameters for cells in partitions])
-        hierarchy._keep(partitions)
+        hierarchy._store(partitions)
         return hierarchy
 
 
@@ -289,3 +297,188 @@ def _with_index(labels: IntArray, index: Any) -> Any:
 
     names = [f"partition_{number}" for number in range(labels.shape[1])]
     return pd.DataFrame(labels, index=index, columns=names)
+
+
+@dataclass(frozen=True, eq=False)
+class CellIntersections:
+    """Fine classes: what cells of several partitions have in common, one cell of each.
+
+    Made by :meth:`geocells.CellHierarchy.intersections` and :meth:`geocells.CellHierarchy.combine`.
+
+    Attributes
+    ----------
+    cells : CellPartition
+        The fine classes as cells: assign, centroids, counts, polygons, files, maps. Only classes that hold an image.
+    members : (n_classes, n_partitions) int64
+        The cell of each partition that a fine class lies in.
+    labels : (n_images,) int64
+        Fine class of each image; -1 where some partition has no cell.
+
+    Examples
+    --------
+    >>> from geocells import CellHierarchy
+    >>> coords = [[47.4, 8.5]] * 4 + [[46.2, 6.1]] * 4 + [[59.3, 18.1]] * 4
+    >>> hierarchy = CellHierarchy([{"min_images": 4}, {"min_images": 8}]).fit(coords)
+    >>> fine = hierarchy.intersections()
+    >>> fine.to_frame()[["partition_0", "partition_1", "count"]].to_numpy().tolist()
+    [[0, 0, 4], [1, 0, 4], [2, 0, 4]]
+    """
+
+    cells: CellPartition
+    members: IntArray
+    labels: IntArray
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def assign(self, coords: ArrayLike, groups: ArrayLike | None = None, **options: Any) -> Any:
+        """Fine class of each coordinate; see :meth:`CellPartition.assign`."""
+        return self.cells.assign(coords, groups, **options)
+
+    def vote(self, scores: Sequence[ArrayLike]) -> FloatArray:
+        """Score of every fine class: the sum of the scores of its cells.
+
+        Parameters
+        ----------
+        scores : sequence of (n, n_cells) array-like
+            For each partition the scores (probabilities, or their logarithms) that its own classifier gives its cells.
+
+        Returns
+        -------
+        votes : (n, n_classes) float64
+
+        References
+        ----------
+        .. [1] Seo, Weyand, Sim, Han (2018), CPlaNet, section 3.
+        """
+        if len(scores) != self.members.shape[1]:
+            raise ValueError(
+                f"vote needs scores of each of the {self.members.shape[1]} partitions; got {len(scores)}."
+            )
+        votes: FloatArray = np.sum(
+            [
+                np.asarray(of_partition, dtype=np.float64)[:, self.members[:, number]]
+                for number, of_partition in enumerate(scores)
+            ],
+            axis=0,
+        )
+        return votes
+
+    def to_frame(self) -> pd.DataFrame:
+        """Table of the fine classes: their cell in each partition, images, and location."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            f"partition_{number}": self.members[:, number]
+            for number in range(self.members.shape[1])
+        }
+        columns["count"] = self.cells.counts
+        columns["latitude"] = self.cells.locations[:, 0]
+        columns["longitude"] = self.cells.locations[:, 1]
+        return pd.DataFrame(columns, index=pd.RangeIndex(len(self), name="class"))
+
+
+def intersect(partitions: Sequence[CellPartition], images: Images) -> CellIntersections:
+    """Merge the range lists of partitions of the same images.
+
+    Parameters
+    ----------
+    partitions : sequence of CellPartition
+        Made on grids with the same roots.
+    images : Images
+        Their groups in the order of the partitions' own.
+
+    Returns
+    -------
+    intersections : CellIntersections
+
+    Raises
+    ------
+    ValueError
+        When partitions have no ranges, other roots or other groups, or no image lies in a cell of each.
+
+    Notes
+    -----
+    Between two neighbouring ends of any ranges every partition has one cell or none, so the merge is exact:
+    O(n_ranges log n_ranges), and O(n) to count the images.
+    """
+    if not partitions:
+        raise ValueError("Intersections need at least one partition; got none.")
+    grid, starts, stops, cells_of_piece = _pieces(partitions)
+    in_all = (cells_of_piece >= 0).all(axis=1)
+    members, classes = np.unique(cells_of_piece[in_all], axis=0, return_inverse=True)
+    ranges = Ranges.from_disjoint(starts[in_all], stops[in_all], classes.reshape(-1))
+    codes = grid.encode(images.coords.array, images.group_of_row)
+    labels = ranges.cell_of_codes(codes)
+    is_held = labels >= 0 if images.weights is None else (labels >= 0) & (images.weights > 0)
+    # Classes that hold an image, by their lowest code.
+    occupied = np.unique(labels[is_held])
+    if not len(occupied):
+        raise ValueError("No image lies in a cell of every partition: there are no intersections.")
+    first_codes = ranges.first_codes(len(members))[occupied]
+    order = np.argsort(first_codes, kind="stable")
+    occupied = occupied[order]
+    numbers = np.full(len(members) + 1, -1, dtype=np.int64)
+    numbers[occupied] = np.arange(len(occupied))
+    labels = numbers[labels]
+    cells = numbers[ranges.cells]
+    ranges = Ranges.from_disjoint(
+        ranges.starts[cells >= 0], ranges.stops[cells >= 0], cells[cells >= 0]
+    )
+    members = members[occupied]
+    fine = partition_from_labels(
+        CodeRangeIndex(grid, ranges),
+        images,
+        labels,
+        np.max(
+            [part.levels[column] for part, column in zip(partitions, members.T, strict=True)],
+            axis=0,
+        ),
+        group_of_cell=grid.group_of_code(first_codes[order]),
+        outside=partitions[0].outside,
+        location="mean",
+        parameters={
+            "method": "intersections",
+            "partitions": [part.parameters for part in partitions],
+        },
+    )
+    return CellIntersections(fine, members, labels)
+
+
+def parents_of(fine: CellPartition, coarse: CellPartition) -> IntArray | None:
+    """Cell of ``coarse`` that each cell of ``fine`` lies in; None unless every one lies in one as a whole.
+
+    Notes
+    -----
+    Decided on the codes, not on the images: exact, and true of every place on earth. O(n_ranges log n_ranges).
+    """
+    *_, cells = _pieces([fine, coarse])
+    children, parents = cells[cells[:, 0] >= 0].T
+    parent_of = np.full(fine.n_cells, -1, dtype=np.int64)
+    parent_of[children] = parents
+    is_nested = len(parents) and parents.min() >= 0 and np.array_equal(parent_of[children], parents)
+    return parent_of if is_nested else None
+
+
+def _pieces(
+    partitions: Sequence[CellPartition],
+) -> tuple[GroupedGrid, CodeArray, CodeArray, IntArray]:
+    """Common grid, and the ranges in which every partition has one cell (or none, -1): (n_pieces, n_partitions)."""
+    indices = [cells.cell_index for cells in partitions]
+    for index in indices:
+        if not isinstance(index, CodeRangeIndex):
+            raise ValueError(
+                f"Only cells made on a grid can be intersected exactly; got cells of kind {index.kind!r}."
+            )
+    grid = common_grid([index.grid for index in indices])
+    deepened = [
+        Ranges(
+            *refined(index.ranges.starts, index.ranges.stops, index.grid, grid), index.ranges.cells
+        )
+        for index in indices
+    ]
+    ends = np.unique(
+        np.concatenate([end for each in deepened for end in (each.starts, each.stops)])
+    )
+    columns = [each.cell_of_codes(ends[:-1]) for each in deepened]
+    return grid, ends[:-1], ends[1:], np.stack(columns, axis=1)

@@ -12,16 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from geocells import _moments_kernels
-from geocells._jit import n_threads, run_blocks
+from geocells._jit import inline_kernel, kernel, n_threads, run_blocks
 from geocells._types import ArrayLike, FloatArray, IntArray
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 
-COLUMNS_A_TASK = 256
-"""Features handled together, whatever the number of threads: sums of squares are added up in the same order."""
-
-SHORT = 6
-"""Features of at most so many columns have count, m2 and mean side by side, in one line of memory."""
+CHUNK = 256
+"""Rows whose labels' moments are fetched together, so that the waits for memory overlap."""
 
 MANY_ROWS = 10_000
 BLOCK_BYTES = 512 * 2**20
@@ -64,7 +60,7 @@ class Moments:
     def merged(self, targets: IntArray, n_groups: int) -> Moments:
         """Moments after group i has joined group ``targets[i]`` (-1: dropped)."""
         out = Moments.empty(n_groups, self.mean.shape[1])
-        _moments_kernels.merge_into(
+        merge_into(
             self.count, self.mean, self.m2, targets.astype(np.int64), out.count, out.mean, out.m2
         )
         return out
@@ -113,7 +109,7 @@ class FeatureRows:
     read : callable
         ``read(start, stop)`` gives the rows as (stop - start, n_features) float32 or float64, C-contiguous.
     done : callable
-        Called after each block: lets go of what was read.
+        Called after each block: releases what was read.
     """
 
     n_rows: int
@@ -122,7 +118,7 @@ class FeatureRows:
     done: Callable[[], None] = lambda: None
 
     @classmethod
-    def of_array(cls, feats: ArrayLike) -> FeatureRows:
+    def from_array(cls, feats: ArrayLike) -> FeatureRows:
         """Rows of an (n, d) array; of a memory map only the current block is kept in memory."""
 
         def read(start: int, stop: int) -> FloatArray:
@@ -130,10 +126,10 @@ class FeatureRows:
             dtype = np.float32 if block.dtype == np.float32 else np.float64
             return np.ascontiguousarray(np.asarray(block), dtype=dtype)
 
-        return cls(feats.shape[0], feats.shape[1], read, _let_go_of(feats))
+        return cls(feats.shape[0], feats.shape[1], read, _page_release(feats))
 
     @classmethod
-    def of_coords(cls, coords: FloatArray) -> FeatureRows:
+    def from_coords(cls, coords: FloatArray) -> FeatureRows:
         """Places of (n, 2) coordinates as features: points on the sphere in km."""
         return cls(
             len(coords),
@@ -153,7 +149,7 @@ class FeatureRows:
             self.done()
 
 
-def _let_go_of(feats: ArrayLike) -> Callable[[], None]:
+def _page_release(feats: ArrayLike) -> Callable[[], None]:
     """Return what hands the pages of a memory-mapped file back, so that its size does not become the process's."""
     mapped = getattr(feats, "_mmap", None)
     # A private map ("c") may hold changes that exist nowhere else.
@@ -197,76 +193,113 @@ def moments_by_label(
     Notes
     -----
     O(n d), bound by memory: each row is added to its label's mean (n_labels * d * 8 bytes in all). Threads share out
-    columns, 256 at a time, or labels where columns are few; either way the result does not depend on their number.
+    the labels, so the result does not depend on their number.
     """
-    add = _ShortRows if feats.n_features <= SHORT else _LongRows
-    adder = add(n_labels, feats.n_features)
+    moments = Moments.empty(n_labels, feats.n_features)
+    out = moments.count, moments.mean, moments.m2
     for start, stop, block in feats.blocks(progress=progress):
-        own_weights = NO_WEIGHTS if weights is None else weights[start:stop]
-        unsound = adder.add(block, labels[start:stop], own_weights)
-        if unsound >= 0:
+        n_parts = 1 << (n_threads().bit_length() - 1) if stop - start > MANY_ROWS else 1
+        block_weights = NO_WEIGHTS if weights is None else weights[start:stop]
+        calls = [
+            (block, labels[start:stop], block_weights, part, n_parts - 1, *out)
+            for part in range(n_parts)
+        ]
+        unsound = [row for row, _ in run_blocks(add_rows, calls) if row >= 0]
+        if unsound:
             raise ValueError(
-                f"Features must be finite (and below 1e150); row {start + unsound} is not. Drop that row, or mend the "
-                "encoder that made it."
+                f"Features must be finite (and below 1e150); row {start + min(unsound)} is not. Drop that row, or "
+                "correct the encoder that made it."
             )
-    return adder.moments()
+    return moments
 
 
-class _LongRows:
-    """Moments being gathered: threads share out the columns, each keeping its own count so that none need wait."""
-
-    def __init__(self, n_labels: int, n_features: int) -> None:
-        edges = [*range(0, n_features, COLUMNS_A_TASK), n_features]
-        self.columns = list(zip(edges[:-1], edges[1:], strict=True))
-        self.counts = np.zeros((len(self.columns), n_labels), dtype=np.int64)
-        self.m2 = np.zeros((len(self.columns), n_labels))
-        self.means = np.zeros((n_labels, n_features))
-
-    def add(self, block: FloatArray, labels: IntArray, weights: IntArray) -> int:
-        # By label, so that the rows of a label find its mean in the cache.
-        order = _moments_kernels.order_by_label(labels, self.means.shape[0])
-        unsound = run_blocks(
-            _moments_kernels.add_rows,
-            [
-                (
-                    block,
-                    labels,
-                    weights,
-                    order,
-                    *columns,
-                    self.counts[task],
-                    self.means,
-                    self.m2[task],
-                )
-                for task, columns in enumerate(self.columns)
-            ],
-        )
-        return min((row for row in unsound if row >= 0), default=-1)
-
-    def moments(self) -> Moments:
-        return Moments(self.counts[0], self.means, self.m2.sum(axis=0))
+@inline_kernel
+def sum_of_squares(values, n_values):
+    """Return the sum of the squares, in eight lanes added up in a fixed order: the same bits on every machine."""
+    s0, s1, s2, s3, s4, s5, s6, s7 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    whole = n_values - n_values % 8
+    for k in range(0, whole, 8):
+        s0 += values[k] * values[k]
+        s1 += values[k + 1] * values[k + 1]
+        s2 += values[k + 2] * values[k + 2]
+        s3 += values[k + 3] * values[k + 3]
+        s4 += values[k + 4] * values[k + 4]
+        s5 += values[k + 5] * values[k + 5]
+        s6 += values[k + 6] * values[k + 6]
+        s7 += values[k + 7] * values[k + 7]
+    for k in range(whole, n_values):
+        s0 += values[k] * values[k]
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
 
 
-class _ShortRows:
-    """Moments being gathered of a few columns: threads share out the labels by their low bits."""
+@inline_kernel
+def merge_row(group, count, row, row_m2, counts, means, m2, deltas):
+    """Merge images with this mean and sum of squares into a group: Chan's formula."""
+    n_before = counts[group]
+    counts[group] = n_before + count
+    if n_before == 0:
+        means[group, :] = row
+        m2[group] = row_m2
+        return
+    share = count / (n_before + count)
+    for column in range(row.size):
+        delta = np.float64(row[column]) - means[group, column]
+        means[group, column] += delta * share
+        deltas[column] = delta
+    m2[group] += row_m2 + n_before * share * sum_of_squares(deltas, row.size)
 
-    def __init__(self, n_labels: int, n_features: int) -> None:
-        self.n_features = n_features
-        self.records = np.zeros((max(1, n_labels), SHORT + 2))
-        self.n_labels = n_labels
 
-    def add(self, block: FloatArray, labels: IntArray, weights: IntArray) -> int:
-        n_parts = 1 << (n_threads().bit_length() - 1) if len(labels) > MANY_ROWS else 1
-        done = run_blocks(
-            _moments_kernels.add_short_rows,
-            [(block, labels, weights, part, n_parts - 1, self.records) for part in range(n_parts)],
-        )
-        return min((row for row, _ in done if row >= 0), default=-1)
+@kernel
+def add_rows(feats, labels, weights, part, last_part, counts, means, m2):
+    """Add each row of a block to the moments of its label (-1: only looked at), in order.
 
-    def moments(self) -> Moments:
-        records = self.records[: self.n_labels]
-        return Moments(
-            records[:, 0].astype(np.int64),
-            np.ascontiguousarray(records[:, 2 : 2 + self.n_features]),
-            records[:, 1].copy(),
-        )
+    Only labels of which the low bits are ``part`` (``last_part`` is all ones) are handled. Returns the first unsound
+    row, or -1, and what was fetched beforehand, so that the compiler cannot leave the fetching out.
+    """
+    weighted = weights.size > 0
+    rows = np.empty(CHUNK, dtype=np.int64)
+    deltas = np.empty(feats.shape[1])
+    unsound = -1
+    fetched = 0.0
+    for start in range(0, labels.size, CHUNK):
+        n_rows = 0
+        for row in range(start, min(start + CHUNK, labels.size)):
+            rows[n_rows] = row
+            n_rows += 1 if labels[row] & last_part == part else 0
+        for row in rows[:n_rows]:
+            label = labels[row]
+            if label >= 0:
+                fetched += means[label, 0] + m2[label] + counts[label]
+        for row in rows[:n_rows]:
+            label = labels[row]
+            weight = weights[row] if weighted else np.int64(1)
+            is_counted = label >= 0 and weight > 0
+            probe = 0.0
+            if not is_counted or counts[label] == 0:
+                for column in range(feats.shape[1]):
+                    probe += feats[row, column] - feats[row, column]
+            if is_counted:
+                merge_row(label, weight, feats[row], 0.0, counts, means, m2, deltas)
+                probe += m2[label]
+            if not np.isfinite(probe) and unsound < 0:
+                unsound = row
+    return unsound, fetched
+
+
+@kernel
+def merge_into(counts, means, m2, targets, out_counts, out_means, out_m2):
+    """Merge the moments of group i into group ``targets[i]`` (-1: dropped), in order."""
+    deltas = np.empty(means.shape[1])
+    for group in range(counts.size):
+        target = targets[group]
+        if target >= 0 and counts[group] > 0:
+            merge_row(
+                target,
+                counts[group],
+                means[group],
+                m2[group],
+                out_counts,
+                out_means,
+                out_m2,
+                deltas,
+            )

@@ -266,7 +266,7 @@ def report(
     if min_images is not None:
         short = (images_per_cell if counts is None else counts) < min_images
         n_short = int(images_per_cell[short].sum())
-    rows = FeatureRows.of_coords(coords) if feats is None else FeatureRows.of_array(feats)
+    rows = FeatureRows.from_coords(coords) if feats is None else FeatureRows.from_array(feats)
     moments = moments_by_label(rows, labels, n_cells, progress=progress)
     return Report(
         n_images,

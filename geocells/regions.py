@@ -8,9 +8,7 @@ import numpy as np
 import shapely
 
 from geocells._estimator import CellEstimator
-from geocells._images import Images
 from geocells._region_blocks import EVERYWHERE, bisect, merge_regions
-from geocells._settled import partition_of_labels
 from geocells._types import ArrayLike, IntArray, ObjectArray
 from geocells.cells import (
     LOCATION_CHOICES,
@@ -19,14 +17,13 @@ from geocells.cells import (
     cut_at_antimeridian,
     only_polygons,
 )
+from geocells.fitting import Images, partition_from_labels
 from geocells.sphere import SphereSums
 from geocells.validation import (
     check_choice,
     check_count,
     check_groups,
-    index_of,
     number_groups,
-    with_index,
 )
 
 
@@ -147,7 +144,7 @@ class RegionCells(CellEstimator):
         outside = check_choice(self.outside, "outside", OUTSIDE_CHOICES)
         outlines = check_regions(self.regions)
         group_of_region, names = self._groups_of_regions(len(outlines))
-        images = Images.of(coords, feats, groups)
+        images = Images.from_input(coords, feats, groups)
         images = _with_groups(images, names)
         array, group_of_row = images.coords.array, images.group_of_row
         every_region = np.arange(len(outlines), dtype=np.int64)
@@ -210,7 +207,7 @@ class RegionCells(CellEstimator):
                 array[lost], None if group_of_row is None else group_of_row[lost], centres, None
             )
         first_region_of_block = np.unique(number, return_index=True)[1]
-        cells = partition_of_labels(
+        cells = partition_from_labels(
             cell_index,
             images,
             labels,
@@ -232,13 +229,7 @@ class RegionCells(CellEstimator):
         )
         self.region_of_image_ = region_of_image
         self.regions_of_cell_ = [kept[number == block] for block in block_of_cell]
-        return self._keep(cells, labels)
-
-    def fit_predict(
-        self, coords: ArrayLike, feats: ArrayLike | None = None, groups: ArrayLike | None = None
-    ) -> Any:
-        """Build the cells and return ``labels_``, as a Series with the rows' own index where ``coords`` has one."""
-        return with_index(self.fit(coords, feats, groups).labels_, index_of(coords))
+        return self._store(cells, labels)
 
     def _groups_of_regions(self, n_regions: int) -> tuple[IntArray | None, ObjectArray | None]:
         if self.group is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 from geocells._jit import over_rows
 from geocells._types import CodeArray, IntArray
 from geocells.cells import _ranges_kernels
-from geocells.claims import Claims
+
+if TYPE_CHECKING:
+    from geocells.constructions import PrioritizedRanges
 
 ROOT_BITS = (14, 20)
 """Bits of a page table's root page: at least, and at most, where ranges are many."""
@@ -40,33 +43,31 @@ class Ranges:
         return len(self.starts)
 
     @classmethod
-    def flatten(cls, claims: Claims) -> Ranges:
-        """Lay ordered claims flat: every code goes to the first claim that holds it.
+    def flatten(cls, prioritized: PrioritizedRanges) -> Ranges:
+        """Make ranges in order of priority disjoint: every code goes to the first one that holds it.
 
         Parameters
         ----------
-        claims : Claims
+        prioritized : PrioritizedRanges
             Quadtree cells, so that any two ranges are disjoint or nested.
 
         Returns
         -------
         ranges : Ranges
-            Neighbouring ranges of one cell joined. A cell whose every code was claimed before has none.
+            Neighbouring ranges of one cell joined. A cell whose every code belongs to others has none.
 
         Notes
         -----
-        O(n_claims log n_claims): sorted by start, longest first, then one sweep with a stack.
+        O(n_ranges log n_ranges): sorted by start, longest first, then one sweep with a stack.
         """
-        n_claims = len(claims.starts)
-        spans = claims.stops - claims.starts
-        # Longest first among equal starts; lexsort is stable, so equal ranges keep the order of the claims.
-        order = np.lexsort((np.uint64(0xFFFFFFFFFFFFFFFF) - spans, claims.starts))
-        starts, stops, cells = _ranges_kernels.flatten(
-            claims.starts[order], claims.stops[order], order.astype(np.int64), claims.cells
+        starts, stops = prioritized.starts, prioritized.stops
+        # Longest first among equal starts; lexsort is stable, so equal ranges keep their order.
+        order = np.lexsort((np.uint64(0xFFFFFFFFFFFFFFFF) - (stops - starts), starts))
+        return cls(
+            *_ranges_kernels.flatten(
+                starts[order], stops[order], order.astype(np.int64), prioritized.cells
+            )
         )
-        if n_claims and len(starts) == 0:
-            raise ValueError("Claims hold only empty ranges.")
-        return cls(starts, stops, cells)
 
     @classmethod
     def from_disjoint(cls, starts: CodeArray, stops: CodeArray, cells: IntArray) -> Ranges:

@@ -13,7 +13,6 @@ from docstring_parser import parse
 
 from geocells import CellBuilder, CellPartition
 from geocells._files import replacing
-from geocells._options import Options
 from geocells.cli._shared import (
     CLUSTER,
     TableOptions,
@@ -22,6 +21,7 @@ from geocells.cli._shared import (
     read_features,
     read_photos,
 )
+from geocells.fitting import Options
 from geocells.tables import TableError, numbers
 from geocells.tables.writer import table_suffix
 
@@ -92,7 +92,7 @@ def build(
     """
     check_output(output, _OUTPUTS)
     builder = CellBuilder(**asdict(cells))
-    Options.of(builder)  # before a long table is read
+    Options.from_builder(builder)  # before a long table is read
     if dask is not None:
         if features is not None:
             raise ValueError(

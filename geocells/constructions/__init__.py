@@ -1,18 +1,19 @@
-"""Constructions: from ordered leaf codes and their counts to claims.
+"""Constructions: from ordered leaf codes and their counts to ranges in order of priority, a cell each.
 
 Nothing here knows of latitudes, polygons or S2.
 """
 
-from geocells.constructions.bins import Bins, bin_codes
-from geocells.constructions.bottom_up import COMPETITIONS, RANKINGS, bottom_up
+from geocells.constructions.bins import Bins, PrioritizedRanges, bin_codes
+from geocells.constructions.bottom_up import Competition, Ranking, bottom_up
 from geocells.constructions.heat_map import HeatMaps, heat_maps
 from geocells.constructions.quadtree import consolidate, top_down
 
 __all__ = [
-    "COMPETITIONS",
-    "RANKINGS",
     "Bins",
+    "Competition",
     "HeatMaps",
+    "PrioritizedRanges",
+    "Ranking",
     "bin_codes",
     "bottom_up",
     "consolidate",

@@ -1,4 +1,4 @@
-"""Leaf codes in order, with the number of images on each: all that a construction sees of the images."""
+"""What a construction reads, leaf codes in order, and what it answers, ranges in order of priority."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geocells._jit import row_blocks, run_blocks
+from geocells._jit import kernel, row_blocks, run_blocks
 from geocells._types import CodeArray, IntArray
-from geocells.constructions import _bins_kernels
 
-DIGIT_BITS = 13
-COUNTED_BITS = 30
-"""Codes of so many bits are ordered by one scatter and a table a bucket; longer ones are sorted."""
+DIGIT_BITS = 14
 
 
 @dataclass(frozen=True)
@@ -30,22 +27,77 @@ class Bins:
     codes: CodeArray
     totals: IntArray
 
+    @classmethod
+    def from_counts(cls, codes: CodeArray, counts: IntArray) -> Bins:
+        """Bins of sorted, distinct codes with so many images each."""
+        return cls(codes, np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]))
+
     @property
     def counts(self) -> IntArray:
         """Images in each bin, (n_bins,) int64."""
         return np.diff(self.totals)
 
-    def renamed(self, codes: CodeArray) -> Bins:
-        """Bins after code i has become ``codes[i]``, in the same order; those of one code joined."""
-        codes = codes.astype(np.uint64)
-        first = np.ones(len(codes), dtype=bool)
-        first[1:] = codes[1:] != codes[:-1]
-        return Bins(codes[first], self.totals[np.append(first, True)])
-
     def slice_of(self, start: int, stop: int) -> tuple[int, int]:
         """Positions of the first bin at or above ``start`` and of the first at or above ``stop``."""
         low, high = np.searchsorted(self.codes, np.array([start, stop], dtype=np.uint64))
         return int(low), int(high)
+
+    def renamed(self, codes: CodeArray) -> Bins:
+        """Bins after code i has become ``codes[i]``, in the same order; those of one code joined."""
+        first = _first_of_runs(codes)
+        return Bins(codes[first].astype(np.uint64), self.totals[np.append(first, len(codes))])
+
+    def coarsened(self, n_levels: int) -> Bins:
+        """Bins of the cells ``n_levels`` up, by their codes at that level."""
+        return self.renamed(self.codes >> np.uint64(2 * n_levels))
+
+
+@dataclass(frozen=True)
+class PrioritizedRanges:
+    """Ranges of leaf codes in order of priority, a cell each: a code belongs to the first range that holds it.
+
+    Every range is a quadtree cell, so two ranges are either disjoint or nested.
+
+    Attributes
+    ----------
+    starts, stops : (n_ranges,) uint64
+        Half-open ranges of leaf codes.
+    cells : (n_ranges,) int64
+        The cell, 0 .. n_cells - 1, of each range; a cell may have several.
+    levels : (n_cells,) int64
+        Quadtree level of each cell.
+    """
+
+    starts: CodeArray
+    stops: CodeArray
+    cells: IntArray
+    levels: IntArray
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return len(self.levels)
+
+    @classmethod
+    def from_cells(cls, codes: CodeArray, levels: IntArray, leaf_level: int) -> PrioritizedRanges:
+        """Ranges of cells, one each, by their codes at their own levels."""
+        shift = (2 * (leaf_level - levels)).astype(np.uint64)
+        starts = codes << shift
+        stops = starts + (np.uint64(1) << shift)
+        return cls(starts, stops, np.arange(len(levels), dtype=np.int64), levels)
+
+    @classmethod
+    def concatenate(cls, parts: list[PrioritizedRanges]) -> PrioritizedRanges:
+        """Ranges one after the other, the cells renumbered in that order; at least one part."""
+        offsets = np.cumsum([0] + [part.n_cells for part in parts[:-1]])
+        return cls(
+            np.concatenate([part.starts for part in parts]),
+            np.concatenate([part.stops for part in parts]),
+            np.concatenate(
+                [part.cells + offset for part, offset in zip(parts, offsets, strict=True)]
+            ),
+            np.concatenate([part.levels for part in parts]),
+        )
 
 
 def bin_codes(codes: CodeArray, code_bits: int, weights: IntArray | None = None) -> Bins:
@@ -66,97 +118,68 @@ def bin_codes(codes: CodeArray, code_bits: int, weights: IntArray | None = None)
 
     Notes
     -----
-    Short codes: one scatter by their upper half, then each bucket is counted in a table of its lower half; O(n). Long
-    codes: a least-significant-digit radix sort, 13 bits a pass, digits that all codes share skipped; O(n code_bits).
+    A least-significant-digit radix sort, at most 14 bits a pass, digits that all codes share skipped; O(n code_bits).
     """
-    if weights is not None:
+    if weights is None:
+        ordered = radix_sort(codes, code_bits)
+        totals = np.arange(len(codes) + 1)
+    else:
         order = np.argsort(codes, kind="stable")
         order = order[weights[order] > 0]
-        return Bins(
-            *_bins_kernels.weighted_run_lengths(codes[order].astype(np.uint64), weights[order])
-        )
-    if code_bits <= COUNTED_BITS:
-        return _counted(codes, code_bits)
-    return _runs(radix_sort(codes, code_bits))
+        ordered = codes[order]
+        totals = np.concatenate([[0], np.cumsum(weights[order])])
+    return Bins(ordered, totals).renamed(ordered)
+
+
+def _first_of_runs(ordered: CodeArray) -> IntArray:
+    """Position of the first of each run of equal codes."""
+    is_first = np.ones(len(ordered), dtype=bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=is_first[1:])
+    return np.flatnonzero(is_first)
 
 
 def radix_sort(codes: CodeArray, code_bits: int) -> CodeArray:
     """Return a sorted copy of (n,) uint64 or uint32 codes that need at most ``code_bits`` bits."""
     n_passes = max(1, -(-code_bits // DIGIT_BITS))
-    digit_bits = -(-code_bits // n_passes) or 1
-    source, spare = codes, None
+    digit_bits = max(1, -(-code_bits // n_passes))
+    source, spare = codes, np.empty_like(codes)
     for radix_pass in range(n_passes):
-        target, edges = _scatter(source, radix_pass * digit_bits, digit_bits, spare)
-        if (np.diff(edges) == len(codes)).any():
-            spare = target
-            continue
-        spare = source if source is not codes else None
-        source = target
+        if _scatter(source, radix_pass * digit_bits, digit_bits, spare):
+            source, spare = spare, np.empty_like(codes) if source is codes else source
     return source.copy() if source is codes else source
 
 
-def _scatter(
-    codes: CodeArray, shift: int, digit_bits: int, target: CodeArray | None
-) -> tuple[CodeArray, IntArray]:
-    """Codes by the digit at ``shift``, equal digits in their old order, and where each digit begins."""
+def _scatter(codes: CodeArray, shift: int, digit_bits: int, target: CodeArray) -> bool:
+    """Put codes in the order of the digit at ``shift``, equal digits in their old order; False if all have one."""
     n_digits = 1 << digit_bits
     key = codes.dtype.type(shift), codes.dtype.type(n_digits - 1)
     blocks = row_blocks(len(codes))
     counts = np.zeros((len(blocks), n_digits), dtype=np.int64)
-    run_blocks(
-        _bins_kernels.count_digits,
-        [(*block, codes, *key, counts[i]) for i, block in enumerate(blocks)],
-    )
+    run_blocks(count_digits, [(*block, codes, *key, counts[i]) for i, block in enumerate(blocks)])
+    if counts.sum(axis=0).max() == len(codes):
+        return False
     # Where each block writes its first code of each digit: digit by digit, block by block.
     ends = np.cumsum(counts.T.ravel()).reshape(n_digits, len(blocks)).T
     places = np.ascontiguousarray(ends - counts)
-    edges = np.append(places[0], len(codes))
-    if target is None:
-        target = np.empty_like(codes)
     run_blocks(
-        _bins_kernels.scatter_by_digit,
+        scatter_by_digit,
         [(*block, codes, *key, places[i], target) for i, block in enumerate(blocks)],
     )
-    return target, edges
+    return True
 
 
-def _counted(codes: CodeArray, code_bits: int) -> Bins:
-    """Bins of codes whose lower half can index a table."""
-    low_bits = code_bits // 2
-    scattered, edges = _scatter(codes, low_bits, code_bits - low_bits, None)
-    # Buckets shared out so that every thread has about as many codes.
-    blocks = row_blocks(len(codes))
-    cuts = np.searchsorted(edges, [block[0] for block in blocks])
-    cuts = np.append(cuts, len(edges) - 1)
-    cuts[0] = 0
-    parts = [
-        (np.empty(size, dtype=np.uint64), np.empty(size, dtype=np.int64))
-        for size in np.diff(edges[cuts])
-    ]
-    n_bins = run_blocks(
-        _bins_kernels.count_in_buckets,
-        [(cuts[i], cuts[i + 1], edges, scattered, low_bits, *part) for i, part in enumerate(parts)],
-    )
-    totals = np.zeros(sum(n_bins) + 1, dtype=np.int64)
-    np.cumsum(
-        np.concatenate([part[1][:n] for part, n in zip(parts, n_bins, strict=True)]),
-        out=totals[1:],
-    )
-    return Bins(
-        np.concatenate([part[0][:n] for part, n in zip(parts, n_bins, strict=True)]), totals
-    )
+@kernel
+def count_digits(start, stop, codes, shift, mask, counts):
+    """Count how often each digit occurs in the block."""
+    for row in range(start, stop):
+        counts[(codes[row] >> shift) & mask] += 1
 
 
-def _runs(ordered: CodeArray) -> Bins:
-    """Bins of sorted codes, one image each."""
-    blocks = row_blocks(len(ordered))
-    n_runs = run_blocks(_bins_kernels.count_runs, [(*block, ordered) for block in blocks])
-    places = np.concatenate([[0], np.cumsum(n_runs)])
-    codes = np.empty(places[-1], dtype=np.uint64)
-    totals = np.empty(places[-1] + 1, dtype=np.int64)
-    totals[-1] = len(ordered)
-    run_blocks(
-        _bins_kernels.write_runs,
-        [(*block, ordered, places[i], codes, totals) for i, block in enumerate(blocks)],
-    )
-    return Bins(codes, totals)
+@kernel
+def scatter_by_digit(start, stop, codes, shift, mask, places, target):
+    """Move the block's codes to the places of their digits, keeping their order."""
+    for row in range(start, stop):
+        code = codes[row]
+        digit = (code >> shift) & mask
+        target[places[digit]] = code
+        places[digit] += 1

@@ -1,8 +1,8 @@
 """Heat maps: at every level the windows that could be hot spots, from the coordinates alone.
 
 The level-l heat map counts images in windows of one level-l cell's size, placed at every 1/overlap of its side. A
-window is made of overlap x overlap *sub-bins*, quadtree cells log2(overlap) levels below it. Claims only ever take
-images away, so the windows that hold enough images at the outset are the only ones that can ever be hot, and their
+window is made of overlap x overlap *sub-bins*, quadtree cells log2(overlap) levels below it. Images only ever leave the
+heat maps, so the windows that hold enough images at the outset are the only ones that can ever be hot, and their
 sub-bins are the only bins whose features matter. These are known before any feature is read.
 """
 
@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from geocells._jit import inline_kernel, kernel
 from geocells._types import CodeArray, IntArray
-from geocells.claims import Claims
-from geocells.constructions import _heat_map_kernels
-from geocells.constructions.bins import Bins
+from geocells.constructions.bins import Bins, PrioritizedRanges
 
 
 @dataclass(frozen=True)
@@ -59,35 +58,21 @@ class HeatMaps:
     level_nodes: IntArray
     level_windows: IntArray
 
-    @property
-    def n_nodes(self) -> int:
-        """Number of sub-bins that matter."""
-        return len(self.node_level)
+    def node_ranges(self) -> PrioritizedRanges:
+        """Every node as a cell of its own, the finest first: a code belongs to the finest node that holds it."""
+        return PrioritizedRanges.from_cells(self.node_code, self.node_level, self.leaf_level)
 
-    @property
-    def n_windows(self) -> int:
-        """Number of windows that could be hot."""
-        return len(self.window_level)
-
-    def node_claims(self) -> Claims:
-        """Every node as a cell of its own, the finest first: the first claim on a code is the node that owns it."""
-        shift = (2 * (self.leaf_level - self.node_level)).astype(np.uint64)
-        starts = self.node_code << shift
-        return Claims.one_range_a_cell(starts, starts + (np.uint64(1) << shift), self.node_level)
-
-    def window_claims(self, windows: IntArray) -> Claims:
-        """Claims of windows in this order, each with all its sub-bins, as Morton codes of leaves."""
-        sub_bins = _heat_map_kernels.window_cells(self.window_anchor[windows], self.overlap)
+    def window_ranges(self, windows: IntArray) -> PrioritizedRanges:
+        """Windows as cells, in this order of priority, each with all its sub-bins."""
+        sub_bins = window_cells(self.window_anchor[windows], self.overlap)
         levels = self.window_level[windows]
-        depth = self.overlap.bit_length() - 1
-        shift = np.repeat(2 * (self.leaf_level - levels - depth), self.overlap**2).astype(np.uint64)
-        starts = sub_bins.ravel() << shift
-        return Claims(
-            starts,
-            starts + (np.uint64(1) << shift),
-            np.repeat(np.arange(len(windows), dtype=np.int64), self.overlap**2),
-            levels,
+        n_sub_bins = self.overlap**2
+        ranges = PrioritizedRanges.from_cells(
+            sub_bins.ravel(),
+            np.repeat(levels + self.overlap.bit_length() - 1, n_sub_bins),
+            self.leaf_level,
         )
+        return PrioritizedRanges(ranges.starts, ranges.stops, ranges.cells // n_sub_bins, levels)
 
 
 def heat_maps(
@@ -118,56 +103,141 @@ def heat_maps(
     images.
     """
     depth = overlap.bit_length() - 1
-    codes, counts = bins.codes, bins.counts
-    for _ in range(leaf_level - deepest - depth):
-        codes, counts = _heat_map_kernels.coarsen(codes, counts)
-    parts: list[tuple[IntArray, CodeArray, IntArray, IntArray, IntArray]] = []
-    windows: list[tuple[IntArray, CodeArray, IntArray]] = []
+    bins = bins.coarsened(leaf_level - deepest - depth)
+    finer = Bins.from_counts(np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64))
+    levels = np.arange(deepest, -1, -1)
+    codes, children, own_counts, parents, anchors, window_nodes = [], [], [], [], [], []
     n_nodes = 0
-    finer_codes = np.empty(0, dtype=np.uint64)
-    finer_counts = np.empty(0, dtype=np.int64)
-    for level in range(deepest, -1, -1):
-        anchors, members = _heat_map_kernels.find_windows(
-            codes, counts, level + depth, overlap, min_images
+    for level in levels:
+        found, members = find_windows(bins.codes, bins.counts, level + depth, overlap, min_images)
+        order = np.argsort(found, kind="stable")
+        anchors.append(found[order])
+        needed = np.unique(members[members >= 0])
+        numbers = np.full(len(bins.codes) + 1, -1, dtype=np.int64)
+        numbers[needed] = n_nodes + np.arange(len(needed))
+        window_nodes.append(numbers[members[order]])
+        nodes = Bins.from_counts(bins.codes[needed], bins.counts[needed])
+        edges = np.searchsorted(
+            finer.codes, np.stack([nodes.codes, nodes.codes + np.uint64(1)], axis=1) << np.uint64(2)
         )
-        order = np.argsort(anchors, kind="stable")
-        anchors, members = anchors[order], members[order]
-        needed = np.zeros(len(codes) + 1, dtype=bool)
-        needed[members.ravel()] = True
-        needed = needed[:-1]
-        number = np.full(len(codes) + 1, -1, dtype=np.int64)
-        number[:-1][needed] = n_nodes + np.arange(int(needed.sum()))
-        own_codes, own_counts = codes[needed], counts[needed]
-        edges = np.searchsorted(finer_codes >> np.uint64(2), own_codes)
-        ends = np.searchsorted(finer_codes >> np.uint64(2), own_codes, side="right")
-        held = np.concatenate([[0], np.cumsum(finer_counts)])
-        first_finer = n_nodes - len(finer_codes)
-        parts.append(
-            (
-                np.full(len(own_codes), level + depth, dtype=np.int64),
-                own_codes,
-                first_finer + np.column_stack([edges, ends]),
-                own_counts - (held[ends] - held[edges]),
-                np.repeat(n_nodes + np.arange(len(own_codes)), ends - edges),
-            )
-        )
-        windows.append((np.full(len(anchors), level, dtype=np.int64), anchors, number[members]))
-        n_nodes += len(own_codes)
-        finer_codes, finer_counts = own_codes, own_counts
-        codes, counts = _heat_map_kernels.coarsen(codes, counts)
-    # Parents come one level later than the nodes they belong to.
-    parents = [part[4] for part in parts[1:]] + [np.full(len(finer_codes), -1, dtype=np.int64)]
+        codes.append(nodes.codes)
+        children.append(n_nodes - len(finer.codes) + edges)
+        own_counts.append(nodes.counts - np.diff(finer.totals[edges], axis=1)[:, 0])
+        # Of the nodes one level down: whatever makes a window hot makes the one around it hot too.
+        parents.append(np.repeat(numbers[needed], np.diff(edges, axis=1)[:, 0]))
+        n_nodes += len(needed)
+        finer, bins = nodes, bins.coarsened(1)
+    parents.append(np.full(len(finer.codes), -1, dtype=np.int64))
+    n_nodes_of_level = [len(part) for part in codes]
+    n_windows_of_level = [len(part) for part in anchors]
     return HeatMaps(
         overlap=overlap,
         leaf_level=leaf_level,
-        node_level=np.concatenate([part[0] for part in parts]),
-        node_code=np.concatenate([part[1] for part in parts]),
+        node_level=np.repeat(levels + depth, n_nodes_of_level),
+        node_code=np.concatenate(codes),
         node_parent=np.concatenate(parents),
-        node_children=np.concatenate([part[2] for part in parts]),
-        own_counts=np.concatenate([part[3] for part in parts]),
-        window_level=np.concatenate([window[0] for window in windows]),
-        window_anchor=np.concatenate([window[1] for window in windows]),
-        window_nodes=np.concatenate([window[2] for window in windows]),
-        level_nodes=np.cumsum([0] + [len(part[0]) for part in parts]),
-        level_windows=np.cumsum([0] + [len(window[0]) for window in windows]),
+        node_children=np.concatenate(children),
+        own_counts=np.concatenate(own_counts),
+        window_level=np.repeat(levels, n_windows_of_level),
+        window_anchor=np.concatenate(anchors),
+        window_nodes=np.concatenate(window_nodes),
+        level_nodes=np.cumsum([0, *n_nodes_of_level]),
+        level_windows=np.cumsum([0, *n_windows_of_level]),
     )
+
+
+@inline_kernel
+def spread(value):
+    """Put a zero between the bits of a 32-bit number."""
+    value = np.uint64(value)
+    value = (value | (value << np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
+    value = (value | (value << np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
+    value = (value | (value << np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    value = (value | (value << np.uint64(2))) & np.uint64(0x3333333333333333)
+    return (value | (value << np.uint64(1))) & np.uint64(0x5555555555555555)
+
+
+@inline_kernel
+def gather(value):
+    """Undo `spread`."""
+    value = value & np.uint64(0x5555555555555555)
+    value = (value | (value >> np.uint64(1))) & np.uint64(0x3333333333333333)
+    value = (value | (value >> np.uint64(2))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    value = (value | (value >> np.uint64(4))) & np.uint64(0x00FF00FF00FF00FF)
+    value = (value | (value >> np.uint64(8))) & np.uint64(0x0000FFFF0000FFFF)
+    return np.int64((value | (value >> np.uint64(16))) & np.uint64(0x00000000FFFFFFFF))
+
+
+@inline_kernel
+def morton(row, column):
+    """Morton code of a sub-bin."""
+    return (spread(row) << np.uint64(1)) | spread(column)
+
+
+@kernel
+def find_windows(codes, counts, level, overlap, min_images):
+    """Windows of ``overlap`` x ``overlap`` sub-bins with at least ``min_images`` images.
+
+    Returns the Morton code of each window's lowest sub-bin, and the positions in ``codes`` of all its sub-bins, row by
+    row (-1: no images). A window with enough images has a sub-bin with at least its share of ``min_images``; the
+    windows of each such sub-bin are looked at, each at the first of its sub-bins that is one.
+    """
+    n_members = overlap * overlap
+    share = -(-min_images // n_members)
+    n_slots = np.int64(1) << np.int64(level)
+    reach = overlap - 1
+    near = np.empty((2 * overlap - 1, 2 * overlap - 1), dtype=np.int64)
+    members = np.empty(n_members, dtype=np.int64)
+    anchors = []
+    windows = []
+    for seed in range(codes.size):
+        if counts[seed] < share:
+            continue
+        row = gather(codes[seed] >> np.uint64(1))
+        column = gather(codes[seed])
+        for i in range(-reach, overlap):
+            for j in range(-reach, overlap):
+                near[i + reach, j + reach] = -1
+                if 0 <= row + i < n_slots and 0 <= column + j < n_slots:
+                    code = morton(row + i, column + j)
+                    place = np.searchsorted(codes, code)
+                    if place < codes.size and codes[place] == code:
+                        near[i + reach, j + reach] = place
+        # The seed is sub-bin (up, left) of the window.
+        for up in range(overlap):
+            for left in range(overlap):
+                if min(row - up, column - left) < 0:
+                    continue
+                if max(row - up, column - left) + overlap > n_slots:
+                    continue
+                n_images = 0
+                is_first = True
+                for member in range(n_members):
+                    i = member // overlap - up
+                    j = member % overlap - left
+                    index = near[i + reach, j + reach]
+                    members[member] = index
+                    if index >= 0:
+                        n_images += counts[index]
+                        if member < up * overlap + left and counts[index] >= share:
+                            is_first = False
+                if is_first and n_images >= min_images:
+                    anchors.append(morton(row - up, column - left))
+                    windows.extend(members)
+    n_windows = len(anchors)
+    return (
+        np.array(anchors, dtype=np.uint64),
+        np.array(windows, dtype=np.int64).reshape(n_windows, n_members),
+    )
+
+
+@kernel
+def window_cells(anchors, overlap):
+    """Morton codes of all sub-bins of each window, those without images included, row by row."""
+    out = np.empty((anchors.size, overlap * overlap), dtype=np.uint64)
+    for window in range(anchors.size):
+        row = gather(anchors[window] >> np.uint64(1))
+        column = gather(anchors[window])
+        for member in range(overlap * overlap):
+            out[window, member] = morton(row + member // overlap, column + member % overlap)
+    return out

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from geocells import _fitting
-from geocells._options import Options
+from geocells import fitting
 from geocells._types import FloatArray, IntArray, ObjectArray
-from geocells.cells import CellPartition, Ranges, RepresentativePoints
+from geocells.cells import CellPartition, CodeRangeIndex, Ranges
 from geocells.distributed import _assigning
 from geocells.distributed._partials import (
     Cancelled,
@@ -27,6 +26,7 @@ from geocells.distributed._partials import (
 from geocells.distributed._photos import Photos
 from geocells.distributed._thinning import thin
 from geocells.distributed._tree import Pass, Runner
+from geocells.fitting import Options
 from geocells.grids.bounds import Box
 from geocells.moments import Moments
 from geocells.sphere import CANCELLED, SphereSums
@@ -152,7 +152,7 @@ def fit(
     >>> bool((labels == builder.fit(coords).labels_).all())
     True
     """
-    options = Options.of(builder)
+    options = Options.from_builder(builder)
     if options.location != "mean":
         raise ValueError(
             f"location={options.location!r} needs all images of a cell on one machine, which a distributed fit never "
@@ -195,8 +195,8 @@ def fit(
             )
             return partial.of_all(n_owners)
 
-    claims = _fitting.construct(options, grid, deepest, bins, moments_of)
-    ranges, levels, folded = _fitting.lay_flat(options, grid, claims, bins)
+    prioritized = fitting.construct(options, grid, deepest, bins, moments_of)
+    ranges, levels, folded = fitting.flatten(options, grid, prioritized, bins)
     n_cells = len(levels)
     summed = runner.run(
         "sums",
@@ -204,17 +204,28 @@ def fit(
         PartialSums.merged,
         Settling(encoding, ranges, n_images, bool(len(folded))),
     )
-    homeless = summed.bins.keys.astype(np.uint64)
-    _, sums, ranges, levels = _fitting.number_cells(
+    unassigned = summed.bins.keys.astype(np.uint64)
+    _, sums, ranges, levels = fitting.number_cells(
         grid,
-        _fitting.with_bins(ranges, n_cells, homeless),
+        fitting.with_bins(ranges, n_cells, unassigned),
         summed.as_sums(n_cells, SphereSums.scale_for(n_images)),
         levels,
-        homeless,
+        unassigned,
     )
     centroids = _centroids(sums, runner, encoding, ranges)
-    cells = _fitting.cells_of(
-        options, grid, ranges, levels, sums, centroids, RepresentativePoints(), encoding.group_names
+    names = encoding.group_names
+    cells = CellPartition(
+        cell_index=CodeRangeIndex(grid, ranges),
+        centroids=centroids,
+        locations=centroids.copy(),
+        counts=sums.counts,
+        levels=levels,
+        group_names=names,
+        group_of_cell=None
+        if names is None
+        else grid.group_of_code(ranges.first_codes(len(levels))),
+        outside=options.outside,
+        parameters=options.as_dict(),
     )
     return DistributedFit(
         cells,
@@ -223,7 +234,7 @@ def fit(
         len(bins.codes),
         tuple(runner.passes),
         photos,
-        _fitting.outside_of_training(options),
+        fitting.outside_of_training(options),
     )
 
 
@@ -251,20 +262,17 @@ def _encoding_of(options: Options, runner: Runner) -> tuple[Encoding, IntArray]:
         keys = [keys[place] for place in np.argsort(numbers)]
 
     def boxes() -> list[Box]:
-        return _fitting.root_boxes(options.bounds, names, own_boxes)
-
-    def own_boxes() -> list[Box]:
         own = []
         for key in keys:
             extent = extents[key]
             if extent is None:
                 if key is None:
                     raise ValueError("sample_weight is zero everywhere: no image is left.")
-                raise ValueError(_fitting.no_image_of(key))
+                raise ValueError(fitting.no_image_of(key))
             own.append(extent.box())
         return own
 
-    grid, deepest = _fitting.grid_of_roots(options, len(keys), boxes)
+    grid, deepest = fitting.make_grid(options, names, boxes)
     return Encoding(grid, names), deepest
 
 

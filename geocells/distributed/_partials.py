@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from geocells._fitting import refuse_outside
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.cells import Ranges
 from geocells.constructions import Bins, bin_codes
 from geocells.distributed._photos import Part
+from geocells.fitting import refuse_outside
 from geocells.grids import GroupedGrid
 from geocells.grids.bounds import N_BUCKETS, Box, box_of_buckets, longitude_buckets
 from geocells.moments import FeatureRows, Moments, moments_by_label
@@ -221,9 +221,9 @@ class PartialMoments:
         if not len(coords):
             return cls(np.empty(0, dtype=np.int64), Moments.empty(0, 0))
         rows = (
-            FeatureRows.of_coords(coords)
+            FeatureRows.from_coords(coords)
             if part.feats is None
-            else FeatureRows.of_array(part.feats)
+            else FeatureRows.from_array(part.feats)
         )
         owner_of_row = context.ranges.cell_of_codes(context.encoding.codes_of(part))
         owners, numbers = np.unique(owner_of_row, return_inverse=True)

@@ -12,8 +12,8 @@ import dask.dataframe as dd
 import numpy as np
 from dask.delayed import Delayed, delayed
 
-from geocells._images import Images
 from geocells._types import IntArray, ObjectArray
+from geocells.fitting import Images
 from geocells.validation import (
     LATITUDE_NAMES,
     LONGITUDE_NAMES,

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from geocells._options import Options
 from geocells._types import CodeArray, IntArray
 from geocells.constructions import Bins
+from geocells.fitting import Options
 from geocells.grids import GroupedGrid
 
 

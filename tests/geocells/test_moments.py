@@ -48,7 +48,7 @@ def labelled(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
 @given(labelled())
 def test_moments_equal_those_of_numpy(case: tuple[np.ndarray, np.ndarray, int]) -> None:
     feats, labels, n_labels = case
-    fast = moments_by_label(FeatureRows.of_array(feats), labels, n_labels)
+    fast = moments_by_label(FeatureRows.from_array(feats), labels, n_labels)
     slow = naive_moments(feats, labels, n_labels)
     np.testing.assert_array_equal(fast.count, slow.count)
     # Some tens of additions, each right to 1e-16; an offset of 1000 costs three digits of the spread.
@@ -62,7 +62,7 @@ def test_a_weight_counts_as_so_many_equal_rows(
 ) -> None:
     feats, labels, n_labels = case
     weights = np.random.default_rng(seed).integers(0, 4, len(feats))
-    fast = moments_by_label(FeatureRows.of_array(feats), labels, n_labels, weights)
+    fast = moments_by_label(FeatureRows.from_array(feats), labels, n_labels, weights)
     slow = naive_moments(feats, labels, n_labels, weights)
     np.testing.assert_array_equal(fast.count, slow.count)
     np.testing.assert_allclose(fast.mean, slow.mean, rtol=1e-12, atol=1e-12)
@@ -76,7 +76,7 @@ def test_merged_moments_are_those_of_all_rows(
     feats, labels, n_labels = case
     left = np.random.default_rng(seed).random(len(feats)) < 0.5
     parts = [
-        moments_by_label(FeatureRows.of_array(feats[rows]), labels[rows], n_labels)
+        moments_by_label(FeatureRows.from_array(feats[rows]), labels[rows], n_labels)
         for rows in (left, ~left)
     ]
     whole = naive_moments(feats, labels, n_labels)
@@ -88,7 +88,7 @@ def test_merged_moments_are_those_of_all_rows(
 
 def test_groups_join_and_drop_when_merged() -> None:
     feats = np.array([[0.0], [2.0], [10.0], [50.0]])
-    by_row = moments_by_label(FeatureRows.of_array(feats), np.arange(4), 4)
+    by_row = moments_by_label(FeatureRows.from_array(feats), np.arange(4), 4)
     joined = by_row.merged(np.array([0, 0, 1, -1]), 2)
     assert joined.count.tolist() == [2, 1]
     assert joined.mean.tolist() == [[1.0], [10.0]]
@@ -97,7 +97,7 @@ def test_groups_join_and_drop_when_merged() -> None:
 
 def test_a_slice_of_groups_keeps_count_mean_and_spread_together() -> None:
     feats = np.array([[0.0], [2.0], [10.0], [50.0], [53.0]])
-    whole = moments_by_label(FeatureRows.of_array(feats), np.array([0, 0, 1, 2, 2]), 3)
+    whole = moments_by_label(FeatureRows.from_array(feats), np.array([0, 0, 1, 2, 2]), 3)
     part = whole[1:]
     assert part.count.tolist() == [1, 2]
     assert part.mean.tolist() == [[10.0], [51.5]]
@@ -106,7 +106,7 @@ def test_a_slice_of_groups_keeps_count_mean_and_spread_together() -> None:
 
 def test_places_as_features_are_points_on_the_sphere_in_km() -> None:
     coords = np.array([[0.0, 0.0], [0.0, 90.0], [90.0, 0.0]])
-    rows = FeatureRows.of_coords(coords)
+    rows = FeatureRows.from_coords(coords)
     assert (rows.n_rows, rows.n_features) == (3, 3)
     expected = EARTH_RADIUS_KM * np.eye(3)
     # A unit vector's zeros are 6e-17, times the earth's radius.
@@ -118,7 +118,7 @@ def test_places_as_features_are_points_on_the_sphere_in_km() -> None:
 def test_there_may_be_more_labels_than_features_or_rows(n_features: int) -> None:
     feats = np.arange(20.0 * n_features).reshape(20, n_features)
     labels = np.arange(20)[::-1] * 3
-    ours = moments_by_label(FeatureRows.of_array(feats), labels, 60)
+    ours = moments_by_label(FeatureRows.from_array(feats), labels, 60)
     assert ours.count.tolist() == [1, 0, 0] * 20
     assert np.array_equal(ours.mean[::3], feats[::-1])
 
@@ -126,7 +126,7 @@ def test_there_may_be_more_labels_than_features_or_rows(n_features: int) -> None
 @pytest.mark.parametrize("n_features", [3, 8])
 def test_no_labels_have_no_moments(n_features: int) -> None:
     nobody = np.full(4, -1, dtype=np.int64)
-    none = moments_by_label(FeatureRows.of_array(np.ones((4, n_features))), nobody, 0)
+    none = moments_by_label(FeatureRows.from_array(np.ones((4, n_features))), nobody, 0)
     assert none.count.shape == none.m2.shape == (0,)
     assert none.mean.shape == (0, n_features)
 
@@ -135,21 +135,21 @@ def test_wcss_is_the_inertia_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     feats = rng.normal(size=(300, 5)) + rng.integers(0, 4, 300)[:, None] * 5.0
     fitted = KMeans(n_clusters=4, n_init=1, random_state=0, algorithm="lloyd", tol=0.0).fit(feats)
-    ours = moments_by_label(FeatureRows.of_array(feats), fitted.labels_.astype(np.int64), 4)
+    ours = moments_by_label(FeatureRows.from_array(feats), fitted.labels_.astype(np.int64), 4)
     assert ours.m2.sum() == pytest.approx(fitted.inertia_, rel=1e-9)
 
 
 def test_an_offset_of_1000_in_float32_costs_nothing_that_float32_held() -> None:
     spread = np.random.default_rng(0).normal(scale=0.01, size=(5000, 4))
     feats = (1000.0 + spread).astype(np.float32)
-    ours = moments_by_label(FeatureRows.of_array(feats), np.zeros(5000, dtype=np.int64), 1)
+    ours = moments_by_label(FeatureRows.from_array(feats), np.zeros(5000, dtype=np.int64), 1)
     exact = feats.astype(np.float64)
     assert ours.m2[0] == pytest.approx(((exact - exact.mean(axis=0)) ** 2).sum(), rel=1e-9)
 
 
 def test_constant_features_have_no_spread_at_all() -> None:
     feats = np.full((100_000, 3), 0.1, dtype=np.float32)
-    ours = moments_by_label(FeatureRows.of_array(feats), np.arange(100_000) % 7, 7)
+    ours = moments_by_label(FeatureRows.from_array(feats), np.arange(100_000) % 7, 7)
     assert ours.m2.tolist() == [0.0] * 7
     assert ours.merged(np.zeros(7, dtype=np.int64), 1).m2.tolist() == [0.0]
 
@@ -163,7 +163,7 @@ def test_threads_do_not_show(n_features: int, monkeypatch: pytest.MonkeyPatch) -
     for threads in ("1", "2", "5"):
         monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)
         assert _jit.n_threads() == int(threads)
-        results.append(moments_by_label(FeatureRows.of_array(feats), labels, 50))
+        results.append(moments_by_label(FeatureRows.from_array(feats), labels, 50))
     for other in results[1:]:
         assert np.array_equal(results[0].mean, other.mean)
         assert np.array_equal(results[0].m2, other.m2)
@@ -172,9 +172,9 @@ def test_threads_do_not_show(n_features: int, monkeypatch: pytest.MonkeyPatch) -
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     feats, labels = rng.normal(size=(500, 6)), rng.integers(0, 9, 500)
-    whole = moments_by_label(FeatureRows.of_array(feats), labels, 9)
+    whole = moments_by_label(FeatureRows.from_array(feats), labels, 9)
     monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * 6 * 7)
-    pieces = moments_by_label(FeatureRows.of_array(feats), labels, 9)
+    pieces = moments_by_label(FeatureRows.from_array(feats), labels, 9)
     assert np.array_equal(whole.mean, pieces.mean)
     assert np.array_equal(whole.m2, pieces.m2)
 
@@ -187,8 +187,8 @@ def test_a_memory_map_gives_what_the_array_gives(tmp_path: Path, mode: str) -> N
     mapped = np.load(tmp_path / "feats.npy", mmap_mode=mode)
     if mode != "r":
         mapped[3] = feats[3] = 7.0
-    from_map = moments_by_label(FeatureRows.of_array(mapped), labels, 5)
-    from_memory = moments_by_label(FeatureRows.of_array(feats), labels, 5)
+    from_map = moments_by_label(FeatureRows.from_array(mapped), labels, 5)
+    from_memory = moments_by_label(FeatureRows.from_array(feats), labels, 5)
     assert np.array_equal(from_map.m2, from_memory.m2)
     # Letting go of pages must not lose what was written.
     assert np.array_equal(np.asarray(mapped), feats)
@@ -206,7 +206,7 @@ def test_an_unsound_feature_is_named_wherever_it_stands(
     labels = np.zeros(40, dtype=np.int64)
     labels[row] = label
     with pytest.raises(ValueError, match=rf"finite.*row {row} is"):
-        moments_by_label(FeatureRows.of_array(feats), labels, 1)
+        moments_by_label(FeatureRows.from_array(feats), labels, 1)
 
 
 @pytest.mark.parametrize("n_features", [3, 8, 300])
@@ -222,7 +222,7 @@ def test_the_first_of_several_unsound_rows_is_named(
     labels = np.ones(40, dtype=np.int64)
     labels[20], labels[30] = 0, 2
     with pytest.raises(ValueError, match="row 5 is"):
-        moments_by_label(FeatureRows.of_array(feats), labels, 3)
+        moments_by_label(FeatureRows.from_array(feats), labels, 3)
 
 
 @pytest.mark.parametrize("n_features", [3, 300])
@@ -234,7 +234,7 @@ def test_threads_leave_no_label_out(
     monkeypatch.setattr(moments, "MANY_ROWS", 10)
     rng = np.random.default_rng(0)
     feats, labels = rng.normal(size=(60, n_features)), rng.integers(-1, 7, 60)
-    fast = moments_by_label(FeatureRows.of_array(feats), labels, 7)
+    fast = moments_by_label(FeatureRows.from_array(feats), labels, 7)
     slow = naive_moments(feats, labels, 7)
     np.testing.assert_array_equal(fast.count, slow.count)
     np.testing.assert_allclose(fast.mean, slow.mean, rtol=1e-12, atol=1e-12)
@@ -249,7 +249,7 @@ def test_an_unsound_row_without_weight_is_named_by_its_place_among_all_blocks(
     feats, weights = np.ones((40, n_features)), np.ones(40, dtype=np.int64)
     feats[17, 1], weights[17] = np.inf, 0
     with pytest.raises(ValueError, match="row 17 is"):
-        moments_by_label(FeatureRows.of_array(feats), np.zeros(40, dtype=np.int64), 1, weights)
+        moments_by_label(FeatureRows.from_array(feats), np.zeros(40, dtype=np.int64), 1, weights)
 
 
 def test_blocks_have_so_many_rows_as_their_bytes_allow_and_are_let_go_of(
@@ -283,7 +283,7 @@ def test_pages_of_a_file_are_handed_back_but_never_those_of_a_private_map(
     mapped = np.load(tmp_path / "feats.npy", mmap_mode=mode)
     with (tmp_path / "feats.npy").open("rb") as file:
         mapped._mmap = Noted(file.fileno(), 0, access=mmap.ACCESS_READ)
-    moments_by_label(FeatureRows.of_array(mapped), np.zeros(4, dtype=np.int64), 1)
+    moments_by_label(FeatureRows.from_array(mapped), np.zeros(4, dtype=np.int64), 1)
     assert Noted.advice == [mmap.MADV_DONTNEED] * n_times
 
 

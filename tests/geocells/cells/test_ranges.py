@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from geocells.cells import Ranges
 from geocells.cells._ranges_kernels import quadtree_cells
-from geocells.claims import Claims
+from geocells.constructions import PrioritizedRanges
 
 LEVELS = 4
 N_CODES = 4**LEVELS
@@ -25,9 +25,9 @@ def nested_claims(draw: st.DrawFn) -> list[tuple[int, int, int]]:
     return claims
 
 
-def as_claims(claims: list[tuple[int, int, int]], offset: int = 0) -> Claims:
+def as_claims(claims: list[tuple[int, int, int]], offset: int = 0) -> PrioritizedRanges:
     starts, stops, cells = np.array(claims, dtype=np.int64).reshape(-1, 3).T
-    return Claims(
+    return PrioritizedRanges(
         (starts + offset).astype(np.uint64),
         (stops + offset).astype(np.uint64),
         np.ascontiguousarray(cells),
@@ -201,24 +201,6 @@ def test_renamed_cells_that_become_one_are_joined():
 def test_ranges_that_overlap_or_are_empty_are_refused(claims):
     with pytest.raises(ValueError, match="overlap or are empty"):
         ranges_of(*claims)
-
-
-def test_claims_of_nothing_at_all_are_refused():
-    with pytest.raises(ValueError, match="only empty ranges"):
-        Ranges.flatten(as_claims([(4, 4, 0)]))
-
-
-def test_claims_of_several_roots_are_numbered_one_after_the_other():
-    first = Claims.one_range_a_cell(
-        np.array([0, 4], np.uint64), np.array([4, 8], np.uint64), np.array([1, 1])
-    )
-    second = Claims.one_range_a_cell(
-        np.array([16], np.uint64), np.array([32], np.uint64), np.array([0])
-    )
-    joined = Claims.concatenate([first, second])
-    assert joined.cells.tolist() == [0, 1, 2]
-    assert joined.levels.tolist() == [1, 1, 0]
-    assert Claims.concatenate([]).n_cells == 0
 
 
 @pytest.mark.parametrize(

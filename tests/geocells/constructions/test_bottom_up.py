@@ -9,8 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geocells.cells import Ranges
-from geocells.claims import Claims
-from geocells.constructions import bin_codes, bottom_up, consolidate, heat_maps
+from geocells.constructions import (
+    PrioritizedRanges,
+    bin_codes,
+    bottom_up,
+    consolidate,
+    heat_maps,
+)
 from geocells.moments import FeatureRows, moments_by_label
 
 Place = tuple[int, int]
@@ -41,8 +46,8 @@ def fast(
     overlap: int,
     competition: str = "level",
     rank_by: str = "mean_wcss",
-) -> tuple[Claims, np.ndarray]:
-    """Claims, and the claim that wins each image (-1: none)."""
+) -> tuple[PrioritizedRanges, np.ndarray]:
+    """Windows as ranges, and the window that each image belongs to (-1: none)."""
     codes = codes_of(places)
     maps = heat_maps(
         bin_codes(codes, 2 * leaf_level),
@@ -51,16 +56,14 @@ def fast(
         overlap=overlap,
         min_images=min_images,
     )
-    owner = Ranges.flatten(maps.node_claims()).cell_of_codes(codes)
-    assert np.array_equal(np.bincount(owner[owner >= 0], minlength=maps.n_nodes), maps.own_counts)
-    owning = np.flatnonzero(maps.own_counts)
-    number = np.full(maps.n_nodes + 1, -1)
-    number[owning] = np.arange(len(owning))
-    moments = moments_by_label(FeatureRows.of_array(feats), number[owner], len(owning))
-    claims = bottom_up(
+    owner = Ranges.flatten(maps.node_ranges()).cell_of_codes(codes)
+    n_nodes = len(maps.node_level)
+    assert np.array_equal(np.bincount(owner[owner >= 0], minlength=n_nodes), maps.own_counts)
+    moments = moments_by_label(FeatureRows.from_array(feats), owner, n_nodes)
+    ranges = bottom_up(
         maps, moments, min_images=min_images, competition=competition, rank_by=rank_by
     )
-    return claims, Ranges.flatten(claims).cell_of_codes(codes)
+    return ranges, Ranges.flatten(ranges).cell_of_codes(codes)
 
 
 @given(
@@ -73,7 +76,7 @@ def fast(
     whole_features=st.booleans(),
     spare_level=st.integers(0, 1),
 )
-def test_claims_are_those_of_the_slow_twin(
+def test_winners_are_those_of_the_slow_twin(
     places: list[Place],
     seed: int,
     min_images: int,
@@ -97,9 +100,9 @@ def test_claims_are_those_of_the_slow_twin(
         "competition": competition,
         "rank_by": rank_by,
     }
-    claims, winner = fast(places, feats, 4, deepest, **options)
+    windows, winner = fast(places, feats, 4, deepest, **options)
     twins = naive_bottom_up.bottom_up(places, feats, 4, deepest, **options)
-    assert claims.levels.tolist() == [twin.level for twin in twins]
+    assert windows.levels.tolist() == [twin.level for twin in twins]
     expected = np.full(len(places), -1)
     for number, twin in enumerate(twins):
         expected[list(twin.images)] = number
@@ -117,10 +120,10 @@ def test_every_window_wins_enough_images_and_none_is_left_hot(
 ) -> None:
     feats = np.random.default_rng(0).normal(size=(len(places), 2))
     deepest = 4 - (overlap.bit_length() - 1)
-    claims, winner = fast(
+    windows, winner = fast(
         places, feats, 4, deepest, min_images=min_images, overlap=overlap, competition=competition
     )
-    won = np.bincount(winner[winner >= 0], minlength=claims.n_cells)
+    won = np.bincount(winner[winner >= 0], minlength=windows.n_cells)
     assert (won >= min_images).all()
     # The root is the coarsest window: whatever is left is too little for it.
     assert (winner < 0).sum() < min_images
@@ -138,27 +141,14 @@ def test_without_overlap_the_cells_are_the_consolidated_ones(
     places: list[Place], seed: int, min_images: int, rule: tuple[str, str]
 ) -> None:
     feats = np.random.default_rng(seed).normal(size=(len(places), 3))
-    competition, rank_by = rule
-    claims, _ = fast(
-        places,
-        feats,
-        4,
-        4,
-        min_images=min_images,
-        overlap=1,
-        competition=competition,
-        rank_by=rank_by,
-    )
-    bins = bin_codes(codes_of(places), 8)
-    nested = consolidate(bins, 0, 4, 4, min_images=min_images)
-    as_ranges = [
-        {(int(a), int(b)) for a, b in zip(one.starts, one.stops, strict=True)}
-        for one in (claims, nested)
-    ]
-    assert as_ranges[0] == as_ranges[1]
+    options = {"min_images": min_images, "overlap": 1, "competition": rule[0], "rank_by": rule[1]}
+    windows, _ = fast(places, feats, 4, 4, **options)
+    nested = consolidate(bin_codes(codes_of(places), 8), 4, 4, min_images=min_images)
+    assert set(windows.starts.tolist()) == set(nested.starts.tolist())
+    assert sorted(windows.stops.tolist()) == sorted(nested.stops.tolist())
 
 
-def test_the_most_cohesive_hot_spot_claims_first() -> None:
+def test_the_most_cohesive_hot_spot_windows_first() -> None:
     # Leaves in a row: 2 2 2. Windows of two leaves' width overlap in the middle; its images resemble the right ones.
     places = [(0, 0)] * 2 + [(0, 1)] * 2 + [(0, 2)] * 2
     alike_right = np.array([[0.0], [0.0], [5.0], [5.0], [5.1], [5.1]])
@@ -168,7 +158,7 @@ def test_the_most_cohesive_hot_spot_claims_first() -> None:
     assert winner.tolist() == [0, 0, 0, 0, -1, -1]
 
 
-def test_equal_hot_spots_are_claimed_by_the_lowest_code() -> None:
+def test_equal_hot_spots_are_won_by_the_lowest_code() -> None:
     places = [(0, 0)] * 2 + [(0, 1)] * 2 + [(0, 2)] * 2
     _, winner = fast(places, np.zeros((6, 1)), 2, 1, min_images=4, overlap=2)
     assert winner.tolist() == [0, 0, 0, 0, -1, -1]
@@ -183,14 +173,14 @@ def test_the_heat_map_alone_prefers_the_hottest() -> None:
     assert by_wcss.tolist() == [0, 0, 0, 0, -1, -1, -1]
 
 
-def test_a_claim_takes_the_empty_part_of_its_window_too() -> None:
-    claims, _ = fast([(1, 1)] * 3, np.zeros((3, 1)), 3, 2, min_images=3, overlap=2)
-    assert claims.n_cells == 1
-    assert (claims.stops - claims.starts).sum() == 4
+def test_a_winner_takes_the_empty_part_of_its_window_too() -> None:
+    windows, _ = fast([(1, 1)] * 3, np.zeros((3, 1)), 3, 2, min_images=3, overlap=2)
+    assert windows.n_cells == 1
+    assert (windows.stops - windows.starts).sum() == 4
 
 
 @pytest.mark.parametrize("overlap", [1, 2, 4])
 def test_too_few_images_make_no_window(overlap: int) -> None:
     maps = heat_maps(bin_codes(codes_of([(3, 3)] * 4), 8), 4, 2, overlap=overlap, min_images=5)
-    assert maps.n_windows == 0
-    assert maps.n_nodes == 0
+    assert len(maps.window_level) == 0
+    assert len(maps.node_level) == 0

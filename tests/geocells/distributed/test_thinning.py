@@ -8,17 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import coordinates
 
-from geocells import CellBuilder, _fitting
-from geocells._images import Images
-from geocells._options import Options
+from geocells import CellBuilder, fitting
 from geocells.constructions import bin_codes
 from geocells.distributed._thinning import thin
+from geocells.fitting import Images, Options
 
 
 def counted(builder, coords, groups=None):
     """Options, grid, level of the deepest cells and bins, as `fit` has them."""
-    options, images = Options.of(builder), Images.of(coords, groups=groups)
-    grid, deepest = _fitting.resolve_grid(options, images)
+    options, images = Options.from_builder(builder), Images.from_input(coords, groups=groups)
+    grid, deepest = fitting.make_grid(options, images.group_names, images.boxes)
     codes = grid.encode(images.coords.array, images.group_of_row)
     return options, grid, deepest, bin_codes(codes, grid.code_bits)
 
@@ -42,13 +41,13 @@ def test_no_construction_can_tell_folded_bins_apart(data):
     assert thinned.totals[-1] == bins.totals[-1]
     assert np.isin(thinned.codes, bins.codes).all()
     assert (thinned.codes[1:] > thinned.codes[:-1]).all()
-    whole = _fitting.construct(options, grid, deepest, bins, None)
-    folded = _fitting.construct(options, grid, deepest, thinned, None)
+    whole = fitting.construct(options, grid, deepest, bins, None)
+    folded = fitting.construct(options, grid, deepest, thinned, None)
     for name in ("starts", "stops", "cells", "levels"):
         assert np.array_equal(getattr(folded, name), getattr(whole, name)), name
     # Of the leftover bins, each group keeps one where it had any.
-    laid, levels, left = _fitting.lay_flat(options, grid, whole, bins)
-    own_laid, own_levels, own_left = _fitting.lay_flat(options, grid, folded, thinned)
+    laid, levels, left = fitting.flatten(options, grid, whole, bins)
+    own_laid, own_levels, own_left = fitting.flatten(options, grid, folded, thinned)
     assert np.array_equal(own_laid.starts, laid.starts)
     assert np.array_equal(own_levels, levels)
     kept, had = (np.unique(grid.group_of_code(codes)) for codes in (own_left, left))
@@ -72,7 +71,7 @@ def test_the_bins_whose_moments_matter_are_the_same(data):
 
     for own in (bins, thin(bins, options, grid)):
         with pytest.raises(AskedError):
-            _fitting.construct(options, grid, deepest, own, moments_of)
+            fitting.construct(options, grid, deepest, own, moments_of)
     (whole, n_whole), (folded, n_folded) = asked
     assert n_folded == n_whole
     assert np.array_equal(folded.starts, whole.starts)

@@ -1,0 +1,555 @@
+"""The steps of a fit, from what the caller gave to a partition: `CellBuilder.fit` takes them in order.
+
+Read the parameters (`Options`) and the images (`Images`), lay a grid over them (`make_grid`), order their codes
+(`geocells.constructions.bin_codes`), decide which cell each range of codes belongs to (`construct`), hand over what is
+left and number the cells (`finalize`), and put the partition together (`partition_from_labels`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from geocells import constructions
+from geocells._types import ArrayLike, CodeArray, IntArray, ObjectArray
+from geocells.cells import (
+    LOCATION_CHOICES,
+    OUTSIDE_CHOICES,
+    CellIndex,
+    CellPartition,
+    CodeRangeIndex,
+    Ranges,
+    RepresentativePoints,
+    nearest_cells,
+)
+from geocells.constructions import Bins, Competition, PrioritizedRanges, Ranking
+from geocells.grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
+from geocells.grids.bounds import Box, box_of_bounds, box_of_coords
+from geocells.moments import FeatureRows, Moments, moments_by_label
+from geocells.sphere import CANCELLED, NO_WEIGHTS, SphereSums, first_point
+from geocells.validation import (
+    Coordinates,
+    check_choice,
+    check_coords,
+    check_count,
+    check_feats,
+    check_groups,
+    check_positive,
+    check_sample_weight,
+    number_groups,
+)
+
+Method = Literal["bottom_up", "consolidated", "top_down"]
+Leftover = Literal["nearest", "cell", "noise"]
+OVERLAPS = (1, 2, 4, 8)
+CHOICES = {
+    "method": get_args(Method),
+    "competition": get_args(Competition),
+    "rank_by": get_args(Ranking),
+    "location": LOCATION_CHOICES,
+    "leftover": get_args(Leftover),
+    "outside": OUTSIDE_CHOICES,
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """The parameters of a `CellBuilder`, checked."""
+
+    min_images: int
+    method: str
+    max_images: int | None
+    min_cell_size: float
+    grid: str | Grid
+    bounds: Any
+    overlap: int
+    competition: Competition
+    rank_by: Ranking
+    location: str
+    leftover: str
+    outside: str
+
+    @classmethod
+    def from_builder(cls, builder: Any) -> Options:
+        """Check the parameters of a builder.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Naming the parameter, what it must be and what it is.
+        """
+        values = {field.name: getattr(builder, field.name) for field in fields(cls)}
+        for name, choices in CHOICES.items():
+            values[name] = check_choice(values[name], name, choices)
+        min_images = values["min_images"] = check_count(values["min_images"], "min_images")
+        if values["max_images"] is not None:
+            max_images = values["max_images"] = check_count(values["max_images"], "max_images")
+            if values["method"] != "top_down":
+                raise ValueError(
+                    f'max_images belongs to method="top_down"; method is {values["method"]!r}. Leave max_images out.'
+                )
+            if max_images < min_images:
+                raise ValueError(
+                    f"max_images must be at least min_images; got {max_images} < {min_images}."
+                )
+        values["min_cell_size"] = check_positive(
+            values["min_cell_size"], "min_cell_size", "degrees"
+        )
+        grid, has_bounds = values["grid"], values["bounds"] is not None
+        if isinstance(grid, str):
+            check_choice(grid, "grid", ("latlon", "s2"))
+            if grid == "s2" and has_bounds:
+                raise ValueError('grid="s2" covers the globe: leave bounds out.')
+        elif not hasattr(grid, "encode"):
+            raise TypeError(f'grid must be "latlon", "s2" or a Grid; got {grid!r}.')
+        elif has_bounds:
+            raise ValueError("A Grid has its own bounds: leave bounds out.")
+        overlap = values["overlap"] = check_count(values["overlap"], "overlap")
+        if overlap not in OVERLAPS:
+            raise ValueError(f"overlap must be one of {OVERLAPS}, a power of two; got {overlap}.")
+        return cls(**values)
+
+    @property
+    def extra_levels(self) -> int:
+        """Levels of leaves below the deepest cells: windows stand at fractions of a cell's side."""
+        return self.overlap.bit_length() - 1 if self.method == "bottom_up" else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a file's metadata; the grids themselves are stored beside them."""
+        names = ["method", "min_images", "max_images", "min_cell_size", "location", "leftover"]
+        if self.method == "bottom_up":
+            names += ["overlap", "competition", "rank_by"]
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images, a row each.
+
+    Attributes
+    ----------
+    coords : Coordinates
+    feats : (n, n_features) array or None
+        A memory map stays one; values are checked when read.
+    weights : (n,) int64 or None
+        Images that each row stands for.
+    group_of_row : (n,) int64 or None
+        Number of each row's group.
+    group_names : (n_groups,) object or None
+        In order.
+    """
+
+    coords: Coordinates
+    feats: Any = None
+    weights: IntArray | None = None
+    group_of_row: IntArray | None = None
+    group_names: ObjectArray | None = None
+
+    @classmethod
+    def from_input(
+        cls,
+        coords: ArrayLike,
+        feats: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> Images:
+        """Check what the caller gave.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When a row is unsound; the message names the first such row and the remedy.
+        """
+        checked = check_coords(coords)
+        features = check_feats(feats, len(checked))
+        weights = check_sample_weight(sample_weight, len(checked))
+        if groups is None:
+            return cls(checked, features, weights)
+        return cls(checked, features, weights, *number_groups(check_groups(groups, len(checked))))
+
+    def boxes(self) -> list[Box]:
+        """South, west, north, east of the images of each group; rows that stand for no image have no say."""
+        coords, groups = self.coords.array, self.group_of_row
+        extremes: Box | None = self.coords.extremes
+        if self.weights is not None and not self.weights.all():
+            rows = np.flatnonzero(self.weights)
+            coords, groups, extremes = coords[rows], None if groups is None else groups[rows], None
+        if groups is None or self.group_names is None:
+            return [box_of_coords(coords, extremes)]
+        order = np.argsort(groups, kind="stable")
+        edges = np.searchsorted(groups[order], np.arange(len(self.group_names) + 1))
+        for name, n_rows in zip(self.group_names, np.diff(edges), strict=True):
+            if not n_rows:
+                raise ValueError(no_image_of(name))
+        return [
+            box_of_coords(coords[order[start:stop]])
+            for start, stop in zip(edges[:-1], edges[1:], strict=True)
+        ]
+
+
+def no_image_of(group: Any) -> str:
+    """Say that all of a group's rows stand for no image."""
+    return f"sample_weight is 0 for every image of the group {group!r}: drop those rows."
+
+
+def make_grid(
+    options: Options, group_names: ObjectArray | None, boxes_of_images: Callable[[], list[Box]]
+) -> tuple[GroupedGrid, IntArray]:
+    """One grid a group, and the level of its deepest cells, (n_groups,) int64.
+
+    ``boxes_of_images`` gives the box of each group's images, where the grid needs it.
+    """
+    extra = options.extra_levels
+    n_groups = 1 if group_names is None else len(group_names)
+    if options.grid == "latlon":
+        grids: tuple[Grid, ...] = tuple(
+            LatLonGrid.with_cell_size(box, options.min_cell_size, extra)
+            for box in root_boxes(options.bounds, group_names, boxes_of_images)
+        )
+    elif options.grid == "s2":
+        grids = (S2Grid.with_cell_size(options.min_cell_size, extra),) * n_groups
+    else:
+        assert not isinstance(options.grid, str)
+        if options.grid.max_level < extra:
+            raise ValueError(
+                f"overlap={options.overlap} needs leaves {extra} levels below the cells; the grid's max_level is "
+                f"{options.grid.max_level}."
+            )
+        grids = (options.grid,) * n_groups
+    return GroupedGrid(grids), np.array([grid.max_level - extra for grid in grids], dtype=np.int64)
+
+
+def root_boxes(
+    bounds: Any, group_names: ObjectArray | None, boxes_of_images: Callable[[], list[Box]]
+) -> list[Box]:
+    """Root box of each group: what the caller's ``bounds`` say, or else the box of its images."""
+    if bounds is None:
+        return boxes_of_images()
+    if hasattr(bounds, "geometry") and hasattr(bounds, "crs"):
+        bounds = bounds.geometry
+        if group_names is not None and all(name in bounds.index for name in group_names):
+            bounds = {name: bounds.loc[[name]] for name in group_names}
+    if not isinstance(bounds, Mapping):
+        return [box_of_bounds(bounds)] * (1 if group_names is None else len(group_names))
+    if group_names is None:
+        raise ValueError("bounds names groups, but fit was given no groups.")
+    missing = [name for name in group_names if name not in bounds]
+    if missing:
+        raise ValueError(f"bounds has no entry for the group {missing[0]!r}.")
+    return [box_of_bounds(bounds[name]) for name in group_names]
+
+
+def refuse_outside(codes: CodeArray, images: Images) -> None:
+    """Raise where the caller's bounds do not hold an image."""
+    outside = np.iinfo(codes.dtype).max
+    if not len(codes) or codes.max() != outside:
+        return
+    rows = np.flatnonzero(codes == outside)
+    if images.weights is not None:
+        rows = rows[images.weights[rows] > 0]
+    if len(rows):
+        latitude, longitude = images.coords.array[rows[0]]
+        raise ValueError(
+            f"bounds must hold every image; {len(rows)} of {len(codes)} lie outside (first: row {rows[0]}, latitude "
+            f"{latitude}, longitude {longitude}). Widen bounds or drop those rows."
+        )
+
+
+MomentsOf = Callable[[Ranges, int], Moments]
+"""From ranges of leaf codes, an owner each, and the number of owners to the moments of the owners' images."""
+
+
+@dataclass(frozen=True)
+class _Face:
+    """One root cell, its leaves numbered from 0 in Morton order, in which neighbours follow from the bits."""
+
+    grid: Grid
+    deepest: int
+    group_start: int
+    first: int
+
+    def bins(self, bins: Bins) -> Bins:
+        """Bins of this root in its own order."""
+        start = self.group_start + self.first
+        low, high = bins.slice_of(start, start + 4**self.grid.max_level)
+        codes = self.grid.to_morton(bins.codes[low:high] - np.uint64(self.group_start))
+        order = np.argsort(codes, kind="stable")
+        counts = np.diff(bins.totals[low : high + 1])
+        return Bins.from_counts(codes[order] - np.uint64(self.first), counts[order])
+
+    def in_grid(self, ranges: PrioritizedRanges) -> PrioritizedRanges:
+        """Ranges in the grid's codes. A quadtree cell is one in both orders, but may start at another leaf."""
+        codes = self.grid.from_morton(ranges.starts + np.uint64(self.first))
+        spans = ranges.stops - ranges.starts
+        starts = (codes & ~(spans - np.uint64(1))) + np.uint64(self.group_start)
+        return PrioritizedRanges(starts, starts + spans, ranges.cells, ranges.levels)
+
+
+def construct(
+    options: Options,
+    grid: GroupedGrid,
+    deepest: IntArray,
+    bins: Bins,
+    moments_of: MomentsOf | None,
+) -> PrioritizedRanges:
+    """Cells by the chosen method, root by root; ``moments_of`` is needed to rank hot spots by their features."""
+    faces = [
+        _Face(grid.grids[group], int(deepest[group]), start, first - start)
+        for group, first, _ in grid.faces()
+        for start in (grid.group_start(group),)
+    ]
+    if options.method == "bottom_up":
+        return _bottom_up(options, faces, bins, moments_of)
+    least = options.min_images
+    parts = []
+    for face in faces:
+        root = face.bins(bins), face.grid.max_level, face.deepest
+        if options.method == "consolidated":
+            cells = constructions.consolidate(*root, min_images=least)
+        else:
+            cells = constructions.top_down(*root, min_images=least, max_images=options.max_images)
+        parts.append(face.in_grid(cells))
+    return PrioritizedRanges.concatenate(parts)
+
+
+def _bottom_up(
+    options: Options, faces: list[_Face], bins: Bins, moments_of: MomentsOf | None
+) -> PrioritizedRanges:
+    """Heat maps of every root, one pass over the features, then the competition root by root."""
+    maps = [
+        constructions.heat_maps(
+            face.bins(bins),
+            face.grid.max_level,
+            face.deepest,
+            overlap=options.overlap,
+            min_images=options.min_images,
+        )
+        for face in faces
+    ]
+    moments: list[Moments | None] = [None] * len(faces)
+    if moments_of is not None:
+        # Every image belongs to the finest sub-bin that a window needs.
+        nodes = PrioritizedRanges.concatenate(
+            [face.in_grid(own.node_ranges()) for face, own in zip(faces, maps, strict=True)]
+        )
+        all_moments = moments_of(Ranges.flatten(nodes), nodes.n_cells)
+        ends = np.cumsum([len(heat_map.node_level) for heat_map in maps])
+        moments = [
+            all_moments[end - len(heat_map.node_level) : end]
+            for heat_map, end in zip(maps, ends, strict=True)
+        ]
+    return PrioritizedRanges.concatenate(
+        [
+            face.in_grid(
+                constructions.bottom_up(
+                    heat_map,
+                    moments_of_nodes,
+                    min_images=options.min_images,
+                    competition=options.competition,
+                    rank_by=options.rank_by,
+                )
+            )
+            for face, heat_map, moments_of_nodes in zip(faces, maps, moments, strict=True)
+        ]
+    )
+
+
+def flatten(
+    options: Options, grid: GroupedGrid, prioritized: PrioritizedRanges, bins: Bins
+) -> tuple[Ranges, IntArray, CodeArray]:
+    """Disjoint ranges and levels of all cells, those of leftover images among them.
+
+    Returns
+    -------
+    ranges : Ranges
+    levels : (n_cells,) int64
+    unassigned : (n_bins,) uint64
+        Codes of the bins that are still to be handed to a cell.
+    """
+    ranges, levels = Ranges.flatten(prioritized), prioritized.levels
+    unassigned = bins.codes[ranges.cell_of_codes(bins.codes) < 0]
+    if options.leftover == "noise" and len(levels):
+        return ranges, levels, unassigned[:0]
+    group_of_bin = grid.group_of_code(unassigned)
+    makes_cell = np.ones(len(grid.grids), dtype=bool)
+    if options.leftover != "cell":
+        makes_cell[grid.group_of_code(ranges.starts)] = False
+    starts, stops, cells = [ranges.starts], [ranges.stops], [ranges.cells]
+    new_groups = np.unique(group_of_bin[makes_cell[group_of_bin]])
+    for cell, group in enumerate(new_groups.tolist(), start=len(levels)):
+        first = grid.group_start(group)
+        gaps = ranges.gaps(first, first + n_codes(grid.grids[group]))
+        starts.append(gaps[0])
+        stops.append(gaps[1])
+        cells.append(np.full(len(gaps[0]), cell, dtype=np.int64))
+    return (
+        Ranges.from_disjoint(np.concatenate(starts), np.concatenate(stops), np.concatenate(cells)),
+        np.append(levels, np.zeros(len(new_groups), dtype=np.int64)),
+        unassigned[~makes_cell[group_of_bin]],
+    )
+
+
+def with_bins(ranges: Ranges, n_cells: int, unassigned: CodeArray) -> Ranges:
+    """Make each unassigned bin a cell for now, so that one pass over the images gives its mean too."""
+    if not len(unassigned):
+        return ranges
+    return Ranges.from_disjoint(
+        np.concatenate([ranges.starts, unassigned]),
+        np.concatenate([ranges.stops, unassigned + np.uint64(1)]),
+        np.concatenate([ranges.cells, n_cells + np.arange(len(unassigned))]),
+    )
+
+
+def number_cells(
+    grid: GroupedGrid, ranges: Ranges, sums: SphereSums, levels: IntArray, unassigned: CodeArray
+) -> tuple[IntArray, SphereSums, Ranges, IntArray]:
+    """Hand unassigned bins to the nearest cell of their group, and number the cells by their lowest code.
+
+    Parameters
+    ----------
+    ranges, sums
+        Of the cells and, after them, of the unassigned bins (`with_bins`).
+    unassigned : (n_bins,) uint64
+        Codes of these bins.
+
+    Returns
+    -------
+    numbers : (n_cells + n_bins,) int64
+        New number of each.
+    sums, ranges, levels
+        Of the cells alone, in their new order.
+    """
+    n_cells = len(levels)
+    cell_of = np.arange(n_cells + len(unassigned), dtype=np.int64)
+    if len(unassigned):
+        means, _ = sums.means()
+        cell_of[n_cells:] = nearest_cells(
+            means[n_cells:],
+            means[:n_cells],
+            grid.group_of_code(unassigned),
+            grid.group_of_code(ranges.first_codes(len(cell_of))[:n_cells]),
+        )
+    order = np.argsort(ranges.renamed(cell_of).first_codes(n_cells), kind="stable")
+    rank = np.empty(n_cells, dtype=np.int64)
+    rank[order] = np.arange(n_cells)
+    numbers = rank[cell_of]
+    return numbers, sums.merged(numbers, n_cells), ranges.renamed(numbers), levels[order]
+
+
+def finalize(
+    options: Options,
+    grid: GroupedGrid,
+    prioritized: PrioritizedRanges,
+    bins: Bins,
+    codes: CodeArray,
+    images: Images,
+) -> tuple[IntArray, SphereSums, Ranges, IntArray]:
+    """From ranges in order of priority to labels, sums, ranges and levels, with every image in its place."""
+    ranges, levels, unassigned = flatten(options, grid, prioritized, bins)
+    ranges = with_bins(ranges, len(levels), unassigned)
+    labels = ranges.cell_of_codes(codes)
+    weights = NO_WEIGHTS if images.weights is None else images.weights
+    n_labels = len(levels) + len(unassigned)
+    sums = SphereSums.from_coords(images.coords.array, labels, n_labels, weights)
+    numbers, sums, ranges, levels = number_cells(grid, ranges, sums, levels, unassigned)
+    if not np.array_equal(numbers, np.arange(len(levels))):
+        labels = np.append(numbers, -1)[labels]
+    return labels, sums, ranges, levels
+
+
+def fit_cells(
+    options: Options,
+    grid: GroupedGrid,
+    deepest: IntArray,
+    codes: CodeArray,
+    bins: Bins,
+    images: Images,
+) -> tuple[CellPartition, IntArray]:
+    """Cells of images that were encoded and binned on ``grid``, and their labels."""
+    moments_of = None
+    if options.method == "bottom_up" and options.rank_by != "count":
+        rows = (
+            FeatureRows.from_coords(images.coords.array)
+            if images.feats is None
+            else FeatureRows.from_array(images.feats)
+        )
+
+        def moments_of(owners: Ranges, n_owners: int) -> Moments:
+            owner_of_row = owners.cell_of_codes(codes)
+            return moments_by_label(rows, owner_of_row, n_owners, images.weights, progress=True)
+
+    prioritized = construct(options, grid, deepest, bins, moments_of)
+    labels, sums, ranges, levels = finalize(options, grid, prioritized, bins, codes, images)
+    cells = partition_from_labels(
+        CodeRangeIndex(grid, ranges),
+        images,
+        labels,
+        levels,
+        sums=sums,
+        group_of_cell=grid.group_of_code(ranges.first_codes(len(levels))),
+        outside=options.outside,
+        location=options.location,
+        parameters=options.as_dict(),
+    )
+    if images.weights is not None and not images.weights.all():
+        # A row that stands for no image may lie where no cell is; it gets the answer that assign gives.
+        rows_of_none = np.flatnonzero((labels < 0) & (images.weights == 0))
+        groups = images.group_of_row
+        labels[rows_of_none] = cells.assign_checked(
+            check_coords(images.coords.array[rows_of_none], allow_empty=True),
+            None if groups is None else groups[rows_of_none],
+            outside_of_training(options),
+        )
+    return cells, labels
+
+
+def partition_from_labels(
+    cell_index: CellIndex,
+    images: Images,
+    labels: IntArray,
+    levels: IntArray,
+    *,
+    group_of_cell: IntArray | None,
+    outside: str,
+    location: str,
+    parameters: dict[str, Any],
+    sums: SphereSums | None = None,
+) -> CellPartition:
+    """Cells with their counts, means and locations, from the cell of each image (-1: of none).
+
+    ``sums`` are those of the images by label, where they are known; ``group_of_cell`` counts where there are groups.
+    """
+    coords, weights = images.coords.array, images.weights
+    if sums is None:
+        sums = SphereSums.from_coords(
+            coords, labels, len(levels), NO_WEIGHTS if weights is None else weights
+        )
+    centroids, lengths = sums.means()
+    for cell in np.flatnonzero(lengths <= CANCELLED):
+        # Opposite images cancel out; a row that stands for no image is none of them.
+        rows = np.flatnonzero(
+            labels == cell if weights is None else (labels == cell) & (weights > 0)
+        )
+        if len(rows):
+            centroids[cell] = first_point(coords[rows])
+    points = RepresentativePoints.from_images(coords, labels, weights)
+    return CellPartition(
+        cell_index=cell_index,
+        centroids=centroids,
+        locations=points.locations(location, centroids, sums.counts),
+        counts=sums.counts,
+        levels=np.asarray(levels, dtype=np.int64),
+        group_names=images.group_names,
+        group_of_cell=None if images.group_names is None else group_of_cell,
+        outside=outside,
+        parameters=parameters,
+        representative_points=points,
+    )
+
+
+def outside_of_training(options: Options) -> str:
+    """What `assign` must do outside the cells for training images to get the labels that fit gave them."""
+    return "noise" if options.leftover == "noise" else "nearest"

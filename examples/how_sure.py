@@ -36,9 +36,14 @@ from geoloc_models.reports import (
     results_table,
 )
 from geoloc_models.tables.split import Split, place_blocks
-from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
-from geoloc_models.training.run import bundle_outputs, run_model
-from geoloc_models.training.run_decoding import decode_run
+from geoloc_models.training import (
+    ModelPlan,
+    PhotoSource,
+    bundle_outputs,
+    decode_run,
+    run_model,
+    split_source,
+)
 
 METHODS = ("top_down", "consolidated", "bottom_up")
 N_PARTINGS = 100

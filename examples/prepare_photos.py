@@ -42,9 +42,14 @@ from geoloc_models.tables.parts import split_of_table, subset_rows
 from geoloc_models.tables.photo_table import PhotoTable, read_photo_table
 from geoloc_models.tables.select import select_photos
 from geoloc_models.tables.split_file import split_photo_file
-from geoloc_models.training import TrainingOptions, seed_run
-from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
-from geoloc_models.training.run import run_model
+from geoloc_models.training import (
+    ModelPlan,
+    PhotoSource,
+    TrainingOptions,
+    run_model,
+    seed_run,
+    split_source,
+)
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_up_metadata import Pictures, photos_to_be, write_metadata

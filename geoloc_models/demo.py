@@ -20,16 +20,20 @@ from geoloc_models.evaluation import Evaluation, errors_km, summarise_training, 
 from geoloc_models.features.cache import row_keys
 from geoloc_models.features.embed import embed
 from geoloc_models.inference.calibration_report import calibration_lines
-from geoloc_models.models.encoders import build_encoder
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.photos.demo import SatelliteCrops, demo_places
 from geoloc_models.photos.images import ImageSource
 from geoloc_models.reports import figures, model_title, table_text
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split, largest_block
-from geoloc_models.training import TrainingOptions
-from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
-from geoloc_models.training.run import ModelRun, run_model
+from geoloc_models.training import (
+    ModelPlan,
+    ModelRun,
+    PhotoSource,
+    TrainingOptions,
+    run_model,
+    split_source,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -282,7 +286,7 @@ def with_features(
     source: PhotoSource, options: TrainingOptions, path: Path, *, progress: bool = True
 ) -> PhotoSource:
     """Give a source the features of the frozen encoder of some options, computed once."""
-    encoder = build_encoder(options.encoder, weights=options.weights, image_size=options.image_size)
+    encoder = options.build_encoder()
     record = embed(
         source.images, row_keys(source.table), encoder, path, resume=True, progress=progress
     )

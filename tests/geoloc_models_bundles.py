@@ -22,9 +22,9 @@ TOWNS = pd.DataFrame(
 def save_small_bundle(kind, table, path):
     """Bundle of an untrained task with the tiny encoder."""
     task = small_task(kind, table).eval()
-    if task.remembers_images:
+    if task.stores_images:
         features = np.random.default_rng(0).normal(size=(table.n_rows, task.encoder.dim))
-        task.remember({"features": features}, table.coords, table.countries)
+        task.store({"features": features}, table.coords, table.countries)
     options = TrainingOptions(encoder="tiny", image_size=32, hidden=32)
     summary = summarise_training(table.coords, table.countries)
     save_bundle(Bundle(task, options.to_dict(), summary, {"epochs": 1}), path)

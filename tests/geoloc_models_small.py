@@ -8,12 +8,10 @@ from geocells import CellBuilder, CellHierarchy
 from geoloc_models.models.encoders import LocationEncoder, build_encoder
 from geoloc_models.models.tasks import (
     CellTask,
-    Contrast,
     CountryTask,
     HierarchyTask,
     NearestTask,
     OffsetTask,
-    Optimisation,
     RefinedCellTask,
     RetrievalTask,
     answers_of_countries,
@@ -65,32 +63,28 @@ def small_dataset(table, rows=None, *, size=32, augment="none"):
     )
 
 
-def small_task(
-    kind, table, *, learning_rate=1e-3, schedule="constant", seed=0, encoder=None, **options
-):
+def small_task(kind, table, *, seed=0, encoder=None, **options):
     """Untrained task, by default with the tiny encoder."""
     torch.manual_seed(seed)
-    how = Optimisation(learning_rate, schedule)
     encoder = encoder or build_encoder("tiny")
     coords, countries = table.coords, table.countries
     options = {"hidden": 32, **options}
     if kind == "cells":
-        return CellTask(encoder, small_cells(table), how, **options)
+        return CellTask(encoder, small_cells(table), **options)
     if kind == "refined":
-        return RefinedCellTask(encoder, small_cells(table), how, **options)
+        return RefinedCellTask(encoder, small_cells(table), **options)
     if kind == "country":
-        return CountryTask(encoder, answers_of_countries(coords, countries), how, **options)
+        return CountryTask(encoder, answers_of_countries(coords, countries), **options)
     if kind == "offset":
-        return OffsetTask.of_training(encoder, coords, countries, how, **options)
+        return OffsetTask.from_images(encoder, coords, countries, **{"alpha": 0.5, **options})
     if kind == "hierarchy":
-        return HierarchyTask(encoder, small_hierarchy(table), how, **options)
+        return HierarchyTask(encoder, small_hierarchy(table), **options)
     if kind == "nearest":
-        return NearestTask(encoder, n_neighbours=3)
+        return NearestTask(encoder, n_neighbours=3, bandwidth_km=100.0)
     location = LocationEncoder(
         options.pop("location", "rff"), sigmas=(1, 16), n_frequencies=16, hidden=32, dim=16
     )
-    contrast = Contrast(**{"n_false": 16, **options.pop("contrast", {})})
-    return RetrievalTask(encoder, location, coords, countries, how, contrast=contrast, **options)
+    return RetrievalTask(encoder, location, coords, countries, **{"n_false": 16, **options})
 
 
 def small_hierarchy(table):

@@ -25,8 +25,7 @@ from geoloc_models.demo import pretrained_options, with_features
 from geoloc_models.evaluation import errors_km
 from geoloc_models.photos.demo import SatelliteCrops, demo_places
 from geoloc_models.reports import figures
-from geoloc_models.training.plan import ModelPlan, PhotoSource, split_source
-from geoloc_models.training.run import run_model
+from geoloc_models.training import ModelPlan, PhotoSource, run_model, split_source
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="lightning")
@@ -63,7 +62,7 @@ print(source.features.dim, "features of", len(source.features), "images")
 # Cells and a head
 # ----------------
 #
-# :class:`~geoloc_models.training.plan.ModelPlan` says what to train: the cells of the training places, and a
+# :class:`~geoloc_models.training.ModelPlan` says what to train: the cells of the training places, and a
 # classifier over them. :class:`~geoloc_models.training.TrainingOptions` says how. The cells come from the
 # training places alone; the epoch with the lowest validation loss is kept.
 

@@ -24,7 +24,7 @@ from geoloc_models.countries import load_countries
 from geoloc_models.inference.network import run_network
 from geoloc_models.photos.dataset import PhotoDataset, make_loader
 from geoloc_models.photos.demo import SatelliteCrops, demo_places
-from geoloc_models.training.run_folder import read_split
+from geoloc_models.training import read_split
 
 run = Path("runs/tutorial/cells_bottom_up")
 model = load_model(run)

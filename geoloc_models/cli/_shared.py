@@ -11,8 +11,7 @@ from geoloc_models._errors import GeolocError
 
 if TYPE_CHECKING:
     from geoloc_models.photos.dataset import BrokenImages
-    from geoloc_models.training.plan import PhotoSource
-    from geoloc_models.training.run import ModelRun
+    from geoloc_models.training import ModelRun, PhotoSource
 
 TABLE_PANEL = "The table of photos"
 CELLS_PANEL = "Cells"
@@ -65,7 +64,7 @@ def table_source(origin: dict[str, Any], *, image_size: int | None = None) -> Ph
     from geoloc_models.photos.images import FileImages
     from geoloc_models.tables.parts import split_of_table, subset_rows
     from geoloc_models.tables.photo_table import read_photo_table
-    from geoloc_models.training.plan import PhotoSource
+    from geoloc_models.training import PhotoSource
 
     skipped = ("kind", "path", "features", "subset")
     options = {name: value for name, value in origin.items() if name not in skipped}
@@ -77,18 +76,6 @@ def table_source(origin: dict[str, Any], *, image_size: int | None = None) -> Ph
     features = None if origin.get("features") is None else FeatureCache.open(origin["features"])
     images = FileImages(photos.frame["path"].to_numpy(), min_side=image_size)
     return PhotoSource(photos, images, origin, features)
-
-
-def cached_encoder(features: Path) -> dict[str, Any]:
-    """Name, weights and image size of the encoder that made a feature cache."""
-    from geoloc_models.features.cache import FeatureCache
-
-    card = FeatureCache.open(features).card
-    return {
-        "encoder": card.encoder,
-        "weights": card.weights,
-        "image_size": card.preprocessing["image_size"],
-    }
 
 
 def numbers_of(text: str, option: str) -> tuple[float, ...]:

@@ -81,8 +81,7 @@ def reproduce(
     """
     from geoloc_models.reproduce import ReproduceSettings
     from geoloc_models.reproduce import reproduce as reproduce_paper
-    from geoloc_models.training import TrainingOptions
-    from geoloc_models.training.plan import split_source
+    from geoloc_models.training import TrainingOptions, split_source
 
     if demo == (data is not None):
         raise GeolocError("Name a table of photos with --data, or take the demo's with --demo.")

@@ -21,7 +21,6 @@ from geoloc_models.cli._shared import (
     LongitudeColumn,
     PathColumn,
     Root,
-    cached_encoder,
     numbers_of,
     source_again,
     table_source,
@@ -264,7 +263,7 @@ def train(
             rich_help_panel=MODEL_PANEL,
         ),
     ] = "all",
-    thaw_every: Annotated[
+    unfreeze_every: Annotated[
         int, typer.Option(help="With gradual: epochs a stage.", rich_help_panel=MODEL_PANEL)
     ] = 1,
     patience: Annotated[
@@ -346,9 +345,8 @@ def train(
     The photos are split 80/10/10 into training, validation and test, unless the table has a
     column part; the figures are those of the best validation epoch, on the test photos.
     """
-    from geoloc_models.training import TrainingOptions
-    from geoloc_models.training.plan import ModelPlan, split_source
-    from geoloc_models.training.run import run_model
+    from geoloc_models.features.cache import FeatureCache
+    from geoloc_models.training import ModelPlan, TrainingOptions, run_model, split_source
 
     plan = ModelPlan(
         task.value,
@@ -359,9 +357,9 @@ def train(
         rank_by=rank_by,
         overlap=overlap,
         smoothing_km=smoothing_km,
-        is_balanced=balanced,
+        balanced=balanced,
         alpha=alpha,
-        is_multi_task=multi_task,
+        multi_task=multi_task,
         location_encoder=location_encoder,
         projection=projection,
         sigmas=numbers_of(sigmas, "--sigmas"),
@@ -371,22 +369,16 @@ def train(
         n_neighbours=neighbours,
         bandwidth_km=bandwidth_km,
     )
-    cached = cached_encoder(features) if features is not None else {}
-    if epochs is None:
-        epochs = (_HEAD_ALONE if cached else _FINE_TUNING).epochs
-    if learning_rate is None:
-        is_head_alone = bool(cached) or train_encoder == "none"
-        learning_rate = (_HEAD_ALONE if is_head_alone else _FINE_TUNING).learning_rate
     options = TrainingOptions(
-        encoder=encoder or cached.get("encoder", "resnet50"),
-        weights=weights or cached.get("weights"),
-        image_size=image_size or cached.get("image_size", 224),
+        encoder=encoder or None,
+        weights=weights,
+        image_size=image_size,
         batch_size=batch_size,
         learning_rate=learning_rate,
         schedule=schedule,
         weight_decay=weight_decay,
         train_encoder=train_encoder,
-        thaw_every=thaw_every,
+        unfreeze_every=unfreeze_every,
         epochs=epochs,
         patience=patience,
         hidden=hidden,
@@ -400,6 +392,7 @@ def train(
         compile=compile_encoder,
         log=log,
     )
+    options = options.resolve(None if features is None else FeatureCache.open(features).card)
     run_dir = output or Path("runs") / f"{table.stem}-{plan.name}"
     source = table_source(
         {
@@ -458,8 +451,7 @@ def evaluate(
     import numpy as np
 
     from geoloc_models.evaluation import write_predictions, write_results
-    from geoloc_models.training.run import evaluate_run
-    from geoloc_models.training.run_folder import read_split, run_options
+    from geoloc_models.training import evaluate_run, read_split, run_options
 
     origin = run_options(run_dir).get("source", {})
     if table is None:

@@ -44,8 +44,14 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device had too little memory."""
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError)
-        and any(words in str(error).lower() for words in ("out of memory", "not enough memory"))
+        isinstance(error, RuntimeError) and speaks_of_little_memory(str(error))
+    )
+
+
+def speaks_of_little_memory(message: str) -> bool:
+    """Whether an error's message is that of a device with too little memory."""
+    return any(
+        words in message.lower() for words in ("outofmemory", "out of memory", "not enough memory")
     )
 
 

@@ -1,7 +1,8 @@
-"""Nearest images (Im2GPS): where the training images that look most alike lie densest."""
+"""Answers by training images that look alike: the nearest of all (Im2GPS), or groups in cells (PIGEON)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,13 +10,13 @@ import numpy.typing as npt
 
 from geocells import sphere
 from geoloc_models._errors import GeolocError
-from geoloc_models.models.gallery import Gallery
+from geoloc_models.models.gallery import Gallery, unit_rows
 from geoloc_models.tables.coordinates import as_coords
 
 FloatArray = npt.NDArray[np.float64]
 
-_MOST_SHIFTS = 100
-_STILL_KM = 1e-3
+_NUMBERS_AT_A_TIME = 1 << 21  # distances, or likenesses, in memory: 16 MiB
+_MOST_GROUPS = 256  # in a cell
 
 
 class NearestAnswer(NamedTuple):
@@ -46,13 +47,9 @@ class NearestImages:
     countries : array-like
         (n,) their countries.
     k : int, default 10
-        Neighbours that speak, at most n.
+        Neighbours that vote, at most n.
     bandwidth_km : float, default 100
         Width of the Gaussian kernel.
-    temperature : float, optional
-        Neighbours vote by ``softmax(cosine / temperature)``; None gives each the same vote.
-    mean_shift : bool, default False
-        Move on from the densest neighbour to the top of the density, between the neighbours.
 
     Raises
     ------
@@ -64,7 +61,7 @@ class NearestImages:
     Density at neighbour i: ``sum_j w_j exp(-d_ij^2 / (2 h^2))`` over the k neighbours, d the
     great-circle distance, w the votes. The answer is the place of the densest neighbour; of
     equally dense ones, the most similar. Its country is the one with the most of the density
-    there: each neighbour speaks for its own country, with what it adds. O(n D + k^2) an image.
+    there: each neighbour votes for its own country, with what it adds. O(n D + k^2) an image.
 
     References
     ----------
@@ -86,10 +83,8 @@ class NearestImages:
         *,
         k: int = 10,
         bandwidth_km: float = 100.0,
-        temperature: float | None = None,
-        mean_shift: bool = False,
     ) -> None:
-        self._gallery = Gallery.of(features)
+        self._gallery = Gallery.from_vectors(features)
         self.coords = as_coords(coords)
         self.countries = np.asarray(countries, dtype=object)
         n = self._gallery.n_rows
@@ -102,10 +97,7 @@ class NearestImages:
             raise GeolocError(f"k must lie between 1 and {n}, the training images; got {k}.")
         if not 0 < bandwidth_km < np.inf:
             raise GeolocError(f"bandwidth_km must be above 0; got {bandwidth_km}.")
-        if temperature is not None and not 0 < temperature < np.inf:
-            raise GeolocError(f"The temperature must be above 0; got {temperature}.")
         self.k, self.bandwidth_km = k, float(bandwidth_km)
-        self.temperature, self.mean_shift = temperature, mean_shift
         self._names, self._country = np.unique(self.countries.astype(str), return_inverse=True)
 
     @property
@@ -115,24 +107,20 @@ class NearestImages:
 
     def predict(self, features: npt.ArrayLike) -> NearestAnswer:
         """Place images by their (m, D) features."""
-        neighbours, cosines = self._gallery.search(features, self.k)
-        weights = _votes(cosines, self.temperature)
+        neighbours, _ = self._gallery.search(features, self.k)
+        weights = np.full(neighbours.shape, 1.0 / self.k)
         density = np.empty(neighbours.shape)
         coords = np.empty((len(neighbours), 2))
         country = np.empty(len(neighbours), dtype=np.int64)
-        for start in range(0, len(neighbours), self._n_at_a_time):
-            part = slice(start, start + self._n_at_a_time)
+        step = max(1, _NUMBERS_AT_A_TIME // self.k**2)
+        for start in range(0, len(neighbours), step):
+            part = slice(start, start + step)
             coords[part], country[part], density[part] = self._densest(
                 neighbours[part], weights[part]
             )
         return NearestAnswer(
             coords, self._names[country].astype(object), neighbours, density, weights
         )
-
-    @property
-    def _n_at_a_time(self) -> int:
-        """Images whose neighbours' distances are held at once: 16 MiB of them."""
-        return max(1, (1 << 21) // self.k**2)
 
     def _densest(
         self, neighbours: npt.NDArray[np.int64], weights: FloatArray
@@ -142,55 +130,182 @@ class NearestImages:
         places = self.coords[neighbours]  # (n, k, 2)
         from_each = np.repeat(places, k, axis=1).reshape(-1, 2)
         to_each = np.tile(places, (1, k, 1)).reshape(-1, 2)
-        kernel = self._kernel(sphere.haversine(from_each, to_each)).reshape(n, k, k)
+        distance_km = sphere.haversine(from_each, to_each).reshape(n, k, k)
+        kernel = np.exp(-0.5 * (distance_km / self.bandwidth_km) ** 2)
         density = (kernel * weights[:, None, :]).sum(axis=2)
         # The last bits of a sum depend on its order; equally dense is equal to nine digits.
         best = (density >= density.max(axis=1, keepdims=True) * (1 - 1e-9)).argmax(axis=1)
         image = np.arange(n)
-        coords, voices = places[image, best], kernel[image, best] * weights
-        if self.mean_shift:
-            coords, voices = self._shifted(coords, places, weights)
         votes = np.zeros((n, len(self._names)))
-        np.add.at(votes, (image[:, None], self._country[neighbours]), voices)
+        contribution = kernel[image, best] * weights
+        np.add.at(votes, (image[:, None], self._country[neighbours]), contribution)
         most = votes >= votes.max(axis=1, keepdims=True) * (1 - 1e-9)
-        own = self._country[neighbours[image, best]]
-        country = np.where(most[image, own], own, most.argmax(axis=1))  # a tie: the densest's own
-        return coords, country, density
-
-    def _shifted(
-        self, coords: FloatArray, places: FloatArray, weights: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Climb to the top of the density: (n, 2) places, and what each neighbour adds there."""
-        n, k = weights.shape
-        vectors = sphere.to_unit_vectors(places.reshape(-1, 2)).reshape(n, k, 3)
-        coords, moving = coords.copy(), np.arange(n)
-        for _ in range(_MOST_SHIFTS):
-            before = coords[moving]
-            voices = self._voices(before, places[moving], weights[moving])
-            sums = (voices[:, :, None] * vectors[moving]).sum(axis=1)
-            coords[moving] = sphere.from_unit_vectors(sums)
-            # Each stops by itself: an answer does not depend on the images beside it.
-            moving = moving[sphere.haversine(before, coords[moving]) >= _STILL_KM]
-            if len(moving) == 0:
-                break
-        return coords, self._voices(coords, places, weights)
-
-    def _voices(self, coords: FloatArray, places: FloatArray, weights: FloatArray) -> FloatArray:
-        """(n, k): what each of (n, k, 2) neighbours adds to the density at (n, 2) places."""
-        k = weights.shape[1]
-        distance_km = sphere.haversine(np.repeat(coords, k, axis=0), places.reshape(-1, 2))
-        return weights * self._kernel(distance_km).reshape(weights.shape)
-
-    def _kernel(self, distance_km: FloatArray) -> FloatArray:
-        weight: FloatArray = np.exp(-0.5 * (distance_km / self.bandwidth_km) ** 2)
-        return weight
+        nearest = self._country[neighbours[image, best]]  # of the densest: it decides a tie
+        country = np.where(most[image, nearest], nearest, most.argmax(axis=1))
+        return places[image, best], country, density
 
 
-def _votes(cosines: npt.NDArray[np.float32], temperature: float | None) -> FloatArray:
-    """Shares of the vote, (n, k); rows sum to 1."""
-    if temperature is None:
-        return np.full(cosines.shape, 1.0 / cosines.shape[1])
-    exponents = (cosines - cosines[:, :1]).astype(np.float64) / temperature
-    votes = np.exp(exponents)
-    shares: FloatArray = votes / votes.sum(axis=1, keepdims=True)
-    return shares
+@dataclass(frozen=True)
+class Prototypes:
+    """Groups of training images inside every cell.
+
+    Parameters
+    ----------
+    vectors : ndarray
+        (P, D) float32, mean feature of each group, of length 1.
+    coords : ndarray
+        (P, 2) float64, spherical mean of each group, in degrees; what the cell answers with, where
+        it is the only group of its cell.
+    cells : ndarray
+        (P,) int64, ascending: the cell of each group. Every cell has at least one.
+
+    References
+    ----------
+    .. [1] Haas, Skreta, Alberti, Finn (2024), PIGEON: Predicting image geolocations, section 3.4.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    coords: FloatArray
+    cells: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        n = len(self.cells)
+        if self.vectors.ndim != 2 or len(self.vectors) != n or self.coords.shape != (n, 2):
+            raise GeolocError(
+                f"{n} prototypes need as many vectors and places; got {self.vectors.shape} and "
+                f"{self.coords.shape}."
+            )
+
+    @classmethod
+    def from_images(
+        cls,
+        features: npt.ArrayLike,
+        coords: npt.ArrayLike,
+        labels: npt.ArrayLike,
+        locations: npt.ArrayLike,
+        *,
+        images_each: int = 8,
+    ) -> Prototypes:
+        """Group the training images of every cell by place.
+
+        Parameters
+        ----------
+        features : array-like
+            (n, D) float, of the training images.
+        coords : array-like
+            (n, 2) latitude and longitude in degrees.
+        labels : array-like
+            (n,) int, cell of each image; -1 for none.
+        locations : array-like
+            (C, 2), what each cell answers with: the place of the only prototype of a cell that
+            has too few images for two.
+        images_each : int, default 8
+            A cell of m images gets ``m // images_each`` groups: one at least, 256 at most.
+
+        Notes
+        -----
+        Groups are k-means clusters of the unit vectors of the places, O(m groups) a cell and
+        iteration. A cell without images has the mean feature of all images: it is as like a photo
+        as a photo at large is, and lives or falls by its probability.
+        """
+        matrix = unit_rows(features, "features")
+        points = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
+        cell_of_row = np.asarray(labels, dtype=np.int64)
+        answers = np.asarray(locations, dtype=np.float64).reshape(-1, 2)
+        if not len(matrix) == len(points) == len(cell_of_row):
+            raise GeolocError(
+                f"{len(matrix)} features need as many places and labels; got {len(points)} and "
+                f"{len(cell_of_row)}."
+            )
+        n_cells = len(answers)
+        if len(cell_of_row) and not -1 <= cell_of_row.min() <= cell_of_row.max() < n_cells:
+            raise GeolocError(
+                f"Labels must lie between -1 and {n_cells - 1}, for {n_cells} cells; got "
+                f"{cell_of_row.min()} to {cell_of_row.max()}."
+            )
+        order = np.argsort(cell_of_row, kind="stable")
+        bounds = np.searchsorted(cell_of_row[order], np.arange(n_cells + 1))
+        at_large = matrix.mean(axis=0, dtype=np.float64)
+        vectors, places, cells = [], [], []
+        for cell, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+            rows = order[start:stop]
+            group = _grouped(points[rows], min(len(rows) // images_each, _MOST_GROUPS))
+            groups = [rows[group == number] for number in range(group.max(initial=0) + 1)]
+            for members in groups:
+                is_empty, is_alone = len(members) == 0, len(groups) == 1
+                mean = at_large if is_empty else matrix[members].mean(axis=0, dtype=np.float64)
+                vectors.append(mean)
+                places.append(answers[cell] if is_alone else sphere.spherical_mean(points[members]))
+                cells.append(cell)
+        unit = unit_rows(np.array(vectors), "prototypes")
+        return cls(unit, np.array(places, dtype=np.float64), np.array(cells, dtype=np.int64))
+
+    def refine(
+        self,
+        probabilities: npt.ArrayLike,
+        features: npt.ArrayLike,
+        *,
+        top_cells: int = 5,
+        temperature: float = 0.1,
+    ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """Place images inside their likeliest cells.
+
+        Parameters
+        ----------
+        probabilities : array-like
+            (n, C) float, of the cells.
+        features : array-like
+            (n, D) float.
+        top_cells : int, default 5
+            Likeliest cells to look into; of equally likely ones, the lower.
+        temperature : float, default 0.1
+            Divides the cosines before their softmax.
+
+        Returns
+        -------
+        coords : ndarray
+            (n, 2) float64, in degrees.
+        cells : ndarray
+            (n,) int64, the cells that they lie in.
+
+        Notes
+        -----
+        Score of a prototype g in cell k: ``p_k softmax_g(cos(x, v_g) / t)``, the softmax over the
+        prototypes of the cells looked into. The best one answers with its place; of equal ones,
+        the first. Compared as ``log p_k + cos / t``, which no temperature makes vanish. O(P D) an
+        image.
+        """
+        chances = np.asarray(probabilities, dtype=np.float64)
+        n_cells = int(self.cells[-1]) + 1
+        if chances.ndim != 2 or chances.shape[1] != n_cells:
+            raise GeolocError(f"Probabilities of shape {chances.shape} do not fit {n_cells} cells.")
+        if top_cells < 1 or not temperature > 0:
+            raise GeolocError("top_cells must be at least 1 and the temperature above 0.")
+        wanted = unit_rows(features, "features", dim=self.vectors.shape[1])
+        if len(wanted) != len(chances):
+            raise GeolocError(f"{len(chances)} rows of probabilities but {len(wanted)} features.")
+        best = np.empty(len(chances), dtype=np.int64)
+        step = max(1, _NUMBERS_AT_A_TIME // max(len(self.cells), n_cells))
+        for start in range(0, len(chances), step):
+            part = slice(start, start + step)
+            top = np.argsort(-chances[part], axis=1, kind="stable")[:, :top_cells]
+            is_top = np.zeros(chances[part].shape, dtype=bool)
+            np.put_along_axis(is_top, top, True, axis=1)
+            score = (wanted[part] @ self.vectors.T).astype(np.float64) / temperature  # (b, P)
+            with np.errstate(divide="ignore"):  # a cell of probability 0
+                score += np.log(chances[part])[:, self.cells]
+            best[part] = np.where(is_top[:, self.cells], score, -np.inf).argmax(axis=1)
+        return self.coords[best], self.cells[best]
+
+
+def _grouped(points: FloatArray, n_groups: int) -> npt.NDArray[np.int64]:
+    """Group of each place, from 0: k-means on unit vectors. No place, no groups."""
+    n_groups = min(n_groups, len(np.unique(points, axis=0)))
+    if n_groups <= 1:
+        return np.zeros(len(points), dtype=np.int64)
+    from sklearn.cluster import KMeans
+
+    vectors = sphere.to_unit_vectors(points)
+    means = KMeans(n_groups, n_init=1, random_state=0).fit(vectors)
+    # Numbered without gaps, should rounding leave a centre without places.
+    return np.unique(means.labels_, return_inverse=True)[1].astype(np.int64).reshape(-1)

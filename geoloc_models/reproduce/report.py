@@ -40,8 +40,7 @@ from geoloc_models.reports import (
 )
 from geoloc_models.reproduce.settings import Comparison, ReproduceSettings
 from geoloc_models.tables.split import Split, largest_block, place_blocks
-from geoloc_models.training.plan import PhotoSource
-from geoloc_models.training.run import ModelRun
+from geoloc_models.training import ModelRun, PhotoSource
 
 _N_EXAMPLES = 12
 _N_TSNE = 2000

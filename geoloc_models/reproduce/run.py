@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from geoloc_models._files import read_json, write_json
 from geoloc_models.evaluation import Predictions, read_predictions, write_predictions
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.features.embed import embed
-from geoloc_models.models.encoders import build_encoder
 from geoloc_models.reproduce.report import Material, write_reproduction
 from geoloc_models.reproduce.settings import (
     AUGMENTATIONS,
@@ -30,10 +29,15 @@ from geoloc_models.reproduce.stages import Folders, Pipeline, Stage
 from geoloc_models.tables.parts import subset_ranks
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split
-from geoloc_models.training import TrainingOptions
-from geoloc_models.training.plan import ModelPlan, PhotoSource
-from geoloc_models.training.run import ModelRun, load_run, run_model
-from geoloc_models.training.run_decoding import decode_run
+from geoloc_models.training import (
+    ModelPlan,
+    ModelRun,
+    PhotoSource,
+    TrainingOptions,
+    decode_run,
+    load_run,
+    run_model,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -160,13 +164,10 @@ class _Work:
 
     def _embed(self, folder: Path, folders: Folders) -> None:
         training = self.settings.training
-        encoder = build_encoder(
-            training.encoder, weights=training.weights, image_size=training.image_size
-        )
         embed(
             self.source.images,
             row_keys(self.source.table),
-            encoder,
+            training.build_encoder(),
             folder / "features.npy",
             workers=training.workers,
             progress=self.progress,
@@ -188,7 +189,7 @@ class _Work:
         about = f", {size} training images" if size is not None else ""
         about += f", seed {options.seed}" if seed else ""
         n_train = len(split.train)
-        steps = options.epochs * (n_train / options.batch_size + 1)
+        steps = (options.epochs or 5) * (n_train / options.batch_size + 1)
         cost = {"retrieval": 0.06, "nearest": 0.0}.get(plan.task, 0.006)
         return Stage(
             _stage_name(plan, seed, size),
@@ -199,7 +200,7 @@ class _Work:
             seconds=2.0 + cost * steps,
         )
 
-    def _pixels(self, augment: str, data: dict[str, Any]) -> Stage:
+    def _pixels(self, augment: Literal["none", "crop", "simclr"], data: dict[str, Any]) -> Stage:
         options = replace(self.settings.augmentation, augment=augment)
         plan = ModelPlan(
             "cells",
@@ -216,7 +217,7 @@ class _Work:
             f"End to end, augmentation {augment} ({options.encoder})",
             {**data, "plan": plan.to_dict(), "training": options.to_dict()},
             make,
-            seconds=options.epochs * len(self.split.train) / 250,
+            seconds=(options.epochs or 5) * len(self.split.train) / 250,
         )
 
     def _decoders(self, plan: ModelPlan) -> Stage:

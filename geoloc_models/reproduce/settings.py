@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.training import TrainingOptions
-from geoloc_models.training.plan import ModelPlan
+from geoloc_models.training import ModelPlan, TrainingOptions
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,7 @@ def ablation_plans(settings: ReproduceSettings) -> tuple[list[ModelPlan], list[C
         Comparison(
             "Multi-task against single-task",
             "The head for the country tells the offset which box it is in.",
-            ("offset", varied(offset, "offset_single", is_multi_task=False)),
+            ("offset", varied(offset, "offset_single", multi_task=False)),
         ),
         Comparison(
             "Share of the country in the loss (alpha)",
@@ -174,7 +173,7 @@ def size_plans(settings: ReproduceSettings) -> list[ModelPlan]:
     return [plan for plan in table_plans(settings) if plan.name in wanted]
 
 
-AUGMENTATIONS = ("none", "crop", "simclr")
+AUGMENTATIONS: tuple[Literal["none", "crop", "simclr"], ...] = ("none", "crop", "simclr")
 
 DECODED = ("cells_top_down", "cells_consolidated", "cells_bottom_up", "hierarchy", "retrieval_rff")
 """Models of Table 1 whose decoders are compared."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 import signal
 import sys
 import time
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,21 +20,26 @@ from tqdm import tqdm
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.features.batches import FeatureDataset
-from geoloc_models.models.devices import is_out_of_memory
+from geoloc_models.models.devices import best_device, is_out_of_memory, resolve_precision
+from geoloc_models.models.options import TrainingOptions
 from geoloc_models.models.tasks import PlaceTask
 from geoloc_models.photos.dataset import BrokenImages, PhotoDataset, make_loader
-from geoloc_models.training._callbacks import CollectBroken, History, RunProgress, StopAtNaN
-from geoloc_models.training._processes import (
-    LOGGERS,
-    EndAtOnce,
-    FailureNotes,
+from geoloc_models.training.callbacks import RunProgress, RunRecord
+from geoloc_models.training.devices import (
     QuietDDP,
     end_processes,
+    error_of_process,
+    quiet,
     share_of_device,
-    silence_hints,
     too_little_memory,
 )
-from geoloc_models.training.options import TrainingOptions
+from geoloc_models.training.module import TaskModule
+
+_PRECISIONS: dict[str, Any] = {
+    "32": "32-true",
+    "16": "16-mixed",
+    "bf16": "bf16-mixed",
+}  # Lightning's names
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class FitRecord:
 
 def seed_run(seed: int) -> None:
     """Seed Python, NumPy and torch, quietly; call it before building a task."""
-    with _quiet():
+    with quiet():
         pl.seed_everything(seed, workers=True, verbose=False)
 
 
@@ -123,6 +124,7 @@ def fit_task(
                 "needed."
             )
     started = time.perf_counter()
+    options = options.resolve()
     run_dir = Path(run_dir)
     checkpoints = run_dir / "checkpoints"
     last = checkpoints / "last.ckpt"
@@ -132,44 +134,22 @@ def fit_task(
     if last.is_file():
         _read_checkpoint(last)  # a damaged one is refused before anything is built
 
-    history, broken = History(run_dir / "history.csv"), CollectBroken()
-    best = ModelCheckpoint(
-        dirpath=checkpoints,
-        filename="best",
-        monitor="val_loss",
-        mode="min",
-        save_top_k=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    # A checkpoint of its own: save_last would keep the last epoch that was the best so far.
-    latest = ModelCheckpoint(
-        dirpath=checkpoints,
-        filename="last",
-        save_top_k=1,
-        every_n_epochs=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    callbacks: list[pl.Callback] = [StopAtNaN(), history, broken, best, latest]
+    record = RunRecord(run_dir / "history.csv")
+    callbacks: list[pl.Callback] = [record, *_checkpoint_callbacks(checkpoints)]
     if options.patience is not None:
         callbacks.append(
             EarlyStopping("val_loss", patience=options.patience, check_on_train_epoch_end=True)
         )
     if progress:
         callbacks.append(RunProgress(description))
-    notes = FailureNotes(checkpoints)
-    notes.forget()
-    if options.devices > 1:
-        callbacks.append(EndAtOnce())
-        task.freeze_encoder(0)  # DDP waits for the gradients of what learns when it starts
-    with _quiet():
+    module = TaskModule(task, options)
+    with quiet():
         trainer = pl.Trainer(
             accelerator="auto",
             devices=options.devices,
-            strategy="auto" if options.devices == 1 else QuietDDP(notes),
+            strategy="auto" if options.devices == 1 else QuietDDP(),
             use_distributed_sampler=False,  # the loaders below share out each batch themselves
-            precision=_precision(options.precision),
+            precision=_PRECISIONS[resolve_precision(options.precision, best_device())],
             max_epochs=options.epochs,
             callbacks=callbacks,
             logger=_logger(options, run_dir),
@@ -184,20 +164,32 @@ def fit_task(
         if options.compile:
             task.encoder.compile()
         loaders = _Loaders(train, validation, options)
-        _fit(trainer, task, loaders, last if last.is_file() else None, notes, progress)
+        _fit(trainer, module, loaders, last if last.is_file() else None, has_bar=progress)
     if options.devices > 1:  # the epochs were noted in other processes
-        states = _read_checkpoint(last)["callbacks"]
-        for callback in (history, broken):
-            callback.load_state_dict(states[callback.state_key])
-    task.load_state_dict(_read_checkpoint(checkpoints / "best.ckpt")["state_dict"])
-    task.freeze_encoder(len(history.epochs))
-    losses = [epoch["val_loss"] for epoch in history.epochs]
+        record.load_state_dict(_read_checkpoint(last)["callbacks"][record.state_key])
+    module.load_state_dict(_read_checkpoint(checkpoints / "best.ckpt")["state_dict"])
+    losses = [epoch["val_loss"] for epoch in record.epochs]
     return FitRecord(
-        history=history.epochs,
+        history=record.epochs,
         best_epoch=int(np.nanargmin(losses)) + 1,
-        broken=broken.broken,
+        broken=record.broken,
         seconds=time.perf_counter() - started,
     )
+
+
+def _checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
+    """Store the best epoch, and the latest one."""
+    always: dict[str, Any] = {
+        "dirpath": folder,
+        "save_top_k": 1,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+    }
+    return [
+        ModelCheckpoint(filename="best", monitor="val_loss", mode="min", **always),
+        # One of its own: save_last would keep the last epoch that was the best so far.
+        ModelCheckpoint(filename="last", every_n_epochs=1, **always),
+    ]
 
 
 class _Loaders(pl.LightningDataModule):
@@ -251,42 +243,34 @@ class _Loaders(pl.LightningDataModule):
 
 def _fit(
     trainer: pl.Trainer,
-    task: PlaceTask,
+    module: TaskModule,
     loaders: _Loaders,
     checkpoint: Path | None,
-    notes: FailureNotes,
+    *,
     has_bar: bool,
 ) -> None:
     """Run the trainer; an interruption leaves as KeyboardInterrupt, not as Lightning's exit."""
     handler = signal.getsignal(signal.SIGINT)
-    batch_size = loaders.options.batch_size
+    options = loaders.options
     try:
-        trainer.fit(task, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:
         if trainer.interrupted:
-            end_processes(trainer)
+            if options.devices > 1:
+                end_processes()
             raise KeyboardInterrupt from None
         raise
     except ProcessException as error:
         if has_bar:
             tqdm.write("", file=sys.stderr)  # behind the bar of a process that was ended
-        raise notes.error_of(error, loaders.options.devices, batch_size) from error
+        raise error_of_process(error, options.devices, options.batch_size) from error
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise too_little_memory(batch_size) from error
+        raise too_little_memory(options.batch_size) from error
     finally:
         if signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
-
-
-def _precision(name: str) -> Any:
-    """Lightning's name of a precision; ``auto`` looks at the device."""
-    if name == "auto":
-        if not torch.cuda.is_available():
-            return "32-true"
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
-    return {"32": "32-true", "16": "16-mixed", "bf16": "bf16-mixed"}[name]
 
 
 def _logger(options: TrainingOptions, run_dir: Path) -> Any:
@@ -313,16 +297,3 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
             "--resume, into another --output."
         ) from error
     return checkpoint
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Lightning's hints off the terminal for a while."""
-    levels = {name: logging.getLogger(name).level for name in LOGGERS}
-    try:
-        with warnings.catch_warnings():
-            silence_hints()
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)

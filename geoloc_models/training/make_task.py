@@ -15,6 +15,7 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.models.encoders import ImageEncoder, LocationEncoder
 from geoloc_models.models.losses import balanced_class_weights
+from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.models.tasks import (
     CellTask,
     CountryTask,
@@ -28,8 +29,6 @@ from geoloc_models.models.tasks import (
     answers_of_countries,
 )
 from geoloc_models.tables.photo_table import PhotoTable
-from geoloc_models.training import TrainingOptions
-from geoloc_models.training.plan import ModelPlan
 
 Rows = npt.NDArray[np.int64]
 
@@ -141,18 +140,16 @@ def make_task(
     """Build the untrained task of a plan; call it after seeding."""
     coords, countries = table.coords[train], table.countries[train]
     shape: dict[str, Any] = {"hidden": options.hidden, "dropout": options.dropout}
-    how = options.optimisation
     if plan.task == "country":
         answers = answers_of_countries(coords, countries)
         weights = _weights(plan, labels.country[train], answers.n_classes)
-        return CountryTask(encoder, answers, how, class_weights=weights, **shape)
+        return CountryTask(encoder, answers, class_weights=weights, **shape)
     if plan.task == "offset":
-        return OffsetTask.of_training(
+        return OffsetTask.from_images(
             encoder,
             coords,
             countries,
-            how,
-            multi_task=plan.is_multi_task,
+            multi_task=plan.multi_task,
             alpha=plan.alpha,
             **shape,
         )
@@ -165,12 +162,19 @@ def make_task(
             seed=options.seed,
         )
         return RetrievalTask(
-            encoder, location_encoder, coords, countries, how, contrast=plan.contrast, **shape
+            encoder,
+            location_encoder,
+            coords,
+            countries,
+            n_false=plan.n_false,
+            false_from=plan.false_from,
+            mask_km=plan.mask_km,
+            **shape,
         )
     if plan.task == "nearest":
         return NearestTask(encoder, n_neighbours=plan.n_neighbours, bandwidth_km=plan.bandwidth_km)
     if isinstance(labels.cells, CellHierarchy):
-        return HierarchyTask(encoder, labels.cells, how, **shape)
+        return HierarchyTask(encoder, labels.cells, **shape)
     if not isinstance(labels.cells, CellPartition) or labels.cell is None:
         raise GeolocError(f"The task {plan.task} needs cells.")
     weights = _weights(plan, labels.cell[train], labels.cells.n_cells)
@@ -178,7 +182,6 @@ def make_task(
     return cell_task(
         encoder,
         labels.cells,
-        how,
         smoothing_km=plan.smoothing_km,
         class_weights=weights,
         **shape,
@@ -186,7 +189,7 @@ def make_task(
 
 
 def _weights(plan: ModelPlan, labels: Rows, n_classes: int) -> npt.NDArray[np.float32] | None:
-    if not plan.is_balanced:
+    if not plan.balanced:
         return None
     counts = np.bincount(labels[labels >= 0], minlength=n_classes)
     weights: npt.NDArray[np.float32] = balanced_class_weights(torch.from_numpy(counts)).numpy()

@@ -24,8 +24,6 @@ from geoloc_models.evaluation import (
     write_predictions,
     write_results,
 )
-from geoloc_models.features.batches import FeatureDataset
-from geoloc_models.features.cache import row_keys
 from geoloc_models.inference.bundle import Bundle, load_bundle, save_bundle
 from geoloc_models.inference.calibration_report import (
     CALIBRATION_REPORT_FILE,
@@ -34,16 +32,18 @@ from geoloc_models.inference.calibration_report import (
     read_calibration_report,
     write_calibration_report,
 )
-from geoloc_models.inference.model import Model
+from geoloc_models.inference.decoders import decode_every_way
+from geoloc_models.inference.model import Model, load_model
 from geoloc_models.inference.network import NetworkOutputs, answer_outputs, run_network
-from geoloc_models.models.encoders import CachedFeatures, ImageEncoder, build_encoder, fingerprint
+from geoloc_models.models.encoders import fingerprint
+from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.models.tasks import CellTask
-from geoloc_models.photos.dataset import BrokenImages, PhotoDataset, make_loader, make_transform
+from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split
-from geoloc_models.training import FitRecord, TrainingOptions, fit_task, seed_run
+from geoloc_models.training.fit import FitRecord, fit_task, seed_run
 from geoloc_models.training.make_task import Labels, make_labels, make_task
-from geoloc_models.training.plan import ModelPlan, PhotoSource
+from geoloc_models.training.photos import ModelPhotos, PhotoSource
 from geoloc_models.training.run_folder import (
     PARTS,
     RUN_FORMAT,
@@ -146,6 +146,7 @@ def run_model(
         Unsound input, or a run folder that holds another run.
     """
     run_dir = Path(run_dir)
+    options = options.resolve(None if source.features is None else source.features.card)
     content = {
         "format": RUN_FORMAT,
         "version": RUN_VERSION,
@@ -166,10 +167,10 @@ def run_model(
     table = source.table
     labels = make_labels(plan, table, split.train, source.features)
     seed_run(options.seed)
-    encoder = build_encoder(options.encoder, weights=options.weights, image_size=options.image_size)
+    encoder = options.build_encoder()
     if source.features is not None:
-        source.features.require_encoder(fingerprint(encoder), title=options.encoder)
-    photos = Photos(source, labels, encoder, options)
+        source.features.require_encoder(fingerprint(encoder), title=encoder.name)
+    photos = ModelPhotos(source, labels, encoder, options)
     seed_run(options.seed)  # however many numbers the encoder's own start has drawn
     task = make_task(plan, options, photos.task_encoder, table, split.train, labels)
 
@@ -193,7 +194,7 @@ def run_model(
             description=f"Training {plan.name}",
             progress=progress,
         )
-    if task.remembers_images:
+    if task.stores_images:
         seen = run_network(
             task,
             photos.batches(split.train),
@@ -203,7 +204,7 @@ def run_model(
         if len(seen.rows) == 0:
             raise GeolocError("Not one training image could be read; check the paths in the table.")
         record.broken.extend(seen.broken)
-        task.remember(seen.arrays, table.coords[seen.rows], table.countries[seen.rows])
+        task.store(seen.arrays, table.coords[seen.rows], table.countries[seen.rows])
     validated, tested = (
         run_network(
             task, photos.batches(rows), description=f"{what} {plan.name}", progress=progress
@@ -261,86 +262,6 @@ def _calibrated(
     return judge_calibration(model, tested.arrays, table.coords[rows], table.countries[rows])
 
 
-class Photos:
-    """The photos of a source as a task takes them: pixels, or features of a frozen encoder.
-
-    Parameters
-    ----------
-    source : PhotoSource
-        With a feature cache, its features are taken.
-    labels : Labels
-        Of every row.
-    encoder : ImageEncoder
-        The true one.
-    options : TrainingOptions
-        Sizes and augmentation.
-    """
-
-    def __init__(
-        self, source: PhotoSource, labels: Labels, encoder: ImageEncoder, options: TrainingOptions
-    ) -> None:
-        self.source, self.labels, self.options = source, labels, options
-        self.encoder = encoder
-        if source.features is not None and (options.augment != "none" or options.views > 1):
-            raise GeolocError(
-                "Cached features cannot be varied; leave out augment and views, or train without "
-                "--features."
-            )
-
-    @property
-    def task_encoder(self) -> ImageEncoder:
-        """The encoder that training sees."""
-        cache = self.source.features
-        if cache is None:
-            return self.encoder
-        return CachedFeatures(
-            cache.dim, self.encoder.name, preprocessing=self.encoder.preprocessing
-        )
-
-    def dataset(
-        self, rows: npt.NDArray[np.int64], *, is_training: bool = False
-    ) -> PhotoDataset | FeatureDataset:
-        """Photos of these rows, varied at random where they are to train on."""
-        table, cache = self.source.table, self.source.features
-        if cache is not None:
-            return FeatureDataset(
-                cache,
-                row_keys(table),
-                table.coords,
-                self.labels.country,
-                cell_labels=self.labels.cell,
-                rows=rows,
-            )
-        preprocessing = self.encoder.preprocessing
-        return PhotoDataset(
-            self.source.images,
-            table.coords,
-            self.labels.country,
-            make_transform(
-                self.options.image_size,
-                augment=self.options.augment if is_training else "none",
-                views=self.options.views if is_training else 1,
-                mean=preprocessing.mean,
-                std=preprocessing.std,
-            ),
-            cell_labels=self.labels.cell,
-            rows=rows,
-        )
-
-    def batches(self, rows: npt.NDArray[np.int64]) -> Any:
-        """Batches of these rows, in order."""
-        dataset = self.dataset(rows)
-        if isinstance(dataset, FeatureDataset):
-            return dataset.batches(batch_size=self.options.batch_size)
-        return make_loader(
-            dataset,
-            batch_size=self.options.batch_size,
-            shuffle=False,
-            seed=self.options.seed,
-            workers=self.options.workers,
-        )
-
-
 def bundle_outputs(
     bundle: Bundle,
     source: PhotoSource,
@@ -370,19 +291,19 @@ def bundle_outputs(
     GeolocError
         If the features are another encoder's.
     """
-    task, own = bundle.task, bundle.task.encoder
+    task, encoder = bundle.task, bundle.task.encoder
     unknown = Labels(np.full(source.table.n_rows, -1, dtype=np.int64))
     options = changed(
         TrainingOptions.from_dict(bundle.options), workers=workers, augment="none", views=1
     )
-    photos = Photos(source, unknown, own, options)
+    photos = ModelPhotos(source, unknown, encoder, options)
     if source.features is not None:
-        source.features.require_encoder(fingerprint(own), title=options.encoder)
+        source.features.require_encoder(fingerprint(encoder), title=encoder.name)
         task.encoder = photos.task_encoder
     try:
         return run_network(task, photos.batches(rows), description=description, progress=progress)
     finally:
-        task.encoder = own
+        task.encoder = encoder
 
 
 def evaluate_run(
@@ -438,6 +359,50 @@ def evaluate_run(
         read_history(run_dir),
         outputs.broken,
     )
+
+
+def decode_run(
+    run_dir: str | Path,
+    source: PhotoSource,
+    rows: npt.NDArray[np.int64],
+    *,
+    progress: bool = True,
+) -> dict[str, Predictions]:
+    """Answers of a finished run's model for some photos, by every decoder.
+
+    Parameters
+    ----------
+    run_dir : str or Path
+        A finished run; its bundle knows the training places, unless they were left out.
+    source : PhotoSource
+        The run's own photos.
+    rows : ndarray
+        (m,) int64, the photos to place.
+    progress : bool, default True
+        Show a progress bar.
+
+    Returns
+    -------
+    dict of str to Predictions
+        As :func:`geoloc_models.inference.decoders.decode_every_way` names them.
+
+    Raises
+    ------
+    GeolocError
+        If it is no finished run, the features are another encoder's, or no image can be read.
+    """
+    model = load_model(Path(run_dir) / "bundle")
+    outputs = bundle_outputs(
+        model.bundle,
+        source,
+        rows,
+        workers=model.bundle.options["workers"],
+        description="Decoding every way",
+        progress=progress,
+    )
+    if len(outputs.rows) == 0:
+        raise GeolocError("Not one of the photos could be read; check the paths in the table.")
+    return decode_every_way(model, outputs.arrays, outputs.rows)
 
 
 def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:

@@ -11,10 +11,10 @@ import pandas as pd
 
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import read_json, replacing
+from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.models.tasks import TASKS
 from geoloc_models.tables.split import Split
-from geoloc_models.training import METRICS, TrainingOptions
-from geoloc_models.training.plan import ModelPlan
+from geoloc_models.training.callbacks import METRICS
 
 RUN_FORMAT = "geoloc-run"
 RUN_VERSION = 2
@@ -46,7 +46,7 @@ def run_options(run_dir: str | Path) -> dict[str, Any]:
 def plan_of_run(run_dir: str | Path) -> ModelPlan:
     """Read the plan of a run folder."""
     try:
-        return ModelPlan(**run_options(run_dir)["plan"])
+        return ModelPlan.from_dict(run_options(run_dir)["plan"])
     except (KeyError, TypeError) as error:
         raise GeolocError(f"{Path(run_dir) / 'options.json'} lacks or garbles {error}.") from error
 
@@ -96,7 +96,7 @@ def is_finished(run_dir: Path, options: TrainingOptions) -> bool:
     if not TASKS[plan_of_run(run_dir).task].is_trained:
         return True
     losses = [epoch["val_loss"] for epoch in read_history(run_dir)]
-    if len(losses) >= options.epochs:
+    if options.epochs is not None and len(losses) >= options.epochs:
         return True
     since_best = len(losses) - 1 - int(np.nanargmin(losses)) if losses else 0
     return options.patience is not None and since_best >= options.patience

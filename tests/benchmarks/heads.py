@@ -15,7 +15,7 @@ from geoloc_models.features.cache import FeatureCache
 from geoloc_models.features.files import FeatureCard
 from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.models.encoders import CachedFeatures
-from geoloc_models.models.tasks import CellTask, Optimisation
+from geoloc_models.models.tasks import CellTask
 from geoloc_models.photos.demo import gallery_coordinates
 from geoloc_models.training import TrainingOptions, fit_task
 
@@ -66,7 +66,7 @@ def rows() -> list[Row]:
             encoder="tiny", image_size=64, batch_size=BATCH, epochs=2, train_encoder="none"
         )
         for repetition in range(3):
-            task = CellTask(CachedFeatures(DIM, "tiny"), cells, Optimisation(1e-3), hidden=HIDDEN)
+            task = CellTask(CachedFeatures(DIM, "tiny"), cells, hidden=HIDDEN)
             run_dir = Path(folder) / str(repetition)
             record = fit_task(task, train, small, options, run_dir, progress=False)
             epochs.append(record.seconds / options.epochs)

@@ -57,7 +57,7 @@ def rows() -> list[Row]:
     seconds_of_embedding = seconds(
         lambda: vectors.append(embed_places(LocationEncoder.from_geoclip(), coords))
     )
-    gallery = Gallery.of(vectors[0])
+    gallery = Gallery.from_vectors(vectors[0])
     queries = queries_near(gallery.vectors, N_QUERIES, seed=0)
     one, one_tensor = queries[:1], torch.from_numpy(queries[:1])
 
@@ -79,7 +79,6 @@ def rows() -> list[Row]:
             "one": lambda: gallery.search(one, K),
             "thousand": lambda: gallery.search(queries, K),
             "product": lambda: queries @ gallery.vectors.T,
-            "shares": lambda: gallery.top_probabilities(queries, K, temperature=0.0252),
         }
     )
     median = {name: statistics.median(values) for name, values in times.items()}
@@ -97,7 +96,6 @@ def rows() -> list[Row]:
         ),
         Row("1 000 queries", "-", median["thousand"], unit="s", at_most=1.0),
         Row("1 000 queries", "their matrix product", of_product),
-        Row("1 000 queries, with shares", "-", median["shares"], unit="s"),
         Row(
             "encoding the gallery, once",
             "geoclip",

@@ -54,9 +54,14 @@ class Preprocessing:
         if not all(0 < value < float("inf") for value in self.std):
             raise GeolocError(f"std needs numbers above 0; got {self.std}.")
 
-    def transform(self, *, augment: str = "none") -> Callable[[Any], torch.Tensor]:
-        """Make the transform from an RGB image to float32 (3, image_size, image_size)."""
-        return make_transform(self.image_size, augment=augment, mean=self.mean, std=self.std)
+    def transform(self, *, augment: str = "none", views: int = 1) -> Callable[[Any], torch.Tensor]:
+        """Make the transform from an RGB image to float32 (3, image_size, image_size).
+
+        ``augment`` and ``views`` are those of :func:`~geoloc_models.photos.dataset.make_transform`.
+        """
+        return make_transform(
+            self.image_size, augment=augment, views=views, mean=self.mean, std=self.std
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """All values as JSON knows them."""

@@ -6,20 +6,17 @@ from geoloc_models.models.tasks.answers import (
     answers_of_countries,
     decode_argmax,
 )
-from geoloc_models.models.tasks.base import (
-    ENCODER_TRAINING,
-    SCHEDULES,
-    Optimisation,
-    PlaceTask,
-    Scored,
-    learning_rate_share,
+from geoloc_models.models.tasks.base import PlaceTask, Scored
+from geoloc_models.models.tasks.classification import (
+    CellTask,
+    ClassificationTask,
+    CountryTask,
+    RefinedCellTask,
 )
-from geoloc_models.models.tasks.classification import CellTask, ClassificationTask, CountryTask
 from geoloc_models.models.tasks.hierarchy import HierarchyTask
 from geoloc_models.models.tasks.nearest import NearestTask
 from geoloc_models.models.tasks.offset import CountryBoxes, OffsetTask
-from geoloc_models.models.tasks.refined import RefinedCellTask
-from geoloc_models.models.tasks.retrieval import Contrast, RetrievalTask
+from geoloc_models.models.tasks.retrieval import RetrievalTask
 
 TASKS: dict[str, type[PlaceTask]] = {
     task.name: task
@@ -35,19 +32,15 @@ TASKS: dict[str, type[PlaceTask]] = {
 }
 
 __all__ = [
-    "ENCODER_TRAINING",
-    "SCHEDULES",
     "TASKS",
     "Answers",
     "CellTask",
     "ClassificationTask",
-    "Contrast",
     "CountryBoxes",
     "CountryTask",
     "HierarchyTask",
     "NearestTask",
     "OffsetTask",
-    "Optimisation",
     "PlaceTask",
     "RefinedCellTask",
     "RetrievalTask",
@@ -55,5 +48,4 @@ __all__ = [
     "answers_of_cells",
     "answers_of_countries",
     "decode_argmax",
-    "learning_rate_share",
 ]

@@ -23,8 +23,10 @@ from geoloc_models.models.losses import (
     smoothed_targets,
     soft_cross_entropy,
 )
+from geoloc_models.models.neighbours import Prototypes
 from geoloc_models.models.tasks.answers import Answers, answers_of_cells, decode_argmax
-from geoloc_models.models.tasks.base import Batch, Optimisation, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.stored import read_stored, write_stored
 
 
 class ClassificationTask(PlaceTask):
@@ -36,9 +38,7 @@ class ClassificationTask(PlaceTask):
         Gives (B, D) embeddings.
     answers : Answers
         The place that each of the C classes stands for.
-    optimisation : Optimisation, optional
-        How to train.
-    hidden : int, default 256
+    hidden : int
         Width of the head's hidden layers.
     dropout : float, default 0.0
         Share of hidden numbers set to zero in training.
@@ -53,13 +53,12 @@ class ClassificationTask(PlaceTask):
         self,
         encoder: ImageEncoder,
         answers: Answers,
-        optimisation: Optimisation | None = None,
         *,
-        hidden: int = 256,
+        hidden: int,
         dropout: float = 0.0,
         class_weights: npt.ArrayLike | None = None,
     ) -> None:
-        super().__init__(encoder, optimisation)
+        super().__init__(encoder)
         self.head = MLPHead(encoder.dim, answers.n_classes, hidden=hidden, dropout=dropout)
         self.answers = answers
         self.hidden = hidden
@@ -156,8 +155,6 @@ class CellTask(ClassificationTask):
         Gives (B, D) embeddings.
     cells : CellPartition
         Fitted on the training images with countries as groups; the classes are its labels.
-    optimisation : Optimisation, optional
-        How to train.
     smoothing_km : float, optional
         Spread the truth over neighbouring cells: PIGEON's tau, 65 to 75 km there. By default the
         true cell alone is right.
@@ -177,12 +174,11 @@ class CellTask(ClassificationTask):
         self,
         encoder: ImageEncoder,
         cells: CellPartition,
-        optimisation: Optimisation | None = None,
         *,
         smoothing_km: float | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(encoder, answers_of_cells(cells), optimisation, **options)
+        super().__init__(encoder, answers_of_cells(cells), **options)
         if smoothing_km is not None and not 0 < smoothing_km < float("inf"):
             raise GeolocError(f"smoothing_km must be above 0, not {smoothing_km}.")
         if smoothing_km is not None and self.class_weights is not None:
@@ -222,6 +218,80 @@ class CellTask(ClassificationTask):
             hidden=card["hidden"],
             dropout=card["dropout"],
         )
+
+
+class RefinedCellTask(CellTask):
+    """Trained as a cell classifier; then prototypes of the training features decide the point.
+
+    Parameters
+    ----------
+    *args, **options
+        As for :class:`CellTask`.
+    top_cells : int, default 5
+        Likeliest cells whose prototypes are compared.
+
+    References
+    ----------
+    .. [1] Haas, Skreta, Alberti, Finn (2024), PIGEON: Predicting image geolocations, section 3.4.
+    """
+
+    name = "refined"
+    stores_images = True
+
+    def __init__(self, *args: Any, top_cells: int = 5, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.top_cells = top_cells
+        self._prototypes: Prototypes | None = None
+
+    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """``probabilities`` (B, C) and ``features`` (B, D)."""
+        features = self.encoder(image)
+        probabilities = torch.softmax(self.head(features).float(), dim=1)
+        return {"probabilities": probabilities, "features": features.float()}
+
+    def store(
+        self, outputs: Outputs, coords: npt.NDArray[np.float64], countries: npt.NDArray[np.object_]
+    ) -> None:
+        """Make prototypes of the training images of every cell."""
+        labels = self.cells.assign(coords, groups=countries)
+        self._prototypes = Prototypes.from_images(
+            outputs["features"], coords, labels, self.answers.coords
+        )
+
+    @property
+    def prototypes(self) -> Prototypes:
+        """Of every cell."""
+        if self._prototypes is None:
+            raise GeolocError("This model has no prototypes yet: call store first.")
+        return self._prototypes
+
+    def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
+        """Answer with the prototype, in the likeliest cells, that the image is most like."""
+        probabilities = np.asarray(outputs["probabilities"])
+        coords, cells = self.prototypes.refine(
+            probabilities, outputs["features"], top_cells=self.top_cells
+        )
+        return Predictions(coords, self.answers.countries[cells], probabilities, rows)
+
+    def card(self) -> dict[str, Any]:
+        """Shape of the head, and how many cells are looked into."""
+        return {**super().card(), "top_cells": self.top_cells}
+
+    def write_files(self, folder: Path) -> None:
+        """Write the cells, and the prototypes in the order of their cells."""
+        super().write_files(folder)
+        prototypes = self.prototypes
+        numbers = prototypes.cells.astype(str).astype(object)
+        write_stored(folder / "prototypes", prototypes.vectors, prototypes.coords, numbers)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
+        """Build the task with its prototypes, the weights yet to be loaded."""
+        task = super().from_card(card, folder, encoder)
+        task.top_cells = card["top_cells"]
+        vectors, coords, numbers = read_stored(folder / "prototypes")
+        task._prototypes = Prototypes(vectors, coords, numbers.astype(np.int64))
+        return task
 
 
 def read_cells(folder: Path) -> CellPartition:

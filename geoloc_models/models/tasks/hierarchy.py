@@ -18,7 +18,7 @@ from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.heads import MLPHead
 from geoloc_models.models.losses import accuracy, cross_entropy
 from geoloc_models.models.tasks.answers import answers_of_cells, decode_argmax
-from geoloc_models.models.tasks.base import Batch, Optimisation, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
 
 
 class HierarchyTask(PlaceTask):
@@ -30,9 +30,7 @@ class HierarchyTask(PlaceTask):
         Gives (B, D) embeddings.
     hierarchy : CellHierarchy
         Nested partitions, coarse to fine, fitted on the training images with countries as groups.
-    optimisation : Optimisation, optional
-        How to train.
-    hidden : int, default 256
+    hidden : int
         Width of the heads' hidden layers.
     dropout : float, default 0.0
         Share of hidden numbers set to zero in training.
@@ -53,12 +51,11 @@ class HierarchyTask(PlaceTask):
         self,
         encoder: ImageEncoder,
         hierarchy: CellHierarchy,
-        optimisation: Optimisation | None = None,
         *,
-        hidden: int = 256,
+        hidden: int,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(encoder, optimisation)
+        super().__init__(encoder)
         if not all(hierarchy.is_nested_):
             raise GeolocError(
                 "Each level of a hierarchy must be nested in the one above; make top-down cells "

@@ -14,8 +14,8 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.neighbours import NearestImages
-from geoloc_models.models.tasks._kept import read_kept, write_kept
 from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.stored import read_stored, write_stored
 
 
 class NearestTask(PlaceTask):
@@ -25,9 +25,9 @@ class NearestTask(PlaceTask):
     ----------
     encoder : ImageEncoder
         Gives the (B, D) features that images are compared by.
-    n_neighbours : int, default 10
-        Training images that speak.
-    bandwidth_km : float, default 100
+    n_neighbours : int
+        Training images that vote.
+    bandwidth_km : float
         Width of the kernel over their places.
 
     References
@@ -37,11 +37,9 @@ class NearestTask(PlaceTask):
 
     name = "nearest"
     is_trained = False
-    remembers_images = True
+    stores_images = True
 
-    def __init__(
-        self, encoder: ImageEncoder, *, n_neighbours: int = 10, bandwidth_km: float = 100.0
-    ) -> None:
+    def __init__(self, encoder: ImageEncoder, *, n_neighbours: int, bandwidth_km: float) -> None:
         super().__init__(encoder)
         self.n_neighbours, self.bandwidth_km = n_neighbours, bandwidth_km
         self._images: NearestImages | None = None
@@ -54,10 +52,10 @@ class NearestTask(PlaceTask):
         """``features``: (B, D)."""
         return {"features": self.encoder(image).float()}
 
-    def remember(
+    def store(
         self, outputs: Outputs, coords: npt.NDArray[np.float64], countries: npt.NDArray[np.object_]
     ) -> None:
-        """Keep features, places and countries of the training images."""
+        """Store features, places and countries of the training images."""
         self._images = NearestImages(
             outputs["features"],
             coords,
@@ -70,27 +68,27 @@ class NearestTask(PlaceTask):
     def images(self) -> NearestImages:
         """The training images."""
         if self._images is None:
-            raise GeolocError("This model knows no training images yet: call remember first.")
+            raise GeolocError("This model knows no training images yet: call store first.")
         return self._images
 
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
         """Answer with the densest place among the nearest images, and its country."""
-        found = self.images.predict(outputs["features"])
-        return Predictions(found.coords, found.countries, None, rows)
+        nearest = self.images.predict(outputs["features"])
+        return Predictions(nearest.coords, nearest.countries, None, rows)
 
     def card(self) -> dict[str, Any]:
-        """How many speak, and how widely."""
+        """How many vote, and how widely."""
         return {"n_neighbours": self.n_neighbours, "bandwidth_km": self.bandwidth_km}
 
     def write_files(self, folder: Path) -> None:
         """Write features, places and countries of the training images."""
         images = self.images
-        write_kept(folder / "images", images.features, images.coords, images.countries)
+        write_stored(folder / "images", images.features, images.coords, images.countries)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
         """Build the task with its training images."""
         task = cls(encoder, n_neighbours=card["n_neighbours"], bandwidth_km=card["bandwidth_km"])
-        features, coords, countries = read_kept(folder / "images")
-        task.remember({"features": features}, coords, countries)
+        features, coords, countries = read_stored(folder / "images")
+        task.store({"features": features}, coords, countries)
         return task

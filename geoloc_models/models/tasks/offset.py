@@ -18,7 +18,7 @@ from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.heads import MLPHead
 from geoloc_models.models.losses import accuracy, offset_loss
-from geoloc_models.models.tasks.base import Batch, Optimisation, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
 
 _SMALLEST_SIDE = 1e-6  # degrees; a country with one photo has a box too
 _OFF_SHORE_KM = 500.0
@@ -40,7 +40,7 @@ class CountryBoxes:
     boxes: npt.NDArray[np.float64]
 
     @classmethod
-    def of(cls, coords: npt.ArrayLike, countries: npt.ArrayLike) -> CountryBoxes:
+    def from_images(cls, coords: npt.ArrayLike, countries: npt.ArrayLike) -> CountryBoxes:
         """Boxes of images: (n, 2) degrees and (n,) countries.
 
         The shortest arc of longitude that holds a country's images is its box's width, so that
@@ -116,14 +116,12 @@ class OffsetTask(PlaceTask):
         Gives (B, D) embeddings.
     boxes : CountryBoxes
         Of the training images; with ``multi_task=False`` one box, named ``""``, of all of them.
-    optimisation : Optimisation, optional
-        How to train.
-    alpha : float, default 0.5
+    alpha : float
         Share of the country in the loss.
     multi_task : bool, default True
         False is the ablation: no country head, the offset alone is learned, in the box of all
         training images; the country is then that of the point, or the nearest within 500 km.
-    hidden : int, default 256
+    hidden : int
         Width of the heads' hidden layers.
     dropout : float, default 0.0
         Share of hidden numbers set to zero in training.
@@ -144,16 +142,13 @@ class OffsetTask(PlaceTask):
         self,
         encoder: ImageEncoder,
         boxes: CountryBoxes,
-        optimisation: Optimisation | None = None,
         *,
-        alpha: float = 0.5,
+        alpha: float,
         multi_task: bool = True,
-        hidden: int = 256,
+        hidden: int,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(encoder, optimisation)
-        if not 0 <= alpha <= 1:
-            raise GeolocError(f"alpha shares out one loss: it must lie in [0, 1]; got {alpha}.")
+        super().__init__(encoder)
         if not multi_task and boxes.n_countries != 1:
             raise GeolocError("Without the country's head there is one box, of all images.")
         self.country_boxes = boxes
@@ -165,20 +160,21 @@ class OffsetTask(PlaceTask):
         self.offset_head = MLPHead(encoder.dim, 2, **how)
 
     @classmethod
-    def of_training(
+    def from_images(
         cls,
         encoder: ImageEncoder,
         coords: npt.ArrayLike,
         countries: npt.ArrayLike,
-        optimisation: Optimisation | None = None,
         *,
         multi_task: bool = True,
         **options: Any,
     ) -> Self:
         """Build the task with the boxes of training images."""
         names = np.asarray(countries, dtype=object)
-        boxes = CountryBoxes.of(coords, names if multi_task else np.full(len(names), "", object))
-        return cls(encoder, boxes, optimisation, multi_task=multi_task, **options)
+        boxes = CountryBoxes.from_images(
+            coords, names if multi_task else np.full(len(names), "", object)
+        )
+        return cls(encoder, boxes, multi_task=multi_task, **options)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Score countries and place the image in a box.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,52 +18,12 @@ from geoloc_models.models.encoders import ImageEncoder, LocationEncoder
 from geoloc_models.models.gallery import Gallery, embed_places
 from geoloc_models.models.heads import MLPHead
 from geoloc_models.models.losses import LocationQueue, false_negatives, nt_xent, vanilla_loss
-from geoloc_models.models.tasks._kept import read_kept, write_kept
-from geoloc_models.models.tasks.base import Batch, Optimisation, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.stored import read_stored, write_stored
 
-FALSE_LOCATIONS = ("train", "queue")
+_FIRST_TEMPERATURE = 0.07
 _SMALLEST_TEMPERATURE = 0.01
 _VALIDATION_SEED = 20_240_101  # of the false locations that every validation batch meets
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """What each image is contrasted with.
-
-    Parameters
-    ----------
-    n_false : int, default 1024
-        False locations a batch: the paper's M. 0 trains without contrast ("vanilla"): each image
-        is drawn to its own location, and nothing keeps locations apart but that the location
-        encoder stays as it started.
-    source : {"train", "queue"}, default "train"
-        Where they come from: drawn anew from the training images for every batch, or those of the
-        batches before (the queue starts with training images).
-    mask_km : float, default 0.0
-        Locations nearer than this to the image's own are not called false.
-    temperature : float, default 0.07
-        Where the learned temperature starts.
-    """
-
-    n_false: int = 1024
-    source: str = "train"
-    mask_km: float = 0.0
-    temperature: float = 0.07
-
-    def __post_init__(self) -> None:
-        if self.n_false < 0:
-            raise GeolocError(f"n_false must be at least 0; got {self.n_false}.")
-        if self.source not in FALSE_LOCATIONS:
-            raise GeolocError(
-                f"False locations come from {' or '.join(FALSE_LOCATIONS)}, not {self.source!r}."
-            )
-        if not 0 <= self.mask_km <= 20_000:
-            raise GeolocError(f"mask_km must lie between 0 and 20000; got {self.mask_km}.")
-        if not _SMALLEST_TEMPERATURE <= self.temperature <= 10:
-            raise GeolocError(
-                f"The temperature must lie between {_SMALLEST_TEMPERATURE} and 10; got "
-                f"{self.temperature}."
-            )
 
 
 class RetrievalTask(PlaceTask):
@@ -81,11 +40,16 @@ class RetrievalTask(PlaceTask):
         the gallery that answers come from.
     countries : sequence of str
         (n,) their countries.
-    optimisation : Optimisation, optional
-        How to train.
-    contrast : Contrast, optional
-        What each image is contrasted with.
-    hidden : int, default 512
+    n_false : int
+        False locations a batch: the paper's M. 0 trains without contrast ("vanilla"): each image
+        is drawn to its own location, and nothing keeps locations apart but that the location
+        encoder stays as it started.
+    false_from : {"train", "queue"}, default "train"
+        Where they come from: drawn anew from the training images for every batch, or those of the
+        batches before (the queue starts with training images).
+    mask_km : float, default 0.0
+        Locations nearer than this to the image's own are not called false.
+    hidden : int
         Width of the hidden layers between the image's embedding and the common space.
     dropout : float, default 0.0
         Share of hidden numbers set to zero in training.
@@ -111,40 +75,41 @@ class RetrievalTask(PlaceTask):
         location_encoder: LocationEncoder,
         coords: npt.ArrayLike,
         countries: Sequence[str] | npt.NDArray[np.object_],
-        optimisation: Optimisation | None = None,
         *,
-        contrast: Contrast | None = None,
-        hidden: int = 512,
+        n_false: int,
+        false_from: Literal["train", "queue"] = "train",
+        mask_km: float = 0.0,
+        hidden: int,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(encoder, optimisation)
+        super().__init__(encoder)
         points = np.array(coords, dtype=np.float64).reshape(-1, 2)
         if len(points) == 0 or len(points) != len(countries):
             raise GeolocError(
                 "Retrieval needs the coordinates and countries of its training images; got "
                 f"{len(points)} and {len(countries)}."
             )
-        self.contrast = contrast or Contrast()
+        self.n_false, self.false_from, self.mask_km = n_false, false_from, mask_km
         self.hidden, self.dropout = hidden, dropout
         self.location_encoder = location_encoder
-        if self.contrast.n_false == 0:
+        if n_false == 0:
             location_encoder.requires_grad_(False)
         self.head = MLPHead(encoder.dim, location_encoder.dim, hidden=hidden, dropout=dropout)
-        self.log_temperature = nn.Parameter(torch.tensor(self.contrast.temperature).log())
-        self.log_temperature.requires_grad_(self.contrast.n_false > 0)
+        self.log_temperature = nn.Parameter(torch.tensor(_FIRST_TEMPERATURE).log())
+        self.log_temperature.requires_grad_(n_false > 0)
         # Coordinates stay out of the weights: the bundle keeps them as a table.
         self._points = points
         self._countries = np.asarray(countries, dtype=object)
         self.queue = (
-            LocationQueue(self.contrast.n_false, torch.from_numpy(points))
-            if self.contrast.source == "queue" and self.contrast.n_false
+            LocationQueue(n_false, torch.from_numpy(points))
+            if false_from == "queue" and n_false
             else None
         )
         self._gallery: Gallery | None = None
 
     @property
     def temperature(self) -> Tensor:
-        """The learned temperature, kept from falling to nothing."""
+        """The learned temperature, never below 0.01."""
         return self.log_temperature.exp().clamp(min=_SMALLEST_TEMPERATURE)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -171,15 +136,15 @@ class RetrievalTask(PlaceTask):
     def score(self, batch: Batch) -> Scored | None:
         """Loss, share of images that prefer their own location, and number of rows of a batch."""
         image, coords = self(batch["image"]), batch["coords"]
-        if self.contrast.n_false == 0:
+        if self.n_false == 0:
             location = self.location_encoder(coords)
             loss = vanilla_loss(image, location)
             false, mask = self._false_locations(coords, 256)
         else:
-            false, mask = self._false_locations(coords, self.contrast.n_false)
+            false, mask = self._false_locations(coords, self.n_false)
         both = self.location_encoder(torch.cat([coords, false]))
         location, false_location = both[: len(coords)], both[len(coords) :]
-        if self.contrast.n_false > 0:
+        if self.n_false > 0:
             loss = nt_xent(image, location, false_location, temperature=self.temperature, mask=mask)
         if self.training and self.queue is not None:
             self.queue.push(coords)
@@ -194,22 +159,24 @@ class RetrievalTask(PlaceTask):
             false = torch.from_numpy(self._points)[rows]
         false = false.to(coords.device)
         # The very same place is never false, whatever the radius.
-        radius_km = max(self.contrast.mask_km, 1e-6)
+        radius_km = max(self.mask_km, 1e-6)
         return false, false_negatives(coords, false, radius_km=radius_km)
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """``embedding`` (B, E), of length 1."""
         return {"embedding": functional.normalize(self(image).float(), dim=1)}
 
-    def on_fit_start(self) -> None:
-        """Forget the gallery of earlier weights."""
-        self._gallery = None
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode, in which the gallery of earlier weights is forgotten."""
+        if mode:
+            self._gallery = None
+        return super().train(mode)
 
     @property
     def gallery(self) -> Gallery:
-        """The training images' places in the common space; embedded at first use, then kept."""
+        """The training images' places in the common space; embedded at first use, until the task is trained on."""
         if self._gallery is None:
-            self._gallery = Gallery.of(embed_places(self.location_encoder, self._points))
+            self._gallery = Gallery.from_vectors(embed_places(self.location_encoder, self._points))
         return self._gallery
 
     @property
@@ -238,8 +205,8 @@ class RetrievalTask(PlaceTask):
 
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
         """Answer with the most similar place of the gallery, and its country."""
-        found, _ = self.gallery.search(outputs["embedding"], 1)
-        best = np.asarray(found)[:, 0]
+        rows_of_gallery, _ = self.gallery.search(outputs["embedding"], 1)
+        best = rows_of_gallery[:, 0]
         return Predictions(self._points[best], self._countries[best], None, rows)
 
     def card(self) -> dict[str, Any]:
@@ -247,25 +214,31 @@ class RetrievalTask(PlaceTask):
         return {
             "hidden": self.hidden,
             "dropout": self.dropout,
-            "contrast": asdict(self.contrast),
+            "contrast": {
+                "n_false": self.n_false,
+                "source": self.false_from,
+                "mask_km": self.mask_km,
+            },
             "location_encoder": self.location_encoder.config(),
         }
 
     def write_files(self, folder: Path) -> None:
         """Write the gallery: embeddings, places and countries."""
-        write_kept(folder / "gallery", self.gallery.vectors, self._points, self._countries)
+        write_stored(folder / "gallery", self.gallery.vectors, self._points, self._countries)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
         """Build the task with its gallery, the weights yet to be loaded."""
-        vectors, coords, countries = read_kept(folder / "gallery")
-        config = dict(card["location_encoder"])
+        vectors, coords, countries = read_stored(folder / "gallery")
+        config, contrast = dict(card["location_encoder"]), card["contrast"]
         task = cls(
             encoder,
             LocationEncoder(config.pop("kind"), **config),
             coords,
             countries,
-            contrast=Contrast(**card["contrast"]),
+            n_false=contrast["n_false"],
+            false_from=contrast["source"],
+            mask_km=contrast["mask_km"],
             hidden=card["hidden"],
             dropout=card["dropout"],
         )
@@ -274,7 +247,7 @@ class RetrievalTask(PlaceTask):
                 f"The gallery in {folder} has vectors of {vectors.shape[1]} numbers, the model of "
                 f"{task.location_encoder.dim}; were files of two bundles mixed?"
             )
-        task._gallery = Gallery.of(vectors)
+        task._gallery = Gallery.from_vectors(vectors)
         return task
 
 
@@ -283,6 +256,6 @@ def _share_right(image: Tensor, location: Tensor, false: Tensor, mask: Tensor) -
     with torch.no_grad():
         first = image[:, 0] if image.ndim == 3 else image
         first = functional.normalize(first.float(), dim=1)
-        own = (first * functional.normalize(location.float(), dim=1)).sum(dim=1)
+        true = (first * functional.normalize(location.float(), dim=1)).sum(dim=1)
         others = first @ functional.normalize(false.float(), dim=1).T
-        return (own > others.masked_fill(mask, -2.0).amax(dim=1)).float().mean()
+        return (true > others.masked_fill(mask, -2.0).amax(dim=1)).float().mean()

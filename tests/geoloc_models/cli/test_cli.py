@@ -12,7 +12,7 @@ from command_line import run
 from geoloc_models_small import small_table
 
 from geoloc_models.cli import main
-from geoloc_models.training._callbacks import History
+from geoloc_models.training.callbacks import RunRecord
 
 RADII = ["1", "25", "200", "750", "2500"]
 QUICK = ["--encoder", "tiny", "--image-size", "32", "--epochs", "2", "--learning-rate", "1e-3"]
@@ -287,14 +287,14 @@ def test_help_does_not_wait_for_torch():
 
 def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path, monkeypatch):
     table = write_table(tmp_path, 30)
-    end = History.on_train_epoch_end
+    end = RunRecord.on_train_epoch_end
 
     def interrupt(self, trainer, module):
         end(self, trainer, module)
         if trainer.current_epoch == 1:
             signal.raise_signal(signal.SIGINT)  # Ctrl-C
 
-    monkeypatch.setattr(History, "on_train_epoch_end", interrupt)
+    monkeypatch.setattr(RunRecord, "on_train_epoch_end", interrupt)
     result = geoloc("train", table, *QUICK, "--epochs", 50, "--output", tmp_path / "run")
     assert result.exit_code == 128 + signal.SIGINT, result.output
     assert "--resume" in result.stderr

@@ -20,9 +20,9 @@ TABLE = small_table()
 
 def saved(kind, path):
     task = small_task(kind, TABLE).eval()
-    if task.remembers_images:
+    if task.stores_images:
         features = np.random.default_rng(0).normal(size=(TABLE.n_rows, task.encoder.dim))
-        task.remember({"features": features}, TABLE.coords, TABLE.countries)
+        task.store({"features": features}, TABLE.coords, TABLE.countries)
     options = TrainingOptions(encoder="tiny", image_size=32, hidden=32)
     bundle = Bundle(
         task,

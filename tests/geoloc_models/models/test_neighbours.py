@@ -1,4 +1,4 @@
-"""Nearest images, against loops over the formula."""
+"""Nearest images and prototypes inside cells, against loops over the formulas."""
 
 import math
 
@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from naive_locations import distance_km
 
+from geocells import sphere
 from geoloc_models._errors import GeolocError
-from geoloc_models.models.neighbours import NearestImages
+from geoloc_models.models import neighbours as module
+from geoloc_models.models.gallery import unit_rows
+from geoloc_models.models.neighbours import NearestImages, Prototypes
 
 RANDOM = np.random.default_rng(0)
 FEATURES = RANDOM.normal(size=(60, 8))
@@ -17,20 +20,18 @@ COUNTRIES = np.array(["FJ", "NZ", "WS"], dtype=object)[RANDOM.integers(3, size=6
 QUERIES = RANDOM.normal(size=(9, 8))
 
 
-def naive_answer(query, k, bandwidth_km, temperature):
+def naive_answer(query, k, bandwidth_km):
     """Place, country, neighbours and densities of one image, term by term."""
     cosines = [
         math.fsum(query * feature) / np.linalg.norm(query) / np.linalg.norm(feature)
         for feature in FEATURES
     ]
     near = sorted(range(60), key=lambda row: -cosines[row])[:k]
-    votes = [1.0 if temperature is None else math.exp(cosines[row] / temperature) for row in near]
-    votes = [vote / math.fsum(votes) for vote in votes]
 
     def voices(place):
         return [
-            vote * math.exp(-(distance_km(place, tuple(COORDS[row])) ** 2) / (2 * bandwidth_km**2))
-            for vote, row in zip(votes, near, strict=True)
+            math.exp(-(distance_km(place, tuple(COORDS[row])) ** 2) / (2 * bandwidth_km**2)) / k
+            for row in near
         ]
 
     density = [math.fsum(voices(tuple(COORDS[row]))) for row in near]
@@ -38,34 +39,22 @@ def naive_answer(query, k, bandwidth_km, temperature):
     of_country = {}
     for row, voice in zip(near, voices(tuple(COORDS[best])), strict=True):
         of_country[COUNTRIES[row]] = of_country.get(COUNTRIES[row], 0.0) + voice
-    return COORDS[best], max(of_country, key=of_country.get), near, density, votes
+    return COORDS[best], max(of_country, key=of_country.get), near, density
 
 
-@pytest.mark.parametrize(
-    ("k", "bandwidth_km", "temperature"),
-    [(1, 100.0, None), (7, 2000.0, None), (12, 900.0, 0.2), (60, 500.0, 0.05)],
-)
-def test_answers_are_the_formulas(k, bandwidth_km, temperature):
-    images = NearestImages(
-        FEATURES, COORDS, COUNTRIES, k=k, bandwidth_km=bandwidth_km, temperature=temperature
-    )
+@pytest.mark.parametrize(("k", "bandwidth_km"), [(1, 100.0), (7, 2000.0), (12, 900.0), (60, 500.0)])
+@pytest.mark.parametrize("numbers_at_a_time", [1, 1 << 21])
+def test_answers_are_the_formulas(monkeypatch, k, bandwidth_km, numbers_at_a_time):
+    monkeypatch.setattr(module, "_NUMBERS_AT_A_TIME", numbers_at_a_time)
+    images = NearestImages(FEATURES, COORDS, COUNTRIES, k=k, bandwidth_km=bandwidth_km)
     answer = images.predict(QUERIES)
     for row, query in enumerate(QUERIES):
-        place, country, near, density, votes = naive_answer(query, k, bandwidth_km, temperature)
+        place, country, near, density = naive_answer(query, k, bandwidth_km)
         assert answer.coords[row].tolist() == place.tolist()
         assert answer.countries[row] == country
         assert answer.neighbours[row].tolist() == near
-        # float32 cosines, divided by the temperature.
-        np.testing.assert_allclose(answer.density[row], density, rtol=1e-4)
-        np.testing.assert_allclose(answer.weights[row], votes, rtol=1e-4)
-
-
-def test_images_in_small_pieces_are_answered_alike(monkeypatch):
-    images = NearestImages(FEATURES, COORDS, COUNTRIES, k=7, mean_shift=True)
-    whole = images.predict(QUERIES)
-    monkeypatch.setattr(NearestImages, "_n_at_a_time", 2)
-    for one, other in zip(whole, images.predict(QUERIES), strict=True):
-        assert np.array_equal(one, other)
+        np.testing.assert_allclose(answer.density[row], density, rtol=1e-9)
+    np.testing.assert_allclose(answer.weights, 1 / k)
 
 
 def test_three_together_beat_the_single_most_similar():
@@ -93,27 +82,8 @@ def test_of_equally_dense_places_the_most_similar_answers():
     assert answer.coords.tolist() == [[0.0, 90.0], [0.0, 180.0]]
 
 
-def test_mean_shift_ends_between_the_neighbours():
-    places = [(10.0, 179.9), (10.0, -179.9), (10.2, 180.0), (-40.0, 0.0)]
-    images = NearestImages(np.eye(4), places, ["FJ"] * 4, k=4, bandwidth_km=200, mean_shift=True)
-    ((latitude, longitude),) = images.predict([[1.0] * 4]).coords
-    # The three weigh nearly the same: the mean of their places, across the antimeridian.
-    assert latitude == pytest.approx(10.067, abs=1e-3)
-    assert abs(longitude) == pytest.approx(180.0, abs=1e-4)
-
-
-def test_mean_shift_never_ends_less_dense():
-    plain = NearestImages(FEATURES, COORDS, COUNTRIES, k=12, bandwidth_km=900)
-    shifted = NearestImages(FEATURES, COORDS, COUNTRIES, k=12, bandwidth_km=900, mean_shift=True)
-    before, after = plain.predict(QUERIES), shifted.predict(QUERIES)
-    places = COORDS[after.neighbours]
-    density = plain._voices(after.coords, places, after.weights).sum(axis=1)
-    assert (density >= before.density.max(axis=1) * (1 - 1e-9)).all()
-    assert (density > before.density.max(axis=1) * 1.001).any()
-
-
-def test_no_image_has_no_answer():
-    images = NearestImages(FEATURES, COORDS, COUNTRIES, k=3, mean_shift=True)
+def test_no_image_has_no_nearest_answer():
+    images = NearestImages(FEATURES, COORDS, COUNTRIES, k=3)
     answer = images.predict(np.empty((0, 8)))
     assert answer.coords.shape == (0, 2)
     assert answer.countries.shape == (0,)
@@ -125,7 +95,6 @@ def test_no_image_has_no_answer():
         ({"k": 0}, "k must lie"),
         ({"k": 61}, "k must lie"),
         ({"bandwidth_km": 0.0}, "bandwidth_km"),
-        ({"temperature": 0.0}, "temperature"),
         ({"countries": COUNTRIES[1:]}, "as many places and countries"),
         ({"coords": COORDS[1:]}, "as many places and countries"),
         ({"coords": COORDS + 90.0}, "Latitude"),
@@ -135,3 +104,179 @@ def test_options_out_of_range_are_refused(options, message):
     arguments = {"features": FEATURES, "coords": COORDS, "countries": COUNTRIES, **options}
     with pytest.raises(GeolocError, match=message):
         NearestImages(**arguments)
+
+
+# Prototypes
+
+# Cell 0: two towns, four photos each. Cell 1: three photos. Cell 2: none.
+NORTH, SOUTH = np.array([59.0, 18.0]), np.array([47.0, 8.0])
+SHIFTS = np.array([(0.0, 0.0), (0.01, 0.0), (0.0, 0.01), (0.01, 0.01)])
+PLACES = np.concatenate(
+    [NORTH + SHIFTS, SOUTH + SHIFTS, [(10.0, 179.9), (10.0, -179.9), (10.1, 180.0)]]
+)
+LABELS = np.array([0] * 8 + [1] * 3)
+LOCATIONS = np.array([(53.0, 13.0), (10.0, 179.0), (-30.0, -60.0)])
+LOOKS = np.concatenate(
+    [
+        np.tile([5.0, 0.0, 0.0], (4, 1)),
+        np.tile([0.0, 0.2, 0.0], (4, 1)),
+        [(0.0, 0.0, 1.0), (0.0, 3.0, 3.0), (0.0, 0.0, 2.0)],
+    ]
+)
+
+
+def made(**options):
+    return Prototypes.from_images(LOOKS, PLACES, LABELS, LOCATIONS, **{"images_each": 4, **options})
+
+
+def of_cell(prototypes, cell):
+    """Places of a cell's prototypes, from north to south, and their vectors."""
+    inside = np.flatnonzero(prototypes.cells == cell)
+    order = inside[np.argsort(-prototypes.coords[inside, 0])]
+    return prototypes.coords[order], prototypes.vectors[order]
+
+
+def test_two_towns_in_a_cell_are_two_prototypes():
+    places, vectors = of_cell(made(), 0)
+    assert places[0].tolist() == sphere.spherical_mean(PLACES[:4]).tolist()
+    assert places[1].tolist() == sphere.spherical_mean(PLACES[4:8]).tolist()
+    assert vectors.tolist() == [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+
+
+def test_a_cell_short_of_images_has_one_prototype_where_it_answers():
+    places, vectors = of_cell(made(), 1)
+    assert places.tolist() == [LOCATIONS[1].tolist()]
+    # The mean of unit features: (0, 0, 1) twice and (0, 1, 1) / sqrt 2 once.
+    mean = np.array([0.0, math.sqrt(0.5), 2 + math.sqrt(0.5)])
+    np.testing.assert_allclose(vectors[0], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_a_cell_without_images_is_like_all_images():
+    places, vectors = of_cell(made(), 2)
+    assert places.tolist() == [LOCATIONS[2].tolist()]
+    units = LOOKS / np.linalg.norm(LOOKS, axis=1, keepdims=True)
+    mean = units.mean(axis=0)
+    np.testing.assert_allclose(vectors[0], mean / np.linalg.norm(mean), atol=1e-6)
+
+
+def test_no_cell_gets_more_groups_than_allowed_or_places(monkeypatch):
+    monkeypatch.setattr(module, "_MOST_GROUPS", 1)
+    assert made().cells.tolist() == [0, 1, 2]
+    monkeypatch.undo()
+    assert np.bincount(made(images_each=1).cells).tolist() == [8, 3, 1]
+    same = Prototypes.from_images(LOOKS, np.tile(NORTH, (11, 1)), LABELS, LOCATIONS, images_each=1)
+    assert same.cells.tolist() == [0, 1, 2]
+
+
+def test_images_of_no_cell_are_left_out():
+    labels = np.where(LABELS == 1, -1, LABELS)
+    places, _ = of_cell(Prototypes.from_images(LOOKS, PLACES, labels, LOCATIONS, images_each=4), 1)
+    assert places.tolist() == [LOCATIONS[1].tolist()]
+
+
+def test_prototypes_are_the_same_every_time():
+    random = np.random.default_rng(0)
+    coords = random.uniform(-50, 50, (300, 2))
+    features, labels = random.normal(size=(300, 4)), random.integers(3, size=300)
+    one, other = (
+        Prototypes.from_images(features, coords, labels, np.zeros((3, 2))) for _ in range(2)
+    )
+    for name in ("vectors", "coords", "cells"):
+        assert np.array_equal(getattr(one, name), getattr(other, name))
+
+
+def naive_refine(prototypes, probabilities, feature, top_cells, temperature):
+    """Prototype of one image, score by score."""
+    top = sorted(range(len(probabilities)), key=lambda cell: -probabilities[cell])[:top_cells]
+    inside = [number for cell in top for number in np.flatnonzero(prototypes.cells == cell)]
+    unit = feature / np.linalg.norm(feature)
+    exponentials = [
+        math.exp(prototypes.vectors[g].astype(float) @ unit / temperature) for g in inside
+    ]
+    scores = [
+        probabilities[prototypes.cells[g]] * exponential / math.fsum(exponentials)
+        for g, exponential in zip(inside, exponentials, strict=True)
+    ]
+    return inside[max(range(len(inside)), key=lambda number: scores[number])]
+
+
+@pytest.mark.parametrize(("top_cells", "temperature"), [(1, 0.1), (3, 0.5), (3, 0.05), (50, 0.1)])
+@pytest.mark.parametrize("numbers_at_a_time", [1, 1 << 21])
+def test_refining_is_the_formula(monkeypatch, top_cells, temperature, numbers_at_a_time):
+    monkeypatch.setattr(module, "_NUMBERS_AT_A_TIME", numbers_at_a_time)
+    random = np.random.default_rng(1)
+    cells = np.sort(np.concatenate([np.arange(12), random.integers(12, size=40)]))
+    vectors = unit_rows(random.normal(size=(52, 6)), "vectors")
+    prototypes = Prototypes(vectors, random.uniform(-50, 50, (52, 2)), cells)
+    probabilities = random.dirichlet(np.full(12, 0.5), 30)
+    features = random.normal(size=(30, 6))
+    coords, chosen = prototypes.refine(
+        probabilities, features, top_cells=top_cells, temperature=temperature
+    )
+    expected = [
+        naive_refine(prototypes, *pair, top_cells, temperature)
+        for pair in zip(probabilities, features, strict=True)
+    ]
+    assert np.array_equal(coords, prototypes.coords[expected])
+    assert np.array_equal(chosen, cells[expected])
+
+
+def test_likeness_decides_between_towns_and_cells():
+    prototypes = made()
+    north, south, elsewhere = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+    probabilities = [[0.5, 0.4, 0.1]] * 3
+    coords, cells = prototypes.refine(probabilities, [north, south, elsewhere])
+    assert cells.tolist() == [0, 0, 1]
+    np.testing.assert_allclose(coords[:2], [NORTH, SOUTH], atol=0.01)
+    # Within the likeliest cell alone, the photo of elsewhere has to be in it.
+    _, cells = prototypes.refine(probabilities, [elsewhere] * 3, top_cells=1)
+    assert cells.tolist() == [0] * 3
+
+
+def test_a_small_temperature_leaves_the_most_alike():
+    _, cells = made().refine([[0.999, 0.001, 0.0]], [[0.0, 0.3, 1.0]], temperature=1e-6)
+    assert cells.tolist() == [1]
+
+
+def test_a_cell_of_probability_zero_never_answers():
+    _, cells = made().refine([[1.0, 0.0, 0.0]], [[0.0, 0.0, 1.0]], temperature=1e-3)
+    assert cells.tolist() == [0]
+
+
+def test_of_equal_prototypes_the_likelier_cells_answers():
+    prototypes = Prototypes(np.ones((3, 1), dtype=np.float32), LOCATIONS, np.arange(3))
+    _, cells = prototypes.refine([[0.2, 0.3, 0.5], [1 / 3] * 3], [[1.0], [1.0]])
+    assert cells.tolist() == [2, 0]
+
+
+def test_no_image_has_no_answer():
+    coords, _ = made().refine(np.empty((0, 3)), np.empty((0, 3)))
+    assert coords.shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": LABELS[1:]}, "as many places and labels"),
+        ({"labels": LABELS + 2}, "Labels must lie between -1 and 2"),
+    ],
+)
+def test_what_makes_no_prototypes_is_refused(options, message):
+    arguments = {"features": LOOKS, "coords": PLACES, "labels": LABELS, "locations": LOCATIONS}
+    with pytest.raises(GeolocError, match=message):
+        Prototypes.from_images(**{**arguments, **options})
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "features", "options", "message"),
+    [
+        ([[0.5, 0.5]], [[1.0, 0.0, 0.0]], {}, "do not fit 3 cells"),
+        ([[0.5, 0.5, 0.0]], [[1.0, 0.0]], {}, "shape"),
+        ([[0.5, 0.5, 0.0]], [[1.0, 0.0, 0.0]] * 2, {}, "2 features"),
+        ([[0.5, 0.5, 0.0]], [[1.0, 0.0, 0.0]], {"top_cells": 0}, "top_cells"),
+        ([[0.5, 0.5, 0.0]], [[1.0, 0.0, 0.0]], {"temperature": 0.0}, "temperature"),
+    ],
+)
+def test_what_cannot_be_refined_is_refused(probabilities, features, options, message):
+    with pytest.raises(GeolocError, match=message):
+        made().refine(probabilities, features, **options)

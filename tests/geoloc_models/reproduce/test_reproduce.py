@@ -17,8 +17,7 @@ from geoloc_models.photos.images import FileImages
 from geoloc_models.reproduce import ReproduceSettings, reproduce
 from geoloc_models.reproduce.settings import DECODED, ablation_plans, size_plans, table_plans
 from geoloc_models.tables.split import place_blocks
-from geoloc_models.training import TrainingOptions
-from geoloc_models.training.plan import PhotoSource, split_source
+from geoloc_models.training import PhotoSource, TrainingOptions, split_source
 
 TRAINING = TrainingOptions(
     encoder="tiny",

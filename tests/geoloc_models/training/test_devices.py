@@ -1,5 +1,6 @@
 """Two processes that share each batch give what one gives, and one error where one fails."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +18,7 @@ from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.photos.dataset import PhotoDataset, make_transform
 from geoloc_models.training import TrainingOptions, fit_task
-from geoloc_models.training._processes import FailureNotes
+from geoloc_models.training.devices import error_of_process, share_of_device
 
 OPTIONS = TrainingOptions(
     encoder="tiny", image_size=32, batch_size=8, learning_rate=1e-2, epochs=2, hidden=32
@@ -51,7 +52,7 @@ def feature_dataset(cache, rows):
 
 
 def fit(cache, run_dir, options):
-    task = small_task("cells", TABLE, learning_rate=1e-2, encoder=CachedFeatures(12, "tiny"))
+    task = small_task("cells", TABLE, encoder=CachedFeatures(12, "tiny"))
     datasets = [feature_dataset(cache, rows) for rows in (range(32), range(32, 40))]
     record = fit_task(task, *datasets, options, run_dir, progress=False)
     return task, record
@@ -72,18 +73,6 @@ def test_two_processes_give_the_metrics_of_one(tmp_path):
         torch.testing.assert_close(value, two_task.state_dict()[name], rtol=1e-2, atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"batch_size": 7, "devices": 2}, "multiple"),
-        ({"train_encoder": "gradual", "devices": 2}, "one device only"),
-    ],
-)
-def test_what_devices_cannot_share_is_refused(change, words):
-    with pytest.raises(GeolocError, match=words):
-        replace(OPTIONS, **change)
-
-
 def test_an_error_in_one_process_ends_the_others(tmp_path):
     """Row 0 is seen by one process; the other then waits for it, and must not do so for long."""
     images = FailingImages(TABLE.n_rows, 0, RuntimeError("a bug"))
@@ -93,37 +82,43 @@ def test_an_error_in_one_process_ends_the_others(tmp_path):
         for rows in (range(32), range(32, 40))
     ]
     task = small_task("country", TABLE)
-    with pytest.raises(GeolocError, match=r"one of 2 processes failed \(RuntimeError: a bug\)"):
+    with pytest.raises(GeolocError, match=r"process \d of 2 failed \(RuntimeError: a bug\)"):
         fit_task(task, *datasets, replace(OPTIONS, devices=2), tmp_path, progress=False)
-    assert not list(tmp_path.rglob("failure-*"))
-
-
-LOST = RuntimeError("Connection closed by peer")
 
 
 @pytest.mark.parametrize(
-    ("errors", "words"),
+    ("last_line", "words"),
     [
-        ([GeolocError("The loss is not a number."), LOST], r"^The loss is not a number\.$"),
-        ([LOST, GeolocError("The loss is not a number.")], r"^The loss is not a number\.$"),
-        ([LOST, torch.OutOfMemoryError("no room")], "--batch-size 4"),
-        ([KeyError("a bug"), LOST], r"one of 2 processes failed \(KeyError: 'a bug'\)"),
-        ([], r"process 1 of 2 failed \(KeyError: 5\)"),
+        ("geoloc_models._errors.GeolocError: The loss is odd.", r"^The loss is odd\.$"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried", "--batch-size 4"),
+        ("KeyError: 5", r"process 1 of 2 failed \(KeyError: 5\)"),
+        ("", r"process 1 of 2 failed \(no reason given\)"),
     ],
 )
-def test_the_error_that_came_first_is_told(errors, words, tmp_path):
-    notes = FailureNotes(tmp_path)
-    for rank, error in enumerate(errors):
-        notes.write(rank, error)
-    raised = ProcessRaisedException("Traceback ...\nKeyError: 5\n", 0, 1234)
-    with pytest.raises(GeolocError, match=words):
-        raise notes.error_of(raised, 2, 8)
-    assert not list(tmp_path.iterdir())
+def test_the_error_of_a_process_becomes_a_sentence(last_line, words):
+    traceback = f"Traceback ...\n{last_line}\n" if last_line else ""
+    raised = ProcessRaisedException(traceback, 0, 1234)
+    assert re.search(words, str(error_of_process(raised, 2, 8)))
 
 
-def test_a_process_that_was_killed_is_told_with_its_signal(tmp_path):
-    notes = FailureNotes(tmp_path)
-    notes.write(0, LOST)
+def test_a_process_that_was_killed_is_reported_with_its_signal():
     killed = ProcessExitedException("killed", 1, 1234, -9, "SIGKILL")
-    with pytest.raises(GeolocError, match=r"process 2 of 2 was ended by SIGKILL.*--resume"):
-        raise notes.error_of(killed, 2, 8)
+    words = r"process 2 of 2 was ended by SIGKILL.*--resume"
+    assert re.search(words, str(error_of_process(killed, 2, 8)))
+
+
+def test_devices_share_each_batch_between_them():
+    order = np.arange(23)
+    shares = [share_of_device(order, 8, device, 2) for device in (0, 1)]
+    together = np.concatenate(
+        [np.concatenate([s[4 * b : 4 * b + 4] for s in shares]) for b in range(2)]
+    )
+    assert together.tolist() == order[:16].tolist()
+    assert [len(share) for share in shares] == [12, 11]
+    assert sorted(np.concatenate(shares)) == order.tolist()
+
+
+def test_a_batch_smaller_than_the_devices_is_filled_up():
+    shares = [share_of_device(np.arange(9), 8, device, 4) for device in range(4)]
+    assert [share[-1] for share in shares] == [8, 0, 1, 2]
+    assert [len(share) for share in shares] == [3] * 4

@@ -25,27 +25,6 @@ def test_probabilities_sum_to_one_in_float32(task):
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(3))
 
 
-def test_gradient_reaches_every_parameter(task):
-    loss, _, _ = task.score(random_batch(task))
-    loss.backward()
-    for name, parameter in task.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().max() > 0, name
-
-
-def test_overfits_eight_samples(task):
-    batch = random_batch(task)
-    optimiser = task.configure_optimizers()
-    first, _, _ = task.score(batch)
-    for _ in range(60):
-        optimiser.zero_grad()
-        loss, share, _ = task.score(batch)
-        loss.backward()
-        optimiser.step()
-    assert loss < first / 10
-    assert share == 1.0
-
-
 def test_the_loss_ignores_rows_of_unknown_class(task):
     task.eval()
     batch = random_batch(task, 4)
@@ -88,9 +67,3 @@ def test_smoothing_and_class_weights_exclude_each_other():
     n_classes = small_task("cells", TABLE).answers.n_classes
     with pytest.raises(GeolocError, match="one true class"):
         small_task("cells", TABLE, smoothing_km=70, class_weights=[1.0] * n_classes)
-
-
-def test_adam_has_the_learning_rate():
-    optimiser = small_task("country", TABLE, learning_rate=3e-4).configure_optimizers()
-    assert isinstance(optimiser, torch.optim.Adam)
-    assert optimiser.param_groups[0]["lr"] == 3e-4

@@ -39,4 +39,4 @@ def test_partitions_that_are_not_nested_are_refused():
     builders = [{"min_images": 4, "method": "top_down"}, {"min_images": 8, "method": "top_down"}]
     upside_down = CellHierarchy(builders).fit(TABLE.coords, groups=TABLE.countries)
     with pytest.raises(GeolocError, match="nested"):
-        HierarchyTask(build_encoder("tiny"), upside_down)
+        HierarchyTask(build_encoder("tiny"), upside_down, hidden=8)

@@ -7,7 +7,6 @@ from geoloc_models_small import random_batch, small_table, small_task
 from torch.nn import functional
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.models.tasks import Contrast
 
 TABLE = small_table()
 
@@ -38,7 +37,7 @@ def test_the_gallery_is_embedded_once():
 
 
 def test_the_queue_holds_the_places_of_the_batches_before():
-    task = small_task("retrieval", TABLE, contrast={"source": "queue", "n_false": 8})
+    task = small_task("retrieval", TABLE, false_from="queue", n_false=8)
     batch = random_batch(task, 8)
     before = task.queue.coords.clone()
     assert {tuple(place) for place in before.tolist()} <= {tuple(c) for c in TABLE.coords.tolist()}
@@ -70,7 +69,7 @@ def test_training_draws_them_anew_from_torchs_generator():
 
 
 def test_a_mask_as_wide_as_the_world_leaves_nothing_to_contrast():
-    task = small_task("retrieval", TABLE, contrast={"mask_km": 20_000}).eval()
+    task = small_task("retrieval", TABLE, mask_km=20_000).eval()
     batch = random_batch(task)
     batch["coords"] = torch.from_numpy(TABLE.coords[:8].copy())
     assert task.score(batch).loss == 0
@@ -84,7 +83,7 @@ def test_views_of_an_image_are_positives_of_one_place():
 
 
 def test_without_contrast_the_location_encoder_stays():
-    task = small_task("retrieval", TABLE, contrast={"n_false": 0})
+    task = small_task("retrieval", TABLE, n_false=0)
     batch = random_batch(task)
     scored = task.score(batch)
     scored.loss.backward()
@@ -101,17 +100,3 @@ def test_the_temperature_is_learned_and_never_nothing():
     with torch.no_grad():
         task.log_temperature.fill_(-100.0)
     assert task.temperature >= 0.0099
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"n_false": -1}, "n_false"),
-        ({"source": "dreams"}, "train or queue"),
-        ({"mask_km": -1.0}, "mask_km"),
-        ({"temperature": 0.0}, "temperature"),
-    ],
-)
-def test_unsound_contrasts_are_refused(change, words):
-    with pytest.raises(GeolocError, match=words):
-        Contrast(**change)

@@ -1,4 +1,4 @@
-"""Vectors with their places, as files of a bundle: a safetensors file and a table."""
+"""Vectors with their coordinates, as files of a bundle: a safetensors file and a table."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from geoloc_models._errors import GeolocError, reason_of
 FloatArray = npt.NDArray[np.float64]
 
 
-def write_kept(
+def write_stored(
     stem: Path,
     vectors: npt.NDArray[np.float32],
     coords: FloatArray,
     countries: npt.NDArray[np.object_],
 ) -> None:
-    """Write (n, D) vectors to ``STEM.safetensors`` and (n,) places to ``STEM.parquet``."""
+    """Write (n, D) vectors to ``STEM.safetensors``, (n, 2) degrees and (n,) names to ``STEM.parquet``."""
     from safetensors.numpy import save_file
 
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -29,10 +29,10 @@ def write_kept(
     ).to_parquet(stem.with_suffix(".parquet"), index=False)
 
 
-def read_kept(
+def read_stored(
     stem: Path,
 ) -> tuple[npt.NDArray[np.float32], FloatArray, npt.NDArray[np.object_]]:
-    """Vectors, coordinates and countries that :func:`write_kept` wrote.
+    """Vectors, coordinates and countries that :func:`write_stored` wrote.
 
     Raises
     ------
@@ -51,10 +51,9 @@ def read_kept(
         countries = places["country"].to_numpy(object)
         vectors = load_file(weights)["vectors"]
     except Exception as error:  # damaged metadata: AttributeError, RecursionError, ArrowException
-        reason = reason_of(error)
         raise GeolocError(
-            f"{stem}.parquet or {stem.name}.safetensors is damaged ({reason}). Bring back a whole "
-            "copy, or train it again."
+            f"{stem}.parquet or {stem.name}.safetensors is damaged ({reason_of(error)}). Bring "
+            "back a whole copy, or train it again."
         ) from error
     if vectors.ndim != 2 or len(vectors) != len(coords) or not np.isfinite(coords).all():
         raise GeolocError(

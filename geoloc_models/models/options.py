@@ -1,0 +1,357 @@
+"""What to train and how: every option of a training, declared and checked once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.models.devices import Precision
+from geoloc_models.models.encoders import (
+    ImageEncoder,
+    build_encoder,
+    check_image_size,
+    is_encoder_name,
+)
+
+if TYPE_CHECKING:
+    from geoloc_models.features.files import FeatureCard
+
+_EARLIER_NAMES = {  # in files of earlier releases
+    "thaw_every": "unfreeze_every",
+    "is_balanced": "balanced",
+    "is_multi_task": "multi_task",
+}
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Options that are checked when they are made, and written as JSON."""
+
+    intervals: ClassVar[Mapping[str, str]] = {}  # of the numbers, as in "[0, 1)"
+
+    def __post_init__(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name)
+            parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+            choices = [choice for part in parts for choice in get_args(part)]
+            if any(get_origin(part) is Literal for part in parts) and (
+                value not in choices and value is not None
+            ):
+                raise GeolocError(
+                    f"Unknown {name} {value!r}; choose one of {', '.join(map(str, choices))}."
+                )
+            if name in self.intervals and not (value is None and type(None) in parts):
+                _check_number(name, value, self.intervals[name], is_whole=int in parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All options as plain values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_dict(cls, options: Mapping[str, Any]) -> Self:
+        """Make options again from :meth:`to_dict`, of this release or an earlier one."""
+        values = {_EARLIER_NAMES.get(name, name): value for name, value in options.items()}
+        unknown = sorted(values.keys() - {field.name for field in fields(cls)})
+        if unknown:
+            raise GeolocError(
+                f"Unknown options: {', '.join(unknown)}. Was the run made by another version?"
+            )
+        return cls(**values)
+
+
+def _check_number(name: str, value: Any, interval: str, *, is_whole: bool) -> None:
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    is_number = isinstance(value, int if is_whole else int | float)
+    if (
+        not is_number
+        or not low <= value <= high
+        or (value == low and interval[0] == "(")
+        or (value == high and interval[-1] == ")")
+    ):
+        kind = "a whole number" if is_whole else "a number"
+        raise GeolocError(f"{name} must be {kind} in {interval}, not {value!r}.")
+
+
+@dataclass(frozen=True)
+class TrainingOptions(_Options):
+    """How to train; the defaults are the paper's where it names them.
+
+    Parameters
+    ----------
+    encoder : str, optional
+        resnet50, vit_b_16, efficientnet_lite0, tiny or timm:NAME. By default resnet50, or the
+        encoder of the cached features.
+    weights : str, optional
+        Where the encoder starts: imagenet, or a .pth or .safetensors file. By default random
+        numbers, or the weights that made the cached features.
+    image_size : int, optional
+        Side of the square images, in pixels. By default 224, or that of the cached features.
+    batch_size : int
+        Images a step.
+    learning_rate : float, optional
+        Of Adam. By default 1e-5, the paper's for pretrained weights; 1e-3 where the head alone is
+        trained.
+    schedule : {"constant", "cosine"}
+        Of the learning rate: constant is the paper's; cosine lowers it from epoch to epoch towards
+        0, which steadies a training from random numbers.
+    weight_decay : float
+        Decoupled, as in AdamW; 0 is plain Adam.
+    train_encoder : {"all", "none", "gradual"}
+        Train the image encoder from the start; never (frozen); or stage by stage from the last one
+        down, after some epochs with the head alone.
+    unfreeze_every : int
+        With gradual: epochs between one stage and the next.
+    epochs : int, optional
+        Times that each training image is seen. By default 5; 30 on cached features.
+    patience : int, optional
+        Stop after so many epochs without a lower validation loss. By default all epochs are run.
+    hidden : int
+        Width of the head's hidden layers.
+    dropout : float
+        Share of the head's hidden numbers set to zero in training.
+    seed : int
+        Of the weights, the order of images and the augmentation.
+    workers : int
+        Processes that load images; 0 loads them in the training process.
+    precision : {"auto", "32", "16", "bf16"}
+        auto: bf16 or 16 mixed where the device has it, else 32.
+    augment : {"none", "crop", "simclr"}
+        Vary training images at random: crops and mirror images, or SimCLR's stronger crops, colours
+        and blurs.
+    views : int
+        Retrieval: varied copies of each training image, all positives of its location.
+    devices : int
+        Devices, or on a CPU processes, that share every batch.
+    compile : bool
+        Compile the encoder; the first steps then take a minute or more.
+    log : {"csv", "tensorboard"}
+        history.csv is always written; tensorboard adds event files.
+    """
+
+    encoder: str | None = None
+    weights: str | None = None
+    image_size: int | None = None
+    batch_size: int = 32
+    learning_rate: float | None = None
+    schedule: Literal["constant", "cosine"] = "constant"
+    weight_decay: float = 0.0
+    train_encoder: Literal["all", "none", "gradual"] = "all"
+    unfreeze_every: int = 1
+    epochs: int | None = None
+    patience: int | None = None
+    hidden: int = 256
+    dropout: float = 0.0
+    seed: int = 0
+    workers: int = 0
+    precision: Precision = "auto"
+    augment: Literal["none", "crop", "simclr"] = "none"
+    views: int = 1
+    devices: int = 1
+    compile: bool = False
+    log: Literal["csv", "tensorboard"] = "csv"
+
+    intervals: ClassVar = {
+        "image_size": "[32, inf)",
+        "batch_size": "[1, inf)",
+        "learning_rate": "(0, inf)",
+        "weight_decay": "[0, inf)",
+        "unfreeze_every": "[1, inf)",
+        "epochs": "[1, inf)",
+        "patience": "[1, inf)",
+        "hidden": "[1, inf)",
+        "dropout": "[0, 1)",
+        "seed": "[0, inf)",
+        "workers": "[0, inf)",
+        "views": "[1, inf)",
+        "devices": "[1, inf)",
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.encoder is not None and self.image_size is not None:
+            check_image_size(self.encoder, self.image_size)
+        elif self.encoder is not None and not is_encoder_name(self.encoder):
+            check_image_size(self.encoder, 224)  # knows the names, and lists them
+        if self.batch_size % self.devices:
+            raise GeolocError(
+                f"{self.devices} devices share each batch alike, so batch_size must be a multiple "
+                f"of {self.devices}, not {self.batch_size}."
+            )
+        if self.devices > 1 and self.train_encoder == "gradual":
+            raise GeolocError(
+                "train_encoder = gradual works on one device only; choose all or none."
+            )
+        if self.views > 1 and self.augment == "none":
+            raise GeolocError("Several views of an image are alike without augment; choose crop.")
+
+    def resolve(self, features: FeatureCard | None = None) -> TrainingOptions:
+        """Options with nothing left open: what is None, but for patience, gets its default.
+
+        Parameters
+        ----------
+        features : FeatureCard, optional
+            Of the cached features that are trained on: their encoder is the default then, and a
+            head alone is trained for more epochs and faster.
+        """
+        is_head_alone = features is not None or self.train_encoder == "none"
+        image_size = 224 if features is None else int(features.preprocessing["image_size"])
+        return replace(
+            self,
+            encoder=self.encoder or ("resnet50" if features is None else features.encoder),
+            weights=self.weights or (None if features is None else features.weights),
+            image_size=self.image_size or image_size,
+            epochs=self.epochs or (5 if features is None else 30),
+            learning_rate=self.learning_rate or (1e-3 if is_head_alone else 1e-5),
+        )
+
+    def build_encoder(self) -> ImageEncoder:
+        """Build the encoder that the training starts from."""
+        chosen = self.resolve()
+        return build_encoder(
+            chosen.encoder or "", weights=chosen.weights, image_size=chosen.image_size
+        )
+
+
+@dataclass(frozen=True)
+class ModelPlan(_Options):
+    """What to train.
+
+    Parameters
+    ----------
+    task : {"country", "offset", "cells", "hierarchy", "retrieval", "nearest", "refined"}
+        country: the baseline. offset: country and place in its box. cells: a classifier over cells.
+        hierarchy: cells at several levels. retrieval: contrastive gallery. nearest: the nearest
+        training images, nothing trained. refined: cells, then prototypes inside the likeliest.
+    method : {"top_down", "consolidated", "bottom_up"}
+        Cells: how they are made.
+    min_images : int
+        Cells: training images that one needs.
+    min_cell_size : float
+        Cells: shortest side, in degrees.
+    max_images : int, optional
+        Cells, with top_down: split while a cell holds more than this. By default they are split by
+        min_images.
+    rank_by : {"features", "coordinates", "count"}, optional
+        Cells, with bottom_up: hot spots claim by the WCSS of the image features, of the
+        coordinates, or by their count alone. By default features, where there are cached ones.
+    overlap : int
+        Cells, with bottom_up: heat-map windows a cell side.
+    levels : tuple of int
+        Hierarchy: multiples of min_images of its levels, coarse to fine; the last is 1.
+    smoothing_km : float, optional
+        Cells: spread the truth over cells so near, as PIGEON does with 65 to 75 km. By default the
+        true cell alone is right.
+    balanced : bool
+        Country and cells: weigh the classes alike in the loss.
+    alpha : float
+        Offset: share of the country in the loss.
+    multi_task : bool
+        Offset: with a head for the country; without, the offset alone is learned, in the box of all
+        images.
+    location_encoder : {"rff", "mlp"}
+        Retrieval: random Fourier features or a perceptron.
+    location_hidden : int
+        Retrieval: width of the location encoder's hidden layers.
+    projection : {"equal_earth", "raw"}
+        Retrieval: what coordinates become first.
+    sigmas : tuple of float
+        Retrieval, with rff: deviations of the frequencies.
+    n_false : int
+        Retrieval: false locations a batch (M); 0 trains without contrast.
+    false_from : {"train", "queue"}
+        Retrieval: false locations come from the training images, or from earlier batches.
+    mask_km : float
+        Retrieval: locations nearer than this are not called false.
+    n_neighbours : int
+        Nearest: training images that vote.
+    bandwidth_km : float
+        Nearest: width of the kernel over their coordinates.
+    label : str, optional
+        Name in results. By default it follows from the task.
+    """
+
+    task: Literal["country", "offset", "cells", "hierarchy", "retrieval", "nearest", "refined"] = (
+        "cells"
+    )
+    method: Literal["top_down", "consolidated", "bottom_up"] = "consolidated"
+    min_images: int = 200
+    min_cell_size: float = 0.01
+    max_images: int | None = None
+    rank_by: Literal["features", "coordinates", "count"] | None = None
+    overlap: int = 2
+    levels: tuple[int, ...] = (16, 4, 1)
+    smoothing_km: float | None = None
+    balanced: bool = False
+    alpha: float = 0.5
+    multi_task: bool = True
+    location_encoder: Literal["rff", "mlp"] = "rff"
+    location_hidden: int = 1024
+    projection: Literal["equal_earth", "raw"] = "equal_earth"
+    sigmas: tuple[float, ...] = (2.0**0, 2.0**8, 2.0**16)
+    n_false: int = 1024
+    false_from: Literal["train", "queue"] = "train"
+    mask_km: float = 0.0
+    n_neighbours: int = 10
+    bandwidth_km: float = 100.0
+    label: str | None = None
+
+    intervals: ClassVar = {
+        "min_images": "[1, inf)",
+        "min_cell_size": "(0, inf)",
+        "max_images": "[1, inf)",
+        "overlap": "[1, inf)",
+        "smoothing_km": "(0, inf)",
+        "alpha": "[0, 1]",
+        "location_hidden": "[1, inf)",
+        "n_false": "[0, inf)",
+        "mask_km": "[0, 20000]",
+        "n_neighbours": "[1, inf)",
+        "bandwidth_km": "(0, inf)",
+    }
+
+    def __post_init__(self) -> None:
+        for name in ("levels", "sigmas"):  # JSON knows lists only
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        super().__post_init__()
+        falling = sorted(set(self.levels), reverse=True)
+        if not self.levels or self.levels[-1] != 1 or list(self.levels) != falling:
+            raise GeolocError(
+                f"levels must fall from the coarsest to 1, such as 16, 4, 1; got {self.levels}."
+            )
+        if not self.sigmas or not all(0 < sigma < math.inf for sigma in self.sigmas):
+            raise GeolocError(f"sigmas must be numbers above 0; got {self.sigmas}.")
+        if self.max_images is not None and self.method != "top_down":
+            raise GeolocError("max_images goes with the method top_down.")
+
+    @property
+    def has_cells(self) -> bool:
+        """Whether the model has cells of one level."""
+        return self.task in ("cells", "refined")
+
+    @property
+    def name(self) -> str:
+        """The model's name in results."""
+        if self.label is not None:
+            return self.label
+        if self.task == "cells":
+            return f"cells_{self.method}"
+        if self.task == "retrieval":
+            return f"retrieval_{self.location_encoder}"
+        return self.task if self.multi_task else f"{self.task}_single"

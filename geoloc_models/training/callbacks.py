@@ -1,0 +1,132 @@
+"""Lightning callbacks: the record of a run, and one progress bar for all epochs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from tqdm import tqdm
+
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import replacing
+from geoloc_models.photos.dataset import BrokenImages
+
+METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+
+
+class RunRecord(pl.Callback):
+    """Losses by epoch, written to ``history.csv``, and the images that could not be read.
+
+    Both are carried in checkpoints, so that a resumed run goes on with them. Stops the run when an
+    epoch had no image to learn from, or a loss that is not a number.
+    """
+
+    def __init__(self, history_file: Path) -> None:
+        self.history_file = history_file
+        self.epochs: list[dict[str, float]] = []
+        self.broken = BrokenImages()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Collect broken images."""
+        self.broken.extend(batch.get("broken", ()))
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Collect broken images."""
+        self.broken.extend(batch.get("broken", ()))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note losses and accuracies, before the epoch's checkpoint is written."""
+        if trainer.world_size > 1:
+            of_each: list[list[tuple[int, str]]] = [[] for _ in range(trainer.world_size)]
+            torch.distributed.all_gather_object(of_each, list(self.broken))
+            for broken in of_each:
+                self.broken.extend(broken)
+        metrics, epoch = trainer.callback_metrics, trainer.current_epoch + 1
+        for stage, part in (("train", "training"), ("val", "validation")):
+            if f"{stage}_loss" not in metrics or metrics.get(f"{stage}_rows", 1) == 0:
+                raise GeolocError(
+                    f"Not one {part} image could be used in epoch {epoch}: all were broken, or of "
+                    "a country unknown to the training part. Check the paths in the table, and "
+                    "its size."
+                )
+        values = {name: float(metrics.get(name, "nan")) for name in METRICS}
+        if values["train_loss"] != values["train_loss"]:
+            raise GeolocError(
+                f"The training loss is not a number in epoch {epoch}; try a lower learning rate."
+            )
+        self.epochs.append({"epoch": epoch, **values})
+        if not trainer.is_global_zero:
+            return
+        with replacing(self.history_file) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=["epoch", *METRICS])
+            writer.writeheader()
+            writer.writerows(self.epochs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain values for the checkpoint."""
+        return {
+            "epochs": [dict(epoch) for epoch in self.epochs],
+            "broken": [[row, reason] for row, reason in self.broken],
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.epochs = [dict(epoch) for epoch in state_dict["epochs"]]
+        self.broken.extend((row, reason) for row, reason in state_dict["broken"])
+
+
+class RunProgress(pl.Callback):
+    """One bar over all epochs of a run, instead of a bar for each."""
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+        self.bar: tqdm[Any] | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar, where a resumed run stands."""
+        if trainer.is_global_zero:
+            total = int(trainer.num_training_batches) * int(trainer.max_epochs or 0)
+            step = trainer.global_step
+            self.bar = tqdm(total=total, initial=step, desc=self.description, unit="batch")
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Go on by a batch."""
+        if self.bar is not None:
+            self.bar.update()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the epoch and its validation loss."""
+        if self.bar is not None:
+            loss = trainer.callback_metrics.get("val_loss")
+            shown = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self.bar.set_postfix_str(shown + ("" if loss is None else f", val loss {loss:.3f}"))
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Close the bar after an error or an interruption."""
+        self._close()
+
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Close the bar."""
+        self._close()
+
+    def _close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

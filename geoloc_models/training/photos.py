@@ -1,0 +1,162 @@
+"""Photos to train and test on: where they come from, their split, their batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.features.batches import FeatureDataset
+from geoloc_models.features.cache import FeatureCache, row_keys
+from geoloc_models.models.encoders import CachedFeatures, ImageEncoder
+from geoloc_models.models.options import TrainingOptions
+from geoloc_models.photos.dataset import PhotoDataset, make_loader
+from geoloc_models.photos.images import ImageSource
+from geoloc_models.tables.parts import split_of_table
+from geoloc_models.tables.photo_table import PhotoTable
+from geoloc_models.tables.split import Split, split_rows
+from geoloc_models.training.make_task import Labels
+
+
+@dataclass(frozen=True)
+class PhotoSource:
+    """Photos to learn from.
+
+    Parameters
+    ----------
+    table : PhotoTable
+        Coordinates and countries.
+    images : ImageSource
+        The image of each row of the table.
+    origin : dict
+        Plain values that say where both came from, kept in the run folder.
+    features : FeatureCache, optional
+        Features of a frozen encoder: models then train on these, and bottom-up cells rank by them.
+    """
+
+    table: PhotoTable
+    images: ImageSource
+    origin: dict[str, Any]
+    features: FeatureCache | None = None
+
+
+def split_source(
+    source: PhotoSource,
+    *,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+) -> Split:
+    """Split a source: by its column ``part``, or anew.
+
+    Parameters
+    ----------
+    source : PhotoSource
+        Photos. Without the column ``part`` its groups are trained on whole or not at all, and
+        countries keep their proportions. The photos of the other groups are dealt out to
+        validation and test one by one, so that a radius calibrated on the one holds on the other
+        (``exchangeable`` of :func:`~geoloc_models.tables.split.split_rows`).
+    fractions : (float, float, float)
+        Shares of training, validation and test; not asked where there are parts.
+    seed : int
+        The same seed gives the same split.
+
+    Returns
+    -------
+    Split
+        Sorted rows of each part.
+
+    Raises
+    ------
+    GeolocError
+        If a part would be empty or the column holds anything but parts.
+    """
+    table = source.table
+    if "part" in table.frame.columns:
+        return split_of_table(table)
+    return split_rows(
+        table.n_rows,
+        groups=table.groups,
+        strata=table.countries,
+        fractions=fractions,
+        exchangeable=True,
+        seed=seed,
+    )
+
+
+class ModelPhotos:
+    """The photos of a source as a task takes them: pixels, or features of a frozen encoder.
+
+    Parameters
+    ----------
+    source : PhotoSource
+        With a feature cache, its features are taken.
+    labels : Labels
+        Of every row.
+    encoder : ImageEncoder
+        The true one.
+    options : TrainingOptions
+        Sizes and augmentation.
+    """
+
+    def __init__(
+        self, source: PhotoSource, labels: Labels, encoder: ImageEncoder, options: TrainingOptions
+    ) -> None:
+        self.source, self.labels, self.options = source, labels, options
+        self.encoder = encoder
+        if source.features is not None and (options.augment != "none" or options.views > 1):
+            raise GeolocError(
+                "Cached features cannot be varied; leave out augment and views, or train without "
+                "--features."
+            )
+
+    @property
+    def task_encoder(self) -> ImageEncoder:
+        """The encoder that training sees."""
+        cache = self.source.features
+        if cache is None:
+            return self.encoder
+        return CachedFeatures(
+            cache.dim, self.encoder.name, preprocessing=self.encoder.preprocessing
+        )
+
+    def dataset(
+        self, rows: npt.NDArray[np.int64], *, is_training: bool = False
+    ) -> PhotoDataset | FeatureDataset:
+        """Photos of these rows, varied at random where they are to train on."""
+        table, cache = self.source.table, self.source.features
+        if cache is not None:
+            return FeatureDataset(
+                cache,
+                row_keys(table),
+                table.coords,
+                self.labels.country,
+                cell_labels=self.labels.cell,
+                rows=rows,
+            )
+        return PhotoDataset(
+            self.source.images,
+            table.coords,
+            self.labels.country,
+            self.encoder.preprocessing.transform(
+                augment=self.options.augment if is_training else "none",
+                views=self.options.views if is_training else 1,
+            ),
+            cell_labels=self.labels.cell,
+            rows=rows,
+        )
+
+    def batches(self, rows: npt.NDArray[np.int64]) -> Any:
+        """Batches of these rows, in order."""
+        dataset = self.dataset(rows)
+        if isinstance(dataset, FeatureDataset):
+            return dataset.batches(batch_size=self.options.batch_size)
+        return make_loader(
+            dataset,
+            batch_size=self.options.batch_size,
+            shuffle=False,
+            seed=self.options.seed,
+            workers=self.options.workers,
+        )

@@ -1,0 +1,103 @@
+"""Options are checked once, in words, and survive as plain values."""
+
+import json
+
+import pytest
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.features.files import FeatureCard
+from geoloc_models.models.options import ModelPlan, TrainingOptions
+
+CARD = FeatureCard("tiny", "0123", {"image_size": 64}, 128, "float32", 1, "", weights="imagenet")
+
+
+def test_defaults_are_the_papers():
+    options = TrainingOptions().resolve()
+    assert (options.encoder, options.weights, options.image_size) == ("resnet50", None, 224)
+    assert (options.learning_rate, options.epochs) == (1e-5, 5)
+
+
+def test_a_head_alone_is_trained_at_a_pace_of_its_own():
+    assert TrainingOptions(train_encoder="none").resolve().learning_rate == 1e-3
+    options = TrainingOptions().resolve(CARD)
+    assert (options.encoder, options.weights, options.image_size) == ("tiny", "imagenet", 64)
+    assert (options.learning_rate, options.epochs) == (1e-3, 30)
+    given = TrainingOptions(encoder="vit_b_16", learning_rate=0.5, epochs=2).resolve(CARD)
+    assert (given.encoder, given.learning_rate, given.epochs) == ("vit_b_16", 0.5, 2)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        TrainingOptions(encoder="tiny", epochs=7, weights="imagenet"),
+        ModelPlan("retrieval", sigmas=(1.0, 4.0), levels=(4, 1)),
+    ],
+)
+def test_options_survive_plain_values(options):
+    assert type(options).from_dict(json.loads(json.dumps(options.to_dict()))) == options
+
+
+def test_names_of_earlier_releases_are_read():
+    assert TrainingOptions.from_dict({"thaw_every": 3}).unfreeze_every == 3
+    assert ModelPlan.from_dict({"is_balanced": True, "is_multi_task": False}) == ModelPlan(
+        balanced=True, multi_task=False
+    )
+
+
+def test_unknown_options_of_a_file_are_refused():
+    with pytest.raises(GeolocError, match="speed"):
+        TrainingOptions.from_dict({"speed": 3})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"encoder": "resnet"}, "encoder 'resnet'"),
+        ({"epochs": 0}, r"epochs must be a whole number in \[1, inf\), not 0"),
+        ({"epochs": 1.5}, "epochs must be a whole number"),
+        ({"epochs": "many"}, "epochs must be a whole number"),
+        ({"batch_size": -1}, "batch_size must be"),
+        ({"learning_rate": 0.0}, r"learning_rate must be a number in \(0, inf\)"),
+        ({"learning_rate": float("nan")}, "learning_rate must be"),
+        ({"learning_rate": float("inf")}, "learning_rate must be"),
+        ({"weight_decay": -1.0}, "weight_decay must be"),
+        ({"unfreeze_every": 0}, "unfreeze_every must be"),
+        ({"image_size": 8}, "image_size must be"),
+        ({"precision": "8"}, "precision '8'"),
+        ({"schedule": "steps"}, "schedule 'steps'"),
+        ({"train_encoder": "half"}, "train_encoder 'half'"),
+        ({"log": "paper"}, "log 'paper'"),
+        ({"dropout": 1.0}, "dropout must"),
+        ({"encoder": "resnet50", "image_size": 32}, "64 x 64"),
+        ({"encoder": "vit_b_16", "image_size": 64}, "224 x 224"),
+        ({"batch_size": 7, "devices": 2}, "multiple"),
+        ({"train_encoder": "gradual", "devices": 2}, "one device only"),
+        ({"views": 2}, "without augment"),
+    ],
+)
+def test_unsound_training_options_are_refused(change, words):
+    with pytest.raises(GeolocError, match=words):
+        TrainingOptions(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"task": "poetry"}, "task 'poetry'"),
+        ({"method": "sideways"}, "method 'sideways'"),
+        ({"rank_by": "taste"}, "rank_by 'taste'"),
+        ({"min_images": 0}, "min_images must be"),
+        ({"min_cell_size": 0.0}, "min_cell_size must be"),
+        ({"method": "bottom_up", "max_images": 9}, "max_images goes"),
+        ({"levels": (1, 4)}, "levels must fall"),
+        ({"alpha": 2.0}, "alpha must"),
+        ({"n_false": -1}, "n_false"),
+        ({"false_from": "dreams"}, "choose one of train, queue"),
+        ({"mask_km": -1.0}, "mask_km"),
+        ({"sigmas": ()}, "sigmas"),
+        ({"bandwidth_km": 0.0}, "bandwidth_km"),
+    ],
+)
+def test_unsound_plans_are_refused_before_anything_is_trained(change, words):
+    with pytest.raises(GeolocError, match=words):
+        ModelPlan(**change)

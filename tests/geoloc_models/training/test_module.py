@@ -1,0 +1,73 @@
+"""The optimiser of a task, and the stages of its encoder that learn."""
+
+import copy
+
+import pytest
+import torch
+from geoloc_models_small import random_batch, small_table, small_task
+
+from geoloc_models.training import TrainingOptions
+from geoloc_models.training.module import TaskModule
+
+TABLE = small_table()
+
+
+def module_of(task, **options):
+    return TaskModule(task, TrainingOptions(**{"learning_rate": 1e-2, "epochs": 4, **options}))
+
+
+def learning(module, epoch):
+    module.unfreeze_stages(epoch)
+    return [
+        all(p.requires_grad for p in stage.parameters()) for stage in module.task.encoder.stages()
+    ]
+
+
+def test_stages_unfreeze_from_the_last_one_down():
+    task = small_task("cells", TABLE)
+    n_stages = len(task.encoder.stages())
+    assert n_stages >= 3
+    assert all(learning(module_of(task), 0))
+    gradual = module_of(task, train_encoder="gradual", unfreeze_every=2)
+    assert not any(learning(gradual, 1))
+    assert learning(gradual, 2) == [False] * (n_stages - 1) + [True]
+    assert learning(gradual, 4) == [False] * (n_stages - 2) + [True, True]
+    assert all(learning(gradual, 1000))
+    assert not any(learning(module_of(task, train_encoder="none"), 1000))
+
+
+def test_a_frozen_encoder_keeps_weights_and_statistics():
+    task = small_task("cells", TABLE)
+    module = module_of(task, train_encoder="none")
+    before = copy.deepcopy(task.encoder.state_dict())
+    head = task.head.layers[0].weight.detach().clone()
+    module.train()
+    optimiser = module.configure_optimizers()
+    for _ in range(3):
+        optimiser.zero_grad()
+        task.score(random_batch(task)).loss.backward()
+        optimiser.step()
+    assert all(
+        torch.equal(before[name], value) for name, value in task.encoder.state_dict().items()
+    )
+    assert not torch.equal(head, task.head.layers[0].weight)
+
+
+@pytest.mark.parametrize(("decay", "kind"), [(0.0, torch.optim.Adam), (0.1, torch.optim.AdamW)])
+def test_the_optimiser_follows_the_options(decay, kind):
+    module = module_of(small_task("country", TABLE), learning_rate=3e-4, weight_decay=decay)
+    optimiser = module.configure_optimizers()
+    assert type(optimiser) is kind
+    assert optimiser.param_groups[0]["lr"] == 3e-4
+    assert optimiser.param_groups[0]["weight_decay"] == decay
+
+
+def test_a_cosine_schedule_lowers_the_rate_epoch_by_epoch():
+    module = module_of(small_task("country", TABLE), learning_rate=2.0, schedule="cosine")
+    (optimiser,), (schedule,) = module.configure_optimizers()
+    rates = []
+    for _ in range(4):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates == pytest.approx([2.0, 1.7071, 1.0, 0.2929], abs=1e-4)

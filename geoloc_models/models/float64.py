@@ -19,15 +19,15 @@ class Float64Buffers(nn.Module):
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        kept = {
+        exact = {
             name: buffer
             for name, buffer in self._buffers.items()
             if buffer is not None and buffer.dtype == torch.float64
         }
-        for name, buffer in kept.items():
+        for name, buffer in exact.items():
             self._buffers[name] = torch.empty(0, device=buffer.device)
         applied: Self = super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name, buffer in kept.items():
+        for name, buffer in exact.items():
             moved = self._buffers[name]
             device = buffer.device if moved is None else moved.device
             self._buffers[name] = buffer.to("cpu" if device.type == "mps" else device)

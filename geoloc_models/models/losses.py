@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -71,8 +68,7 @@ def offset_loss(
     country: Tensor,
     true_offset: Tensor,
     *,
-    alpha: float = 0.5,
-    class_weights: Tensor | None = None,
+    alpha: float,
 ) -> Tensor:
     """Country and offset within the country, in one number.
 
@@ -87,10 +83,8 @@ def offset_loss(
         (B,) int64, true country.
     true_offset : Tensor
         (B, 2) float in [0, 1], true place inside the true country's box.
-    alpha : float, default 0.5
+    alpha : float
         Share of the country: 1 is the country alone, 0 the offset alone.
-    class_weights : Tensor, optional
-        (K,) float, for the cross entropy.
 
     Returns
     -------
@@ -102,18 +96,8 @@ def offset_loss(
     ``alpha CE(country) + (1 - alpha) MSE(offset)``, the mean squared error over rows and both
     coordinates.
     """
-    if not 0.0 <= alpha <= 1.0:
-        raise GeolocError(f"alpha shares out one loss: it must lie in [0, 1]; got {alpha}.")
-    if offset.shape != true_offset.shape:
-        raise GeolocError(
-            f"Offsets of shape {tuple(offset.shape)} cannot be compared with true ones of shape "
-            f"{tuple(true_offset.shape)}."
-        )
     squared = functional.mse_loss(offset.float(), true_offset.float())
-    return (
-        alpha * cross_entropy(logits, country, class_weights=class_weights)
-        + (1.0 - alpha) * squared
-    )
+    return alpha * cross_entropy(logits, country) + (1.0 - alpha) * squared
 
 
 def haversine_km(a: Tensor, b: Tensor) -> Tensor:
@@ -122,8 +106,7 @@ def haversine_km(a: Tensor, b: Tensor) -> Tensor:
     Parameters
     ----------
     a, b : Tensor
-        (B, 2) and (M, 2), or (B, M, 2) for a set of its own for each row of ``a``: latitude and
-        longitude in degrees.
+        (B, 2) and (M, 2), latitude and longitude in degrees.
 
     Returns
     -------
@@ -140,7 +123,7 @@ def haversine_km(a: Tensor, b: Tensor) -> Tensor:
     return 2.0 * sphere.EARTH_RADIUS_KM * torch.asin(torch.sqrt(root.clamp(0.0, 1.0)))
 
 
-def smoothed_targets(distance_km: Tensor, *, tau_km: float = 75.0) -> Tensor:
+def smoothed_targets(distance_km: Tensor, *, tau_km: float) -> Tensor:
     """Spread the true class over the cells near the photo.
 
     Parameters
@@ -148,7 +131,7 @@ def smoothed_targets(distance_km: Tensor, *, tau_km: float = 75.0) -> Tensor:
     distance_km : Tensor
         (B, C) distance of each photo to the point of each cell, as :func:`haversine_km` gives.
         B batch, C cells. An infinite distance leaves a cell out.
-    tau_km : float, default 75
+    tau_km : float
         A cell this much farther than another gets 1/e of its share.
 
     Returns
@@ -165,8 +148,6 @@ def smoothed_targets(distance_km: Tensor, *, tau_km: float = 75.0) -> Tensor:
     ----------
     .. [1] Haas, Skreta, Alberti, Finn (2024), PIGEON: Predicting image geolocations, section 3.2.
     """
-    if not tau_km > 0:
-        raise GeolocError(f"tau_km must be a positive number of kilometres; got {tau_km}.")
     return torch.softmax(-distance_km.double() / tau_km, dim=1).float()
 
 
@@ -188,40 +169,6 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(logits.float(), targets.float())
 
 
-def hierarchical_log_probabilities(logits: Sequence[Tensor], ancestors: Sequence[Tensor]) -> Tensor:
-    """Log-probabilities of the finest cells from a head per level.
-
-    Parameters
-    ----------
-    logits : sequence of Tensor
-        (B, C_l) float for each level, coarse to fine.
-    ancestors : sequence of Tensor
-        (C,) int64 for each level: the cell of that level in which each of the C finest cells
-        lies. For the finest level itself that is ``arange(C)``.
-
-    Returns
-    -------
-    Tensor
-        (B, C) float32, rows whose exponentials sum to 1.
-
-    Notes
-    -----
-    The score of a fine cell is the product over the levels of the softmax of its ancestor there
-    [1]_: a sum of log-softmaxes, normalised at the end.
-
-    References
-    ----------
-    .. [1] Mueller-Budack, Pustu-Iren, Ewerth (2018), Geolocation estimation of photos, section 3.3.
-    """
-    if len(logits) != len(ancestors) or not logits:
-        raise GeolocError(
-            f"Each level needs logits and ancestors; got {len(logits)} and {len(ancestors)}."
-        )
-    levels = zip(logits, ancestors, strict=True)
-    scores = [torch.log_softmax(level.float(), dim=1)[:, cells] for level, cells in levels]
-    return torch.log_softmax(torch.stack(scores).sum(dim=0), dim=1)
-
-
 def nt_xent(
     image: Tensor,
     location: Tensor,
@@ -238,9 +185,9 @@ def nt_xent(
         (B, D) float of any precision, or (B, V, D): V augmented views of each image. B batch,
         D embedding.
     location : Tensor
-        (B, D), embedding of each image's own location; or (B, P, D), P positives of each.
+        (B, D), embedding of each image's own location.
     false_locations : Tensor
-        (M, D), false locations that all images share; or (B, M, D), each image's own.
+        (M, D), false locations that all images share.
     temperature : float or Tensor, default 0.07
         Divides the similarities; a scalar tensor is learned.
     mask : Tensor, optional
@@ -250,15 +197,13 @@ def nt_xent(
     Returns
     -------
     Tensor
-        float32 scalar (float64 for float64 embeddings): the mean over images, views and
-        positives.
+        float32 scalar (float64 for float64 embeddings): the mean over images and views.
 
     Notes
     -----
     ``-log(e^{s_ii / t} / (e^{s_ii / t} + sum_k e^{s_ik / t}))`` with cosine similarities ``s``
     [1]_, as ``softplus(logsumexp_k(s_ik / t) - s_ii / t)``, which cannot overflow. An image
-    without any false location left has loss 0. Several positives of an image are terms of their
-    own; none is in another's denominator. O(B V (M + P) D).
+    without any false location left has loss 0. O(B V M D).
 
     References
     ----------
@@ -268,16 +213,13 @@ def nt_xent(
     image, location = _unit_rows(image), _unit_rows(location)
     false_locations = _unit_rows(false_locations)
     views = image if image.ndim == 3 else image[:, None]  # (B, V, D)
-    positives = location if location.ndim == 3 else location[:, None]  # (B, P, D)
-    if views.shape[0] != positives.shape[0]:
+    if len(views) != len(location):
         raise GeolocError(
-            f"{views.shape[0]} images need as many locations of their own; got "
-            f"{positives.shape[0]}."
+            f"{len(views)} images need as many locations of their own; got {len(location)}."
         )
-    own_set = "bmd" if false_locations.ndim == 3 else "md"
     with torch.autocast(device_type=image.device.type, enabled=False):  # it would halve these
-        true = torch.einsum("bvd,bpd->bvp", views, positives) / temperature
-        false = torch.einsum(f"bvd,{own_set}->bvm", views, false_locations) / temperature
+        true = torch.einsum("bvd,bpd->bvp", views, location[:, None]) / temperature
+        false = torch.einsum("bvd,md->bvm", views, false_locations) / temperature
     if mask is not None:
         false = false.masked_fill(mask[:, None], torch.finfo(false.dtype).min)
     if false.shape[2] == 0:
@@ -293,7 +235,7 @@ def false_negatives(coords: Tensor, false_coords: Tensor, *, radius_km: float) -
     coords : Tensor
         (B, 2), latitude and longitude of the images in degrees.
     false_coords : Tensor
-        (M, 2), or (B, M, 2) for each image's own.
+        (M, 2), of the false locations.
     radius_km : float
         Nearer than this is too near; 0 finds none.
 
@@ -305,9 +247,7 @@ def false_negatives(coords: Tensor, false_coords: Tensor, *, radius_km: float) -
     return haversine_km(coords, false_coords) < radius_km
 
 
-def vanilla_loss(
-    image: Tensor, location: Tensor, *, distance: Literal["cosine", "squared"] | str = "cosine"
-) -> Tensor:
+def vanilla_loss(image: Tensor, location: Tensor) -> Tensor:
     """Draw each image to its own location without contrast: the ablation of :func:`nt_xent`.
 
     Parameters
@@ -316,13 +256,11 @@ def vanilla_loss(
         (B, D) float of any precision, or (B, V, D) for V views. B batch, D embedding.
     location : Tensor
         (B, D), embedding of each image's own location.
-    distance : {"cosine", "squared"}, default "cosine"
-        ``1 - cos``, or the mean squared difference of the embeddings as they are.
 
     Returns
     -------
     Tensor
-        float32 scalar (float64 for float64 embeddings).
+        float32 scalar (float64 for float64 embeddings), the mean of ``1 - cos``.
 
     Notes
     -----
@@ -331,11 +269,7 @@ def vanilla_loss(
     """
     if image.ndim == 3:
         location = location[:, None].expand_as(image)
-    if distance == "cosine":
-        return 1.0 - (_unit_rows(image) * _unit_rows(location)).sum(dim=-1).mean()
-    if distance == "squared":
-        return functional.mse_loss(_at_least_float32(image), _at_least_float32(location))
-    raise GeolocError(f"Unknown distance {distance!r}; use one of: cosine, squared.")
+    return 1.0 - (_unit_rows(image) * _unit_rows(location)).sum(dim=-1).mean()
 
 
 class LocationQueue(Float64Buffers):
@@ -354,8 +288,8 @@ class LocationQueue(Float64Buffers):
     Notes
     -----
     The queue and its place in it are buffers: saved with the task, so that a run that is resumed
-    goes on with the same false locations. Coordinates are kept in float64, not embeddings: the
-    location encoder is cheap, and a kept embedding would be an older encoder's.
+    goes on with the same false locations. Coordinates are stored in float64, not embeddings: the
+    location encoder is cheap, and a stored embedding would be an older encoder's.
 
     Examples
     --------
@@ -370,13 +304,6 @@ class LocationQueue(Float64Buffers):
 
     def __init__(self, size: int, coords: Tensor, *, seed: int = 0) -> None:
         super().__init__()
-        if size < 1:
-            raise GeolocError(f"A queue of locations holds at least one; got size {size}.")
-        if coords.ndim != 2 or coords.shape[1] != 2 or len(coords) == 0:
-            raise GeolocError(
-                "A queue starts from training coordinates of shape (n, 2), at least one; got "
-                f"{tuple(coords.shape)}."
-            )
         generator = torch.Generator().manual_seed(seed)
         n_rounds = -(-size // len(coords))
         drawn = torch.cat(
@@ -399,10 +326,7 @@ class LocationQueue(Float64Buffers):
         self.place.copy_((self.place + len(coords)) % size)
 
 
-def _at_least_float32(values: Tensor) -> Tensor:
-    return values if values.dtype == torch.float64 else values.float()
-
-
 def _unit_rows(embeddings: Tensor) -> Tensor:
-    """Embeddings of length 1; a zero stays zero."""
-    return functional.normalize(_at_least_float32(embeddings), dim=-1)
+    """Embeddings of length 1, float32 or float64; a zero stays zero."""
+    values = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
+    return functional.normalize(values, dim=-1)

@@ -1,32 +1,82 @@
-"""Image encoders by name: torchvision's, timm's, and one small enough for a laptop's CPU."""
+"""An image encoder: what it wants to see, its backbone, its stages, its fingerprint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.models.encoders._recipes import (
-    ENCODER_NAMES,
-    check_image_size,
-    find_recipe,
-    is_encoder_name,
-    least_image_size,
-)
-from geoloc_models.models.encoders._stages import cut_into_stages
-from geoloc_models.models.encoders.preprocessing import Preprocessing
+from geoloc_models.photos.dataset import IMAGENET_MEAN, IMAGENET_STD, make_transform
 
-__all__ = [
-    "ENCODER_NAMES",
-    "ImageEncoder",
-    "build_encoder",
-    "check_image_size",
-    "is_encoder_name",
-    "least_image_size",
-]
+Three = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes an encoder's input.
+
+    Parameters
+    ----------
+    image_size : int
+        Side of the square image, in pixels.
+    mean, std : tuple of 3 float
+        Of the red, green and blue values in 0..1: the input is ``(value - mean) / std``. By default
+        those of ImageNet.
+
+    Raises
+    ------
+    GeolocError
+        If the size is below 1, there are not three numbers of each, or a deviation is not above 0.
+
+    Examples
+    --------
+    >>> Preprocessing(224).to_dict()["image_size"]
+    224
+    """
+
+    image_size: int
+    mean: Three = IMAGENET_MEAN
+    std: Three = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if self.image_size < 1:
+            raise GeolocError(f"The image size must be at least 1 pixel; got {self.image_size}.")
+        for name in ("mean", "std"):
+            values = tuple(float(value) for value in getattr(self, name))
+            if len(values) != 3:
+                raise GeolocError(
+                    f"{name} needs three numbers, of red, green and blue; got {len(values)}."
+                )
+            object.__setattr__(self, name, values)
+        if not all(0 < value < float("inf") for value in self.std):
+            raise GeolocError(f"std needs numbers above 0; got {self.std}.")
+
+    def transform(self, *, augment: str = "none", views: int = 1) -> Callable[[Any], torch.Tensor]:
+        """Make the transform from an RGB image to float32 (3, image_size, image_size).
+
+        ``augment`` and ``views`` are those of :func:`~geoloc_models.photos.dataset.make_transform`.
+        """
+        return make_transform(
+            self.image_size, augment=augment, views=views, mean=self.mean, std=self.std
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All values as JSON knows them."""
+        return {"image_size": self.image_size, "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """Make it again from :meth:`to_dict`; GeolocError if something lacks or is garbled."""
+        try:
+            return cls(int(values["image_size"]), tuple(values["mean"]), tuple(values["std"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise GeolocError(f"The preprocessing {values!r} lacks or garbles {error}.") from error
 
 
 class ImageEncoder(nn.Module):
@@ -44,9 +94,9 @@ class ImageEncoder(nn.Module):
         What it wants to see; by default 224 x 224 pixels and ImageNet's mean and deviation.
     weights : str, optional
         Where its weights came from: ``"imagenet"`` or a file; None if they were random.
-    stage_of : callable, optional
-        Gives the number of the stage that a parameter of the backbone belongs to, by its name; by
-        default all are of one.
+    stage_of : mapping of str to int, optional
+        Number of the stage that each parameter of the backbone belongs to; those it does not name
+        belong to the last one.
     """
 
     def __init__(
@@ -57,7 +107,7 @@ class ImageEncoder(nn.Module):
         name: str,
         preprocessing: Preprocessing | None = None,
         weights: str | None = None,
-        stage_of: Callable[[str], int] | None = None,
+        stage_of: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -65,7 +115,7 @@ class ImageEncoder(nn.Module):
         self.name = name
         self.preprocessing = preprocessing or Preprocessing(224)
         self.weights = weights
-        self._stage_of = stage_of
+        self._stage_of = dict(stage_of or {})
 
     def forward(self, image: Tensor) -> Tensor:
         """Embed images.
@@ -90,70 +140,98 @@ class ImageEncoder(nn.Module):
         ``stage.requires_grad_(True)`` for each of ``encoder.stages()[-2:]``. A stage holds the
         encoder's own layers; ``stage.eval()`` keeps its batch norms as they are.
         """
-        return cut_into_stages(self.backbone, self._stage_of or (lambda name: 0))
+        last = max(self._stage_of.values(), default=0)
+        layers: dict[int, list[nn.Module]] = {}
+        loose: dict[int, list[nn.Parameter]] = {}
+        seen: set[int] = set()
+        for path, module in self.backbone.named_modules():
+            direct = []  # parameters of the module itself; a shared one counts once
+            for name, parameter in module.named_parameters(prefix=path, recurse=False):
+                if id(parameter) not in seen:
+                    direct.append((self._stage_of.get(name, last), parameter))
+                    seen.add(id(parameter))
+            numbers = {number for number, _ in direct}
+            if len(numbers) == 1 and not any(True for _ in module.children()):
+                layers.setdefault(numbers.pop(), []).append(module)
+            else:
+                for number, parameter in direct:
+                    loose.setdefault(number, []).append(parameter)
+        return [
+            _Stage(layers.get(number, []), loose.get(number, []))
+            for number in sorted(layers.keys() | loose.keys())
+        ]
 
 
-def build_encoder(
-    name: str, *, weights: str | Path | None = None, image_size: int | None = None
-) -> ImageEncoder:
-    """Build an image encoder by its name.
+class _Stage(nn.Module):
+    """Some layers of a backbone, and parameters of larger modules such as a class token."""
+
+    def __init__(self, layers: Sequence[nn.Module], loose: Sequence[nn.Parameter]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.loose = nn.ParameterList(loose)
+
+
+class CachedFeatures(ImageEncoder):
+    """An encoder that gives back its input: the features of a cache.
+
+    A task built on it trains its head on :class:`geoloc_models.features.batches.FeatureDataset` as
+    it would on images. It has no parameters, so to place photos afterwards, put the true encoder in
+    its stead.
 
     Parameters
     ----------
+    dim : int
+        ``D``, the length of a feature.
     name : str
-        ``resnet50`` and ``vit_b_16`` are torchvision's; ``vit_b_16`` wants 224 x 224 images.
-        ``efficientnet_lite0`` is small, and its ImageNet weights come in a package (extra
-        ``demo``). ``tiny`` is a small residual network for demos and tests. ``timm:NAME`` is any
-        model of the package timm.
-    weights : str or Path, optional
-        None starts from random numbers. ``"imagenet"`` loads the default ImageNet weights: of
-        torchvision and timm from their caches or, where those are empty, by their own download; of
-        ``efficientnet_lite0`` from the installed package. Anything else is the path of a state
-        dict, ``.safetensors`` or ``.pth``; the classifier's weights in it are left out, as are the
-        prefixes ``encoder.`` and ``backbone.``.
-    image_size : int, optional
-        Side of the images to come, in pixels, for ``preprocessing``; by default the encoder's own.
-
-    Returns
-    -------
-    ImageEncoder
-
-    Raises
-    ------
-    GeolocError
-        Unknown name, a file that does not fit the encoder, or an image size that it cannot take.
-    MissingWeightsError
-        The weights are not there and cannot be fetched.
+        Of the encoder that computed the features.
+    preprocessing : Preprocessing, optional
+        Of that encoder.
 
     Examples
     --------
-    >>> encoder = build_encoder("tiny")
-    >>> encoder.dim, encoder.preprocessing.image_size
-    (128, 64)
+    >>> CachedFeatures(3, "tiny")(torch.ones(2, 3)).shape
+    torch.Size([2, 3])
     """
-    recipe = find_recipe(name)
-    preprocessing = recipe.preprocessing
-    if image_size is not None:
-        check_image_size(name, image_size)
-        preprocessing = replace(preprocessing, image_size=image_size)
-    if str(weights) == "imagenet" and recipe.load_imagenet is None:
-        raise GeolocError(
-            f"There are no ImageNet weights for the encoder {name!r}; name a file of weights, or in "
-            "Python leave weights out."
-        )
-    backbone = recipe.build()
-    origin: str | None = None
-    if weights is not None and str(weights) == "imagenet" and recipe.load_imagenet is not None:
-        recipe.load_imagenet(backbone)
-        origin = "imagenet"
-    elif weights is not None:
-        recipe.load_file(backbone, weights)
-        origin = str(Path(weights).resolve())
-    return ImageEncoder(
-        backbone,
-        dim=recipe.dim_of(backbone),
-        name=name,
-        preprocessing=preprocessing,
-        weights=origin,
-        stage_of=recipe.stage_of(backbone),
-    )
+
+    def __init__(self, dim: int, name: str, *, preprocessing: Preprocessing | None = None) -> None:
+        super().__init__(nn.Identity(), dim=dim, name=name, preprocessing=preprocessing)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Give back features, (B, D) float; GeolocError for anything else, such as images."""
+        if image.ndim != 2 or image.shape[1] != self.dim:
+            raise GeolocError(
+                f"The model takes cached features of {self.name}, of shape (B, {self.dim}); got "
+                f"{tuple(image.shape)}."
+            )
+        return image
+
+
+def fingerprint(encoder: ImageEncoder) -> str:
+    """Digest of an encoder's name, weights and preprocessing, so that features are never mixed.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder
+        On any device, in any memory format.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits: the same for the same values, on every machine.
+
+    Notes
+    -----
+    BLAKE2b over the name, the preprocessing and every tensor of the state dict by its name, dtype,
+    shape and bytes; counts of batches, which do not reach a feature, are left out. About a second
+    per gigabyte.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    about = {"name": encoder.name, "preprocessing": encoder.preprocessing.to_dict()}
+    digest.update(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in sorted(encoder.state_dict().items()):
+        if name.endswith("num_batches_tracked"):
+            continue
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        values = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(values.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

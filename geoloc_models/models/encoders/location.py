@@ -14,9 +14,11 @@ from geoloc_models.models.encoders.weights import read_state_dict
 from geoloc_models.models.float64 import Float64Buffers
 from geoloc_models.photos.installed import find_installed_file
 
-KINDS = ("rff", "mlp")
-PROJECTIONS = ("equal_earth", "raw")
-PRECISIONS = ("float64", "float32")
+_CHOICES = {
+    "kind": ("rff", "mlp"),
+    "projection": ("equal_earth", "raw"),
+    "precision": ("float64", "float32"),
+}
 
 SIGMAS: tuple[float, ...] = (2.0**0, 2.0**8, 2.0**16)
 """Deviations of the random frequencies: from continents to 0.3 km."""
@@ -93,7 +95,7 @@ class FourierFeatures(Float64Buffers):
         sigma: float,
         n_frequencies: int,
         *,
-        precision: Literal["float64", "float32"] | str = "float64",
+        precision: Literal["float64", "float32"] = "float64",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -176,25 +178,28 @@ class LocationEncoder(nn.Module):
 
     def __init__(
         self,
-        kind: Literal["rff", "mlp"] | str = "rff",
+        kind: Literal["rff", "mlp"] = "rff",
         *,
-        projection: Literal["equal_earth", "raw"] | str = "equal_earth",
+        projection: Literal["equal_earth", "raw"] = "equal_earth",
         sigmas: Sequence[float] = SIGMAS,
         n_frequencies: int = 256,
         hidden: int = 1024,
         dim: int = 512,
-        precision: Literal["float64", "float32"] | str = "float64",
+        precision: Literal["float64", "float32"] = "float64",
         seed: int = 0,
     ) -> None:
         super().__init__()
-        _check_one_of("kind of location encoder", kind, KINDS)
-        _check_one_of("projection", projection, PROJECTIONS)
-        _check_one_of("precision", precision, PRECISIONS)
+        for name, value in {"kind": kind, "projection": projection, "precision": precision}.items():
+            if value not in _CHOICES[name]:
+                raise GeolocError(
+                    f"Unknown {name} {value!r} of a location encoder; use one of: "
+                    f"{', '.join(_CHOICES[name])}."
+                )
         sigmas = tuple(float(sigma) for sigma in sigmas)
         sizes = {"n_frequencies": n_frequencies, "hidden": hidden, "dim": dim}
-        for name, value in {**sizes, "number of sigmas": len(sigmas)}.items():
-            if value < 1:
-                raise GeolocError(f"The {name} of a location encoder must be at least 1; {value}.")
+        for name, size in {**sizes, "number of sigmas": len(sigmas)}.items():
+            if size < 1:
+                raise GeolocError(f"The {name} of a location encoder must be at least 1; {size}.")
         if not all(sigma > 0 and math.isfinite(sigma) for sigma in sigmas):
             raise GeolocError(f"The sigmas must be positive numbers; got {sigmas}.")
         self.kind = kind
@@ -286,7 +291,7 @@ class LocationEncoder(nn.Module):
         return embedding
 
     @classmethod
-    def from_geoclip(cls, *, precision: Literal["float32", "float64"] | str = "float32") -> Self:
+    def from_geoclip(cls, *, precision: Literal["float32", "float64"] = "float32") -> Self:
         """Build the trained encoder that the installed package ``geoclip`` carries.
 
         Parameters
@@ -319,7 +324,7 @@ class LocationEncoder(nn.Module):
                 "installed. Run: pip install geoclip"
             ) from error
         encoder = cls("rff", sigmas=(2.0**0, 2.0**4, 2.0**8), precision=precision)
-        state = {_own_name(name): tensor for name, tensor in read_state_dict(path).items()}
+        state = {_name_here(name): tensor for name, tensor in read_state_dict(path).items()}
         try:
             encoder.load_state_dict(state)
         except RuntimeError as error:
@@ -339,7 +344,7 @@ def _perceptron(n_in: int, hidden: int, n_out: int, *, n_hidden: int) -> nn.Sequ
     return nn.Sequential(*layers, nn.Linear(n_in, n_out))
 
 
-def _own_name(name: str) -> str:
+def _name_here(name: str) -> str:
     """Name here of a tensor of geoclip's: ``LocEnc2.capsule.3.bias`` is ``branches.2.2.bias``."""
     capsule, _, rest = name.partition(".")
     number = capsule.removeprefix("LocEnc")
@@ -347,10 +352,5 @@ def _own_name(name: str) -> str:
     layer, _, tensor = rest.partition(".")
     if tensor == "b":
         return f"features.{number}.frequencies"
-    own_layer = 6 if part == "head" else int(layer) - 1 if layer.isdigit() else layer
-    return f"branches.{number}.{own_layer}.{tensor}"
-
-
-def _check_one_of(what: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise GeolocError(f"Unknown {what} {value!r}; use one of: {', '.join(known)}.")
+    layer_here = 6 if part == "head" else int(layer) - 1 if layer.isdigit() else layer
+    return f"branches.{number}.{layer_here}.{tensor}"

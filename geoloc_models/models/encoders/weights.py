@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,13 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
             f"There is no weights file {path}; give the path of a .pth or .safetensors state "
             'dict, "imagenet", or nothing to start from random numbers.'
         )
-    loader: Callable[[], Any]
-    if path.suffix == ".safetensors":
-        from safetensors.torch import load_file
-
-        def loader() -> Any:
-            return load_file(path)
-    else:
-
-        def loader() -> Any:
-            return torch.load(path, map_location="cpu", weights_only=True)
-
     try:
-        state = loader()
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise GeolocError(
             f"{path} is not a state dict that can be read safely "
@@ -81,17 +75,13 @@ def load_weights(
     MissingWeightsError
         If there is no such file.
     """
-    path = Path(path)
-    state = strip_wrappers(
-        read_state_dict(path),
-        own=backbone.state_dict().keys(),
-        classifier=classifier,
-        rename=rename,
+    wanted = backbone.state_dict()
+    state = strip_wrappers(read_state_dict(path), wanted.keys(), classifier, rename)
+    missing = sorted(wanted.keys() - state.keys())
+    unexpected = sorted(state.keys() - wanted.keys())
+    misshapen = sorted(
+        name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape
     )
-    own = backbone.state_dict()
-    missing = sorted(own.keys() - state.keys())
-    unexpected = sorted(state.keys() - own.keys())
-    misshapen = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
     if missing or unexpected or misshapen:
         example = (missing + unexpected + misshapen)[0]
         raise GeolocError(
@@ -104,35 +94,28 @@ def load_weights(
 
 
 def strip_wrappers(
-    state: dict[str, Tensor],
-    *,
-    own: Any,
+    state: Mapping[str, Tensor],
+    wanted: Collection[str],
     classifier: str,
     rename: Callable[[str], str] | None = None,
 ) -> dict[str, Tensor]:
     """Drop the classifier's tensors and the prefixes that wrappers add.
 
-    A name that the backbone has itself (``own``) stays as it is: a vision transformer's own parts
-    are called ``encoder.``, too.
+    Prefixes are taken off, one by one, until the backbone wants the name or none is left: a vision
+    transformer's own parts are called ``encoder.``, too.
     """
     stripped = {}
     for key, tensor in state.items():
-        inner = _unwrapped(key, own, rename)
-        if inner in own or not inner.startswith((f"{classifier}.", "head.")):
-            stripped[inner] = tensor
+        outer, name = key, key
+        while True:
+            name = rename(outer) if rename is not None else outer
+            prefix = next((prefix for prefix in _WRAPPERS if outer.startswith(prefix)), None)
+            if name in wanted or prefix is None:
+                break
+            outer = outer.removeprefix(prefix)
+        if name in wanted or not name.startswith((f"{classifier}.", "head.")):
+            stripped[name] = tensor
     return stripped
-
-
-def _unwrapped(key: str, own: Any, rename: Callable[[str], str] | None) -> str:
-    """Take prefixes off, one by one, until the backbone knows the name or none is left."""
-    while True:
-        inner = rename(key) if rename is not None else key
-        if inner in own:
-            return inner
-        prefix = next((prefix for prefix in _WRAPPERS if key.startswith(prefix)), None)
-        if prefix is None:
-            return inner
-        key = key.removeprefix(prefix)
 
 
 def downloaded_weights(url: str, *, name: str) -> Path:

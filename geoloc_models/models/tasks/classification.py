@@ -179,8 +179,6 @@ class CellTask(ClassificationTask):
         **options: Any,
     ) -> None:
         super().__init__(encoder, answers_of_cells(cells), **options)
-        if smoothing_km is not None and not 0 < smoothing_km < float("inf"):
-            raise GeolocError(f"smoothing_km must be above 0, not {smoothing_km}.")
         if smoothing_km is not None and self.class_weights is not None:
             raise GeolocError(
                 "Class weights need one true class each; leave out either them or smoothing_km."

@@ -173,7 +173,7 @@ def test_phases_are_exact_under_autocast():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "fourier"}, "kind of location encoder 'fourier'"),
+        ({"kind": "fourier"}, "kind 'fourier' of a location encoder"),
         ({"projection": "mercator"}, "projection 'mercator'"),
         ({"precision": "half"}, "precision 'half'"),
         ({"sigmas": ()}, "number of sigmas"),

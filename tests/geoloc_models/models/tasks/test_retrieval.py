@@ -14,7 +14,7 @@ TABLE = small_table()
 def test_an_image_embedded_like_a_place_is_answered_with_it():
     task = small_task("retrieval", TABLE).eval()
     with torch.no_grad():
-        places = task.location_encoder(torch.from_numpy(TABLE.coords))
+        places = task.location_encoder(torch.from_numpy(TABLE.coords.copy()))
     outputs = {"embedding": functional.normalize(places, dim=1).numpy()}
     answer = task.answer(outputs, np.arange(TABLE.n_rows))
     np.testing.assert_allclose(answer.coords, TABLE.coords)

@@ -198,7 +198,7 @@ def _reported(path: Path, folder: Path) -> dict[str, Any]:
     except GeolocError as error:
         report["select"] = str(error).replace(str(folder), "")
     try:
-        frame = read_photo_table(path, path_column=None).frame
+        frame = read_photo_table(path, images=False).frame
         report["read_photo_table"] = {"rows": len(frame), "columns": sorted(frame.columns)}
     except GeolocError as error:
         report["read_photo_table"] = str(error).replace(str(folder), "")
@@ -208,8 +208,7 @@ def _reported(path: Path, folder: Path) -> dict[str, Any]:
 
     options = ["--method", "top_down", "--min-images", "1", "-o", str(folder / "cells.parquet")]
     result = run(main, "build", str(path), *options)
-    last = result.output.strip().splitlines()[-1] if result.output.strip() else ""
-    report["build"] = last.replace(f"{folder}/", "")
+    report["build"] = " ".join((result.stdout or result.stderr).split()).replace(f"{folder}/", "")
     return report
 
 
@@ -218,7 +217,15 @@ def _record() -> None:
         folder = Path(name)
         (folder / "out").mkdir()
         golden = {path.name: _reported(path, folder) for path in write_tables(folder)}
-    GOLDEN.write_text(json.dumps(golden, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    tables = [
+        f"{json.dumps(name)}: {{\n "
+        + ",\n ".join(
+            f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in made.items()
+        )
+        + "\n}"
+        for name, made in golden.items()
+    ]
+    GOLDEN.write_text("{\n" + ",\n".join(tables) + "\n}\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from cyclopts import Group, Parameter
 
-from geocells.tables import TableError, columns_note, coordinates, open_table, texts
+from geocells.tables import TableError, columns_note, coordinates, groups, open_table
 from geocells.tables.writer import table_suffix
 
 CLUSTER = Group("More photos than one machine holds", sort_key=3)
@@ -86,25 +86,9 @@ def read_photos(
             raise TableError(f"{path.name} has no column {name!r}.")
     table = file.read(names, progress=True)
     coords = coordinates(table, columns, where=path.name)
-    groups = None
-    if "group" in columns:
-        groups = _groups(table[columns["group"]], columns["group"], path.name)
-    return Photos(table, columns, coords, groups)
-
-
-def _groups(column: pa.ChunkedArray, name: str, where: str) -> np.ndarray:
-    """Groups as text, those of a column of whole numbers as such."""
-    values = texts(column, keep_na=True)
-    if values.null_count:
-        row = values.is_null().index(True).as_py()
-        raise TableError(
-            f"Every photo needs a group in column {name!r}; {values.null_count} of {len(values)} rows of {where} have "
-            f"none (first: row {row + 1}). Fill in or remove these rows."
-        )
-    if pa.types.is_integer(column.type):
-        values = column
-    groups: np.ndarray = values.to_numpy().astype(object)
-    return groups
+    group = columns.get("group")
+    names_of_groups = None if group is None else groups(table[group], group, where=path.name)
+    return Photos(table, columns, coords, names_of_groups)
 
 
 def read_features(path: Path, n_rows: int, photos: Path) -> Any:

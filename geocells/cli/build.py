@@ -6,7 +6,7 @@ import inspect
 import re
 from dataclasses import asdict, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 from docstring_parser import parse
@@ -57,7 +57,10 @@ def _builder_options() -> type:
     return Parameter(name="*", group=_HOW_CELLS_ARE_MADE)(made)
 
 
-BuilderOptions: Any = _builder_options()
+if TYPE_CHECKING:
+    from typing import Any as BuilderOptions
+else:
+    BuilderOptions = _builder_options()
 
 
 def build(

@@ -47,7 +47,7 @@ def map(
             chart.save(str(draft))
         else:
             lines = None if outlines is None else _read_outlines(outlines)
-            axes = partition.plot(color_by=color_by, locations=locations, outlines=lines)
+            axes: Any = partition.plot(color_by=color_by, locations=locations, outlines=lines)
             axes.figure.savefig(draft, dpi=200)
     print(f"{partition.n_cells} cells: {output}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -49,5 +49,6 @@ def report(
         if output.suffix.lower() == ".csv":
             result.frame.to_csv(draft)
         else:
-            result.plot()[0].figure.savefig(draft, dpi=200)
+            axes: Any = result.plot()[0]
+            axes.figure.savefig(draft, dpi=200)
     print(f"\nWritten: {output}")

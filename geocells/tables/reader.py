@@ -345,7 +345,7 @@ def _names(fields: list[str], header: Header, name: str) -> list[str] | None:
     if looks_like_a_row(fields):
         raise TableError(
             f"{name} seems to have no header line (its first line starts with {', '.join(fields[:4])!r}). Add one that "
-            "names the columns."
+            "names the columns; `geoloc select` also takes --no-header or a preset."
         )
     check_names([field.strip() for field in fields if field.strip()], name)
     return None

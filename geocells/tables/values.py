@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geocells._types import FloatArray, IntArray
+from geocells._types import FloatArray, IntArray, ObjectArray
 from geocells.tables.errors import TableError
 
 MISSING = (
@@ -80,6 +80,25 @@ def ids(column: pa.ChunkedArray, *, where: str = "the table") -> pa.ChunkedArray
     if pc.any(whole).as_py():
         values = pc.if_else(whole, pc.replace_substring_regex(values, _WHOLE, r"\1"), values)
     return values
+
+
+def groups(column: pa.ChunkedArray, name: str, *, where: str = "the table") -> ObjectArray:
+    """Group of every row, such as a country or a photographer: text, or the numbers of a column of whole numbers.
+
+    Raises
+    ------
+    TableError
+        When one is missing; the message names the first row. ``name`` is what it calls the column.
+    """
+    values = texts(column, keep_na=True)
+    if values.null_count:
+        row = pc.index(pc.is_null(values), True).as_py()
+        raise TableError(
+            f"Every photo needs a value in column {name!r}; {values.null_count} of {len(values)} rows of {where} have "
+            f"none (first: row {row + 1}). Fill in or remove these rows."
+        )
+    names: ObjectArray = (column if pa.types.is_integer(column.type) else values).to_numpy()
+    return names.astype(object)
 
 
 def numbers(column: pa.ChunkedArray) -> tuple[FloatArray, Any, Any]:

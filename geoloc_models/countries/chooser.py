@@ -14,10 +14,12 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.countries.lookup import CountryIndex
 from geoloc_models.countries.names import country_code
 from geoloc_models.countries.polygons import load_countries
-from geoloc_models.tables.metadata_reasons import ELSEWHERE, NOWHERE
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+NOWHERE = "a place in no country"
+ELSEWHERE = "a place in another country"
 
 
 class CountryChooser:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +10,17 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import ArrayLike
 
-from geoloc_models._errors import GeolocError
-from geoloc_models.countries import country_code, country_of
+from geocells import tables
+from geoloc_models._errors import GeolocError, table_errors
+from geoloc_models.countries.lookup import country_of
+from geoloc_models.countries.names import country_code
 from geoloc_models.tables.coordinates import as_coords, check_coordinates
-from geoloc_models.tables.table_file import read_column_names, read_columns
 
 logger = logging.getLogger(__name__)
 
-_USUAL_NAMES = {
-    "path": ["path", "file", "filename", "image", "photo"],
-    "latitude": ["latitude", "lat", "y"],
-    "longitude": ["longitude", "lon", "lng", "long", "x"],
-}
 _CARRIED = ("url", "user", "time", "part", "subset_rank")
 _PATHS_TO_TRY = 100
 
@@ -60,12 +56,10 @@ class PhotoTable:
         if missing:
             raise GeolocError(
                 f"A table of photos needs the columns latitude, longitude and country; "
-                f"{_listed(missing)} missing. Columns here: {_listed(self.frame.columns)}."
+                f"{', '.join(map(repr, missing))} missing. Columns here: "
+                f"{', '.join(map(repr, self.frame.columns))}."
             )
-        latitude, longitude = (
-            self.frame[column].to_numpy(dtype=np.float64) for column in ("latitude", "longitude")
-        )
-        check_coordinates(latitude, longitude, "the table")
+        check_coordinates(*self.coords.T, "the table")
 
     @classmethod
     def from_arrays(
@@ -144,35 +138,36 @@ class PhotoTable:
 def read_photo_table(
     path: str | Path,
     *,
-    path_column: str | None = "path",
-    latitude_column: str = "latitude",
-    longitude_column: str = "longitude",
+    images: bool = True,
+    path_column: str | None = None,
+    latitude_column: str | None = None,
+    longitude_column: str | None = None,
     country_column: str | None = None,
     group_column: str | None = None,
+    quoting: bool = True,
     root: str | Path | None = None,
     sea_tolerance_km: float = 20.0,
     unplaced: Literal["raise", "drop"] = "raise",
 ) -> PhotoTable:
-    """Read a table of photos from a CSV, TSV, JSON lines or Parquet file.
+    """Read a table of photos from a file of any kind that :mod:`geocells.tables` reads.
 
-    Columns ``id``, ``url``, ``user``, ``time``, ``part`` and ``subset_rank`` are kept where there
-    are any.
+    Columns of ids, addresses, users and times are kept where there are any, and ``part`` and
+    ``subset_rank`` of an earlier split. Columns that are not named are found by their usual names.
 
     Parameters
     ----------
     path : path
-        ``.csv`` (comma), ``.tsv`` (tab), ``.jsonl`` (one object a line), any of them compressed
-        (``.csv.gz``), or ``.parquet``.
-    path_column : str or None
-        Column of the image files; None if only the coordinates are wanted.
-    latitude_column, longitude_column : str
-        Columns of the coordinates, in degrees.
+        See :func:`geocells.tables.open_table`.
+    images : bool
+        Whether image files are needed; otherwise the table needs no column of them.
+    path_column, latitude_column, longitude_column : str, optional
+        Columns of the image files and of the coordinates, in degrees.
     country_column : str, optional
-        Column of country codes or names. By default the column ``country`` if there is one; else
-        the country is found from the coordinates.
+        Column of country codes or names. Without one, the country is found from the coordinates.
     group_column : str, optional
-        Column of groups (say, the photographer) that are never both trained on and held out. By
-        default the column ``group`` if there is one.
+        Column of groups (say, the photographer) that are never both trained on and held out.
+    quoting : bool
+        Double quotes enclose texts.
     root : path, optional
         Folder that relative image files start from; by default the table's own folder.
     sea_tolerance_km : float
@@ -188,120 +183,78 @@ def read_photo_table(
     Raises
     ------
     GeolocError
-        If the file is missing, unreadable, has another delimiter or no rows; if a column is
-        missing; if a coordinate is missing, not a number, out of range or apparently swapped; if a
-        country is unknown; if an id is missing or there twice. The message names the file and the
-        first bad row, where row 1 is the first one below the header.
+        If the file is missing, unreadable or has no rows; if a column is missing; if a coordinate
+        is missing, not a number, out of range or apparently swapped; if a country is unknown; if an
+        id is missing or there twice. The message names the file and the first bad row, where row 1
+        is the first one below the header.
     """
     source = Path(path)
     if unplaced not in ("raise", "drop"):
         raise GeolocError(f"unplaced must be 'raise' or 'drop'; got {unplaced!r}.")
-    columns = read_column_names(source)
-    wanted = {"path": path_column, "latitude": latitude_column, "longitude": longitude_column}
-    _check_columns(source, columns, {role: name for role, name in wanted.items() if name})
-    for role, name in (("country", country_column), ("group", group_column)):
-        if name is not None:
-            _check_columns(source, columns, {role: name})
-        wanted[role] = name if name is not None else role if role in columns else None
-    wanted.update({name: name if name in columns else None for name in ("id", *_CARRIED)})
-    used = {role: name for role, name in wanted.items() if name is not None}
-
-    raw = read_columns(source, columns, list(dict.fromkeys(used.values())), used)
-    if len(raw) == 0:
-        raise GeolocError(f"{source.name} has no rows below its header. Give at least one photo.")
-    latitude = _numbers(raw[used["latitude"]], used["latitude"], source)
-    longitude = _numbers(raw[used["longitude"]], used["longitude"], source)
-    check_coordinates(latitude, longitude, source.name, first_row=1)
-
-    frame = pd.DataFrame({"latitude": latitude, "longitude": longitude})
-    if "path" in used:
-        files = _filled(raw[used["path"]], used["path"], "image file", source)
-        frame["path"] = _joined_paths(files, source, root)
-    if "id" in used:
-        frame["id"] = _unique(_filled(raw["id"], "id", "id", source).astype(str), source)
-    if "group" in used:
-        frame["group"] = _filled(raw[used["group"]], used["group"], "group", source)
-    for name in _CARRIED:
-        if name in used:
-            frame[name] = raw[name]
-    if "country" in used:
-        names = _filled(raw[used["country"]], used["country"], "country", source)
-        frame["country"] = _codes(names, source)
-    else:
-        frame["country"] = country_of(
-            frame[["latitude", "longitude"]].to_numpy(), tolerance_km=sea_tolerance_km
-        )
-        frame = _without_unplaced(frame, source, sea_tolerance_km, unplaced)
-    return PhotoTable(frame)
-
-
-def _check_columns(source: Path, columns: list[str], wanted: dict[str, str]) -> None:
-    missing = {role: name for role, name in wanted.items() if name not in columns}
-    if not missing:
-        return
-    hints = []
-    plain = {column.strip().lower(): column for column in columns}
-    for role, name in missing.items():
-        usual = [usual_name for usual_name in _USUAL_NAMES.get(role, []) if usual_name in plain]
-        close = usual or difflib.get_close_matches(name.lower(), list(plain), n=1, cutoff=0.6)
-        if close:
-            name_there = plain[close[0]]
-            hints.append(f"{role}_column={name_there!r} (--{role}-column {name_there})")
-    remedy = (
-        f"Perhaps {' and '.join(hints)}?"
-        if hints
-        else "Rename the columns or say which ones to use: "
-        + ", ".join(f"{role}_column" for role in missing)
-        + "."
+    named = {
+        "latitude": latitude_column,
+        "longitude": longitude_column,
+        "country": country_column,
+        "group": group_column,
+    }
+    if images:
+        named["path"] = path_column
+    wanted = {**named, **dict.fromkeys(("id", *_CARRIED))}
+    with table_errors():
+        file = tables.open_table(source, quoting=quoting)
+        columns = file.find_columns(wanted, needed=("latitude", "longitude", "path"))
+        table = file.read(list(columns.values()))
+        frame = _frame(table, columns, source)
+    if "path" in columns:
+        frame["path"] = _joined_paths(frame["path"], source, root)
+    if "country" in columns:
+        frame["country"] = _codes(frame["country"], source)
+        return PhotoTable(frame)
+    frame["country"] = country_of(
+        frame[["latitude", "longitude"]].to_numpy(), tolerance_km=sea_tolerance_km
     )
-    raise GeolocError(
-        f"{source.name} has no column {_listed(missing.values())} "
-        f"(columns there: {_listed(columns)}). {remedy}"
-    )
+    return PhotoTable(_without_unplaced(frame, source, sea_tolerance_km, unplaced))
 
 
-def _numbers(values: pd.Series, column: str, source: Path) -> np.ndarray:
-    numbers = pd.to_numeric(values, errors="coerce")
-    wrong = (numbers.isna() & values.notna()).to_numpy()
-    if wrong.any():
-        first = int(wrong.argmax())
-        text = str(values.iloc[first])
-        remedy = (
-            "Write decimals with a point."
-            if "," in text
-            else "Write decimal degrees, or remove these rows."
-        )
-        raise GeolocError(
-            f"Column {column!r} must hold numbers; {wrong.sum()} of {len(values)} rows of "
-            f"{source.name} do not (first: row {first + 1}, {text!r}). {remedy}"
-        )
-    return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+def _frame(table: pa.Table, columns: dict[str, str], source: Path) -> pd.DataFrame:
+    """Values of the columns, checked, each under its role."""
+    coords = tables.coordinates(table, columns, where=source.name)
+    frame = pd.DataFrame({"latitude": coords[:, 0], "longitude": coords[:, 1]})
+    for role in ("path", "id", "group", *_CARRIED, "country"):
+        if role not in columns:
+            continue
+        column = table[columns[role]]
+        if role == "id":
+            values = tables.ids(column, where=source.name)
+        elif role in ("group", "country"):
+            frame[role] = tables.groups(column, columns[role], where=source.name)
+            continue
+        elif role == "subset_rank":
+            values = column
+        else:
+            values = tables.texts(column)
+        if role in ("path", "id") and values.null_count:
+            row = values.is_null().index(True).as_py()
+            raise GeolocError(
+                f"Every photo needs a value in column {columns[role]!r} ({role}); "
+                f"{values.null_count} of {len(values)} rows of {source.name} have none (first: row "
+                f"{row + 1}). Fill in or remove these rows, or drop the column."
+            )
+        frame[role] = values.to_pandas()
+    if "id" in frame:
+        _refuse_repeated(frame["id"], source)
+    return frame
 
 
-def _filled(values: pd.Series, column: str, noun: str, source: Path) -> pd.Series:
-    empty = (values.isna() | (values.astype(str).str.strip() == "")).to_numpy()
-    if empty.any():
-        remedy = "Fill in or remove these rows"
-        if noun != "image file":
-            remedy += f", or drop the column {column!r}"
-        raise GeolocError(
-            f"Every photo needs a value in column {column!r} ({noun}); {empty.sum()} of "
-            f"{len(values)} rows of {source.name} have none (first: row "
-            f"{int(empty.argmax()) + 1}). {remedy}."
-        )
-    return values
-
-
-def _unique(ids: pd.Series, source: Path) -> pd.Series:
+def _refuse_repeated(ids: pd.Series, source: Path) -> None:
     again = ids.duplicated().to_numpy()
     if again.any():
         first = int(again.argmax())
         raise GeolocError(
             f"Every photo needs an id of its own; {again.sum()} of {len(ids)} rows of "
             f"{source.name} repeat one (first: row {first + 1}, {ids.iloc[first]!r}). Remove these "
-            "rows, or drop the column 'id'."
+            "rows, or drop the column of ids."
         )
-    return ids
 
 
 def _codes(names: pd.Series, source: Path) -> np.ndarray:
@@ -326,14 +279,10 @@ def _joined_paths(files: pd.Series, source: Path, root: str | Path | None) -> li
     paths = [str(folder / str(file)) for file in files]
     tried = paths[:_PATHS_TO_TRY]
     if not any(Path(path).exists() for path in tried):
+        remedy = "root: check it." if root is not None else "the table's folder: name another root."
         raise GeolocError(
             f"None of the first {len(tried)} image files of {source.name} exists "
-            f"(row 1: {paths[0]}). Relative paths start from "
-            + (
-                "root: check it."
-                if root is not None
-                else "the table's folder: name another as root."
-            )
+            f"(row 1: {paths[0]}). Relative paths start from {remedy}"
         )
     return paths
 
@@ -345,22 +294,14 @@ def _without_unplaced(
     if not nowhere.any():
         return frame
     first = int(nowhere.argmax())
-    place = tuple(frame.loc[first, ["latitude", "longitude"]])
+    latitude, longitude = frame.loc[first, ["latitude", "longitude"]]
     count = (
         f"{nowhere.sum()} of {len(frame)} rows of {source.name} lie more than "
         f"{sea_tolerance_km:g} km from every country (first: row {first + 1}, "
-        f"{place[0]:g}, {place[1]:g})"
+        f"{latitude:g}, {longitude:g})"
     )
     if unplaced == "raise" or nowhere.all():
-        raise GeolocError(
-            f"{count}. Correct or remove these rows, or give a country column"
-            + (" (0, 0 often stands for no position)." if place == (0.0, 0.0) else ".")
-        )
+        hint = " (0, 0 often stands for no position)" if latitude == longitude == 0 else ""
+        raise GeolocError(f"{count}. Correct or remove these rows, or give a country column{hint}.")
     logger.warning("%s; they are left out.", count)
     return frame[~nowhere].reset_index(drop=True)
-
-
-def _listed(names: Any, limit: int = 20) -> str:
-    shown = [repr(str(name)) for name in names]
-    more = len(shown) - limit
-    return ", ".join(shown[:limit]) + (f" and {more} more" if more > 0 else "")

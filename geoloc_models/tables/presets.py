@@ -1,42 +1,16 @@
-"""Layouts of photo metadata that people have, and the columns of any other one."""
+"""Layouts of photo metadata that people have."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from geocells.tables import ROLE_NAMES, TableFile, open_table, plain_name
 from geoloc_models._errors import GeolocError
 
 ROLES = ("id", "latitude", "longitude", "url", "path", "user", "time", "group", "country")
-"""What a column can stand for."""
-
-# Compared without capitals, punctuation and spaces.
-_USUAL_NAMES = {
-    "id": (
-        "id", "photoid", "imgid", "imageid", "photo", "key", "uuid", "flickrid", "identifier",
-        "pictureid", "mediaid",
-    ),
-    "latitude": ("latitude", "lat", "gpslatitude", "photolatitude", "decimallatitude", "y"),
-    "longitude": (
-        "longitude", "lon", "lng", "long", "gpslongitude", "photolongitude", "decimallongitude",
-        "x",
-    ),
-    "url": (
-        "url", "downloadurl", "photourl", "imageurl", "imgurl", "thumboriginalurl", "urlo", "urll",
-        "urlz", "urlm", "link",
-    ),
-    "path": ("path", "file", "filename", "imagepath", "imagefile", "img"),
-    "user": (
-        "user", "userid", "owner", "ownerid", "author", "usernsid", "nsid", "photographer",
-        "creatorusername", "creatorid", "username",
-    ),
-    "time": (
-        "time", "datetaken", "takendate", "capturedat", "timestamp", "datetime", "taken", "date",
-    ),
-    "group": ("group", "sequence", "sequenceid"),
-}  # fmt: skip
+"""What a column of metadata can stand for."""
 
 _YFCC_COLUMNS = (
     "photo_id", "user_nsid", "user_nickname", "date_taken", "date_uploaded", "capture_device",
@@ -63,7 +37,7 @@ class Preset:
         Whether there is a header line; "maybe": where the first line holds a column's name.
     delimiter : str, optional
         Between the columns; by default what the file's ending says.
-    quotes : bool
+    quoting : bool
         Whether double quotes enclose text.
     flickr_url : tuple of str
         Columns of a Flickr photo's server and secret, from which its address is made where there
@@ -73,22 +47,52 @@ class Preset:
     """
 
     title: str
-    columns: Mapping[str, tuple[str, ...]]
-    headers: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    columns: Mapping[str, Sequence[str]]
+    headers: Mapping[int, Sequence[str]] = field(default_factory=dict)
     header: str = "yes"
     delimiter: str | None = None
-    quotes: bool = True
+    quoting: bool = True
     flickr_url: tuple[str, str] | None = None
     unwanted: tuple[str, str, str] | None = None
 
+    def open(
+        self,
+        path: Path,
+        *,
+        header: bool | None = None,
+        delimiter: str | None = None,
+        quoting: bool = True,
+        encoding: str | None = None,
+    ) -> TableFile:
+        """Open a file that is laid out like this; what the caller says goes before the preset."""
+
+        def names_of(fields: list[str]) -> Sequence[str] | None:
+            known = {plain_name(name) for names in self.columns.values() for name in names}
+            if self.header == "maybe" and known & {plain_name(name) for name in fields}:
+                return None
+            if len(fields) not in self.headers:
+                raise GeolocError(
+                    f"{path.name} has {len(fields)} columns; {self.title} has "
+                    f"{' or '.join(map(str, self.headers))}. Check the preset."
+                )
+            return self.headers[len(fields)]
+
+        return open_table(
+            path,
+            header=(True if self.header == "yes" else names_of) if header is None else header,
+            delimiter=delimiter or self.delimiter,
+            quoting=quoting and self.quoting,
+            encoding=encoding,
+        )
+
+
+ANY = Preset("any table", {role: ROLE_NAMES[role] for role in ROLES if role != "country"})
+"""A table whose columns have usual names."""
 
 PRESETS: dict[str, Preset] = {
     "wws": Preset(
         "World-Wide Scale Geotagged Image Dataset (MMSys 2014)",
-        {
-            role: _USUAL_NAMES[role]
-            for role in ("id", "latitude", "longitude", "url", "user", "time")
-        },
+        {role: ROLE_NAMES[role] for role in ("id", "latitude", "longitude", "url", "user", "time")},
         flickr_url=("server", "secret"),
     ),
     "yfcc100m": Preset(
@@ -107,7 +111,7 @@ PRESETS: dict[str, Preset] = {
         },
         header="no",
         delimiter="\t",
-        quotes=False,
+        quoting=False,
         unwanted=("marker", "1", "a video, not a photo"),
     ),
     "mp16": Preset(
@@ -146,104 +150,18 @@ PRESETS: dict[str, Preset] = {
 }
 
 URL_LIST = Preset(
-    "list of addresses",
+    "A list of addresses",
     {"id": ("IMG_ID", "image_id", "photo_id", "id"), "url": ("url", "download_url")},
     headers={2: ("id", "url")},
     header="maybe",
 )
 
 
-def preset_named(name: str | None) -> Preset | None:
-    """The preset of this name, None for None."""
+def preset_named(name: str | None) -> Preset:
+    """The preset of this name, that of any table for None."""
     if name is None:
-        return None
-    plain = plain_name(name)
-    found = {plain_name(key): preset for key, preset in PRESETS.items()}.get(plain)
-    if found is None:
+        return ANY
+    named = {plain_name(key): preset for key, preset in PRESETS.items()}.get(plain_name(name))
+    if named is None:
         raise GeolocError(f"There is no preset {name!r}. Use one of: {', '.join(PRESETS)}.")
-    return found
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Columns of a file that are read: a name for each role that has one, and helpers.
-
-    Parameters
-    ----------
-    of_role : dict
-        Role to column.
-    helpers : tuple of str
-        Columns that are needed besides: those of a Flickr address and of unwanted rows.
-    """
-
-    of_role: Mapping[str, str]
-    helpers: tuple[str, ...]
-
-    @property
-    def all(self) -> list[str]:
-        """Every column that is read, once."""
-        return list(dict.fromkeys([*self.of_role.values(), *self.helpers]))
-
-
-def find_columns(
-    names: list[str],
-    chosen: Mapping[str, str],
-    preset: Preset | None,
-    where: str,
-    needed: tuple[str, ...] = ("latitude", "longitude"),
-) -> Columns:
-    """Column of each role: the chosen one, else the preset's, else one with a usual name.
-
-    Raises
-    ------
-    GeolocError
-        If a chosen or a needed column is not there.
-    """
-    by_plain_name = {plain_name(name): name for name in reversed(names)}
-    of_role: dict[str, str] = {}
-    for role in ROLES:
-        if role in chosen:
-            if chosen[role] not in names:
-                raise _missing({role: chosen[role]}, names, where)
-            of_role[role] = chosen[role]
-            continue
-        usual = (preset.columns if preset is not None else _USUAL_NAMES).get(role, ())
-        plain = next((plain_name(u) for u in usual if plain_name(u) in by_plain_name), None)
-        if plain is not None:
-            of_role[role] = by_plain_name[plain]
-    missing = {role: role for role in needed if role not in of_role}
-    if missing:
-        raise _missing(missing, names, where)
-    helpers: list[str] = []
-    if preset is not None and preset.unwanted is not None and preset.unwanted[0] in names:
-        helpers.append(preset.unwanted[0])
-    if preset is not None and preset.flickr_url is not None and "url" not in of_role:
-        there = [by_plain_name.get(plain_name(name)) for name in preset.flickr_url]
-        helpers += [name for name in there if name is not None] if all(there) else []
-    return Columns(of_role, tuple(helpers))
-
-
-def plain_name(name: str) -> str:
-    """Name without capitals, punctuation and spaces."""
-    return re.sub(r"[\W_]+", "", name).casefold()
-
-
-def _missing(wanted: Mapping[str, str], names: list[str], where: str) -> GeolocError:
-    hints = []
-    for role, name in wanted.items():
-        close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
-        if close:
-            there = next(n for n in names if n.lower() == close[0])
-            hints.append(f"--{role}-column {there}")
-    listed = ", ".join(repr(name) for name in names[:20]) + (", ..." if len(names) > 20 else "")
-    remedy = (
-        f"Perhaps {' and '.join(hints)}?"
-        if hints
-        else "Say which columns to use ("
-        + ", ".join(f"--{role}-column" for role in wanted)
-        + "), or name a preset."
-    )
-    return GeolocError(
-        f"{where} has no column {' or '.join(repr(name) for name in wanted.values())} "
-        f"(columns there: {listed}). {remedy}"
-    )
+    return named

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from geoloc_models._errors import GeolocError
-from geoloc_models.countries import read_countries
+from geocells.tables import TableFile, ids, texts
+from geocells.tables.reader import PARQUET
+from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models.countries.chooser import CountryChooser
 from geoloc_models.countries.lookup import MAX_TOLERANCE_KM
+from geoloc_models.countries.polygons import read_countries
 from geoloc_models.photos.writer import PhotoWriter
-from geoloc_models.tables.line_blocks import BLOCK_BYTES
-from geoloc_models.tables.metadata_readers import MetadataFile, ReadOptions, as_text, metadata_files
-from geoloc_models.tables.metadata_rows import RowCleaner
+from geoloc_models.tables.cleaning import RowCleaner
+from geoloc_models.tables.hashing import hash_texts, stream_start
 from geoloc_models.tables.presets import PRESETS, ROLES, URL_LIST, preset_named
-from geoloc_models.tables.url_list import UrlList
 
 METADATA_PRESETS = {name: preset.title for name, preset in PRESETS.items()}
 """Names of the presets of :func:`select_photos`, and the data sets that they stand for."""
 
 _TEXT_ROLES = ("url", "path", "user", "time", "group")
+_URL_HASHES = stream_start("metadata/url", 0)
 
 
 @dataclass(frozen=True)
@@ -51,6 +50,8 @@ class MetadataReport:
         Reason to the first value it was given for, where one tells more.
     columns : tuple of str
         Columns of the table written.
+    sources : dict
+        Role to the column of the first file that was taken for it.
     """
 
     n_read: int
@@ -59,6 +60,7 @@ class MetadataReport:
     countries: dict[str, int]
     examples: dict[str, str]
     columns: tuple[str, ...]
+    sources: dict[str, str]
 
 
 def select_photos(
@@ -77,9 +79,8 @@ def select_photos(
     delimiter: str | None = None,
     header: bool | None = None,
     encoding: str | None = None,
-    multiline: bool = False,
+    quoting: bool = True,
     keep_zero: bool = False,
-    block_bytes: int = BLOCK_BYTES,
     progress: bool = False,
 ) -> MetadataReport:
     """Write the photos of some countries as a table that the other steps read.
@@ -87,8 +88,8 @@ def select_photos(
     Parameters
     ----------
     metadata : path or sequence of paths
-        CSV, TSV, JSON lines (plain, ``.gz``, ``.bz2``, ``.xz``, ``.zst``, or the only file of a
-        ``.zip``), Parquet files, or folders of those; of any size.
+        Tables of any size and any kind that :func:`geocells.tables.open_table` reads, or folders of
+        Parquet files.
     output : path
         ``.parquet`` file, written whole or not at all.
     preset : str, optional
@@ -110,17 +111,15 @@ def select_photos(
     root : path, optional
         Folder that relative image paths start from; by default that of the metadata file.
     delimiter : str, optional
-        Between columns; by default a comma in ``.csv`` and a tab in ``.tsv``.
+        Between columns; by default what the file's ending or its first line says.
     header : bool, optional
         Whether there is a header line. Without one, columns are named by number: 1, 2, ...
     encoding : str, optional
         Such as ``latin-1``; by default UTF-8.
-    multiline : bool
-        Quoted texts may hold line breaks. A quote that is never closed then loses rows below it.
+    quoting : bool
+        Double quotes enclose texts; files of GBIF and databases have them as plain characters.
     keep_zero : bool
         Keep photos at 0, 0, where software puts those without a position.
-    block_bytes : int
-        About how much text is held at a time; the result does not depend on it.
     progress : bool
         Show a bar after two seconds.
 
@@ -137,61 +136,51 @@ def select_photos(
 
     Notes
     -----
-    Columns written: ``id`` (text, unique; the path, the address or ``row-N`` where there is no
-    column of ids), ``latitude``, ``longitude``, ``country`` (ISO alpha-2), and of ``url``, ``path``
-    (relative to the output's folder), ``user``, ``time`` (text) and ``group`` those that are there.
-    Of rows with one id the first whole one is kept. Memory: a few blocks, and 8 bytes a row for the
-    ids that came before.
+    Columns written: ``id`` (text, unique; the path, the address or ``row-N``, with the file's name
+    where there are several, where there is no column of ids), ``latitude``, ``longitude``,
+    ``country`` (ISO alpha-2), and of ``url``, ``path``, ``user``, ``time`` and ``group`` those that
+    are there. Of rows with one id the first whole one is kept. Memory: a few blocks, and 8 bytes a
+    row for the ids that came before.
 
     Examples
     --------
     >>> select_photos("metadata.tsv.bz2", "photos.parquet",
     ...               preset="yfcc100m", countries=["SE", "CH"])  # doctest: +SKIP
     """
-    output = Path(output)
-    _check_options(output, columns, tolerance_km, delimiter, encoding, block_bytes)
-    options = ReadOptions(
-        preset=preset_named(preset),
-        columns=dict(columns or {}),
-        delimiter=delimiter,
-        header=header,
-        encoding=encoding,
-        multiline=multiline,
-        block_bytes=block_bytes,
-    )
-    paths = [metadata] if isinstance(metadata, str | Path) else list(metadata)
-    files = metadata_files(paths, options)
-    for file in files:
-        if output.exists() and output.resolve() == file.path.resolve():
-            raise GeolocError(f"{output} is itself metadata to read. Give the output another name.")
-    chooser = CountryChooser(
-        countries,
-        None
-        if countries_file is None
-        else read_countries(
+    output, chosen = Path(output), dict(columns or {})
+    _check_options(output, chosen, tolerance_km, delimiter)
+    layout = preset_named(preset)
+    paths = _files([metadata] if isinstance(metadata, str | Path) else metadata, output)
+    areas = None
+    if countries_file is not None:
+        areas = read_countries(
             countries_file, layer=countries_layer, code_column=countries_code_column
-        ),
-        tolerance_km,
-    )
-    url_list = None if urls is None else _read_urls(urls, block_bytes)
-    roles = [
-        role
-        for role in _TEXT_ROLES
-        if any(_has(file, role) for file in files) or (role == "url" and url_list is not None)
-    ]
-    cleaner = RowCleaner(drop_zero=not keep_zero)
-    n_whole = 0
-    with PhotoWriter(output, roles) as writer:
-        for file, rows in _clean_rows(files, cleaner, progress):
-            n_whole += rows.num_rows
-            if url_list is not None:
-                rows = url_list.join(rows)  # noqa: PLW2901
-            if "path" in rows.column_names:
-                rows = _with_paths_from(rows, file, root, output)  # noqa: PLW2901
-            writer.write(chooser.choose(rows))
-        names = files[0].path.name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-        cleaner.refuse_if_none(n_whole, names)
-        chooser.refuse_if_none(writer.n_rows, names)
+        )
+    chooser = CountryChooser(countries, areas, tolerance_km)
+    with table_errors():
+        wanted = {role: chosen.get(role) for role in ROLES if role in {*layout.columns, *chosen}}
+        files = []
+        for path in paths:
+            file = layout.open(
+                path, header=header, delimiter=delimiter, quoting=quoting, encoding=encoding
+            )
+            files.append((file, file.find_columns(wanted, role_names=layout.columns)))
+        addresses = None if urls is None else _Addresses(Path(urls))
+        makes_urls = {"url"} if addresses is not None or layout.flickr_url is not None else set()
+        present = makes_urls.union(*(taken for _, taken in files))
+        cleaner = RowCleaner(layout, drop_zero=not keep_zero)
+        n_whole = 0
+        with PhotoWriter(output, [role for role in _TEXT_ROLES if role in present]) as writer:
+            for file, rows in _clean_rows(files, cleaner, progress):
+                n_whole += rows.num_rows
+                if addresses is not None:
+                    rows = addresses.join(rows)  # noqa: PLW2901
+                if "path" in rows.column_names:
+                    rows = _with_paths_from(rows, file, root, output)  # noqa: PLW2901
+                writer.write(chooser.choose(rows))
+            names = paths[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+            cleaner.refuse_if_none(n_whole, names)
+            chooser.refuse_if_none(writer.n_rows, names)
     dropped = Counter({reason: n for reason, n in cleaner.dropped.items() if n})
     dropped.update({reason: n for reason, n in chooser.dropped.items() if n})
     return MetadataReport(
@@ -201,20 +190,16 @@ def select_photos(
         countries=dict(sorted(chooser.kept.items(), key=lambda item: (-item[1], item[0]))),
         examples=dict(cleaner.examples),
         columns=tuple(writer.schema.names),
+        sources=files[0][1],
     )
 
 
 def _check_options(
-    output: Path,
-    columns: Mapping[str, str] | None,
-    tolerance_km: float,
-    delimiter: str | None,
-    encoding: str | None,
-    block_bytes: int,
+    output: Path, columns: Mapping[str, str], tolerance_km: float, delimiter: str | None
 ) -> None:
     if output.suffix.lower() not in (".parquet", ".pq"):
         raise GeolocError(f"The table is written as Parquet; end {output.name} in .parquet.")
-    for role in columns or {}:
+    for role in columns:
         if role not in ROLES:
             raise GeolocError(f"There is no role {role!r} of a column. Use: {', '.join(ROLES)}.")
     if not 0 <= tolerance_km <= MAX_TOLERANCE_KM:
@@ -223,68 +208,85 @@ def _check_options(
         )
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise GeolocError(f"A delimiter is one character, such as ';'; got {delimiter!r}.")
-    if encoding is not None:
-        try:
-            codecs.getincrementaldecoder(encoding)
-        except LookupError:
-            raise GeolocError(f"There is no encoding {encoding!r}. Try latin-1.") from None
-    if block_bytes < 1:
-        raise GeolocError(f"block_bytes must be positive; got {block_bytes}.")
 
 
-def _has(file: MetadataFile, role: str) -> bool:
-    return role in file.columns.of_role or (role == "url" and _makes_urls(file))
-
-
-def _makes_urls(file: MetadataFile) -> bool:
-    preset = file.options.preset
-    return (
-        preset is not None
-        and preset.flickr_url is not None
-        and "id" in file.columns.of_role
-        and len(file.columns.helpers) >= 2
-    )
+def _files(metadata: Sequence[str | Path], output: Path) -> list[Path]:
+    """Files, those of folders too."""
+    files: list[Path] = []
+    for path in map(Path, metadata):
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(file for ending in PARQUET for file in path.rglob(f"*{ending}"))
+        if not inside:
+            raise GeolocError(
+                f"There are no .parquet files in the folder {path}. Name the files themselves."
+            )
+        files += inside
+    if not files:
+        raise GeolocError("Name at least one file of metadata.")
+    if output.exists() and output.resolve() in [file.resolve() for file in files]:
+        raise GeolocError(f"{output} is itself metadata to read. Give the output another name.")
+    return files
 
 
 def _clean_rows(
-    files: list[MetadataFile], cleaner: RowCleaner, progress: bool
-) -> Iterator[tuple[MetadataFile, pa.Table]]:
-    with _bar(sum(file.n_bytes for file in files), progress) as bar:
+    files: Sequence[tuple[TableFile, dict[str, str]]], cleaner: RowCleaner, progress: bool
+) -> Iterator[tuple[TableFile, pa.Table]]:
+    preset = cleaner.preset
+    helpers = [*(preset.flickr_url or ()), *(preset.unwanted or ())[:1]]
+    with tqdm(
+        total=sum(file.n_bytes for file, _ in files), desc="Metadata", unit="B", unit_scale=True,
+        delay=2, leave=False, disable=not progress,
+    ) as bar:  # fmt: skip
         n_bytes_before = 0
-        for file in files:
-            cleaner.start()
-            for batch in file.batches():
-                rows = cleaner.clean(batch, file)
+        for file, columns in files:
+            prefix = f"{file.path.stem}-row" if len(files) > 1 else "row"
+            cleaner.start(file.path.name, columns, id_prefix=prefix)
+            read = [*columns.values(), *(name for name in helpers if name in file.names)]
+            for batch in file.batches(read):
+                rows = cleaner.clean(batch)
                 bar.update(n_bytes_before + batch.bytes_read - bar.n)
                 bar.set_postfix_str(f"{cleaner.n_read:,} rows", refresh=False)
                 yield file, rows
-            cleaner.check(file)
+            cleaner.check()
             n_bytes_before += file.n_bytes
 
 
-@contextmanager
-def _bar(n_bytes: int, progress: bool) -> Iterator[tqdm[Any]]:
-    with tqdm(
-        total=n_bytes, desc="Metadata", unit="B", unit_scale=True, delay=2, leave=False,
-        disable=not progress,
-    ) as bar:  # fmt: skip
-        yield bar
+class _Addresses:
+    """Addresses of photos by sorted hashes of their ids, from a table beside the metadata."""
 
+    def __init__(self, path: Path) -> None:
+        file = URL_LIST.open(path)
+        columns = file.find_columns(
+            dict.fromkeys(("id", "url")), needed=("id", "url"), role_names=URL_LIST.columns
+        )
+        hashes, addresses = [], []
+        for batch in file.batches(list(columns.values())):
+            photo_ids = ids(batch.table[columns["id"]], where=path.name)
+            urls = texts(batch.table[columns["url"]])
+            whole = pc.and_(pc.is_valid(photo_ids), pc.is_valid(urls))
+            hashes.append(hash_texts(photo_ids.filter(whole).combine_chunks(), _URL_HASHES))
+            addresses.append(urls.filter(whole).cast(pa.large_string()).combine_chunks())
+        self._hashes, first = np.unique(np.concatenate(hashes), return_index=True)
+        if not len(self._hashes):
+            raise GeolocError(f"{path.name} has no row with an id and an address.")
+        self._addresses = pa.concat_arrays(addresses).take(pa.array(first))
 
-def _read_urls(path: str | Path, block_bytes: int) -> UrlList:
-    options = ReadOptions(preset=URL_LIST, needed=("id", "url"), block_bytes=block_bytes)
-    (file,) = metadata_files([path], options)
-    ids, addresses = [], []
-    for batch in file.batches():
-        columns = [as_text(batch.rows[file.columns.of_role[role]]) for role in ("id", "url")]
-        whole = pc.and_(pc.is_valid(columns[0]), pc.is_valid(columns[1]))
-        ids.append(columns[0].filter(whole))
-        addresses.append(columns[1].filter(whole))
-    return UrlList.of(ids, addresses, file.path.name)
+    def join(self, rows: pa.Table) -> pa.Table:
+        """Rows with the column ``url``: the address of their id, or what was there before."""
+        hashes = hash_texts(rows["id"].combine_chunks(), _URL_HASHES)
+        place = np.minimum(np.searchsorted(self._hashes, hashes), len(self._hashes) - 1)
+        known = self._hashes[place] == hashes
+        urls = self._addresses.take(pa.array(place, mask=~known)).cast(pa.string())
+        if "url" in rows.column_names:
+            urls = pc.coalesce(urls, rows["url"])
+            return rows.set_column(rows.column_names.index("url"), "url", urls)
+        return rows.append_column("url", urls)
 
 
 def _with_paths_from(
-    rows: pa.Table, file: MetadataFile, root: str | Path | None, output: Path
+    rows: pa.Table, file: TableFile, root: str | Path | None, output: Path
 ) -> pa.Table:
     """Relative paths rewritten so that they start from the folder of the output."""
     folder = Path(root) if root is not None else file.path.parent

@@ -1,8 +1,11 @@
 """The one reader of tables: every kind of file, and one sentence for what is none."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -314,3 +317,32 @@ def test_numbers_of_parquet_are_read_whatever_their_type(tmp_path):
     latitude = pa.array([60, 2**63 - 1], pa.int64())
     pq.write_table(pa.table({"latitude": latitude, "longitude": [16, 16]}), path)
     assert "row 2, 9.22337e+18" in refusal(path)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_an_archive_that_ends_too_early_is_refused(pack, write):
+    name = f"a.csv.{ {gzip.compress: 'gz', bz2.compress: 'bz2', lzma.compress: 'xz'}[pack] }"
+    text = PLAIN + "".join(f"{n},59.3,18.{n},u,a\n" for n in range(10, 5000))
+    half = text.index("\n2") + 1
+    raw = pack(text[:half].encode()) + pack(text[half:].encode())  # as parallel packers write
+    assert read_table(write(raw, name)).num_rows == 4993
+    assert "damaged" in refusal(write(raw[:-200], name))
+
+
+@pytest.mark.parametrize("damage", ["name", "position", "password", "compression"])
+def test_a_zip_that_cannot_be_unpacked_is_refused(damage, tmp_path):
+    path = tmp_path / "photos.csv.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("photos.csv", "id,latitude,longitude\na,59.33,18.07\n")
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    if damage == "name":
+        content[entry + 46] ^= 0x20  # it differs from the name beside the content
+    elif damage == "position":
+        content[entry + 42 : entry + 46] = (0xFFFFFF00).to_bytes(4, "little")
+    elif damage == "password":
+        content[entry + 8] |= 1
+    else:
+        content[entry + 10] = 99
+    path.write_bytes(content)
+    assert "cannot be unpacked" in refusal(path)

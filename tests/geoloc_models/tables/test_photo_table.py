@@ -1,5 +1,3 @@
-import gzip
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -47,24 +45,17 @@ def test_a_csv_gives_paths_coordinates_and_countries_by_polygon(write, tmp_path)
     assert table.frame["path"].tolist() == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
 
 
-@pytest.mark.parametrize(
-    "kind", ["csv.gz", "tsv", "jsonl", "jsonl.gz", "parquet", "csv with a byte-order mark"]
-)
+@pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet"])
 def test_other_kinds_of_file_give_the_same_table(write, tmp_path, kind):
     wanted = read_photo_table(write(GOOD)).frame
-    if kind == "csv.gz":
-        path = tmp_path / "photos.csv.gz"
-        path.write_bytes(gzip.compress(GOOD.encode()))
-    elif kind == "tsv":
-        path = write(GOOD.replace(",", "\t"), "photos.tsv")
-    elif kind.startswith("jsonl"):
-        path = tmp_path / f"photos.{kind}"
-        pd.read_csv(write(GOOD)).to_json(path, orient="records", lines=True)
-    elif kind == "parquet":
-        path = tmp_path / "photos.parquet"
-        pd.read_csv(write(GOOD)).to_parquet(path)
+    path = tmp_path / f"photos.{kind}"
+    frame = pd.read_csv(write(GOOD))
+    if kind == "tsv":
+        frame.to_csv(path, sep="\t", index=False)
+    elif kind == "jsonl":
+        frame.to_json(path, orient="records", lines=True)
     else:
-        path = write(GOOD, "photos.v2.csv", encoding="utf-8-sig")
+        frame.to_parquet(path)
     pd.testing.assert_frame_equal(read_photo_table(path).frame, wanted)
 
 
@@ -100,7 +91,7 @@ def test_namibia_is_not_taken_for_a_missing_value(write):
 
 
 def test_a_table_of_coordinates_alone_is_read_when_no_path_is_wanted(write):
-    table = read_photo_table(write("latitude,longitude\n47.3769,8.5417\n"), path_column=None)
+    table = read_photo_table(write("latitude,longitude\n47.3769,8.5417\n"), images=False)
     assert "path" not in table.frame.columns
     assert table.countries.tolist() == ["CH"]
 
@@ -130,15 +121,10 @@ def test_photos_on_the_high_seas_are_refused_or_left_out_with_a_warning(write, c
     ("line", "words"),
     [
         ("b.jpg,95,8.5", ["Latitude", "[-90, 90]", "1 of 2 rows", "photos.csv", "row 2, 95"]),
-        ("b.jpg,47,200", ["Longitude", "[-180, 180]", "row 2, 200", "subtract 360"]),
-        ("b.jpg,47,-200", ["Longitude", "row 2, -200", "Correct or remove"]),
         ("b.jpg,,8.5", ["latitude", "row 2", "Fill in or remove"]),
-        ("b.jpg,47,NaN", ["longitude", "row 2", "Fill in or remove"]),
-        ("b.jpg,47,inf", ["longitude", "row 2"]),
         ('b.jpg,"47,3",8.5', ["'latitude'", "row 2", "'47,3'", "decimals with a point"]),
-        ("b.jpg,47°N,8.5", ["'latitude'", "row 2", "decimal degrees"]),
         (",47,8.5", ["'path'", "row 2"]),
-        ("b.jpg,47,8.5,7", ["cannot be read", "photos.csv", "line 3"]),
+        ("b.jpg,47,8.5,7", ["Row 2", "photos.csv", "number of fields"]),
     ],
 )
 def test_a_bad_row_is_named_with_its_remedy(write, line, words):
@@ -148,37 +134,14 @@ def test_a_bad_row_is_named_with_its_remedy(write, line, words):
         assert word in message, message
 
 
-def test_decimal_commas_that_shift_the_columns_are_refused(write):
-    text = "path,latitude,longitude\n" + "a.jpg,59,3293,18,0686\n" * 3
-    assert "cannot be read" in read_error(write(text))
+def test_columns_are_found_by_their_usual_names(write):
+    table = read_photo_table(write(GOOD.replace("path,latitude,longitude", "File,LAT,lng")))
+    assert table.countries.tolist() == ["SE", "CH"]
 
 
-def test_swapped_coordinates_are_recognised(write):
-    text = "path,latitude,longitude\na.jpg,120.98,14.6\nb.jpg,151.2,-33.9\n"
-    message = read_error(write(text))
-    assert "row 1, 120.98" in message
-    assert "Are latitude and longitude swapped?" in message
-
-
-def test_a_single_slip_is_not_called_swapped(write):
-    text = "path,latitude,longitude\na.jpg,35.7,139.7\nb.jpg,473.8,8.5\n"
-    message = read_error(write(text))
-    assert "row 2, 473.8" in message
-    assert "swapped" not in message
-
-
-@pytest.mark.parametrize(
-    ("header", "words"),
-    [
-        ("path,lat,lon", ["'latitude', 'longitude'", "latitude_column='lat'", "'lon'"]),
-        ("path,Latitude,longitude", ["'latitude'", "latitude_column='Latitude'"]),
-        ("file,latitude,longitude", ["'path'", "path_column='file'"]),
-        ("a,b,c", ["columns there: 'a', 'b', 'c'", "say which ones"]),
-    ],
-)
-def test_missing_columns_are_named_with_those_that_are_there(write, header, words):
-    message = read_error(write(GOOD.replace("path,latitude,longitude", header)))
-    for word in words:
+def test_missing_columns_are_named_with_those_that_are_there(write):
+    message = read_error(write(GOOD.replace("path,latitude,longitude", "a,b,c")))
+    for word in ("'latitude' or 'longitude' or 'path'", "'a', 'b', 'c'", "--path-column"):
         assert word in message, message
 
 
@@ -206,30 +169,8 @@ def test_an_empty_country_or_group_is_named_with_its_row(write):
 def test_files_that_are_no_table_are_refused(write, tmp_path):
     assert "no file" in read_error(tmp_path / "none.csv")
     assert "folder" in read_error(tmp_path)
-    assert "no known kind" in read_error(write(GOOD, "photos.xlsx"))
-    assert "is empty" in read_error(write("", "empty.csv"))
     assert "no rows" in read_error(write("path,latitude,longitude\n", "header.csv"))
-    assert "UTF-8" in read_error(write(GOOD.replace("a.jpg", "ä.jpg"), encoding="latin-1"))
     assert "Parquet" in read_error(write(GOOD, "photos.parquet"))
-    assert "cannot be read" in read_error(write(GOOD, "photos.csv.gz"))
-
-
-def test_a_truncated_archive_is_refused(tmp_path):
-    lines = "".join(f"{k}.jpg,{k / 1000},{k / 700}\n" for k in range(20_000))
-    path = tmp_path / "photos.csv.gz"
-    path.write_bytes(gzip.compress(("path,latitude,longitude\n" + lines).encode())[:-5000])
-    assert "cannot be read" in read_error(path)
-
-
-@pytest.mark.parametrize("mark", [";", "\t", "|"])
-def test_a_wrong_delimiter_is_recognised(write, mark):
-    message = read_error(write(GOOD.replace(",", mark)))
-    assert repr(mark) in message
-    assert ".tsv" in message
-
-
-def test_a_tsv_with_commas_is_recognised(write):
-    assert "','" in read_error(write(GOOD, "photos.tsv"))
 
 
 def test_paths_that_all_lead_nowhere_are_refused(write, tmp_path):
@@ -280,19 +221,20 @@ def test_columns_of_other_steps_are_kept(write, tmp_path):
     text = (
         "id,path,latitude,longitude,country,user,time,url,part,subset_rank,note\n"
         "007,a.jpg,59.3293,18.0686,SE,ann,2012,http://x/1,train,4,x\n"
-        "NA,a.jpg,47.3769,8.5417,CH,,,,test,-1,y\n"
+        "8.0,a.jpg,47.3769,8.5417,CH,,NULL,,test,-1,y\n"
     )
     path = write(text)
     table = read_photo_table(path)
-    assert table.ids.tolist() == ["007", "NA"]
+    assert table.ids.tolist() == ["007", "8"]
     assert table.frame["part"].tolist() == ["train", "test"]
     assert table.frame["subset_rank"].astype(int).tolist() == [4, -1]
-    assert table.frame["user"].isna().tolist() == [False, True]
+    for name in ("user", "time", "url"):
+        assert table.frame[name].isna().tolist() == [False, True]
     assert set(table.frame.columns) == set(text.splitlines()[0].split(",")) - {"note"}
     table.frame.to_parquet(tmp_path / "photos.parquet")
     again = read_photo_table(tmp_path / "photos.parquet")
-    assert again.ids.tolist() == ["007", "NA"]
-    assert table.take([1]).ids.tolist() == ["NA"]
+    assert again.ids.tolist() == ["007", "8"]
+    assert table.take([1]).ids.tolist() == ["8"]
 
 
 def test_a_table_without_ids_has_none(write):
@@ -307,37 +249,24 @@ def test_an_id_that_is_missing_or_there_twice_is_named_with_its_row(write):
     assert "row 2" in read_error(write(header + ",a.jpg,59.3,18.1\n"))
 
 
-def test_json_lines_that_are_none_are_refused(write):
-    assert "JSON lines" in read_error(write("hello\n", "photos.jsonl"))
-    assert "JSON lines" in read_error(write('{"path": "a.jpg", "lat', "photos.jsonl"))
+def test_whole_numbers_of_a_group_stay_numbers(tmp_path):
+    path = tmp_path / "photos.parquet"
+    columns = {"latitude": [59.33] * 2, "longitude": [18.07] * 2, "group": [10, 9]}
+    pq.write_table(pa.table(columns), path)
+    assert read_photo_table(path, images=False).groups.tolist() == [10, 9]
 
 
 def test_bytes_in_a_parquet_table_are_text_or_refused(tmp_path):
     path = tmp_path / "photos.parquet"
     columns = {"latitude": [59.33], "longitude": [18.07], "country": ["SE"]}
     pq.write_table(pa.table({**columns, "id": pa.array([b"one"])}), path)
-    assert read_photo_table(path, path_column=None).ids.tolist() == ["one"]
+    assert read_photo_table(path, images=False).ids.tolist() == ["one"]
     pq.write_table(pa.table({**columns, "id": pa.array([b"\xff"])}), path)
-    assert "cannot be read as Parquet" in read_error(path, path_column=None)
-
-
-def invalid_text(length=1):
-    """Column of text that is no UTF-8, as a damaged file holds it."""
-    offsets = np.arange(length + 1, dtype=np.int32)
-    return pa.StringArray.from_buffers(
-        length, pa.py_buffer(offsets), pa.py_buffer(b"\xff" * length)
-    )
-
-
-def test_text_of_a_parquet_table_that_is_no_text_is_refused(tmp_path):
-    path = tmp_path / "photos.parquet"
-    columns = {"latitude": [59.33], "longitude": [18.07], "country": ["SE"]}
-    pq.write_table(pa.table({**columns, "id": invalid_text()}), path)
-    assert "cannot be read as Parquet" in read_error(path, path_column=None)
+    assert "no UTF-8 text" in read_error(path, images=False)
 
 
 def test_what_pandas_noted_in_a_parquet_table_is_left_aside(tmp_path):
     path = tmp_path / "photos.parquet"
     table = pa.table({"latitude": [59.33], "longitude": [18.07], "country": ["SE"]})
     pq.write_table(table.replace_schema_metadata({"pandas": b"\xa0"}), path)
-    assert read_photo_table(path, path_column=None).n_rows == 1
+    assert read_photo_table(path, images=False).n_rows == 1

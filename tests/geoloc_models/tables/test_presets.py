@@ -57,7 +57,7 @@ def test_yfcc100m_is_a_headless_tsv_of_photos_and_videos(n_columns, name, select
 
 
 def test_another_number_of_columns_is_no_yfcc100m(select):
-    with pytest.raises(GeolocError, match="3 columns between tab; YFCC100M has 23 or 25"):
+    with pytest.raises(GeolocError, match="3 columns; YFCC100M has 23 or 25"):
         select("1\t2\t3\n", "x.tsv", "yfcc100m")
 
 

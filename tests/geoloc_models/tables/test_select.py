@@ -7,7 +7,6 @@ import lzma
 import warnings
 import zipfile
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -148,6 +147,7 @@ def test_several_files_are_one_table_with_the_columns_of_all(write, select):
         ("9,0,0.0,u,a,t", "the position 0, 0"),
         ("1,59.3,18.1,u,a,t", "an id that came before"),
         ("9,59.3,18.1,u,a", "another number of fields than the header"),
+        (r"\N,59.3,18.1,u,a,t", "no id"),
         ("9,59.3,18.1,u,a,t,more", "another number of fields than the header"),
         ('9,59.3,18.1,"u,a,t', "a double quote that is not closed"),
         ("9,10.0,-150.0,u,a,t", "a place in no country"),
@@ -173,65 +173,14 @@ def test_the_report_shows_the_first_odd_value(write, select):
 
 def test_a_half_written_last_line_is_dropped(write, select):
     whole, _ = select(write(GOOD))
-    for n_missing in (2, 20, 40):
-        cut = GOOD[: len(GOOD) - n_missing]
-        frame, report = select(write(cut))
-        if n_missing == 2:  # all fields are there: only the time may have lost its end
-            assert frame["id"].tolist() == whole["id"].tolist()
-        else:
-            assert report.dropped == {"half-written last line": 1}
-            assert frame["id"].tolist() == ["1", "2"]
-    frame, report = select(
-        write('{"id":1,"lat":59.3,"lon":18.1}\n{"id":2,"lat":59.3,"lo', "a.jsonl")
-    )
-    assert report.dropped == {"half-written last line": 1}
-
-
-def test_a_last_coordinate_without_a_line_end_may_have_lost_digits(write, select):
-    text = "id,lat,lon\n1,59.3293,18.0686\n2,59.3293,1"
-    frame, report = select(write(text))
-    assert frame["id"].tolist() == ["1"]
-    assert report.dropped == {"half-written last line": 1}
-
-
-@pytest.mark.parametrize("kind", ["csv", "quoted", "jsonl"])
-def test_the_result_does_not_depend_on_how_much_is_read_at_a_time(kind, write, select):
-    rng = np.random.default_rng(0)
-    lines = []
-    for number in range(300):
-        latitude, longitude = rng.uniform(46, 60), rng.uniform(6, 18)
-        url = f"http://x/{number}"
-        lines.append(f"{number - number % 7 % 2},{latitude:.5f},{longitude:.5f},{url},ann,2012")
-    lines[50:50] = ["", 'bad,"x,y', "9,9", "", "\r"]
-    lines[200:200] = ["a,b,c,d,e,f", "400,0,0,u,v,w", "401,95,1,u,v,w"]
-    text = "\n".join([GOOD.splitlines()[0], *lines, "402,59.3"])
-    options = {}
-    name = "photos.csv"
-    if kind == "quoted":
-        text = text.replace(",http", ',"http').replace(",ann", '\nmore",ann').replace('"x', "x")
-        options = {"multiline": True}
-    elif kind == "jsonl":
-        rows = pd.read_csv(write(text), on_bad_lines="skip", quoting=3).to_dict("records")
-        text = "\n".join([json.dumps(row) for row in rows] + ["{", "[1]", '{"photo_id'])
-        name = "photos.jsonl"
-    path = write(text, name)
-    wanted, wanted_report = select(path, **options)
-    assert len(wanted_report.dropped) > 3
-    for block_bytes in (1, 37, 500, 4096):
-        frame, report = select(path, block_bytes=block_bytes, **options)
-        pd.testing.assert_frame_equal(frame, wanted)
-        assert report == wanted_report
-
-
-def test_line_breaks_inside_quotes_are_read_when_they_are_announced(write, select):
-    text = 'id,title,lat,lon,x\n1,"two\nlines, ""so""",59.3,18.1,a\n'
-    text += "".join(f"{number},one,47.4,8.5,b\n" for number in (2, 3, 4))
-    frame, report = select(write(text), multiline=True)
-    assert frame["id"].tolist() == ["1", "2", "3", "4"]
-    assert report.dropped == {}
-    frame, report = select(write(text))
-    assert frame["id"].tolist() == ["2", "3", "4"]
-    assert report.dropped == {"a double quote that is not closed": 2}
+    frame, report = select(write(GOOD[:-2]))  # all fields are there
+    assert frame["id"].tolist() == whole["id"].tolist()
+    for text, name in (
+        (GOOD[:-20], "a.csv"),
+        ('{"id":1,"lat":59.3,"lon":18.1}\n{"id":2,"lat":59.3,"lo', "a.jsonl"),
+    ):
+        _, report = select(write(text, name))
+        assert report.dropped == {"half-written last line": 1}
 
 
 def test_a_line_without_an_id_is_named_by_path_address_or_number(write, select):
@@ -239,8 +188,11 @@ def test_a_line_without_an_id_is_named_by_path_address_or_number(write, select):
     for name in ("path", "url"):
         frame, _ = select(write(f"lat,lon,{name}\n" + rows.format("a.jpg", "b.jpg")))
         assert frame["id"].tolist() == ["a.jpg", "b.jpg"]
-    frame, _ = select(write("lat,lon,x\n" + rows.format(1, 2)))
-    assert frame["id"].tolist() == ["row-0", "row-1"]
+    rows = "lat,lon,x\n59.3,18.1,1\n\n59.3\n47.4,8.5,2\n"
+    frame, _ = select(write(rows))
+    assert frame["id"].tolist() == ["row-1", "row-3"]
+    frame, _ = select([write(rows), write(rows, "more.csv")])
+    assert frame["id"].tolist() == ["photos-row-1", "photos-row-3", "more-row-1", "more-row-3"]
 
 
 def test_paths_are_rewritten_to_start_from_the_folder_of_the_table(write, tmp_path):
@@ -303,24 +255,23 @@ def test_both_sides_of_the_antimeridian_belong_to_their_country(write, select):
 
 def test_the_table_can_be_read_for_training(write, tmp_path):
     select_photos(write(GOOD), tmp_path / "out.parquet")
-    table = read_photo_table(tmp_path / "out.parquet", path_column=None)
+    table = read_photo_table(tmp_path / "out.parquet", images=False)
     assert table.countries.tolist() == ["SE", "CH", "FR"]
 
 
 # Files whose layout is another.
 
 
-@pytest.mark.parametrize("mark", [";", "\t", "|"])
-def test_a_wrong_delimiter_is_refused_and_named(mark, write, tmp_path, select):
-    path = write(GOOD.replace(",", mark))
-    assert "--delimiter" in refusal(path, tmp_path)
-    frame, _ = select(path, delimiter=mark)
+@pytest.mark.parametrize("mark", [";", "\t", "|", ":"])
+def test_another_delimiter_is_found_in_the_header_or_named(mark, write, select):
+    path = write(GOOD.replace("http:", "http").replace(",", mark))
+    frame, _ = select(path, delimiter=mark if mark == ":" else None)
     assert len(frame) == 3
 
 
 def test_decimal_commas_are_refused(write, tmp_path):
     rows = "".join(f"{n};59,3;18,{n}\n" for n in range(20))
-    message = refusal(write("id;lat;lon\n" + rows), tmp_path, delimiter=";")
+    message = refusal(write("id;lat;lon\n" + rows), tmp_path)
     assert "20 of 20" in message
     assert "'59,3'" in message
     message = refusal(write("id,lat,lon\n" + rows.replace(";", ",")), tmp_path)
@@ -331,7 +282,6 @@ def test_a_bad_encoding_is_refused(write, tmp_path):
     assert "--encoding latin-1" in refusal(
         write(GOOD.replace("ann", "Åsa"), encoding="latin-1"), tmp_path
     )
-    assert "--encoding utf-16" in refusal(write(GOOD, encoding="utf-16"), tmp_path)
     assert "first line" in refusal(write(GOOD.replace("url", "urlä"), encoding="latin-1"), tmp_path)
     assert "no encoding 'klingon'" in refusal(write(GOOD), tmp_path, encoding="klingon")
     assert "not text in ascii" in refusal(
@@ -342,7 +292,7 @@ def test_a_bad_encoding_is_refused(write, tmp_path):
 def test_missing_columns_are_refused_with_those_that_are_there(write, tmp_path):
     message = refusal(write("id,latitud,lon\n1,2,3\n"), tmp_path)
     assert "'latitude'" in message
-    assert "--latitude-column latitud" in message
+    assert "--latitude-column 'latitud'" in message
     assert "'nothing'" in refusal(write(GOOD), tmp_path, columns={"user": "nothing"})
 
 
@@ -370,13 +320,6 @@ def test_files_that_are_none_or_damaged_are_refused(write, tmp_path):
     assert "no .parquet files" in refusal(tmp_path / "folder", tmp_path)
     assert "Parquet" in refusal(write(GOOD, "a.parquet"), tmp_path)
     assert "damaged" in refusal(write(GOOD, "a.csv.gz"), tmp_path)
-    assert "damaged" in refusal(write(GOOD, "a.csv.zip"), tmp_path)
-    text = GOOD + "".join(f"{n},59.3,18.{n},u,a,t\n" for n in range(10, 5000))
-    for pack, suffix in ((gzip.compress, "gz"), (bz2.compress, "bz2"), (lzma.compress, "xz")):
-        whole = pack(text.encode())
-        assert "ends too early" in refusal(write(whole[:-200], f"a.csv.{suffix}"), tmp_path)
-    assert "one JSON array" in refusal(write('[{"id": 1}]', "a.json"), tmp_path)
-    assert "JSON object" in refusal(write("hello\n", "a.jsonl"), tmp_path)
     assert "no header line" in refusal(write("1,59.33,18.06\n2,47.37,8.54\n"), tmp_path)
 
 
@@ -398,7 +341,6 @@ def test_an_earlier_table_stays_when_the_next_one_fails(write, tmp_path):
         ({"countries": ["Swedn"]}, "Sweden"),
         ({"tolerance_km": -1}, "tolerance_km"),
         ({"delimiter": "::"}, "one character"),
-        ({"block_bytes": 0}, "block_bytes"),
     ],
 )
 def test_impossible_options_are_refused(options, words, write, tmp_path):
@@ -417,40 +359,6 @@ def test_presets_tell_the_data_sets_that_they_stand_for():
     assert METADATA_PRESETS["osv5m"] == "OpenStreetView-5M"
 
 
-def test_a_header_with_a_carriage_return_inside_is_refused(tmp_path):
-    path = tmp_path / "photos.csv"
-    path.write_bytes(b"id,latitude,longitude\ra,59.33,18.07\rb,47.38,8.54\r")
-    assert "line feed" in refusal(path, tmp_path)
-
-
-def test_a_column_that_is_there_twice_is_refused(tmp_path):
-    path = tmp_path / "photos.parquet"
-    numbers = pa.array([8.0])
-    pq.write_table(
-        pa.Table.from_arrays([numbers] * 3, names=["latitude", "longitude", "longitude"]), path
-    )
-    assert "'longitude' twice" in refusal(path, tmp_path)
-
-
-@pytest.mark.parametrize("damage", ["name", "position", "password", "compression"])
-def test_a_zip_that_cannot_be_unpacked_is_refused(damage, tmp_path):
-    path = tmp_path / "photos.csv.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("photos.csv", "id,latitude,longitude\na,59.33,18.07\n")
-    content = bytearray(path.read_bytes())
-    entry = content.index(b"PK\x01\x02")
-    if damage == "name":
-        content[entry + 46] ^= 0x20  # it differs from the name beside the content
-    elif damage == "position":
-        content[entry + 42 : entry + 46] = (0xFFFFFF00).to_bytes(4, "little")
-    elif damage == "password":
-        content[entry + 8] |= 1
-    else:
-        content[entry + 10] = 99
-    path.write_bytes(content)
-    assert "cannot be unpacked" in refusal(path, tmp_path)
-
-
 def test_a_wrong_line_that_is_no_text_is_counted_and_nothing_is_written_to_the_screen(
     tmp_path, capsys
 ):
@@ -464,20 +372,3 @@ def test_a_wrong_line_that_is_no_text_is_counted_and_nothing_is_written_to_the_s
     assert sum(report.dropped.values()) == 1
     assert report.n_kept == 300
     assert "Exception" not in capsys.readouterr().err
-
-
-def test_whole_numbers_beyond_float64_are_dropped_as_off_the_globe(tmp_path):
-    path = tmp_path / "photos.parquet"
-    latitude = pa.array([60, 2**63 - 1], pa.int64())
-    pq.write_table(pa.table({"id": ["a", "b"], "latitude": latitude, "longitude": [16, 16]}), path)
-    report = select_photos(path, tmp_path / "kept.parquet")
-    assert report.n_kept == 1
-    assert sum(report.dropped.values()) == 1
-
-
-def test_text_of_parquet_metadata_that_is_no_text_is_refused(tmp_path):
-    path = tmp_path / "photos.parquet"
-    offsets = pa.py_buffer(np.array([0, 1], dtype=np.int32))
-    ids = pa.StringArray.from_buffers(1, offsets, pa.py_buffer(b"\xff"))
-    pq.write_table(pa.table({"id": ids, "latitude": [59.33], "longitude": [18.07]}), path)
-    assert "cannot be read as Parquet" in refusal(path, tmp_path)

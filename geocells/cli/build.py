@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import asdict, field, make_dataclass
+from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -44,13 +44,14 @@ def _builder_options() -> type:
     """The parameters of :class:`CellBuilder` as a dataclass; it alone declares and documents them."""
     documented = {p.arg_name: p for p in parse(CellBuilder.__doc__ or "").params}
     signature = inspect.signature(CellBuilder, eval_str=True)
+    annotated: Any = Annotated
     fields: list[Any] = []
     for name, parameter in signature.parameters.items():
         if name == "bounds":  # polygons of one's own are for the library
             continue
         entry = documented[name]
         option = Parameter(help=entry.description)
-        hint = Annotated[_option_type(parameter.annotation, entry.type_name or ""), option]
+        hint = annotated[_option_type(parameter.annotation, entry.type_name or ""), option]
         fields.append((name, hint, field(default=parameter.default)))
     made = make_dataclass("BuilderOptions", fields, frozen=True)
     made.__module__ = __name__  # cyclopts takes a class of the module `types` for a built-in one
@@ -58,7 +59,10 @@ def _builder_options() -> type:
 
 
 if TYPE_CHECKING:
-    from typing import Any as BuilderOptions
+
+    @dataclass(frozen=True)
+    class BuilderOptions:
+        """What :func:`_builder_options` makes."""
 else:
     BuilderOptions = _builder_options()
 

@@ -30,6 +30,8 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 COMMANDS = {
+    "index": "geoloc_models.cli.index:index",
+    "select": "geoloc_models.cli.select:select",
     "demo": "geoloc_models.cli.demo:demo",
 }
 # What `--help` shows of a command with many options; `--help-all` shows all.
@@ -68,6 +70,7 @@ app = App(
     result_action="return_value",
 )
 OPTIONS = Group("Options", sort_key=0)
+app.meta.suppress_keyboard_interrupt = False
 app.meta.group_parameters = Group("Every command", sort_key=1000)
 _help_all = False
 
@@ -97,7 +100,7 @@ for _name, _path in COMMANDS.items():
     app.command(_path, name=_name, **_help_options(_name))
 # A command that typer still runs: convert it, move it to COMMANDS, and delete it here.
 TYPER_COMMANDS = (
-    "train", "evaluate", "reproduce", "select", "split", "leakage", "strip", "index", "embed",
+    "train", "evaluate", "reproduce", "split", "leakage", "strip", "embed",
     "download", "predict", "export", "serve",
 )  # fmt: skip
 for _name in TYPER_COMMANDS:

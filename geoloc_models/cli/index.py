@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Parameter
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.cli._typer import app, one_sentence_errors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,41 +21,37 @@ _WHAT_OF_LIST = {
 }
 
 
-@app.command()
-@one_sentence_errors
 def index(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="PHOTOS_DIR",
-            help="Folder of photos, gone through with all folders and tars in it.",
-        ),
-    ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Parquet file to write.")] = Path(
-        "photos.parquet"
-    ),
-    coordinates: Annotated[
-        Path | None,
-        typer.Option(
-            help="CSV or Parquet with latitude, longitude and id or path; its coordinates go before "
-            "those in the photos.",
-            show_default="GPS positions in the photos' EXIF data",
-        ),
-    ] = None,
-    keep_unplaced: Annotated[
-        bool,
-        typer.Option("--keep-unplaced", help="Keep photos without coordinates in the table."),
-    ] = False,
-    sea_tolerance_km: Annotated[
-        float, typer.Option(help="How far off a country's shore a photo may lie, in kilometres.")
-    ] = 20.0,
-    threads: Annotated[int, typer.Option(help="Files that are read at a time.")] = 8,
+    folder: Annotated[Path, Parameter(name="PHOTOS_DIR")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")] = Path("photos.parquet"),
+    coordinates: Path | None = None,
+    keep_unplaced: Annotated[bool | None, Parameter(negative=())] = None,
+    sea_tolerance_km: float | None = None,
+    threads: int | None = None,
 ) -> None:
     """Make a table of your own photos: where and when each was taken, by its EXIF data.
 
     Photos are told from other files by their content. Those without coordinates are listed in
     without_position.csv beside the table. GPS positions become the truth to learn from and to
     measure against; a model sees pixels only.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of photos, gone through with all folders and tars in it.
+    output : Path
+        Parquet file to write.
+    coordinates : Path, optional
+        Table with latitude, longitude and id or path; its coordinates go before those in the
+        photos.
+    keep_unplaced : bool
+        Keep photos without coordinates in the table.
+    sea_tolerance_km : float, optional
+        How far off a country's shore a photo may lie, in kilometres; by default 20.
+    threads : int, optional
+        Files that are read at a time; by default 8.
     """
     from geoloc_models.photos.folders import scan_photos
 
@@ -64,52 +59,50 @@ def index(
         raise GeolocError(f"The table is written as Parquet; name a .parquet file, not {output}.")
     if output.is_dir():
         raise GeolocError(f"{output} is a folder; name the .parquet file to write.")
-    found = scan_photos(
-        folder,
-        coordinates=coordinates,
-        root=output.parent,
-        keep_unplaced=keep_unplaced,
-        sea_tolerance_km=sea_tolerance_km,
-        threads=threads,
-        progress=True,
-    )
-    lists = found.save(output)
-    _tell(found, coordinates)
-    typer.echo(f"\n{_counted(len(found.frame), 'photo')} in {output}.")
+    options: dict[str, Any] = {
+        "keep_unplaced": keep_unplaced,
+        "sea_tolerance_km": sea_tolerance_km,
+        "threads": threads,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    scan = scan_photos(folder, coordinates=coordinates, root=output.parent, progress=True, **given)
+    lists = scan.save(output)
+    _report(scan, coordinates)
+    print(f"\n{_counted(len(scan.frame), 'photo')} in {output}.")
     for path in lists:
-        typer.echo(f"Listed in {path}: {_WHAT_OF_LIST[path.name]}.")
+        print(f"Listed in {path}: {_WHAT_OF_LIST[path.name]}.")
 
 
-def _tell(found: FolderScan, coordinates: Path | None) -> None:
+def _report(scan: FolderScan, coordinates: Path | None) -> None:
     lines = [
-        ("photos", found.n_photos),
-        ("  placed by GPS", found.n_from_exif),
-        ("  placed by Google Takeout", found.n_from_sidecar),
-        ("  placed by the table", found.n_from_table),
-        ("  without coordinates", len(found.without_position)),
-        ("could not be read", len(found.unreadable)),
-        ("other files", found.n_other_files),
+        ("photos", scan.n_photos),
+        ("  placed by GPS", scan.n_from_exif),
+        ("  placed by Google Takeout", scan.n_from_sidecar),
+        ("  placed by the table", scan.n_from_table),
+        ("  without coordinates", len(scan.without_position)),
+        ("could not be read", len(scan.unreadable)),
+        ("other files", scan.n_other_files),
     ]
     for what, count in lines:
         if count or what == "photos":
-            typer.echo(f"{what:<28}{count:>10,}")
-    if len(found.unreadable):
-        first = found.unreadable.iloc[0]
-        typer.echo(f"First that could not be read: {first['path']}, {first['reason']}.")
-    if found.n_unmatched and coordinates is not None:
-        typer.echo(f"{_counted(found.n_unmatched, 'row')} of {coordinates} matched no photo here.")
-    _tell_countries(found.frame)
+            print(f"{what:<28}{count:>10,}")
+    if len(scan.unreadable):
+        first = scan.unreadable.iloc[0]
+        print(f"First that could not be read: {first['path']}, {first['reason']}.")
+    if scan.n_unmatched and coordinates is not None:
+        print(f"{_counted(scan.n_unmatched, 'row')} of {coordinates} matched no photo here.")
+    _report_countries(scan.frame)
 
 
-def _tell_countries(frame: pd.DataFrame) -> None:
+def _report_countries(frame: pd.DataFrame) -> None:
     countries = frame["country"].value_counts()
     if len(countries):
         shown = [f"{code} {count:,}" for code, count in countries.head(_MOST_COUNTRIES).items()]
         more = len(countries) - len(shown)
-        typer.echo(f"Countries: {', '.join(shown)}{f' and {more} more' if more else ''}.")
+        print(f"Countries: {', '.join(shown)}{f' and {more} more' if more else ''}.")
     at_sea = int((frame["country"].isna() & frame["latitude"].notna()).sum())
     if at_sea:
-        typer.echo(
+        print(
             f"{_counted(at_sea, 'photo')} at sea {'has' if at_sea == 1 else 'have'} no country; "
             "training needs one, or the row removed."
         )

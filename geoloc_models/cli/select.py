@@ -2,162 +2,150 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from cyclopts import Group, Parameter
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.cli._typer import app, one_sentence_errors
 
 if TYPE_CHECKING:
     from geoloc_models.tables.select import MetadataReport
 
-COLUMNS_PANEL = "Columns"
-COUNTRIES_PANEL = "Countries"
-LAYOUT_PANEL = "Layout of the files"
-
+_COUNTRIES = Group("Countries", sort_key=2)
+_LAYOUT = Group("Layout of the files", sort_key=3)
 _COUNTRIES_SHOWN = 20
 
 
-def _column(text: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(
-        help=text, rich_help_panel=COLUMNS_PANEL, show_default="the preset's, or a usual name"
-    )
-    return option
+@Parameter(name="*", group=Group("Columns", sort_key=1))
+@dataclass(frozen=True)
+class ColumnOptions:
+    """Columns of the metadata; by default the preset's, or those with usual names.
+
+    Parameters
+    ----------
+    id_column : str, optional
+        Column of ids.
+    latitude_column : str, optional
+        Column of latitudes, in degrees.
+    longitude_column : str, optional
+        Column of longitudes, in degrees.
+    url_column : str, optional
+        Column of addresses to download from.
+    path_column : str, optional
+        Column of image files.
+    user_column : str, optional
+        Column of photographers.
+    time_column : str, optional
+        Column of times.
+    group_column : str, optional
+        Column of groups, never both trained on and held out.
+    country_column : str, optional
+        Column of countries, by code or name, to be taken in place of the polygons.
+    """
+
+    id_column: str | None = None
+    latitude_column: str | None = None
+    longitude_column: str | None = None
+    url_column: str | None = None
+    path_column: str | None = None
+    user_column: str | None = None
+    time_column: str | None = None
+    group_column: str | None = None
+    country_column: str | None = None
 
 
-def _country(text: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(help=text, rich_help_panel=COUNTRIES_PANEL)
-    return option
-
-
-def _layout(text: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(help=text, rich_help_panel=LAYOUT_PANEL)
-    return option
-
-
-@app.command("select")
-@one_sentence_errors
-def select_command(
-    metadata: Annotated[
-        list[Path],
-        typer.Argument(
-            help="CSV, TSV, JSON lines (.gz, .bz2, .xz, .zst, .zip too), Parquet, or folders of "
-            "Parquet files; of any size."
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Parquet file of the photos kept.")
-    ] = Path("photos.parquet"),
-    preset: Annotated[
-        str | None, _layout("Known data set: wws, yfcc100m, mp16, im2gps3k or osv5m.")
-    ] = None,
-    id_column: Annotated[str | None, _column("Column of ids.")] = None,
-    latitude_column: Annotated[str | None, _column("Column of latitudes, in degrees.")] = None,
-    longitude_column: Annotated[str | None, _column("Column of longitudes, in degrees.")] = None,
-    url_column: Annotated[str | None, _column("Column of addresses to download from.")] = None,
-    path_column: Annotated[str | None, _column("Column of image files.")] = None,
-    user_column: Annotated[str | None, _column("Column of photographers.")] = None,
-    time_column: Annotated[str | None, _column("Column of times.")] = None,
-    group_column: Annotated[
-        str | None, _column("Column of groups, never both trained on and held out.")
-    ] = None,
-    country_column: Annotated[
-        str | None,
-        typer.Option(
-            help="Column of countries, by code or name, to be taken in place of the polygons.",
-            rich_help_panel=COLUMNS_PANEL,
-            show_default="the polygons decide",
-        ),
-    ] = None,
-    countries: Annotated[
-        str | None,
-        _country("Countries to keep, by ISO code or name, with commas: SE,CH. By default all."),
-    ] = None,
-    countries_file: Annotated[
-        Path | None, _country("Polygons of your own, such as GADM's gadm_410-levels.gpkg.")
-    ] = None,
-    countries_layer: Annotated[str | None, _country("Layer of that file, such as ADM_0.")] = None,
-    countries_code_column: Annotated[
-        str | None, _country("Column of country codes in that file, such as GID_0.")
-    ] = None,
-    tolerance_km: Annotated[
-        float,
-        _country("How far a photo in no country, say on a pier, may lie from the nearest one."),
-    ] = 0.0,
-    urls: Annotated[
-        Path | None, _layout("Table of ids and addresses to join by id, such as mp16_urls.csv.")
-    ] = None,
-    root: Annotated[
-        Path | None,
-        typer.Option(
-            help="Folder that relative image paths start from.",
-            rich_help_panel=LAYOUT_PANEL,
-            show_default="the metadata file's own",
-        ),
-    ] = None,
-    delimiter: Annotated[
-        str | None, _layout("Between columns; 'tab' for a tab. By default what the ending says.")
-    ] = None,
-    header: Annotated[
-        bool | None,
-        _layout("Whether there is a header line. Without one, columns are named 1, 2, 3, ..."),
-    ] = None,
-    encoding: Annotated[str | None, _layout("Of the text, such as latin-1; else UTF-8.")] = None,
-    multiline: Annotated[
-        bool,
-        typer.Option(
-            "--multiline", help="Quoted texts may hold line breaks.", rich_help_panel=LAYOUT_PANEL
-        ),
-    ] = False,
-    keep_zero: Annotated[
-        bool,
-        typer.Option(
-            "--keep-zero",
-            help="Keep photos at 0, 0, where software puts those without a position.",
-            rich_help_panel=LAYOUT_PANEL,
-        ),
-    ] = False,
+def select(
+    metadata: Annotated[list[Path], Parameter(name="METADATA")],
+    /,
+    *,
+    output: Annotated[Path, Parameter(alias="-o")] = Path("photos.parquet"),
+    columns: ColumnOptions = ColumnOptions(),
+    countries: Annotated[str | None, Parameter(group=_COUNTRIES)] = None,
+    countries_file: Annotated[Path | None, Parameter(group=_COUNTRIES)] = None,
+    countries_layer: Annotated[str | None, Parameter(group=_COUNTRIES)] = None,
+    countries_code_column: Annotated[str | None, Parameter(group=_COUNTRIES)] = None,
+    tolerance_km: Annotated[float | None, Parameter(group=_COUNTRIES)] = None,
+    preset: Annotated[str | None, Parameter(group=_LAYOUT)] = None,
+    urls: Annotated[Path | None, Parameter(group=_LAYOUT)] = None,
+    root: Annotated[Path | None, Parameter(group=_LAYOUT)] = None,
+    delimiter: Annotated[str | None, Parameter(group=_LAYOUT)] = None,
+    header: Annotated[bool | None, Parameter(group=_LAYOUT)] = None,
+    encoding: Annotated[str | None, Parameter(group=_LAYOUT)] = None,
+    quoting: Annotated[bool | None, Parameter(group=_LAYOUT)] = None,
+    keep_zero: Annotated[bool | None, Parameter(group=_LAYOUT, negative=())] = None,
 ) -> None:
     """Choose the photos of some countries from metadata, and write them as one clean table.
 
     Bad rows (no coordinate, out of range, an id twice, half a line, ...) are dropped and counted.
+
+    Parameters
+    ----------
+    metadata : list of Path
+        CSV, TSV, JSON lines (.gz, .bz2, .xz, .zst, .zip too), Parquet, GeoJSON, or folders of
+        Parquet files; of any size.
+    output : Path
+        Parquet file of the photos kept.
+    columns : ColumnOptions
+        Columns of the metadata.
+    countries : str, optional
+        Countries to keep, by ISO code or name, with commas: SE,CH. By default all.
+    countries_file : Path, optional
+        Polygons of your own, such as GADM's gadm_410-levels.gpkg.
+    countries_layer : str, optional
+        Layer of that file, such as ADM_0.
+    countries_code_column : str, optional
+        Column of country codes in that file, such as GID_0.
+    tolerance_km : float, optional
+        How far a photo in no country, say on a pier, may lie from the nearest one; by default
+        nothing.
+    preset : str, optional
+        Known data set: wws, yfcc100m, mp16, im2gps3k or osv5m.
+    urls : Path, optional
+        Table of ids and addresses to join by id, such as mp16_urls.csv.
+    root : Path, optional
+        Folder that relative image paths start from; by default the metadata file's own.
+    delimiter : str, optional
+        Between columns; 'tab' for a tab. By default what the file's ending or first line says.
+    header : bool, optional
+        Whether there is a header line. Without one, columns are named 1, 2, 3, ...
+    encoding : str, optional
+        Of the text, such as latin-1; else UTF-8.
+    quoting : bool, optional
+        Whether double quotes enclose texts (by default); files of GBIF and of databases have them
+        as plain characters.
+    keep_zero : bool
+        Keep photos at 0, 0, where software puts those without a position.
     """
+    from geocells.tables import columns_note
     from geoloc_models.tables.select import select_photos
 
     chosen = {
-        "id": id_column,
-        "latitude": latitude_column,
-        "longitude": longitude_column,
-        "url": url_column,
-        "path": path_column,
-        "user": user_column,
-        "time": time_column,
-        "group": group_column,
-        "country": country_column,
+        role.removesuffix("_column"): name
+        for role, name in asdict(columns).items()
+        if name is not None
     }
-    report = select_photos(
-        list(metadata),
-        output,
-        preset=preset,
-        columns={role: name for role, name in chosen.items() if name is not None},
-        countries=None if countries is None else _listed(countries),
-        countries_file=countries_file,
-        countries_layer=countries_layer,
-        countries_code_column=countries_code_column,
-        tolerance_km=tolerance_km,
-        urls=urls,
-        root=root,
-        delimiter={"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter),
-        header=header,
-        encoding=encoding,
-        multiline=multiline,
-        keep_zero=keep_zero,
-        progress=True,
-    )
-    typer.echo(_report_text(report, tolerance_km))
-    typer.echo(f"\nThe table is {output}, with the columns {', '.join(report.columns)}.")
+    options: dict[str, Any] = {
+        "countries": None if countries is None else _listed(countries),
+        "countries_file": countries_file,
+        "countries_layer": countries_layer,
+        "countries_code_column": countries_code_column,
+        "tolerance_km": tolerance_km,
+        "preset": preset,
+        "urls": urls,
+        "root": root,
+        "delimiter": {"tab": "\t", "\\t": "\t"}.get(delimiter or "", delimiter),
+        "header": header,
+        "encoding": encoding,
+        "quoting": quoting,
+        "keep_zero": keep_zero,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    report = select_photos(metadata, output, columns=chosen, progress=True, **given)
+    print(_report_text(report, tolerance_km or 0.0))
+    print(f"\n{columns_note(report.sources)}")
+    print(f"The table is {output}, with the columns {', '.join(report.columns)}.")
 
 
 def _listed(text: str) -> list[str]:

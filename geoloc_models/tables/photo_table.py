@@ -59,7 +59,7 @@ class PhotoTable:
                 f"{', '.join(map(repr, missing))} missing. Columns here: "
                 f"{', '.join(map(repr, self.frame.columns))}."
             )
-        check_coordinates(*self.coords.T, "the table")
+        check_coordinates(self.coords[:, 0], self.coords[:, 1], "the table")
 
     @classmethod
     def from_arrays(

@@ -58,7 +58,7 @@ def test_every_option_of_columns_and_layout_reaches_the_reader(folder):
     options = [word for role, column in names for word in (f"--{role}-column", column)]
     result = geoloc(
         "select", "own.txt", *options, "--delimiter", "|", "--encoding", "latin-1", "--header",
-        "--multiline", "--keep-zero", "--root", folder / "images",
+        "--no-quoting", "--keep-zero", "--root", folder / "images",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     row = pd.read_parquet("photos.parquet").iloc[0].to_dict()

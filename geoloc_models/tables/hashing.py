@@ -37,7 +37,9 @@ def stream_start(stream: str, seed: int) -> int:
     return _mix_number(state ^ len(text))
 
 
-def hash_texts(texts: pa.Array | Sequence[Any] | np.ndarray, start: int) -> np.ndarray:
+def hash_texts(
+    texts: pa.Array | pa.ChunkedArray | Sequence[Any] | np.ndarray, start: int
+) -> np.ndarray:
     """Hash texts by their UTF-8 bytes.
 
     Parameters
@@ -63,8 +65,11 @@ def hash_texts(texts: pa.Array | Sequence[Any] | np.ndarray, start: int) -> np.n
     .. [1] Steele, Lea, Flood (2014), Fast splittable pseudorandom number generators, OOPSLA,
        section 5.
     """
-    array = texts if isinstance(texts, pa.Array) else pa.array(texts, type=pa.large_string())
-    array = array.cast(pa.large_string())
+    if not isinstance(texts, pa.Array | pa.ChunkedArray):
+        texts = pa.array(texts, type=pa.large_string())
+    array = texts.cast(pa.large_string())
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
     if array.null_count:
         raise ValueError(f"hash_texts needs a text in every row; {array.null_count} are missing.")
     blocks = [

@@ -12,18 +12,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from geocells.tables import numbers, open_table, texts
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.fingerprints import Fingerprints, fingerprint_images
 from geoloc_models.tables.hamming import MAX_DISTANCE, nearest_within
-from geoloc_models.tables.parts import as_texts, known_texts
-from geoloc_models.tables.row_batches import RowBatches
 from geoloc_models.tables.split import PARTS
 
 REASONS = ("same image", "near duplicate", "same coordinate", "same user")
-PAIRS_OF_PARTS = tuple(combinations(range(len(PARTS)), 2))
-_KEYS = ("id", "path")
+_PAIRS_OF_PARTS = tuple(combinations(range(len(PARTS)), 2))
+_ROLES = ("part", "id", "path", "latitude", "longitude", "user")
 _MIN_SIDE = 128  # pixels: JPEGs are decoded at a fraction of their size, several times as fast
 
 
@@ -59,14 +58,12 @@ class LeakageReport:
 
     def count(self, reason: str, part: str, other_part: str) -> int:
         """Photos of ``part`` that have a twin in ``other_part`` for this reason."""
-        pairs = self.pairs
-        return int(
-            (
-                (pairs["reason"] == reason)
-                & (pairs["part"] == part)
-                & (pairs["other_part"] == other_part)
-            ).sum()
-        )
+        return len(self.select(reason, part, other_part))
+
+    def select(self, reason: str, part: str, other_part: str) -> pd.DataFrame:
+        """Pairs of these two parts for this reason."""
+        is_side = (self.pairs["part"] == part) & (self.pairs["other_part"] == other_part)
+        return self.pairs[is_side & (self.pairs["reason"] == reason)]
 
     def save(self, path: str | Path) -> None:
         """Write the pairs as Parquet, whole or not at all."""
@@ -104,9 +101,10 @@ def find_leakage(
 
     Raises
     ------
+    TableError
+        If the file is missing or damaged, or has no rows or no column ``part``.
     GeolocError
-        If the file is missing or damaged, has no rows, no column ``part`` or a strange value in it,
-        an option is out of range, or no image can be read.
+        If there is a strange value in ``part``, an option is out of range, or no image can be read.
 
     Notes
     -----
@@ -123,36 +121,38 @@ def find_leakage(
         raise GeolocError(
             f"max_distance must lie between 0 and {MAX_DISTANCE} bits; got {max_distance}."
         )
-    rows = RowBatches(path)
-    there = rows.schema.names
-    if "part" not in there:
-        raise GeolocError(
-            f"{rows.path.name} has no column part (columns there: {', '.join(there)}). Run geoloc "
-            "split on it first."
-        )
-    part = _parts(rows)
-    if not len(part):
-        raise GeolocError(f"{rows.path.name} has no rows. Give at least one photo.")
-    found: list[pd.DataFrame] = []
+    file = open_table(path)
+    name = file.path.name
+    columns = file.find_columns(dict.fromkeys(_ROLES), needed=("part",))
+    table = file.read(list(columns.values()))
+    column = {role: table[given] for role, given in columns.items()}
+    part = _numbered_parts(column["part"], name)
+    pairs: list[pd.DataFrame] = []
     reasons: list[str] = []
     prints: Fingerprints | None = None
-    if images and "path" in there:
+    if images and "path" in column:
         reasons += REASONS[:2]
-        prints = _fingerprints(rows, images_root, n_workers, found, part, max_distance)
-    if {"latitude", "longitude"} <= set(there):
+        root = file.path.parent if images_root is None else Path(images_root)
+        paths = texts(column["path"])
+        rows = np.flatnonzero(paths.is_valid())
+        prints = _fingerprints(paths.drop_null(), root, n_workers)
+        pairs += _same_and_near(prints, rows, part, max_distance)
+    if {"latitude", "longitude"} <= set(column):
         reasons.append(REASONS[2])
-        found.extend(_shared(_coordinate_codes(rows), part, REASONS[2]))
-    if "user" in there:
+        codes = _coordinate_codes(column["latitude"], column["longitude"])
+        pairs += _shared(codes, part, REASONS[2])
+    if "user" in column:
         reasons.append(REASONS[3])
-        found.extend(_shared(_user_codes(rows), part, REASONS[3]))
+        users = texts(column["user"]).combine_chunks().dictionary_encode().indices
+        pairs += _shared(users.fill_null(-1).to_numpy().astype(np.int64), part, REASONS[3])
     if not reasons:
         raise GeolocError(
-            f"{rows.path.name} has nothing to compare: no images, coordinates or users (columns "
-            f"there: {', '.join(there)})."
+            f"{name} has nothing to compare: no images, coordinates or users (columns there: "
+            f"{', '.join(file.names)})."
         )
     counts = np.bincount(part, minlength=len(PARTS))
     return LeakageReport(
-        pairs=_with_names(found, part, rows),
+        pairs=_with_names(pairs, part, column.get("id", column.get("path"))),
         n_photos=dict(zip(PARTS, counts.tolist(), strict=True)),
         reasons=tuple(reasons),
         n_images=0 if prints is None else len(prints.content),
@@ -162,56 +162,55 @@ def find_leakage(
     )
 
 
-def _parts(rows: RowBatches) -> np.ndarray:
-    batches = []
-    first_row = 1
-    for batch in rows.batches(["part"]):
-        names = as_texts(batch.column("part"), "Parts")
-        number = pc.index_in(names, value_set=pa.array(PARTS, pa.large_string()))
-        if number.null_count:
-            row = number.is_null().index(True).as_py()
-            raise GeolocError(
-                f"The column part must hold train, validation or test; row {row + first_row} of "
-                f"{rows.path.name} holds {names[row].as_py()!r}. Run geoloc split again."
-            )
-        batches.append(number.to_numpy().astype(np.int8))
-        first_row += len(number)
-    return np.concatenate(batches) if batches else np.empty(0, dtype=np.int8)
+def _numbered_parts(column: pa.ChunkedArray, name: str) -> np.ndarray:
+    names = texts(column)
+    number = pc.index_in(names, value_set=pa.array(PARTS))
+    if number.null_count:
+        row = pc.index(pc.is_null(number), True).as_py()
+        raise GeolocError(
+            f"The column part must hold train, validation or test; row {row + 1} of {name} holds "
+            f"{names[row].as_py()!r}. Run geoloc split again."
+        )
+    return np.asarray(number, dtype=np.int8)
 
 
-def _fingerprints(
-    rows: RowBatches,
-    images_root: str | Path | None,
-    n_workers: int | None,
-    found: list[pd.DataFrame],
-    part: np.ndarray,
-    max_distance: int,
-) -> Fingerprints:
-    root = rows.path.parent if images_root is None else Path(images_root)
+def _fingerprints(paths: pa.ChunkedArray, root: Path, n_workers: int | None) -> Fingerprints:
     if not root.is_dir():
         raise GeolocError(f"There is no folder {root}. Check the root of the image files.")
-    paths = _texts(rows, "path")
-    (with_image,) = np.nonzero(known_texts(paths))
-    names = np.array(paths.take(pa.array(with_image)).to_pylist(), dtype=object)
-    prints = fingerprint_images(FileImages(names, root, min_side=_MIN_SIDE), n_workers=n_workers)
-    readable = np.flatnonzero(~prints.is_broken)
+    images = FileImages(paths.to_pylist(), root, min_side=_MIN_SIDE)
+    return fingerprint_images(images, n_workers=n_workers)
+
+
+def _same_and_near(
+    prints: Fingerprints, rows: np.ndarray, part: np.ndarray, max_distance: int
+) -> Iterator[pd.DataFrame]:
+    """Pairs of equal pixels; pairs that look alike but are not the same."""
     content_code = np.full(len(part), -1, dtype=np.int64)
-    content_code[with_image[readable]] = pd.factorize(prints.content[readable])[0]
-    found.extend(_shared(content_code, part, REASONS[0], distance=0))
-    lively = np.flatnonzero(~prints.is_broken & ~prints.is_flat)
-    found.extend(
-        _near(prints.perceptual[lively], with_image[lively], content_code, part, max_distance)
-    )
-    return prints
+    whole = ~prints.is_broken
+    content_code[rows[whole]] = pd.factorize(prints.content[whole])[0]
+    yield from _shared(content_code, part, REASONS[0], distance=0)
+    compared = whole & ~prints.is_flat
+    hashes, row_of_hash = prints.perceptual[compared], rows[compared]
+    for earlier, later in _PAIRS_OF_PARTS:
+        same, _ = _rows_with_twin(content_code, part, earlier, later)
+        queries = np.flatnonzero((part[row_of_hash] == later) & ~np.isin(row_of_hash, same))
+        known = np.flatnonzero(part[row_of_hash] == earlier)
+        # Each hash once, at its first row; in the order of rows, so that ties go to the first.
+        _, first = np.unique(hashes[known], return_index=True)
+        known = known[np.sort(first)]
+        target, distance = nearest_within(hashes[queries], hashes[known], max_distance)
+        near = target >= 0
+        twins = row_of_hash[known[target[near]]]
+        yield _pairs(REASONS[1], row_of_hash[queries[near]], twins, distance[near])
 
 
 def _shared(
     code: np.ndarray, part: np.ndarray, reason: str, *, distance: int | None = None
 ) -> Iterator[pd.DataFrame]:
     """Rows of a later part whose code (int64, -1 for none) is also in an earlier one."""
-    for earlier, later in PAIRS_OF_PARTS:
+    for earlier, later in _PAIRS_OF_PARTS:
         rows, other_rows = _rows_with_twin(code, part, earlier, later)
-        yield _pairs(reason, rows, other_rows, None if distance is None else np.zeros(len(rows)))
+        yield _pairs(reason, rows, other_rows, distance)
 
 
 def _rows_with_twin(
@@ -226,85 +225,36 @@ def _rows_with_twin(
     return rows[has_twin], other_rows[has_twin]
 
 
-def _near(
-    hashes: np.ndarray,
-    row_of_hash: np.ndarray,
-    content_code: np.ndarray,
-    part: np.ndarray,
-    max_distance: int,
-) -> Iterator[pd.DataFrame]:
-    """Rows of a later part that look like an image of an earlier one, but are not the same."""
-    for earlier, later in PAIRS_OF_PARTS:
-        same, _ = _rows_with_twin(content_code, part, earlier, later)
-        asking = np.flatnonzero((part[row_of_hash] == later) & ~np.isin(row_of_hash, same))
-        known = np.flatnonzero(part[row_of_hash] == earlier)
-        # Each hash once, at its first row; in the order of rows, so that ties go to the first.
-        _, first = np.unique(hashes[known], return_index=True)
-        known = known[np.sort(first)]
-        query, of_query = np.unique(hashes[asking], return_inverse=True)
-        target, distance = nearest_within(query, hashes[known], max_distance)
-        target, distance = target[of_query.ravel()], distance[of_query.ravel()]
-        near = target >= 0
-        yield _pairs(
-            REASONS[1], row_of_hash[asking[near]], row_of_hash[known[target[near]]], distance[near]
-        )
-
-
 def _pairs(
-    reason: str, rows: np.ndarray, other_rows: np.ndarray, distance: np.ndarray | None
+    reason: str, rows: np.ndarray, other_rows: np.ndarray, distance: np.ndarray | int | None
 ) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "reason": pd.Series([reason] * len(rows), dtype=object),
-            "row": rows.astype(np.int64),
-            "other_row": other_rows.astype(np.int64),
-            "distance": pd.array([pd.NA] * len(rows), dtype="Int64")
-            if distance is None
-            else pd.array(distance.astype(np.int64), dtype="Int64"),
-        }
-    )
-
-
-def _with_names(found: list[pd.DataFrame], part: np.ndarray, rows: RowBatches) -> pd.DataFrame:
-    pairs = pd.concat(found, ignore_index=True)
-    names = np.array(PARTS, dtype=object)
-    pairs["part"] = names[part[pairs["row"].to_numpy()]]
-    pairs["other_part"] = names[part[pairs["other_row"].to_numpy()]]
-    key = next((column for column in _KEYS if column in rows.schema.names), None)
-    if key is None:
-        return pairs
-    texts = _texts(rows, key)
-    for column, of in (("id", "row"), ("other_id", "other_row")):
-        pairs[column] = np.array(texts.take(pa.array(pairs[of])).to_pylist(), dtype=object)
+    pairs = pd.DataFrame({"row": rows.astype(np.int64), "other_row": other_rows.astype(np.int64)})
+    pairs.insert(0, "reason", pd.Series(reason, index=pairs.index, dtype=object))
+    pairs["distance"] = pd.Series(distance, index=pairs.index, dtype="Int64")
     return pairs
 
 
-def _coordinate_codes(rows: RowBatches) -> np.ndarray:
-    """Number of each row's coordinate; +180 and -180 degrees are the same meridian."""
-    blocks = [
-        np.column_stack(
-            [
-                batch.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False)
-                for name in ("latitude", "longitude")
-            ]
-        )
-        for batch in rows.batches(["latitude", "longitude"])
-    ]
-    coords = np.concatenate(blocks) if blocks else np.empty((0, 2))
+def _with_names(
+    pairs: list[pd.DataFrame], part: np.ndarray, ids: pa.ChunkedArray | None
+) -> pd.DataFrame:
+    frame = pd.concat(pairs, ignore_index=True)
+    names = np.array(PARTS, dtype=object)
+    frame["part"] = names[part[frame["row"].to_numpy()]]
+    frame["other_part"] = names[part[frame["other_row"].to_numpy()]]
+    if ids is not None:
+        shown = texts(ids)
+        for column, row in (("id", "row"), ("other_id", "other_row")):
+            of_pair = shown.take(pa.array(frame[row])).to_pylist()
+            frame[column] = pd.Series(of_pair, index=frame.index, dtype=object)
+    return frame
+
+
+def _coordinate_codes(latitudes: pa.ChunkedArray, longitudes: pa.ChunkedArray) -> np.ndarray:
+    """Number of each row's coordinate, -1 for none; +180 and -180 degrees are the same meridian."""
+    coords = np.column_stack([numbers(column)[0] for column in (latitudes, longitudes)])
     coords += 0.0  # -0 becomes 0
     coords[coords[:, 1] == -180, 1] = 180.0
     coords[np.abs(coords[:, 0]) == 90, 1] = 0.0
     frame = pd.DataFrame(coords, columns=["latitude", "longitude"])
     code = frame.groupby(["latitude", "longitude"], sort=False).ngroup()
-    return code.fillna(-1).to_numpy(dtype=np.int64)  # missing coordinates are nobody's
-
-
-def _user_codes(rows: RowBatches) -> np.ndarray:
-    users = _texts(rows, "user")
-    code = users.dictionary_encode().indices.to_numpy(zero_copy_only=False)
-    return np.where(known_texts(users), np.nan_to_num(code, nan=-1), -1).astype(np.int64)
-
-
-def _texts(rows: RowBatches, column: str) -> pa.Array:
-    parts = [as_texts(batch.column(column), column) for batch in rows.batches([column])]
-    return pa.chunked_array(parts, type=pa.large_string()).combine_chunks()
+    return code.fillna(-1).to_numpy(dtype=np.int64)

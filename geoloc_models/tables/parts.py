@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
+from geocells.tables import ids as ids_as_text
+from geocells.tables import texts
 from geoloc_models._errors import GeolocError
 from geoloc_models.tables.hashing import hash_numbers, hash_texts, hash_to_unit, stream_start
 from geoloc_models.tables.photo_table import PhotoTable
@@ -89,35 +91,28 @@ def assign_parts(
     check_seed(seed)
     if by not in UNITS:
         raise GeolocError(f"by must be 'id', 'user' or 'place'; got {by!r}.")
-    names = as_texts(ids, "ids")
-    if names.null_count:
-        raise GeolocError(
-            f"Every photo needs an id; {names.null_count} of {len(names)} have none (first: row "
-            f"{int(pc.is_null(names).index(True).as_py())})."
-        )
+    names = id_texts(ids)
+    unit = hash_texts(names, stream_start("part/id", seed))
     if by == "place":
         if coords is None:
             raise GeolocError("A split by place needs the photos' coordinates.")
         blocks = place_blocks(coords, block_km)
         _check_length(len(blocks), len(names), "coords")
         unit = hash_numbers(blocks, stream_start("part/place", seed))
-    else:
-        unit = hash_texts(names, stream_start("part/id", seed))
-        if by == "user":
-            if users is None:
-                raise GeolocError("A split by user needs the photos' users.")
-            owners = as_texts(users, "users")
-            _check_length(len(owners), len(names), "users")
-            known = known_texts(owners)
-            unit[known] = hash_texts(
-                owners.filter(pa.array(known)), stream_start("part/user", seed)
-            )
+    elif by == "user":
+        if users is None:
+            raise GeolocError("A split by user needs the photos' users.")
+        user_of_row = texts(_chunked(users, "users"))
+        _check_length(len(user_of_row), len(names), "users")
+        known = np.asarray(pc.is_valid(user_of_row))
+        hashes = hash_texts(user_of_row.drop_null(), stream_start("part/user", seed))
+        unit[known] = hashes
     u = hash_to_unit(unit)
     part = np.zeros(len(u), dtype=np.int8)
     part[u < share[2] + share[1]] = 1
     if exchangeable and by != "id":
-        own = hash_to_unit(hash_texts(names, stream_start("part/held-out", seed)))
-        part[(part == 1) & (own < share[2] / (share[2] + share[1]))] = 2
+        u_of_photo = hash_to_unit(hash_texts(names, stream_start("part/held-out", seed)))
+        part[(part == 1) & (u_of_photo < share[2] / (share[2] + share[1]))] = 2
     else:
         part[u < share[2]] = 2
     return part
@@ -160,35 +155,20 @@ def subset_ranks(
     [2, 1, -1, 0]
     """
     check_seed(seed)
-    names = as_texts(ids, "ids")
+    names = id_texts(ids)
     parts = np.asarray(part)
     _check_length(len(parts), len(names), "part")
     hashes = hash_texts(names, stream_start("subset/id", seed))
-    return ranks_of_hashes(hashes, parts, lambda rows: names.take(pa.array(rows)).to_pylist())
-
-
-def ranks_of_hashes(hashes: np.ndarray, part: np.ndarray, ids_of_rows: Any) -> np.ndarray:
-    """Ranks of training rows by hash; ``ids_of_rows`` is asked only about rows of equal hash.
-
-    Raises
-    ------
-    GeolocError
-        If two rows have one id.
-    """
     order = np.argsort(hashes, kind="stable")
     # Neighbours of one hash: the same id twice, or once in a blue moon two ids.
-    in_order = hashes[order]
-    (level,) = np.nonzero(in_order[1:] == in_order[:-1])
-    del in_order  # 8 bytes a row
+    (level,) = np.nonzero(hashes[order[1:]] == hashes[order[:-1]])
     if len(level):
-        positions = np.unique(np.concatenate([level, level + 1]))
-        rows = order[positions]
-        by_row = np.sort(rows)
-        id_of_row = dict(zip(by_row.tolist(), ids_of_rows(by_row), strict=True))
+        places = np.unique(np.concatenate([level, level + 1]))
+        rows = order[places]
+        id_of_row = dict(zip(rows.tolist(), names.take(pa.array(rows)).to_pylist(), strict=True))
         _refuse_duplicates(id_of_row, len(hashes))
-        settled = sorted(rows.tolist(), key=lambda row: (hashes[row], id_of_row[row]))
-        order[positions] = settled
-    order = order[part[order] == 0]
+        order[places] = sorted(rows.tolist(), key=lambda row: (hashes[row], id_of_row[row]))
+    order = order[parts[order] == 0]
     rank = np.full(len(hashes), -1, dtype=np.int64)
     rank[order] = np.arange(len(order))
     return rank
@@ -262,39 +242,32 @@ def subset_rows(table: PhotoTable, n_photos: int) -> np.ndarray:
     return rows
 
 
-def as_texts(values: Any, name: str) -> pa.Array:
-    """Ids or users as an Arrow array of large strings; whole numbers become their digits.
+def id_texts(values: Any, where: str = "the table", first_row: int = 0) -> pa.ChunkedArray:
+    """Ids as text, whole numbers as their digits.
 
     Raises
     ------
     GeolocError
-        If the values are neither texts nor whole numbers.
+        If one is missing; ``first_row`` is the number of the first one.
     """
+    names = ids_as_text(_chunked(values, "ids"), where=where)
+    if names.null_count:
+        row = pc.index(pc.is_null(names), True).as_py() + first_row
+        raise GeolocError(
+            f"Every photo needs an id; {names.null_count} of {len(names)} have none (first: row "
+            f"{row} of {where}). Fill in or remove such rows."
+        )
+    return names
+
+
+def _chunked(values: Any, name: str) -> pa.ChunkedArray:
+    if isinstance(values, pa.ChunkedArray):
+        return values
     try:
-        if isinstance(values, pa.ChunkedArray):
-            values = values.combine_chunks()
         array = values if isinstance(values, pa.Array) else pa.array(values, from_pandas=True)
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
-        kind = array.type
-        if (
-            pa.types.is_integer(kind)
-            or pa.types.is_string(kind)
-            or pa.types.is_large_string(kind)
-            or pa.types.is_string_view(kind)
-            or pa.types.is_null(kind)
-        ):
-            return array.cast(pa.large_string())
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise GeolocError(f"{name} must be texts or whole numbers ({error}).") from error
-    raise GeolocError(f"{name} must be texts or whole numbers; they are of the type {kind}.")
-
-
-def known_texts(texts: pa.Array) -> np.ndarray:
-    """Mask (n,) of the texts that are neither missing nor empty."""
-    lengths = pc.fill_null(pc.binary_length(texts), 0)
-    known: np.ndarray = lengths.to_numpy(zero_copy_only=False) > 0
-    return known
+    return pa.chunked_array([array])
 
 
 def check_seed(seed: int) -> None:
@@ -307,7 +280,7 @@ def _refuse_duplicates(id_of_row: dict[int, str], n_rows: int) -> None:
     first_row: dict[str, int] = {}
     repeated = [
         (first_row[name], row, name)
-        for row, name in id_of_row.items()
+        for row, name in sorted(id_of_row.items())
         if first_row.setdefault(name, row) != row
     ]
     if repeated:

@@ -43,7 +43,12 @@ def test_parts_never_change():
 
 @settings(deadline=None, max_examples=40)
 @given(
-    st.lists(st.text(max_size=12), min_size=1, max_size=40, unique=True),
+    st.lists(
+        st.text(st.characters(categories=["L", "N"]), max_size=12).map("p{}".format),
+        min_size=1,
+        max_size=40,
+        unique=True,
+    ),
     st.sampled_from(["id", "user", "place"]),
     st.integers(0, 2**64 - 1),
     st.randoms(use_true_random=False),
@@ -169,7 +174,6 @@ def test_no_photos_have_no_parts():
     ("ids", "options", "words"),
     [
         (["a", None], {}, "needs an id.*row 1"),
-        ([1.5, 2.5], {}, "texts or whole numbers.*double"),
         (["a", 2], {}, "texts or whole numbers"),
         (["a"], {"by": "colour"}, "by must be"),
         (["a"], {"by": "user"}, "needs the photos' users"),

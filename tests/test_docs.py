@@ -100,5 +100,5 @@ def test_every_name_in_the_reference_exists():
                 raise
             continue  # an extra that is not installed
         except ImportError:
-            continue  # geocells.distributed, where Dask is not installed
+            continue  # geocells.dask, where Dask is not installed
         assert hasattr(module, own), name

@@ -44,12 +44,12 @@ def assign(
         Work on a Dask cluster (tcp://host:8786), or with worker processes of this machine (local).
     """
     if dask is not None:
-        from geocells import distributed
+        from geocells import dask as over_dask
         from geocells.cli._cluster import cluster
 
         partition = load_cells(cells)
         with cluster(dask), busy("assigning"):
-            n_rows = distributed.assign(
+            n_rows = over_dask.assign(
                 partition,
                 photos,
                 table.group_column,

@@ -147,12 +147,12 @@ def _fit_on_cluster(
     weight_column: str | None,
     feature_columns: list[str] | None,
 ) -> tuple[CellPartition, int]:
-    from geocells import distributed
+    from geocells import dask as over_dask
     from geocells.cli._cluster import cluster
 
     names: Any = feature_columns or None
     with cluster(scheduler), busy("building cells"):
-        result = distributed.fit(
+        result = over_dask.fit(
             builder,
             photos,
             names[0] if names and len(names) == 1 else names,

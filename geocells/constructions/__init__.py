@@ -7,6 +7,7 @@ from geocells.constructions.bins import Bins, PrioritizedRanges, bin_codes
 from geocells.constructions.bottom_up import Competition, Ranking, bottom_up
 from geocells.constructions.heat_map import HeatMaps, heat_maps
 from geocells.constructions.quadtree import consolidate, top_down
+from geocells.constructions.thinning import thin
 
 __all__ = [
     "Bins",
@@ -18,5 +19,6 @@ __all__ = [
     "bottom_up",
     "consolidate",
     "heat_maps",
+    "thin",
     "top_down",
 ]

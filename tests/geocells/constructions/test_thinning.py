@@ -10,7 +10,7 @@ from strategies import coordinates
 
 from geocells import CellBuilder, fitting
 from geocells.constructions import bin_codes
-from geocells.distributed._thinning import thin
+from geocells.constructions import thin as thin_bins
 from geocells.fitting import Images, Options
 
 
@@ -20,6 +20,16 @@ def counted(builder, coords, groups=None):
     grid, deepest = fitting.make_grid(options, images.group_names, images.boxes)
     codes = grid.encode(images.coords.array, images.group_of_row)
     return options, grid, deepest, bin_codes(codes, grid.code_bits)
+
+
+def thin(bins, options, grid):
+    return thin_bins(
+        bins,
+        grid,
+        min_images=options.min_images,
+        extra_levels=options.extra_levels,
+        has_windows=options.method == "bottom_up",
+    )
 
 
 @given(st.data())

@@ -1,4 +1,4 @@
-"""Scaling of geocells.distributed: ``python -m tests.benchmarks.distributed [millions ...] [--workers 1 2]``.
+"""Scaling of geocells.dask: ``python -m tests.benchmarks.dask_scaling [millions ...] [--workers 1 2]``.
 
 Rows are made in their partitions, from towns of very different size and a thin spread over the land between, so that no
 more than a partition a worker is ever in memory. Not part of ``make bench``: 100 million rows take
@@ -8,7 +8,6 @@ minutes.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 
 import dask.array as da
@@ -17,7 +16,7 @@ from dask.delayed import delayed
 from distributed import Client, LocalCluster
 
 from geocells import CellBuilder
-from geocells import distributed as over_dask
+from geocells import dask as over_dask
 
 PARTITION_ROWS = 2_500_000
 N_TOWNS = 20_000
@@ -50,10 +49,8 @@ def _count(labels: np.ndarray) -> np.ndarray:
 
 def main(millions: list[int], workers: list[int], methods: list[str]) -> None:
     """Print a row for every number of rows and workers."""
-    print(
-        "| rows | workers | method | fit | bytes merged | bytes to client | bins | kept | cells | assign |"
-    )
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| rows | workers | method | fit | cells | assign |")
+    print("| --- | --- | --- | --- | --- | --- |")
     for n_millions in millions:
         for n_workers in workers:
             with (
@@ -77,17 +74,9 @@ def main(millions: list[int], workers: list[int], methods: list[str]) -> None:
                     labels = over_dask.assign(result.cells, rows)
                     done = labels.map_blocks(_count, chunks=(1,), dtype=np.int64).sum().compute()
                     assigned = time.perf_counter() - start
-                    merged = sum(own.bytes_merged for own in result.passes)
-                    returned = sum(own.bytes_returned for own in result.passes)
                     print(
-                        f"| {int(done):,} | {n_workers} | {method} | {fitted:.1f} s | {merged / 1e6:,.0f} MB "
-                        f"| {returned / 1e6:,.1f} MB | {result.n_bins:,} | {result.n_bins_kept:,} "
+                        f"| {int(done):,} | {n_workers} | {method} | {fitted:.1f} s "
                         f"| {result.n_cells:,} | {assigned:.1f} s |",
-                        flush=True,
-                    )
-                    print(
-                        "".join(f"  {own.name} {own.seconds:.1f} s;" for own in result.passes),
-                        file=sys.stderr,
                         flush=True,
                     )
 
@@ -103,5 +92,5 @@ if __name__ == "__main__":
     parser.add_argument("millions", nargs="*", type=int, default=[10, 100, 300])
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--methods", nargs="+", default=["consolidated", "bottom_up"])
-    asked = parser.parse_args()
-    main(asked.millions, asked.workers, asked.methods)
+    arguments = parser.parse_args()
+    main(arguments.millions, arguments.workers, arguments.methods)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import coordinates, groups_of, leftovers, min_cell_sizes
 
-from geocells import CellBuilder, LatLonGrid, distributed, load_cells
+from geocells import CellBuilder, LatLonGrid, load_cells
+from geocells import dask as over_dask
 
 RNG = np.random.default_rng(0)
 COORDS = np.concatenate(
@@ -40,7 +41,7 @@ def cut(array, chunks=UNEVEN):
 def same_as_on_one_machine(builder, coords, feats=None, groups=None, weights=None, chunks=UNEVEN):
     """Both fits, after a check that they agree to the last bit."""
     one = builder.fit(coords, feats, groups, weights)
-    result = distributed.fit(
+    result = over_dask.fit(
         builder, cut(coords, chunks), cut(feats, chunks), cut(groups, chunks), cut(weights, chunks)
     )
     assert np.array_equal(result.labels().compute(), one.labels_)
@@ -100,20 +101,18 @@ def test_photos_that_cancel_out_have_the_first_of_them_as_their_mean():
     builder = CellBuilder(4, method="consolidated", grid="s2", leftover="cell")
     one, result = same_as_on_one_machine(builder, coords, chunks=(1, 0, 3))
     assert result.cells.centroids.tolist() == [[0.0, -90.0]] == one.centroids_.tolist()
-    assert [own.name for own in result.passes] == ["counts", "sums", "first points"]
 
 
-def test_bounds_of_ones_own_spare_the_survey_and_are_held_to():
+def test_bounds_of_ones_own_are_held_to():
     options = {"method": "consolidated"}
     box = (-70.0, -180.0, 75.0, 180.0)
-    _, result = same_as_on_one_machine(CellBuilder(30, bounds=box, **options), COORDS)
-    assert [own.name for own in result.passes] == ["counts", "sums"]
+    same_as_on_one_machine(CellBuilder(30, bounds=box, **options), COORDS)
     grid = LatLonGrid(*box, 8)
     same_as_on_one_machine(CellBuilder(30, grid=grid, **options), COORDS)
     by_group = {"SE": box, "CH": (-70.0, -10.0, 75.0, 180.0)}
     same_as_on_one_machine(CellBuilder(30, bounds=by_group, **options), COORDS, None, GROUPS)
     with pytest.raises(ValueError, match=r"Partition \d .*bounds must hold every image"):
-        distributed.fit(CellBuilder(30, bounds=(0, 0, 50, 50), **options), cut(COORDS))
+        over_dask.fit(CellBuilder(30, bounds=(0, 0, 50, 50), **options), cut(COORDS))
 
 
 @st.composite
@@ -167,9 +166,7 @@ def test_a_dask_table_gives_its_columns_and_takes_labels_with_its_index(table):
     frame = dd.from_pandas(table.drop(columns="vector"), npartitions=5)
     builder = CellBuilder(30)
     one = builder.fit(COORDS, FEATS[:, :2], GROUPS, WEIGHTS)
-    result = distributed.fit(
-        builder, frame, feats=["f0", "f1"], groups="country", sample_weight="n"
-    )
+    result = over_dask.fit(builder, frame, feats=["f0", "f1"], groups="country", sample_weight="n")
     labels = result.labels().compute()
     assert labels.name == "cell"
     assert labels.index.tolist() == table.index.tolist()
@@ -181,7 +178,7 @@ def test_collections_beside_a_table_are_taken_too(table):
     others = dd.from_pandas(table[["country", "n"]], npartitions=5)
     vectors = da.from_array(FEATS, chunks=(360, 6))
     one = CellBuilder(30).fit(COORDS, FEATS, GROUPS, WEIGHTS)
-    result = distributed.fit(CellBuilder(30), frame, vectors, others["country"], others["n"])
+    result = over_dask.fit(CellBuilder(30), frame, vectors, others["country"], others["n"])
     assert result.labels().compute().tolist() == one.labels_.tolist()
 
 
@@ -204,7 +201,7 @@ def test_a_parquet_dataset_is_read_by_path_glob_and_url(table, tmp_path):
         str(tmp_path / "photos" / "*.parquet"): (["f0", "f1"], two),
     }
     for url, (feats, expected) in urls.items():
-        result = distributed.fit(builder, url, feats, "country")
+        result = over_dask.fit(builder, url, feats, "country")
         assert np.array_equal(result.cells.centroids, expected.centroids_), url
         assert np.array_equal(result.labels().compute().to_numpy(), expected.labels_), url
     saved = result.cells.save(tmp_path / "cells.parquet")
@@ -215,7 +212,7 @@ def test_an_object_store_is_read_through_fsspec(table):
     for number, rows in enumerate(np.array_split(np.arange(len(table)), 3)):
         table.iloc[rows].to_parquet(f"memory://photos/part-{number}.parquet")
     one = CellBuilder(30, method="consolidated").fit(COORDS)
-    result = distributed.fit(
+    result = over_dask.fit(
         CellBuilder(30, method="consolidated"), "memory://photos/*.parquet", storage_options={}
     )
     assert result.labels().compute().tolist() == one.labels_.tolist()
@@ -228,70 +225,53 @@ def test_what_cannot_be_fitted_is_refused_with_a_reason(table, tmp_path):
     frame = dd.from_pandas(table, npartitions=2)
     builder = CellBuilder(30, method="consolidated")
     with pytest.raises(ValueError, match=r"location='medoid' needs all images of a cell"):
-        distributed.fit(CellBuilder(30, location="medoid"), frame)
+        over_dask.fit(CellBuilder(30, location="medoid"), frame)
     with pytest.raises(TypeError, match="CellBuilder takes arrays in memory"):
-        distributed.fit(builder, COORDS)
+        over_dask.fit(builder, COORDS)
     with pytest.raises(ValueError, match="without a column 'land'"):
-        distributed.fit(builder, frame, groups="land")
-    with pytest.raises(ValueError, match="without a column of latitudes"):
-        distributed.fit(builder, frame[["lng", "n"]])
+        over_dask.fit(builder, frame, groups="land")
+    with pytest.raises(ValueError, match="latitude"):
+        over_dask.fit(builder, frame[["lng", "n"]])
     with pytest.raises(ValueError, match=r"sample_weight must be partitioned .* 2 partitions"):
-        distributed.fit(builder, frame, sample_weight=da.ones(1800, chunks=600))
+        over_dask.fit(builder, frame, sample_weight=da.ones(1800, chunks=600))
     with pytest.raises(TypeError, match="groups must be a Dask collection"):
-        distributed.fit(builder, frame, groups=GROUPS[:, None])
+        over_dask.fit(builder, frame, groups=GROUPS[:, None])
     with pytest.raises(TypeError, match="names a column, but coords is a Dask array"):
-        distributed.fit(builder, cut(COORDS), groups="country")
+        over_dask.fit(builder, cut(COORDS), groups="country")
     with pytest.raises(ValueError, match=r"shape \(n, 2\)"):
-        distributed.fit(builder, cut(FEATS))
-    with pytest.raises(ValueError, match="split_every must be at least 2"):
-        distributed.fit(builder, frame, split_every=1)
+        over_dask.fit(builder, cut(FEATS))
     with pytest.raises(ValueError, match="no Parquet file at"):
-        distributed.fit(builder, tmp_path / "nowhere" / "*.parquet")
+        over_dask.fit(builder, tmp_path / "nowhere" / "*.parquet")
 
 
 def test_a_bad_row_is_told_with_its_partition(table):
     table.loc[1000, "Latitude"] = 91.0
     with pytest.raises(ValueError, match=r"Partition 1 .*Latitude must lie.*row 100, 91"):
-        distributed.fit(CellBuilder(30), dd.from_pandas(table, npartitions=2))
+        over_dask.fit(CellBuilder(30), dd.from_pandas(table, npartitions=2))
     table.loc[1000, "Latitude"] = np.nan
     with pytest.raises(ValueError, match=r"Partition 1 .*must be finite.*row 100"):
-        distributed.fit(CellBuilder(30), dd.from_pandas(table, npartitions=2))
+        over_dask.fit(CellBuilder(30), dd.from_pandas(table, npartitions=2))
     feats = FEATS.copy()
     feats[750, 2] = np.inf
     with pytest.raises(ValueError, match=r"Partition 4 .*Features must be finite.*row 49"):
-        distributed.fit(CellBuilder(30), cut(COORDS), cut(feats))
+        over_dask.fit(CellBuilder(30), cut(COORDS), cut(feats))
     vectors = table[["Latitude", "lng"]].fillna(0.0).assign(v=[[1.0, 2.0]] * 1799 + [[1.0]])
     with pytest.raises(ValueError, match=r"Dask turned the lists of column 'v' into text"):
-        distributed.fit(CellBuilder(30), dd.from_pandas(vectors, npartitions=2), feats="v")
+        over_dask.fit(CellBuilder(30), dd.from_pandas(vectors, npartitions=2), feats="v")
     with dask.config.set({"dataframe.convert-string": False}):
         frame = dd.from_pandas(vectors, npartitions=2)
     with pytest.raises(ValueError, match=r"Partition 1 .*as long as the first"):
-        distributed.fit(CellBuilder(30), frame, feats="v")
+        over_dask.fit(CellBuilder(30), frame, feats="v")
 
 
 def test_no_photo_at_all_is_refused_as_on_one_machine():
     for grid in ("latlon", "s2"):
         with pytest.raises(ValueError, match="coords holds no rows"):
-            distributed.fit(CellBuilder(30, grid=grid), da.empty((0, 2), chunks=(0, 2)))
+            over_dask.fit(CellBuilder(30, grid=grid), da.empty((0, 2), chunks=(0, 2)))
         with pytest.raises(ValueError, match="zero everywhere"):
-            distributed.fit(
+            over_dask.fit(
                 CellBuilder(30, grid=grid), cut(COORDS), sample_weight=cut(np.zeros(1800))
             )
     idle = cut(np.where(GROUPS == "CH", 0, 1))
     with pytest.raises(ValueError, match="0 for every image of the group 'CH'"):
-        distributed.fit(CellBuilder(30), cut(COORDS), groups=cut(GROUPS), sample_weight=idle)
-
-
-# --------------------------------------------------------------------------------------- what it took
-
-
-def test_the_passes_tell_the_bytes_of_their_partial_results():
-    result = distributed.fit(CellBuilder(30), cut(COORDS), cut(FEATS), split_every=2)
-    passes = {own.name: own for own in result.passes}
-    assert list(passes) == ["survey", "counts", "moments", "sums"]
-    assert all(own.n_partitions == len(UNEVEN) for own in result.passes)
-    # A code and a count a bin, of four bytes each in this grid.
-    assert passes["counts"].bytes_returned == 8 * result.n_bins_kept
-    assert result.n_bins_kept < result.n_bins <= len(COORDS)
-    assert passes["counts"].bytes_merged >= 8 * result.n_bins
-    assert result.n_rows == len(COORDS)
+        over_dask.fit(CellBuilder(30), cut(COORDS), groups=cut(GROUPS), sample_weight=idle)

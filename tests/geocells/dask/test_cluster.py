@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from dask.delayed import delayed
 
-from geocells import CellBuilder, distributed
+from geocells import CellBuilder
+from geocells import dask as over_dask
 
 RNG = np.random.default_rng(2)
 COORDS = np.concatenate(
@@ -35,7 +36,7 @@ def cut(array):
 def test_two_workers_make_the_cells_of_one_machine(client, method, grid, has_groups):
     builder = CellBuilder(30, method=method, grid=grid)
     one = builder.fit(COORDS, FEATS, GROUPS if has_groups else None)
-    result = distributed.fit(
+    result = over_dask.fit(
         builder, cut(COORDS), cut(FEATS), cut(GROUPS) if has_groups else None, client=client
     )
     assert np.array_equal(client.compute(result.labels()).result(), one.labels_)
@@ -57,7 +58,9 @@ def rows_or_death(rows: np.ndarray, folder: str, deadly: int) -> np.ndarray:
     return rows
 
 
-@pytest.mark.parametrize("deadly", [0, 1, 3], ids=["in the survey", "in the counts", "in the sums"])
+@pytest.mark.parametrize(
+    "deadly", [0, 1, 3], ids=["in the extents", "in the counts", "in the sums"]
+)
 def test_a_worker_that_dies_in_a_pass_changes_nothing(client, tmp_path, deadly):
     parts = np.array_split(COORDS, 6)
     blocks = [
@@ -70,7 +73,7 @@ def test_a_worker_that_dies_in_a_pass_changes_nothing(client, tmp_path, deadly):
     feats = da.from_array(FEATS, chunks=(rows.chunks[0], 16))
     workers = set(client.run(os.getpid).values())
     one = CellBuilder(30).fit(COORDS, FEATS)
-    result = distributed.fit(CellBuilder(30), rows, feats, client=client)
+    result = over_dask.fit(CellBuilder(30), rows, feats, client=client)
     # It did die, and was read once more than the four passes ask for.
     client.wait_for_workers(2, timeout=30)
     assert len(workers - set(client.run(os.getpid).values())) == 1
@@ -93,9 +96,9 @@ def test_a_dataset_goes_in_and_out_by_files(client, tmp_path):
         pq.write_table(pa.table(columns, schema=schema), tmp_path / f"{number}.parquet")
     one = CellBuilder(30).fit(COORDS, FEATS)
     photos = str(tmp_path / "*.parquet")
-    result = distributed.fit(CellBuilder(30), photos, "vector", client=client)
+    result = over_dask.fit(CellBuilder(30), photos, "vector", client=client)
     to = tmp_path / "assigned"
-    distributed.assign(result.cells, photos, to=str(to), client=client)
+    over_dask.assign(result.cells, photos, to=str(to), client=client)
     assert pd.read_parquet(to)["cell"].tolist() == one.labels_.tolist()
 
 
@@ -103,4 +106,4 @@ def test_a_bad_row_on_a_worker_is_told_here(client):
     coords = COORDS.copy()
     coords[800, 0] = -91.0
     with pytest.raises(ValueError, match=r"Partition 4 .*first: row 99, -91"):
-        distributed.fit(CellBuilder(30), cut(coords), client=client)
+        over_dask.fit(CellBuilder(30), cut(coords), client=client)

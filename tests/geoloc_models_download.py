@@ -39,7 +39,7 @@ def quick(**choices):
         "backoff": 0.001,
         "read_timeout": 20.0,
         "total_timeout": 20.0,
-        "max_bytes": 2_000_000,
+        "max_megabytes": 2.0,
         "workers": 1,
     }
     return DownloadOptions(**{**settings, **choices})

@@ -33,9 +33,14 @@ COMMANDS = {
     "index": "geoloc_models.cli.index:index",
     "select": "geoloc_models.cli.select:select",
     "demo": "geoloc_models.cli.demo:demo",
+    "download": "geoloc_models.cli.download:download",
 }
 # What `--help` shows of a command with many options; `--help-all` shows all.
 MAIN_OPTIONS = {
+    "download": (
+        "TABLE", "--output", "--max-side", "--keep-original", "--shard-size", "--rate",
+        "--user-agent", "--retry",
+    ),
     "train": (
         "TABLE", "--task", "--method", "--min-images", "--features", "--encoder", "--weights",
         "--epochs", "--output",
@@ -50,7 +55,7 @@ _EXTRA_OF_PACKAGE = {
     "torchvision": "models",
     "matplotlib": "plot",
     "jinja2": "plot",
-    "httpx": "download",
+    "aiohttp": "download",
 }
 
 app = App(
@@ -101,7 +106,7 @@ for _name, _path in COMMANDS.items():
 # A command that typer still runs: convert it, move it to COMMANDS, and delete it here.
 TYPER_COMMANDS = (
     "train", "evaluate", "reproduce", "split", "leakage", "strip", "embed",
-    "download", "predict", "export", "serve",
+    "predict", "export", "serve",
 )  # fmt: skip
 for _name in TYPER_COMMANDS:
     app.command("geoloc_models.cli._typer:placeholder", name=_name)

@@ -94,7 +94,7 @@ def run(words: list[str]) -> None:
     import importlib
 
     for name in (
-        "download", "embed", "predict", "reproduce", "serve", "split", "strip",
+        "embed", "predict", "reproduce", "serve", "split", "strip",
         "train",
     ):  # fmt: skip
         importlib.import_module(f"geoloc_models.cli.{name}")

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
-from geoloc_models.download.job import download_photos
-from geoloc_models.download.ledger import read_ledger
-from geoloc_models.download.options import DownloadOptions
-from geoloc_models.download.record import PhotoRecord, State
-from geoloc_models.download.summary import DownloadSummary
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geoloc_models.download.download_options import DownloadOptions, State
+    from geoloc_models.download.job import DownloadSummary, download_photos
+    from geoloc_models.download.queue import PhotoRecord, read_ledger
 
 __all__ = [
     "DownloadOptions",
@@ -19,3 +21,19 @@ __all__ = [
     "download_photos",
     "read_ledger",
 ]
+
+_MODULE_OF_NAME = {
+    "DownloadOptions": "download_options",
+    "DownloadSummary": "job",
+    "PhotoRecord": "queue",
+    "State": "download_options",
+    "download_photos": "job",
+    "read_ledger": "queue",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Each name is imported when first used: the options are light, the others are not.
+    if name in _MODULE_OF_NAME:
+        return getattr(import_module(f"{__name__}.{_MODULE_OF_NAME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,8 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -19,10 +23,16 @@ Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _MAX_HOSTS = 4096
+_MAX_LOOK_UPS = 16
+_KEEP_SECONDS, _KEEP_FAILURE_SECONDS = 60.0, 5.0
 
 
-class RefusedAddressError(Exception):
-    """An address, or the form of a URL, that is not asked."""
+class RefusedAddressError(OSError):
+    """An address that may not be asked."""
+
+
+class UnknownHostError(Exception):
+    """A host without an address, or one whose address is not known in time."""
 
 
 class AddressPolicy:
@@ -54,7 +64,7 @@ class AddressPolicy:
             return False
         if self._allow_private:
             return True
-        faces = _faces(address)
+        faces = _embedded(address)
         if any(
             face.version == network.version and face in network
             for face in faces
@@ -71,7 +81,7 @@ class AddressPolicy:
                 raise RefusedAddressError(f"{name}{address}, which is not a public address")
 
 
-def _faces(address: Address) -> list[Address]:
+def _embedded(address: Address) -> list[Address]:
     """Return the address, and the IPv4 addresses that it carries."""
     faces: list[Address] = [address]
     if isinstance(address, ipaddress.IPv6Address):
@@ -87,70 +97,138 @@ def _faces(address: Address) -> list[Address]:
 
 
 def _is_public(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address) and (
-        address.is_site_local or address.scope_id is not None
-    ):
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and (
-        address in _NAT64 or address.sixtofour is not None
-    ):
-        # The IPv4 address that it carries decides; releases of Python differ on 2002::/16.
-        return True
-    return (
-        address.is_global
-        and not address.is_private
-        and not address.is_loopback
-        and not address.is_link_local
-        and not address.is_multicast
-        and not address.is_reserved
-        and not address.is_unspecified
-    )
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.is_site_local or address.scope_id is not None:
+            return False
+        if address in _NAT64 or address.sixtofour is not None:
+            # The IPv4 address that it carries decides; releases of Python differ on 2002::/16.
+            return True
+    return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
-class CheckedResolver:
-    """Addresses of hosts, all of them checked, kept for a minute.
+class CheckedResolver(AbstractResolver):
+    """Addresses of hosts, all of them checked, looked up once for all who ask at a time.
 
     Parameters
     ----------
     policy : AddressPolicy
         Which addresses may be asked.
-    resolve : callable, optional
+    look_up : callable, optional
         Gives the addresses of a host and port; by default the system's resolver.
-    keep_seconds : float
-        How long an answer is used.
+    timeout : float
+        Seconds that a look-up may take, counted from its own start.
+
+    Notes
+    -----
+    An address is used for a minute; so is the answer that there is none. Any other failure is used
+    for five seconds, as is a look-up that is late for as long as it takes: thousands of photos of a
+    dead host cost a few look-ups. At most 16 run at a time, and those who wait for their turn lose
+    none of their time.
     """
 
     def __init__(
-        self, policy: AddressPolicy, resolve: Resolver | None = None, *, keep_seconds: float = 60.0
+        self, policy: AddressPolicy, look_up: Resolver | None = None, *, timeout: float = 10.0
     ):
         self._policy = policy
-        self._resolve = resolve or system_addresses
-        self._keep_seconds = keep_seconds
-        self._known: dict[tuple[str, int], tuple[float, list[str]]] = {}
+        self._threads = ThreadPoolExecutor(_MAX_LOOK_UPS, "geoloc-resolve")
+        self._ask = look_up or self._system_addresses
+        self._timeout = timeout
+        self._slots = asyncio.Semaphore(_MAX_LOOK_UPS)
+        self._known: dict[tuple[str, int], tuple[float, asyncio.Future[list[str]]]] = {}
+        self._look_ups: set[asyncio.Task[None]] = set()
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Addresses of a host; RefusedAddressError if one of them may not be asked."""
-        now = asyncio.get_running_loop().time()
-        known = self._known.get((host, port))
-        if known is not None and known[0] > now:
-            return known[1]
-        addresses = await self._resolve(host, port)
-        self._policy.check(host, addresses)
-        if len(self._known) >= _MAX_HOSTS:
-            self._known.clear()
-        self._known[host, port] = (now + self._keep_seconds, addresses)
-        return addresses
+        """Addresses of a host.
 
-    def prefer(self, host: str, port: int, address: str) -> None:
-        """Try an address of a host first from now on: it has answered."""
-        _, addresses = self._known.get((host, port), (0.0, []))
-        if address in addresses:
-            addresses.remove(address)
-            addresses.insert(0, address)
+        Raises
+        ------
+        RefusedAddressError
+            If one of them may not be asked.
+        UnknownHostError
+            If there are none, or they are not known in time.
+        """
+        if _is_address(host):
+            self._policy.check(host, [host])
+            return [host]
+        loop = asyncio.get_running_loop()
+        expiry, answer = self._known.get((host, port), (0.0, None))
+        if answer is None or expiry <= loop.time():
+            if len(self._known) >= _MAX_HOSTS:
+                self._known = {k: v for k, v in self._known.items() if v[0] > loop.time()}
+            answer = self._new_answer()
+            self._known[host, port] = math.inf, answer
+            task = asyncio.create_task(self._look_up(host, port, answer))
+            self._look_ups.add(task)
+            task.add_done_callback(self._look_ups.discard)
+        return await asyncio.shield(answer)
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Addresses as aiohttp wants them; Host header and TLS name stay the URL's host."""
+        return [
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
+                "proto": 0,
+                "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            }
+            for address in await self.addresses(host, port)
+        ]
+
+    async def close(self) -> None:
+        """Wait for no look-up any more."""
+        for task in self._look_ups:
+            task.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _look_up(self, host: str, port: int, answer: asyncio.Future[list[str]]) -> None:
+        async with self._slots:
+            work = asyncio.ensure_future(self._ask(host, port))
+            await asyncio.wait([work], timeout=self._timeout)
+            if not work.done():  # a thread cannot be stopped: its slot stays taken until it ends
+                answer.set_exception(
+                    UnknownHostError(f"the name {host} is not resolved after {self._timeout:g} s")
+                )
+                await asyncio.wait([work])
+                answer = self._new_answer()
+        seconds = _KEEP_SECONDS
+        try:
+            addresses = work.result()
+            self._policy.check(host, addresses)
+            if not addresses:
+                raise UnknownHostError(f"the host {host} has no address")
+            answer.set_result(addresses)
+        except (RefusedAddressError, UnknownHostError) as error:
+            answer.set_exception(error)
+        except (OSError, UnicodeError) as error:
+            if not isinstance(error, socket.gaierror) or error.errno != socket.EAI_NONAME:
+                seconds = _KEEP_FAILURE_SECONDS
+            answer.set_exception(UnknownHostError(f"the host {host} is not known ({error})"))
+        self._known[host, port] = asyncio.get_running_loop().time() + seconds, answer
+
+    def _new_answer(self) -> asyncio.Future[list[str]]:
+        answer: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+        # An error that nobody waits for any more is no fault.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return answer
+
+    async def _system_addresses(self, host: str, port: int) -> list[str]:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, system_addresses, host, port)
 
 
-async def system_addresses(host: str, port: int) -> list[str]:
+def system_addresses(host: str, port: int) -> list[str]:
     """Addresses of a host from the system's resolver, each once, in its order."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import zlib
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
-from types import TracebackType
 from typing import Any
+from urllib.parse import quote, urljoin, urlsplit
 
-import httpcore
-import httpx
+import aiohttp
+from yarl import URL
 
 from geoloc_models.download.addresses import (
     AddressPolicy,
     CheckedResolver,
     RefusedAddressError,
     Resolver,
+    UnknownHostError,
 )
-from geoloc_models.download.options import DownloadOptions
+from geoloc_models.download.download_options import DownloadOptions, State
 from geoloc_models.download.politeness import retry_after
-from geoloc_models.download.record import State
 
 _GONE = frozenset([404, 410, 451])
 _REDIRECTS = frozenset([301, 302, 303, 307, 308])
@@ -33,10 +29,12 @@ _WAIT = frozenset([408, 425, 429])
 _SLOW_DOWN = frozenset([429, 503])
 _SMALL_BODY = 65_536
 _LONGEST_URL = 8192
+_KEPT_IN_URL = "%!$&'()*+,/:;=?@[]~"  # quoting leaves these alone: servers may sign a URL as it is
+_GZIP_START = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
-class Delivered:
+class Success:
     """The server sent a file, and all of it came."""
 
     content: bytes
@@ -44,15 +42,15 @@ class Delivered:
 
 
 @dataclass(frozen=True)
-class Moved:
+class Redirect:
     """The server names another URL."""
 
-    url: str
+    url: URL
     status: int
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Rejected:
     """There will be no photo; another attempt would change nothing."""
 
     state: State
@@ -61,7 +59,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Again:
+class Retry:
     """The attempt failed; the next one may not.
 
     ``wait`` is what the server asks for, in seconds; ``is_busy`` says that it has too much to do,
@@ -74,11 +72,11 @@ class Again:
     is_busy: bool = False
 
 
-Answer = Delivered | Moved | Verdict | Again
+Answer = Success | Redirect | Rejected | Retry
 
 
 class PhotoClient:
-    """HTTP client that fetches photos and trusts nobody.
+    """HTTP client that fetches photos and trusts nobody; use it as a context manager.
 
     Parameters
     ----------
@@ -95,147 +93,219 @@ class PhotoClient:
 
     def __init__(self, options: DownloadOptions, resolve: Resolver | None = None):
         self._options = options
-        policy = AddressPolicy(
+        self._policy = AddressPolicy(
             allow_private=options.allow_private_addresses, allow_networks=options.networks
         )
-        self._http = httpx.AsyncClient(
-            transport=_CheckedTransport(CheckedResolver(policy, resolve), options.parallel),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            follow_redirects=False,
-            trust_env=False,
-            timeout=httpx.Timeout(
-                options.read_timeout, connect=options.connect_timeout, pool=options.total_timeout
+        self._resolver = CheckedResolver(self._policy, resolve, timeout=options.connect_timeout)
+
+    async def __aenter__(self) -> PhotoClient:
+        options = self._options
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                resolver=self._resolver,
+                use_dns_cache=False,
+                socket_factory=self._open_socket,
+                limit=options.parallel,
+                keepalive_timeout=15.0,
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            timeout=aiohttp.ClientTimeout(
+                total=options.total_timeout,
+                sock_connect=options.connect_timeout,
+                sock_read=options.read_timeout,
             ),
             headers={
                 "User-Agent": options.user_agent or _default_user_agent(),
                 "Accept": "image/*,*/*;q=0.5",
                 "Accept-Encoding": "identity",
             },
+            middlewares=[_ask_once],
         )
-
-    async def __aenter__(self) -> PhotoClient:
-        await self._http.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._http.__aexit__(kind, error, trace)
+    async def __aexit__(self, *error: object) -> None:
+        await self._http.close()
+        await self._resolver.close()
 
-    def refusal(self, url: str | None) -> Verdict | None:
-        """Why a URL is not even asked, if it is not; ``gone`` for a picture of a lost photo."""
+    def parse(self, url: str | None) -> URL | Rejected:
+        """Parse a URL, or tell why it is not even asked; ``gone`` for a picture of a lost photo."""
         if url is None or not url.strip():
-            return Verdict(State.REFUSED, "no URL")
+            return Rejected(State.REFUSED, "no URL")
         if len(url) > _LONGEST_URL:
-            return Verdict(State.REFUSED, "the URL is longer than 8192 characters")
+            return Rejected(State.REFUSED, "the URL is longer than 8192 characters")
         try:
-            parsed = httpx.URL(url)
-        except (httpx.InvalidURL, ValueError) as error:
-            return Verdict(State.REFUSED, f"not a URL ({error})")
-        if parsed.scheme not in ("http", "https"):
-            return Verdict(State.REFUSED, f"neither http nor https: {url[:60]}")
-        if not parsed.raw_host:
-            return Verdict(State.REFUSED, "the URL names no host")
-        if parsed.port is not None and not 1 <= parsed.port <= 65_535:
-            return Verdict(State.REFUSED, f"there is no port {parsed.port}")
-        if parsed.userinfo:
-            return Verdict(State.REFUSED, "the URL holds a user name")
-        if self._options.gone_pattern.search(str(parsed)):
-            return Verdict(State.GONE, "a picture that stands for a lost photo")
-        return None
+            parsed = URL(url.strip())
+            parts = urlsplit(url.strip())
+            if parsed.scheme not in ("http", "https"):
+                return Rejected(State.REFUSED, f"neither http nor https: {url[:60]}")
+            if not parsed.raw_host:
+                return Rejected(State.REFUSED, "the URL names no host")
+            target = URL.build(
+                scheme=parsed.scheme,
+                authority=parsed.raw_authority,
+                path=_quoted(parts.path) or "/",
+                query_string=_quoted(parts.query),
+                encoded=True,
+            )
+        except (ValueError, TypeError) as error:
+            return Rejected(State.REFUSED, f"not a URL ({error})")
+        if target.port == 0:
+            return Rejected(State.REFUSED, "there is no port 0")
+        if parsed.user is not None or parsed.password is not None:
+            return Rejected(State.REFUSED, "the URL holds a user name")
+        if self._options.gone_pattern.search(str(target)):
+            return Rejected(State.GONE, "a picture that stands for a lost photo")
+        return target
 
-    async def fetch(self, url: str) -> Answer:
+    async def fetch(self, url: URL) -> Answer:
         """Ask for a URL once, without following a redirect.
 
         Never raises for what a server or a network does.
         """
+        options = self._options
         try:
-            async with asyncio.timeout(self._options.total_timeout):
-                async with self._http.stream("GET", url) as response:
-                    return await self._answer(response)
+            # Beforehand: a slow look-up must not use up the time of the request.
+            await self._resolver.addresses(str(url.raw_host), int(url.port or 0))
+            async with self._http.get(url, allow_redirects=False) as response:
+                return await self._answer(response)
         except RefusedAddressError as error:
-            return Verdict(State.REFUSED, str(error))
+            return Rejected(State.REFUSED, str(error))
+        except UnknownHostError as error:
+            return Retry(str(error))
+        except aiohttp.ConnectionTimeoutError:
+            return Retry(f"no connection after {options.connect_timeout:g} s")
+        except aiohttp.SocketTimeoutError:
+            return Retry(f"the server does not answer in time ({options.read_timeout:g} s)")
         except TimeoutError:
-            return Again(f"not there after {self._options.total_timeout:g} s")
-        except httpx.TimeoutException as error:
-            return Again(f"the server does not answer in time ({error})")
-        except httpx.HTTPError as error:
-            return Again(" ".join(str(error).split())[:200] or type(error).__name__)
-        except (httpx.InvalidURL, UnicodeError, ValueError) as error:
-            return Verdict(State.REFUSED, f"not a URL ({error})")
+            return Retry(f"not there after {options.total_timeout:g} s")
+        except aiohttp.InvalidURL as error:
+            return Rejected(State.REFUSED, f"not a URL ({error})")
+        except (aiohttp.ClientError, _NoAnswerError, OSError, ValueError) as error:
+            return _failure(error)
 
-    async def _answer(self, response: httpx.Response) -> Answer:
-        status = response.status_code
+    def _open_socket(self, addr_info: Any) -> socket.socket:
+        """Open the socket of a connection: the address that is really connected to is checked."""
+        family, kind, protocol, _, address = addr_info
+        self._policy.check(address[0], [address[0]])
+        return socket.socket(family, kind, protocol)
+
+    async def _answer(self, response: aiohttp.ClientResponse) -> Answer:
+        status = response.status
         if status in (200, 203):
             return await self._content(response)
-        await _drain(response)
+        if (response.content_length or _SMALL_BODY + 1) <= _SMALL_BODY:
+            await response.read()  # to its end, so that the connection can be used again
         if status in _REDIRECTS:
             return self._redirect(response)
         if status in _GONE:
-            return Verdict(State.GONE, f"status {status}", status)
+            return Rejected(State.GONE, f"status {status}", status)
         if status in _WAIT or status >= 500:
             wait = retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
-            return Again(f"status {status}", status, wait, is_busy=status in _SLOW_DOWN)
-        return Verdict(State.FAILED, f"status {status}", status)
+            return Retry(f"status {status}", status, wait, is_busy=status in _SLOW_DOWN)
+        return Rejected(State.FAILED, f"status {status}", status)
 
-    def _redirect(self, response: httpx.Response) -> Answer:
-        status = response.status_code
-        location = response.headers.get("Location")
+    def _redirect(self, response: aiohttp.ClientResponse) -> Answer:
+        status = response.status
+        location = response.headers.get("Location", "").strip()
         if not location:
-            return Verdict(State.FAILED, f"status {status} without a target", status)
+            return Rejected(State.FAILED, f"status {status} without a target", status)
         try:
-            target = str(response.url.join(location))
-        except (httpx.InvalidURL, ValueError):
-            return Verdict(State.FAILED, "a redirect to something that is no URL", status)
-        refused = self.refusal(target)
-        if refused is not None:
-            reason = f"redirect: {refused.reason}"
-            return Verdict(refused.state, reason, status)
-        return Moved(target, status)
+            target = self.parse(urljoin(str(response.url), location))
+        except ValueError:
+            return Rejected(State.FAILED, "a redirect to something that is no URL", status)
+        if isinstance(target, Rejected):
+            return Rejected(target.state, f"redirect: {target.reason}", status)
+        return Redirect(target, status)
 
-    async def _content(self, response: httpx.Response) -> Answer:
-        limit = self._options.max_bytes
-        status = response.status_code
-        too_large = Verdict(State.TOO_LARGE, f"more than {limit:,} bytes", status)
-        length = response.headers.get("Content-Length", "")
-        if length.isdigit() and int(length[:20]) > limit:
+    async def _content(self, response: aiohttp.ClientResponse) -> Answer:
+        limit, status = self._options.max_bytes, response.status
+        too_large = Rejected(State.TOO_LARGE, f"more than {limit:,} bytes", status)
+        if (response.content_length or 0) > limit:
             return too_large
-        coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if coding not in ("identity", "", "gzip", "x-gzip", "deflate"):
-            return Verdict(State.FAILED, f"unknown content coding {coding[:40]!r}", status)
-        # 32: zlib finds out by itself whether there is a gzip or a zlib header.
-        inflater = (
-            zlib.decompressobj(32 + zlib.MAX_WBITS) if coding not in ("identity", "") else None
-        )
         content = bytearray()
-        n_sent = 0
-        async for chunk in response.aiter_raw():
-            n_sent += len(chunk)
-            if n_sent > limit:
-                return too_large
-            if inflater is None:
-                content += chunk
-                continue
-            try:
-                content += inflater.decompress(chunk, limit + 1 - len(content))
-            except zlib.error:
-                return Again("the compressed body is garbled", status)
+        async for chunk in response.content.iter_any():
+            content += chunk
             if len(content) > limit:
                 return too_large
-        if inflater is not None and not inflater.eof:
-            return Again("the compressed body breaks off", status)
-        return Delivered(bytes(content), status)
+        decoded = bytes(content)
+        for coding in reversed(response.headers.get("Content-Encoding", "").lower().split(",")):
+            try:
+                decoded = _decoded(decoded, coding.strip(), limit)
+            except zlib.error:
+                return Retry("the compressed body is garbled", status)
+            except EOFError:
+                return Retry("the compressed body breaks off", status)
+            if len(decoded) > limit:
+                return too_large
+        return Success(decoded, status)
 
 
-async def _drain(response: httpx.Response) -> None:
-    """Read a small body to its end, so that the connection can be used again."""
-    length = response.headers.get("Content-Length", "")
-    if length.isdigit() and int(length[:20]) <= _SMALL_BODY:
-        async for _ in response.aiter_raw():
-            pass
+def _decoded(content: bytes, coding: str, limit: int) -> bytes:
+    """Undo a content coding, up to one byte more than ``limit``.
+
+    Codings but gzip and deflate leave the content as it is: servers send ``UTF-8``, ``none`` or
+    ``aws-chunked`` with plain images; the decoder of images tells whether it is one. So does a body
+    that is no gzip in spite of its header.
+    """
+    if coding in ("gzip", "x-gzip"):
+        window = 16 + zlib.MAX_WBITS
+        if not content.startswith(_GZIP_START):
+            return content
+    elif coding == "deflate":  # with a zlib header as it should be, or raw as some servers send it
+        has_header = content[:1] and content[0] & 15 == 8
+        has_header = has_header and int.from_bytes(content[:2], "big") % 31 == 0  # RFC 1950
+        window = zlib.MAX_WBITS if has_header else -zlib.MAX_WBITS
+    else:
+        return content
+    decoded = bytearray()
+    while True:
+        inflater = zlib.decompressobj(window)
+        decoded += inflater.decompress(content, limit + 1 - len(decoded))
+        if len(decoded) > limit:
+            return bytes(decoded)
+        if not inflater.eof:
+            raise EOFError
+        content = inflater.unused_data
+        if window < 16 or not content.startswith(_GZIP_START):  # no further member of a gzip file
+            return bytes(decoded)
+
+
+class _NoAnswerError(Exception):
+    """A request failed on the network; the cause says how."""
+
+
+async def _ask_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Keep aiohttp from asking again by itself, past the turn of the host."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _NoAnswerError(str(error)) from error
+
+
+def _failure(error: Exception) -> Answer:
+    """Say in words what went wrong on the network."""
+    cause = error.__cause__ if isinstance(error, _NoAnswerError) else error
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError | aiohttp.ClientSSLError):
+        words = "the server's certificate is not valid"
+    elif isinstance(cause, aiohttp.ClientConnectorError):
+        if isinstance(cause.os_error, RefusedAddressError):
+            return Rejected(State.REFUSED, str(cause.os_error))
+        words = "no connection"
+    elif isinstance(cause, aiohttp.ClientPayloadError):
+        words = "the body breaks off"
+    elif isinstance(cause, aiohttp.ClientResponseError):
+        words = "the answer is not HTTP"
+    else:
+        words = "the connection broke off"
+    detail = " ".join(str(cause).split())
+    return Retry(f"{words} ({detail})"[:200] if detail else words)
+
+
+def _quoted(text: str) -> str:
+    return quote(text, safe=_KEPT_IN_URL, errors="surrogateescape")
 
 
 def _default_user_agent() -> str:
@@ -243,112 +313,4 @@ def _default_user_agent() -> str:
         number = version("geocells")
     except PackageNotFoundError:
         number = "0"
-    return f"geoloc-download/{number} (research; python-httpx)"
-
-
-class _CheckedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that were checked. Host header and TLS name stay the URL's host."""
-
-    def __init__(self, resolver: CheckedResolver):
-        self._resolver = resolver
-        self._inner: httpcore.AsyncNetworkBackend = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        try:
-            async with asyncio.timeout(timeout):
-                addresses = await self._resolver.addresses(host, port)
-        except TimeoutError:
-            raise httpcore.ConnectTimeout("the name is not resolved in time") from None
-        except (socket.gaierror, UnicodeError) as error:
-            raise httpcore.ConnectError(f"the host {host} is not known ({error})") from error
-        failure: Exception = httpcore.ConnectError(f"the host {host} has no address")
-        for address in list(addresses):
-            try:
-                stream = await self._inner.connect_tcp(
-                    address, port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-                continue
-            self._resolver.prefer(host, port, address)
-            return stream
-        raise failure
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-
-class _CheckedTransport(httpx.AsyncBaseTransport):
-    """Passes requests of httpx to a connection pool that connects through the checked backend."""
-
-    def __init__(self, resolver: CheckedResolver, max_connections: int):
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
-            keepalive_expiry=15.0,
-            network_backend=_CheckedBackend(resolver),
-        )
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        inner = httpcore.Request(
-            method=request.method,
-            url=httpcore.URL(
-                scheme=request.url.raw_scheme,
-                host=request.url.raw_host,
-                port=request.url.port,
-                target=request.url.raw_path,
-            ),
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=request.extensions,
-        )
-        async with _told_by_httpx(request):
-            response = await self._pool.handle_async_request(inner)
-        return httpx.Response(
-            status_code=response.status,
-            headers=response.headers,
-            stream=_Body(response, request),
-            extensions=response.extensions,
-        )
-
-    async def aclose(self) -> None:
-        await self._pool.aclose()
-
-
-class _Body(httpx.AsyncByteStream):
-    def __init__(self, response: httpcore.Response, request: httpx.Request):
-        self._response = response
-        self._request = request
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async with _told_by_httpx(self._request):
-            async for chunk in self._response.aiter_stream():
-                yield chunk
-
-    async def aclose(self) -> None:
-        async with _told_by_httpx(self._request):
-            await self._response.aclose()
-
-
-@asynccontextmanager
-async def _told_by_httpx(request: httpx.Request) -> AsyncIterator[None]:
-    """Errors of httpcore, as httpx's."""
-    try:
-        yield
-    except httpcore.TimeoutException as error:
-        raise httpx.ReadTimeout(str(error) or type(error).__name__, request=request) from error
-    except (
-        httpcore.NetworkError,
-        httpcore.ProtocolError,
-        httpcore.UnsupportedProtocol,
-        httpcore.ProxyError,
-    ) as error:
-        raise httpx.TransportError(str(error) or type(error).__name__, request=request) from error
+    return f"geoloc-download/{number} (research; python-aiohttp)"

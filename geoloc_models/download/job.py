@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import filelock
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from geocells.tables import ids, numbers, open_table, texts
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_json, write_json
-from geoloc_models.download.index import CODE_OF_STATE, FOUND, UNTRIED, PhotoIndex
-from geoloc_models.download.ledger import Ledger
-from geoloc_models.download.options import DownloadOptions
-from geoloc_models.download.photos import PhotoRows
-from geoloc_models.download.storage import FolderStorage, Storage
-from geoloc_models.download.summary import DownloadSummary
-from geoloc_models.download.tar_shards import TarStorage
+from geoloc_models._files import read_json, replacing, write_json
+from geoloc_models.download.download_options import DownloadOptions, State
+from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto, now_utc
+from geoloc_models.download.store import FolderStore, StoredImage, TarStore, safe_name
 
 if TYPE_CHECKING:
     from geoloc_models.download.addresses import Resolver
@@ -31,8 +34,92 @@ OPTIONS = "download.json"
 
 _LOCK = ".download.lock"
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+# SQLite tells a limit on file size (EFBIG) as an error of input and output.
+_SQLITE_FULL = frozenset([sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
+_SQLITE_PRIMARY = 0xFF
+_ABOUT = ("latitude", "longitude", "country")
+_FOUND_AT_A_TIME = 1000
+_WORDS = {
+    State.OK: "ok",
+    State.GONE: "gone",
+    State.NOT_AN_IMAGE: "not an image",
+    State.TOO_LARGE: "too large",
+    State.FAILED: "failed",
+    State.REFUSED: "refused address",
+}
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class DownloadSummary:
+    """Outcome of a download.
+
+    Parameters
+    ----------
+    n_photos : int
+        Photos of the table.
+    counts : dict
+        Photos in each state, earlier runs included.
+    n_now, n_fetched_now : int
+        Photos that this run was through with, and those of them whose image is there.
+    n_recovered : int
+        Images of a killed run that the queue had not known.
+    n_lost : int
+        Images that the queue knew but nobody finds.
+    bytes_on_disk : int
+        Size of all images in the folder.
+    seconds : float
+        How long this run took.
+    table : path
+        The table of fetched photos.
+    """
+
+    n_photos: int
+    counts: dict[State, int]
+    n_now: int
+    n_fetched_now: int
+    n_recovered: int
+    n_lost: int
+    bytes_on_disk: int
+    seconds: float
+    table: Path
+
+    @property
+    def n_done(self) -> int:
+        """Photos that have a state."""
+        return sum(self.counts.values())
+
+    @property
+    def dead_share(self) -> float:
+        """Share of gone photos among those that have a state, 0 to 1; 0 where none has."""
+        return self.counts[State.GONE] / self.n_done if self.n_done else 0.0
+
+    def text(self) -> str:
+        """Lines for a reader."""
+        width = len(f"{self.n_photos:,}")
+        lines = [f"{'photos':<16} {self.n_photos:>{width},}"]
+        for state, words in _WORDS.items():
+            share = 100 * self.counts[state] / self.n_photos if self.n_photos else 0.0
+            lines.append(f"{words:<16} {self.counts[state]:>{width},}  {share:5.1f} %")
+        n_left = self.n_photos - self.n_done
+        if n_left:
+            lines.append(f"{'not tried yet':<16} {n_left:>{width},}")
+        lines.append("")
+        lines.append(f"Dead share: {100 * self.dead_share:.1f} % of {_photos(self.n_done)} tried.")
+        lines.append(f"On disk: {_size(self.bytes_on_disk)} of images.")
+        if self.n_recovered:
+            lines.append(
+                f"{_photos(self.n_recovered)} fetched by a run that was cut off, and kept."
+            )
+        if self.n_lost:
+            lines.append(f"{_photos(self.n_lost)} in the ledger but not on disk: asked for again.")
+        rate = self.n_now / self.seconds if self.seconds else 0.0
+        lines.append(
+            f"This run: {_photos(self.n_now)}, {self.n_fetched_now:,} of them fetched, in "
+            f"{self.seconds:.1f} s ({rate:.1f} a second)."
+        )
+        return "\n".join(lines)
 
 
 def download_photos(
@@ -40,6 +127,8 @@ def download_photos(
     output: str | Path,
     options: DownloadOptions | None = None,
     *,
+    id_column: str | None = None,
+    url_column: str | None = None,
     progress: Progress | None = None,
     resolve: Resolver | None = None,
 ) -> DownloadSummary:
@@ -48,12 +137,15 @@ def download_photos(
     Parameters
     ----------
     table : path
-        Parquet with the columns ``id`` (unique) and ``url``, one row per photo; others are kept.
+        Table that :func:`geocells.tables.open_table` reads, with an id and a URL for each photo; its
+        other columns are kept.
     output : path
         Folder for the images, ``ledger.parquet`` and ``photos.parquet``: the table's rows whose
         image is there, with ``path`` relative to the folder.
     options : DownloadOptions, optional
         All choices; by default the careful ones.
+    id_column, url_column : str, optional
+        Their columns; by default ``id`` and ``url``, or others of the usual names.
     progress : callable, optional
         Called as ``progress(n_new, n_left)`` with the photos just finished and, first, with 0 and
         the number of photos to do.
@@ -67,21 +159,21 @@ def download_photos(
 
     Raises
     ------
-    GeolocError
-        If the table or the folder does not fit, httpx is not installed, or the disk is full. The
+    ValueError
+        If the table or the folder does not fit, aiohttp is not installed, or the disk is full. The
         ledger is readable even then.
     KeyboardInterrupt
-        When it is interrupted; all is in order, the ledger merged and ``photos.parquet`` written.
+        When it is interrupted; all is in order, the ledger and ``photos.parquet`` written.
 
     Notes
     -----
-    Memory: 13 bytes a photo, and about 23 at most (measured from 2 to 8 million photos); besides,
-    what ``parallel`` requests hold, at most ``max_bytes`` each before decoding.
+    The queue takes about 140 bytes a photo on disk, and 64 MB of memory; besides, what
+    ``parallel`` requests hold, at most ``max_bytes`` each before decoding.
     """
-    _check_httpx()
+    _check_installed()
     options = options or DownloadOptions()
     folder = Path(output)
-    rows = PhotoRows(Path(table))
+    rows = _PhotoRows(Path(table), id_column, url_column, tell=options.shard_size is not None)
     if Path(table).resolve() == (folder / TABLE).resolve():
         raise GeolocError(
             f"{table} is what the download itself writes; name the table that it came from, or "
@@ -94,7 +186,7 @@ def download_photos(
 
 
 def _download(
-    rows: PhotoRows,
+    rows: _PhotoRows,
     folder: Path,
     options: DownloadOptions,
     progress: Progress | None,
@@ -106,59 +198,145 @@ def _download(
     for leftover in folder.glob(".part-*"):
         leftover.unlink(missing_ok=True)
     _check_same_files(folder, options)
-    storage: Storage = (
-        FolderStorage(folder)
-        if options.shard_size is None
-        else TarStorage(folder, options.shard_size)
+    store = (
+        FolderStore(folder) if options.shard_size is None else TarStore(folder, options.shard_size)
     )
-    ledger = Ledger(folder)
-    ledger.merge()
-    index = PhotoIndex(rows.names, rows.n_rows)
-    ledger.load(index, storage)
-    n_lost = storage.survey(index)
-    for state in options.retry:
-        index.state[index.state == CODE_OF_STATE[state]] = UNTRIED
-    n_left = int(np.count_nonzero((index.state == UNTRIED) | (index.state == FOUND)))
-    tell = progress or (lambda n_new, n_left: None)
-    tell(0, n_left)
-    fetching = Fetching(
-        rows, index, storage, ledger, options, progress=lambda n: tell(n, 0), resolve=resolve
-    )
-
-    def finish(*, is_interrupted: bool) -> DownloadSummary:
-        storage.close()
-        ledger.merge()
-        index.state[index.state == FOUND] = UNTRIED
-        rows.write_fetched(folder / TABLE, index, storage)
-        return DownloadSummary(
-            n_photos=rows.n_rows,
-            counts=index.counts(),
-            n_now=fetching.n_now,
-            n_fetched_now=fetching.n_fetched_now,
-            n_recovered=fetching.n_recovered,
-            n_lost=n_lost,
-            bytes_on_disk=ledger.bytes_on_disk(),
-            seconds=time.monotonic() - start,
-            table=folder / TABLE,
-            is_interrupted=is_interrupted,
-        )
-
+    queue = DownloadQueue(folder)
+    report = progress or (lambda n_new, n_left: None)
     try:
-        if n_left:
-            _run_to_end(fetching.run)
-    except KeyboardInterrupt:
-        finish(is_interrupted=True)
-        raise
+        n_photos = queue.fill(rows.batches(), options.retry)
+        images, unread_shards = store.scan(queue.shards)
+        n_lost, found = queue.compare(images, unread_shards)
+        n_recovered = _recover(found, queue, store)
+        n_left = queue.n_waiting()
+        report(0, n_left)
+        fetching = Fetching(queue, store, options, progress=lambda n: report(n, 0), resolve=resolve)
+
+        def finish() -> DownloadSummary:
+            store.close()
+            rows.write_fetched(folder / TABLE, queue)
+            queue.export()
+            summary = DownloadSummary(
+                n_photos=n_photos,
+                counts=queue.counts(),
+                n_now=fetching.n_now,
+                n_fetched_now=fetching.n_fetched_now,
+                n_recovered=n_recovered,
+                n_lost=n_lost,
+                bytes_on_disk=queue.bytes_on_disk(),
+                seconds=time.monotonic() - start,
+                table=folder / TABLE,
+            )
+            queue.close(remove=True)
+            return summary
+
+        try:
+            if n_left:
+                _run_to_end(fetching.run)
+        except KeyboardInterrupt:
+            finish()
+            raise
+        return finish()
     except BaseException:
-        # A full disk may refuse these as well; then the journal keeps what they would have told.
-        with suppress(OSError):
-            storage.close()
-        with suppress(OSError):
-            ledger.merge()
+        with suppress(OSError):  # a full disk may refuse this too; the queue has every state
+            store.close()
         raise
     finally:
-        ledger.close()
-    return finish(is_interrupted=False)
+        queue.close()
+
+
+def _recover(
+    found: list[tuple[str, str | None, StoredImage]],
+    queue: DownloadQueue,
+    store: FolderStore | TarStore,
+) -> int:
+    """Count images as fetched that a killed run stored before it could say so; how many."""
+    n_recovered = 0
+    for start in range(0, len(found), _FOUND_AT_A_TIME):
+        records = []
+        for photo_id, url, image in found[start : start + _FOUND_AT_A_TIME]:
+            whole = store.measure(image)
+            if whole is not None:
+                record = PhotoRecord(photo_id, url, State.OK, "found on disk", time=now_utc())
+                fields = whole._asdict()
+                del fields["name"]
+                records.append(replace(record, **fields))
+        queue.finish(records)
+        n_recovered += len(records)
+    return n_recovered
+
+
+class _PhotoRows:
+    """Rows of a table of photos, read in batches."""
+
+    def __init__(self, path: Path, id_column: str | None, url_column: str | None, *, tell: bool):
+        self._file = open_table(path)
+        names = self._file.names
+        given = {
+            role: role if column is None and role in names else column
+            for role, column in (("id", id_column), ("url", url_column))
+        }
+        self._columns = self._file.find_columns(given, needed=given)
+        self._about = [name for name in _ABOUT if tell and name in names]
+
+    def batches(self) -> Iterator[list[QueuedPhoto]]:
+        """All photos, in batches."""
+        name = self._file.path.name
+        for rows, table in self._batches([*self._columns.values(), *self._about]):
+            keys = ids(table[self._columns["id"]], where=name)
+            if keys.null_count:
+                row = rows[keys.to_pylist().index(None)]
+                raise GeolocError(
+                    f"Every photo needs an id; row {row} of {name} has none. Fill in or remove "
+                    "such rows."
+                )
+            urls = texts(table[self._columns["url"]])
+            about = self._json_of(table)
+            yield [
+                QueuedPhoto(row, key, safe_name(key), url, json_text)
+                for row, key, url, json_text in zip(
+                    rows, keys.to_pylist(), urls.to_pylist(), about, strict=True
+                )
+            ]
+
+    def _json_of(self, table: pa.Table) -> list[str]:
+        """What the shards say of each photo besides its id and URL."""
+        columns = []
+        for name in self._about:
+            if name == "country":
+                columns.append(texts(table[name], keep_na=True).to_pylist())
+            else:
+                values, missing, wrong = numbers(table[name])
+                values = np.where(missing | wrong, np.nan, values)
+                columns.append([None if np.isnan(value) else value for value in values.tolist()])
+        if not columns:
+            return ["{}"] * table.num_rows
+        return [
+            json.dumps(dict(zip(self._about, values, strict=True)))
+            for values in zip(*columns, strict=True)
+        ]
+
+    def write_fetched(self, path: Path, queue: DownloadQueue) -> None:
+        """Write the rows whose images are there, with a column ``path``."""
+        writer = None
+        with replacing(path) as partial:
+            for rows, table in self._batches(None):
+                others = [name for name in table.column_names if name != "path"]
+                path_of_row = queue.paths(rows[0], rows[-1] + 1) if rows else {}
+                paths = pa.array([path_of_row.get(row) for row in rows], pa.string())
+                fetched = table.select(others).append_column("path", paths).filter(paths.is_valid())
+                if writer is None:
+                    schema = fetched.schema.with_metadata(dict(self._file.metadata) or None)
+                    writer = pq.ParquetWriter(partial, schema)
+                writer.write_table(fetched.cast(writer.schema))
+            if writer is not None:
+                writer.close()
+
+    def _batches(self, columns: list[str] | None) -> Iterator[tuple[list[int], pa.Table]]:
+        for batch in self._file.batches(columns):
+            if batch.lost:
+                raise batch.lost[0].error(self._file.path.name)
+            yield batch.rows.tolist(), batch.table
 
 
 def _run_to_end(work: Callable[[], Any]) -> None:
@@ -172,10 +350,9 @@ def _run_to_end(work: Callable[[], Any]) -> None:
         thread.submit(lambda: asyncio.run(work())).result()
 
 
-def _check_httpx() -> None:
+def _check_installed() -> None:
     try:
-        import httpx  # noqa: F401
-        import PIL  # noqa: F401
+        import aiohttp  # noqa: F401
     except ImportError as error:
         raise GeolocError(
             f"A download needs the package {error.name}; run: pip install "
@@ -185,17 +362,17 @@ def _check_httpx() -> None:
 
 def _check_same_files(folder: Path, options: DownloadOptions) -> None:
     """Refuse to mix images of two kinds in one folder."""
-    chosen = options.of_files()
+    chosen = options.shared_by_all_images()
     if not (folder / OPTIONS).exists():
         write_json(folder / OPTIONS, chosen)
         return
     before = read_json(folder / OPTIONS)
     for name, value in chosen.items():
-        if not isinstance(before, dict) or before.get(name) != value:
+        previous = before.get(name) if isinstance(before, dict) else before
+        if previous != value:
             raise GeolocError(
-                f"The images in {folder} were begun with "
-                f"{name}={before.get(name) if isinstance(before, dict) else before!r}, and now "
-                f"{name} is {value}. Go on with the same choice, or take another output folder."
+                f"The images in {folder} were begun with {name}={previous!r}, and now {name} is "
+                f"{value}. Go on with the same choice, or take another output folder."
             )
 
 
@@ -204,12 +381,16 @@ def _disk_errors(folder: Path) -> Iterator[None]:
     """Say in one sentence that the disk is full."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except (OSError, sqlite3.OperationalError) as error:
+        if isinstance(error, OSError):
+            is_full, reason = error.errno in _FULL, error.strerror
+        else:
+            is_full, reason = error.sqlite_errorcode & _SQLITE_PRIMARY in _SQLITE_FULL, str(error)
+        if not is_full:
             raise
         raise GeolocError(
-            f"The disk that holds {folder} is full ({error.strerror}); everything fetched so far "
-            "is kept in the ledger. Make room, then run the same command again to go on."
+            f"The disk that holds {folder} is full ({reason}); everything fetched so far is kept "
+            "in the ledger. Make room, then run the same command again to go on."
         ) from error
 
 
@@ -217,15 +398,20 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 def _only_one(folder: Path) -> Iterator[None]:
     """Keep a second download out of the folder; the lock ends with the process, however it ends."""
     try:
-        import fcntl
-    except ImportError:  # not on Windows
-        yield
-        return
-    with (folder / _LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise GeolocError(
-                f"Another download is at work in {folder}; wait for it, or take another folder."
-            ) from None
-        yield
+        with filelock.FileLock(folder / _LOCK, timeout=0):
+            yield
+    except filelock.Timeout:
+        raise GeolocError(
+            f"Another download is at work in {folder}; wait for it, or take another folder."
+        ) from None
+
+
+def _photos(n: int) -> str:
+    return "1 photo" if n == 1 else f"{n:,} photos"
+
+
+def _size(n_bytes: int) -> str:
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.1f} {unit}"
+    return f"{n_bytes} bytes"

@@ -1,123 +1,79 @@
-"""When which photo may be asked for: parallel requests and rate per host, waits, Retry-After.
-
-Nothing here sleeps or reads a clock: the time, in seconds, comes from the caller.
-"""
+"""When which host may be asked: parallel requests and rate, pauses, waits, Retry-After."""
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
-import heapq
-import itertools
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
-
-Job = TypeVar("Job")
 
 
 @dataclass
-class _Host(Generic[Job]):
-    waiting: deque[Job] = field(default_factory=deque)
-    n_active: int = 0
+class _Host:
+    slots: asyncio.Semaphore
     next_start: float = 0.0
-    is_offered: bool = False
+    n_users: int = 0
 
 
-class HostQueue(Generic[Job]):
-    """Jobs waiting for their host's turn.
+class HostTurns:
+    """Turns of all who want to ask hosts.
 
     Parameters
     ----------
-    per_host : int
-        Jobs of one host that are under way at a time.
+    parallel, per_host : int
+        Requests at a time, in all and to one host.
     rate : float
-        Jobs of one host that start in a second; 0 sets no limit.
+        Requests to one host that start in a second; 0 sets no limit.
 
     Notes
     -----
-    A job is under way from :meth:`take` to :meth:`release`. Hosts take turns by the time they
-    became ready, so that a slow host holds up nobody else. A host whose last job ends after its pause and
-    its interval are over is forgotten. All calls cost O(log hosts).
+    Who waits for a host takes no slot from others, so that a slow host holds up nobody else. A host
+    that nobody wants any more is forgotten once its pause and its interval are over.
     """
 
-    def __init__(self, *, per_host: int, rate: float):
+    def __init__(self, *, parallel: int, per_host: int, rate: float):
+        self._slots = asyncio.Semaphore(parallel)
         self._per_host = per_host
         self._interval = 1.0 / rate if rate else 0.0
-        self._hosts: dict[str, _Host[Job]] = {}
-        self._ready: list[tuple[float, int, str]] = []
-        self._delayed: list[tuple[float, int, str, Job]] = []
-        self._order = itertools.count()
-        self._n_waiting = 0
-
-    def __len__(self) -> int:
-        return self._n_waiting + len(self._delayed)
+        self._hosts: dict[str, _Host] = {}
 
     @property
     def n_hosts(self) -> int:
         """Hosts that are remembered."""
         return len(self._hosts)
 
-    def put(self, host: str, job: Job, *, not_before: float = 0.0) -> None:
-        """Let a job wait for its host, and for a time if one is given."""
-        if not_before > 0:
-            heapq.heappush(self._delayed, (not_before, next(self._order), host, job))
-            return
-        self._host(host).waiting.append(job)
-        self._n_waiting += 1
-        self._offer(host)
-
-    def pause(self, host: str, until: float) -> None:
-        """Start no job of a host before a time, as a server asked."""
+    @asynccontextmanager
+    async def turn(self, host: str) -> AsyncIterator[None]:
+        """Wait until a host may be asked; the request is the body."""
         record = self._host(host)
+        record.n_users += 1
+        clock = asyncio.get_running_loop().time
+        try:
+            async with record.slots:
+                while True:
+                    if (wait := record.next_start - clock()) > 0:
+                        await asyncio.sleep(wait)
+                    async with self._slots:
+                        if record.next_start > clock():  # paused, or another came first
+                            continue
+                        record.next_start = max(record.next_start, clock()) + self._interval
+                        yield
+                        return
+        finally:
+            record.n_users -= 1
+            if not record.n_users and record.next_start <= clock():
+                del self._hosts[host]
+
+    def pause(self, host: str, seconds: float) -> None:
+        """Start no request to a host for so long, as a server asked."""
+        record = self._host(host)
+        until = asyncio.get_running_loop().time() + seconds
         record.next_start = max(record.next_start, until)
 
-    def take(self, now: float) -> tuple[str, Job] | None:
-        """Host and job that may start now; None if there is none."""
-        while self._delayed and self._delayed[0][0] <= now:
-            _, _, host, job = heapq.heappop(self._delayed)
-            self._host(host).waiting.append(job)
-            self._n_waiting += 1
-            self._offer(host)
-        while self._ready and self._ready[0][0] <= now:
-            _, _, host = heapq.heappop(self._ready)
-            record = self._hosts[host]
-            record.is_offered = False
-            if record.next_start > now:  # paused since it was offered
-                self._offer(host)
-                continue
-            job = record.waiting.popleft()
-            self._n_waiting -= 1
-            record.n_active += 1
-            record.next_start = max(record.next_start + self._interval, now + self._interval)
-            self._offer(host)
-            return host, job
-        return None
-
-    def release(self, host: str, now: float) -> None:
-        """Say that a job of a host is no longer under way."""
-        record = self._hosts[host]
-        record.n_active -= 1
-        self._offer(host)
-        if not record.waiting and not record.n_active and record.next_start <= now:
-            del self._hosts[host]
-
-    def next_time(self) -> float | None:
-        """When to call :meth:`take` next, if nothing is put or released before."""
-        times = [heap[0][0] for heap in (self._ready, self._delayed) if heap]
-        return min(times) if times else None
-
-    def _host(self, host: str) -> _Host[Job]:
-        record = self._hosts.get(host)
-        if record is None:
-            record = self._hosts[host] = _Host()
-        return record
-
-    def _offer(self, host: str) -> None:
-        record = self._hosts[host]
-        if record.waiting and record.n_active < self._per_host and not record.is_offered:
-            record.is_offered = True
-            heapq.heappush(self._ready, (record.next_start, next(self._order), host))
+    def _host(self, host: str) -> _Host:
+        return self._hosts.setdefault(host, _Host(asyncio.Semaphore(self._per_host)))
 
 
 def backoff_wait(attempt: int, chance: float, *, first: float, longest: float) -> float:

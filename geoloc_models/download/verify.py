@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import lru_cache
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-# What photos come in. Pillow knows more, and for some of them starts other programs.
-EXTENSION_OF_FORMAT = {
+from geoloc_models._errors import BrokenImageError
+from geoloc_models.photos.opening import PHOTO_FORMATS, open_header, open_photo
+
+_EXTENSION_OF_FORMAT = {
     "JPEG": ".jpg",
     "MPO": ".jpg",
-    "PNG": ".png",
-    "WEBP": ".webp",
-    "GIF": ".gif",
-    "BMP": ".bmp",
     "TIFF": ".tif",
-    "AVIF": ".avif",
+    "DIB": ".bmp",
+    "JPEG2000": ".jp2",
     "HEIF": ".heic",
 }
+EXTENSIONS = frozenset(_EXTENSION_OF_FORMAT.get(name, f".{name.lower()}") for name in PHOTO_FORMATS)
 
-
-class NotAnImageError(Exception):
-    """The bytes are no whole image."""
-
-
-class TooManyPixelsError(Exception):
-    """The image's header says that it is larger than allowed."""
+_NAME = "image"  # what errors of the decoder begin with, and the ledger leaves out
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ def prepare_image(
     Parameters
     ----------
     content : bytes
-        JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF; HEIC where ``pillow-heif`` is installed.
+        Any kind that :func:`geoloc_models.photos.open_photo` reads.
     max_side : int, optional
         Longest side of the result in pixels; smaller images are not enlarged.
     quality : int
@@ -72,76 +64,33 @@ def prepare_image(
 
     Raises
     ------
-    NotAnImageError
-        If the bytes are no image of these kinds, or break off.
+    BrokenImageError
+        If the bytes are no image of these kinds, or break off; the reason in a few words.
     TooManyPixelsError
         If the image is larger than ``max_megapixels``.
     """
+    max_pixels = int(max_megapixels * 1e6)
+    _check_kind(content)
     try:
-        with Image.open(io.BytesIO(content), formats=_known_formats()) as image:
-            if image.width * image.height > max_megapixels * 1e6:
-                raise TooManyPixelsError(
-                    f"{image.width} x {image.height} pixels, more than {max_megapixels:g} million"
-                )
-            if keep_original:
-                extension = EXTENSION_OF_FORMAT[str(image.format)]
-                size = image.size
-                image.load()
-                return PreparedImage(content, extension, *size)
-            if max_side is not None and image.format in ("JPEG", "MPO"):
-                # The decoder skips detail that the smaller image would not show.
-                image.draft("RGB", (max_side, max_side))
-            upright = _in_rgb(ImageOps.exif_transpose(image))
-    except TooManyPixelsError:
-        raise
-    except Image.DecompressionBombError:
-        raise TooManyPixelsError("more than 178 million pixels") from None
-    except UnidentifiedImageError:
-        raise NotAnImageError(_what_it_looks_like(content)) from None
-    except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, struct.error
-        raise NotAnImageError(" ".join(str(error).split()) or type(error).__name__) from error
+        pixels = open_photo(content, name=_NAME, min_side=max_side, max_pixels=max_pixels)
+        if keep_original:
+            with open_header(content, name=_NAME) as header:
+                kind = str(header.format)
+                extension = _EXTENSION_OF_FORMAT.get(kind, f".{kind.lower()}")
+                return PreparedImage(content, extension, *header.size)
+    except BrokenImageError as error:
+        raise type(error)(str(error).removeprefix(f"{_NAME}: ")) from error
     if max_side is not None:
-        upright.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-    upright.info.clear()
+        pixels.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    upright.save(buffer, "JPEG", quality=quality)
-    return PreparedImage(buffer.getvalue(), ".jpg", *upright.size)
+    pixels.save(buffer, "JPEG", quality=quality)
+    return PreparedImage(buffer.getvalue(), ".jpg", *pixels.size)
 
 
-def image_size(path: str) -> tuple[int, int]:
-    """Width and height in pixels of an image file, from its header."""
-    try:
-        with Image.open(path, formats=_known_formats()) as image:
-            return image.size
-    except Exception as error:
-        raise NotAnImageError(str(error)) from error
-
-
-@lru_cache(maxsize=1)
-def _known_formats() -> list[str]:
-    try:
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
-    except ImportError:
-        pass
-    Image.init()
-    return [name for name in EXTENSION_OF_FORMAT if name in Image.OPEN]
-
-
-def _in_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits a pixel: convert("RGB") would cut off, not scale
-        grey = np.asarray(image).astype(np.int64) >> 8
-        image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
-    elif image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
-
-
-def _what_it_looks_like(content: bytes) -> str:
+def _check_kind(content: bytes) -> None:
+    """Tell an empty answer and a web page from a damaged image."""
     if not content:
-        return "empty answer"
+        raise BrokenImageError("is an empty answer")
     start = content[:512].lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
-        return "a web page"
-    return "no image of a known kind"
+        raise BrokenImageError("is a web page")

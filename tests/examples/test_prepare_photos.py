@@ -20,7 +20,7 @@ from geoloc_models.tables.split import place_blocks
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=f"needs {package}")
-    for package in ("geoclip", "mpl_toolkits", "httpx")
+    for package in ("geoclip", "mpl_toolkits", "aiohttp")
 ]
 N_PLACES = 2 * prepare_photos.QUICK.n_a_country
 

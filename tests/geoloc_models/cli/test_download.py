@@ -18,7 +18,7 @@ from geoloc_models.cli import main
 from geoloc_models.download import read_ledger
 
 PHOTO = jpeg(0)
-QUICK = ["--allow-network", "127.0.0.0/8", "--rate", "0", "--backoff", "0.01", "--workers", "1"]
+QUICK = ["--allow-networks", "127.0.0.0/8", "--rate", "0", "--backoff", "0.01", "--workers", "1"]
 
 
 def geoloc(*arguments):
@@ -87,7 +87,7 @@ def test_states_can_be_tried_again(tmp_path):
         arguments = [table, "-o", tmp_path / "images", "--attempts", 1, *QUICK]
         geoloc(*arguments)
         assert states(tmp_path / "images") == {"a": "failed", "b": "gone"}
-        geoloc(*arguments, "--retry-failed")
+        geoloc(*arguments, "--retry", "failed", "not_an_image")
         assert states(tmp_path / "images") == {"a": "ok", "b": "gone"}
         geoloc(*arguments, "--retry", "gone")
         assert states(tmp_path / "images") == {"a": "ok", "b": "ok"}
@@ -97,11 +97,12 @@ def test_states_can_be_tried_again(tmp_path):
     ("arguments", "words"),
     [
         (["none.parquet"], "There is no file none.parquet"),
-        (["table.csv"], "cannot be read as Parquet. `geoloc select`"),
-        (["cut.parquet"], "cannot be read as Parquet"),
+        (["table.csv"], "table.csv has no column 'url'"),
+        (["cut.parquet"], "cut.parquet cannot be read"),
+        (["photos.parquet", "--retry", "lost"], "lost"),
         (["photos.parquet", "--quality", "0"], "quality must lie between 1 and 95"),
-        (["photos.parquet", "--gone-pattern", "("], "no regular expression"),
-        (["photos.parquet", "--allow-network", "home"], "no network"),
+        (["photos.parquet", "--gone-patterns", "("], "no regular expression"),
+        (["photos.parquet", "--allow-networks", "home"], "no network"),
         (["photos.parquet", "-o", "table.csv"], "table.csv"),
         (["photos.parquet", "-o", "broken"], "ledger.parquet cannot be read"),
         (["photos.parquet", "-o", "garbled"], "cannot be read as JSON"),
@@ -112,7 +113,7 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, argume
     write_photos(tmp_path / "photos.parquet", ["a"], ["http://127.0.0.1/a"])
     whole = (tmp_path / "photos.parquet").read_bytes()
     (tmp_path / "cut.parquet").write_bytes(whole[:-20])
-    (tmp_path / "table.csv").write_text("id,url\n")
+    (tmp_path / "table.csv").write_text("id,page\n1,2\n")
     for folder in ("broken", "garbled"):
         (tmp_path / folder).mkdir()
     (tmp_path / "broken" / "ledger.parquet").write_text("no ledger")
@@ -125,8 +126,8 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, argume
     assert "Traceback" not in result.output
 
 
-def test_without_httpx_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "httpx", None)
+def test_without_aiohttp_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
     table = write_photos(tmp_path / "photos.parquet", ["a"], ["http://127.0.0.1/a"])
     result = geoloc(table, "-o", tmp_path / "images")
     assert result.exit_code == 2
@@ -141,7 +142,7 @@ def lingering(fault):
     return later
 
 
-@pytest.mark.parametrize("shards", [[], ["--shards", 7]])
+@pytest.mark.parametrize("shards", [[], ["--shard-size", 7]])
 def test_kill_9_loses_nothing_and_fetches_nothing_twice(tmp_path, shards):
     """Three kills at odd moments, then a run to the end; the server's log against the ledger."""
     ids = [f"photo/{k}" for k in range(150)]
@@ -153,10 +154,10 @@ def test_kill_9_loses_nothing_and_fetches_nothing_twice(tmp_path, shards):
         arguments = [table, "-o", images, "--parallel", 4, *QUICK, *shards]
         for n_requests in (20, 30, 45):
             before = server.requests.total()
-            run = started(*arguments)
+            process = started(*arguments)
             wait_for(lambda: server.requests.total() >= before + n_requests)  # noqa: B023
-            os.killpg(run.pid, signal.SIGKILL)
-            assert run.wait(30) == -signal.SIGKILL
+            os.killpg(process.pid, signal.SIGKILL)
+            assert process.wait(30) == -signal.SIGKILL
             finished = states(images)
             asked = dict(server.requests)
             wait_for(lambda: server.n_active == 0)
@@ -190,14 +191,14 @@ def test_ctrl_c_ends_in_order_with_exit_code_130(tmp_path):
     images = tmp_path / "images"
     with PhotoServer(dict.fromkeys(ids, PHOTO), faults) as server:
         table = write_photos(tmp_path / "photos.parquet", ids, map(server.url, ids))
-        run = started(table, "-o", images, *QUICK)
+        process = started(table, "-o", images, *QUICK)
         wait_for(lambda: server.requests.total() >= 28)
-        wait_for(lambda: (images / "journal.jsonl").exists() and len(states(images)) == 20)
-        os.killpg(run.pid, signal.SIGINT)
-        _, errors = run.communicate(timeout=60)
-    assert run.returncode == 130
+        wait_for(lambda: len(states(images)) == 20)
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
     assert "Interrupted; what was fetched is kept. The same command goes on from here." in errors
     assert "Traceback" not in errors
-    assert not (images / "journal.jsonl").exists()
+    assert not list(images.glob("queue.sqlite*"))
     assert states(images) == dict.fromkeys(ids[:20], "ok")
     assert pq.read_metadata(images / "photos.parquet").num_rows == 20

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import socket
 
 import pytest
 
@@ -11,6 +12,7 @@ from geoloc_models.download.addresses import (
     AddressPolicy,
     CheckedResolver,
     RefusedAddressError,
+    UnknownHostError,
     system_addresses,
 )
 
@@ -88,29 +90,87 @@ def test_one_private_address_among_public_ones_refuses_the_host():
         AddressPolicy().check("photos.example", ["8.8.8.8", "10.0.0.1"])
 
 
-def test_answers_are_kept_only_if_they_were_checked():
+def run_resolver(resolve, work, timeout=10.0):
+    """Let ``work(resolver)`` run with a resolver of its own."""
+
+    async def run():
+        resolver = CheckedResolver(AddressPolicy(), resolve, timeout=timeout)
+        try:
+            await work(resolver)
+        finally:
+            await resolver.close()
+
+    asyncio.run(run())
+
+
+def test_answers_of_any_kind_are_used_again():
     asked = []
 
     async def resolve(host, port):
         asked.append(host)
+        if host == "nowhere.example":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return ["8.8.8.8", "9.9.9.9"] if host == "good.example" else ["127.0.0.1"]
 
-    async def ask():
-        resolver = CheckedResolver(AddressPolicy(), resolve)
-        assert await resolver.addresses("good.example", 443) == ["8.8.8.8", "9.9.9.9"]
-        resolver.prefer("good.example", 443, "9.9.9.9")
-        assert await resolver.addresses("good.example", 443) == ["9.9.9.9", "8.8.8.8"]
+    async def work(resolver):
         for _ in range(2):
+            assert await resolver.addresses("good.example", 443) == ["8.8.8.8", "9.9.9.9"]
             with pytest.raises(RefusedAddressError):
                 await resolver.addresses("bad.example", 443)
+            with pytest.raises(UnknownHostError, match=r"nowhere\.example is not known"):
+                await resolver.addresses("nowhere.example", 443)
 
-    asyncio.run(ask())
-    assert asked == ["good.example", "bad.example", "bad.example"]
+    run_resolver(resolve, work)
+    assert asked == ["good.example", "bad.example", "nowhere.example"]
+
+
+def test_all_who_ask_at_a_time_share_one_look_up():
+    asked = []
+
+    async def resolve(host, port):
+        asked.append(host)
+        await asyncio.sleep(0.01)
+        return ["8.8.8.8"]
+
+    async def work(resolver):
+        answers = [resolver.addresses("a.example", 80) for _ in range(50)]
+        assert await asyncio.gather(*answers) == [["8.8.8.8"]] * 50
+
+    run_resolver(resolve, work)
+    assert asked == ["a.example"]
+
+
+def test_a_look_up_behind_slow_ones_has_its_own_time():
+    async def resolve(host, port):
+        await asyncio.sleep(0.3 if host.startswith("slow") else 0)
+        return ["8.8.8.8"]
+
+    async def work(resolver):
+        slow = [resolver.addresses(f"slow{k}.example", 80) for k in range(40)]
+        healthy = resolver.addresses("healthy.example", 80)
+        *late, answer = await asyncio.gather(*slow, healthy, return_exceptions=True)
+        assert answer == ["8.8.8.8"]  # it waited for a slot longer than a look-up may take
+        assert all(isinstance(error, UnknownHostError) for error in late)
+        assert "not resolved after 0.1 s" in str(late[0])
+        await asyncio.sleep(0.3)
+        # The late answer came in the end, and is used.
+        assert await resolver.addresses("slow39.example", 80) == ["8.8.8.8"]
+
+    run_resolver(resolve, work, timeout=0.1)
+
+
+def test_addresses_are_not_looked_up():
+    async def work(resolver):
+        assert await resolver.addresses("8.8.8.8", 80) == ["8.8.8.8"]
+        with pytest.raises(RefusedAddressError):
+            await resolver.addresses("::1", 80)
+
+    run_resolver(None, work)
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "127.1", "0177.0.0.1", "localhost"])
 def test_other_spellings_of_loopback_resolve_to_what_is_refused(host):
-    addresses = asyncio.run(system_addresses(host, 80))
+    addresses = system_addresses(host, 80)
     assert not any(AddressPolicy().allows(address) for address in addresses)
 
 

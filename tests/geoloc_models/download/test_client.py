@@ -1,19 +1,24 @@
 """One request: where it connects to, and what its answer means."""
 
 import asyncio
+import gzip
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
+import zlib
 
-import httpx
+import aiohttp
 import photo_server
 import pytest
 from geoloc_models_download import jpeg, quick
 from photo_server import PhotoServer
+from yarl import URL
 
-from geoloc_models.download import DownloadOptions, State, client
-from geoloc_models.download.client import Again, Delivered, Moved, PhotoClient, Verdict
+from geoloc_models.download import DownloadOptions, State
+from geoloc_models.download.addresses import CheckedResolver
+from geoloc_models.download.client import PhotoClient, Redirect, Rejected, Retry, Success
 
 PHOTO = jpeg(0)
 
@@ -21,7 +26,8 @@ PHOTO = jpeg(0)
 def fetch(url, options=None, resolve=None):
     async def ask():
         async with PhotoClient(options or quick(), resolve) as http:
-            return await http.fetch(url)
+            target = http.parse(url)
+            return target if isinstance(target, Rejected) else await http.fetch(target)
 
     return asyncio.run(ask())
 
@@ -45,7 +51,7 @@ def resolver(*answers):
 
 def test_a_photo_is_delivered_with_a_polite_request():
     with PhotoServer({"1": PHOTO}) as server:
-        assert fetch(server.url("1")) == Delivered(PHOTO, 200)
+        assert fetch(server.url("1")) == Success(PHOTO, 200)
         _, _, headers = server.log[0]
     assert headers["Host"] == f"127.0.0.1:{server.port}"
     assert headers["User-Agent"].startswith("geoloc-download/")
@@ -63,7 +69,7 @@ def test_cookies_are_not_kept():
     async def ask(url):
         async with PhotoClient(quick()) as http:
             for _ in range(2):
-                await http.fetch(url)
+                await http.fetch(http.parse(url))
 
     set_cookie = photo_server.status(404, {"Set-Cookie": "who=you; Path=/"})
     with PhotoServer({}, {"1": set_cookie}) as server:
@@ -74,23 +80,25 @@ def test_cookies_are_not_kept():
 
 @pytest.mark.parametrize("code", [404, 410, 451])
 def test_gone_is_gone(code):
-    expected = Verdict(State.GONE, f"status {code}", code)
+    expected = Rejected(State.GONE, f"status {code}", code)
     assert answer_of(photo_server.status(code)) == expected
 
 
 @pytest.mark.parametrize("code", [400, 401, 403, 204, 206, 304, 418])
 def test_other_refusals_fail_at_once(code):
-    expected = Verdict(State.FAILED, f"status {code}", code)
-    assert answer_of(photo_server.status(code)) == expected
+    async def bare(reply):
+        await reply.send(code)
+
+    assert answer_of(bare) == Rejected(State.FAILED, f"status {code}", code)
 
 
 @pytest.mark.parametrize("code", [408, 425, 500, 502, 504])
 def test_passing_trouble_is_tried_again(code):
-    assert answer_of(photo_server.status(code)) == Again(f"status {code}", code)
+    assert answer_of(photo_server.status(code)) == Retry(f"status {code}", code)
 
 
 def test_a_busy_host_says_how_long_to_wait():
-    assert answer_of(photo_server.too_many_requests(7)) == Again("status 429", 429, 7.0, True)
+    assert answer_of(photo_server.too_many_requests(7)) == Retry("status 429", 429, 7.0, True)
     by_date = answer_of(photo_server.too_many_requests(90, as_date=True))
     assert by_date.is_busy
     assert 60 < by_date.wait <= 90
@@ -103,7 +111,7 @@ def test_redirects_are_told_not_followed(code, target):
         netloc = f"127.0.0.1:{server.port}"
         location = {"Location": target.format(netloc=netloc)}
         server.faults["1"] = photo_server.status(code, location)
-        assert fetch(server.url("1")) == Moved(server.url("2"), code)
+        assert fetch(server.url("1")) == Redirect(URL(server.url("2")), code)
         assert server.requests["2"] == 0
 
 
@@ -112,9 +120,9 @@ def test_redirects_are_told_not_followed(code, target):
     [
         ("ftp://a.example/x.jpg", State.REFUSED, "neither http nor https"),
         ("file:///etc/passwd", State.REFUSED, "neither http nor https"),
-        ("javascript:alert(1)", State.REFUSED, "not a URL"),
+        ("javascript:alert(1)", State.REFUSED, "neither http nor https"),
         ("http://me:secret@a.example/", State.REFUSED, "user name"),
-        ("http://a.example:99999/", State.REFUSED, "no port 99999"),
+        ("http://a.example:99999/", State.REFUSED, "Port out of range"),
         ("/static/photo_unavailable.png", State.GONE, "lost photo"),
         ("https://s.a.example/pw/images/en-us/photo_unavailable_l.png", State.GONE, "lost"),
         ("https://i.imgur.com/removed.png", State.GONE, "lost photo"),
@@ -128,58 +136,88 @@ def test_redirects_are_judged_by_their_target(target, state, words):
     assert words in verdict.reason
 
 
-def test_a_body_that_breaks_off_is_tried_again():
-    assert isinstance(answer_of(photo_server.truncated), Again)
-    assert isinstance(answer_of(photo_server.cut_chunks), Again)
-    assert isinstance(answer_of(photo_server.connection_reset), Again)
-
-
 def test_a_large_file_is_refused_by_its_length_alone():
     async def promise(reply):
         await reply.start(200, {"Content-Length": "50000000"})
         reply.hang_up()
 
-    assert answer_of(promise, max_bytes=1000).state == State.TOO_LARGE
+    assert answer_of(promise, max_megabytes=0.001).state == State.TOO_LARGE
 
 
 def test_an_endless_body_ends_at_the_size_limit():
-    verdict = answer_of(photo_server.endless, max_bytes=500_000)
-    assert verdict == Verdict(State.TOO_LARGE, "more than 500,000 bytes", 200)
+    verdict = answer_of(photo_server.endless, max_megabytes=0.5)
+    assert verdict == Rejected(State.TOO_LARGE, "more than 500,000 bytes", 200)
 
 
 def test_the_limit_holds_for_the_byte():
-    assert isinstance(answer_of(photo_server.served, max_bytes=len(PHOTO)), Delivered)
-    assert answer_of(photo_server.served, max_bytes=len(PHOTO) - 1).state == State.TOO_LARGE
+    assert isinstance(answer_of(photo_server.served, max_megabytes=len(PHOTO) / 1e6), Success)
+    assert (
+        answer_of(photo_server.served, max_megabytes=(len(PHOTO) - 1) / 1e6).state
+        == State.TOO_LARGE
+    )
 
 
 def test_a_compressed_body_is_unpacked_within_the_limit():
-    import gzip
-
     async def packed(reply):
         await reply.send(200, gzip.compress(PHOTO), {"Content-Encoding": "gzip"})
 
     async def cut(reply):
         await reply.send(200, gzip.compress(PHOTO)[:-20], {"Content-Encoding": "gzip"})
 
-    async def unknown(reply):
-        await reply.send(200, PHOTO, {"Content-Encoding": "rot13"})
-
-    assert answer_of(packed) == Delivered(PHOTO, 200)
-    assert isinstance(answer_of(cut), Again)
-    assert answer_of(unknown).state == State.FAILED
+    assert answer_of(packed) == Success(PHOTO, 200)
+    assert answer_of(cut) == Retry("the compressed body breaks off", 200)
     assert answer_of(photo_server.compressed_bomb).state == State.TOO_LARGE
+
+
+def raw_deflate(content):
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(content) + packer.flush()
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        ("gzip", gzip.compress(PHOTO[:100]) + gzip.compress(PHOTO[100:])),  # two members
+        ("gzip", gzip.compress(PHOTO) + bytes(100)),  # padded
+        ("x-gzip", gzip.compress(PHOTO)),
+        ("deflate", zlib.compress(PHOTO)),
+        ("deflate", raw_deflate(PHOTO)),
+        ("deflate, gzip", gzip.compress(zlib.compress(PHOTO))),
+        ("aws-chunked, GZIP", gzip.compress(PHOTO)),
+        ("gzip", PHOTO),  # in spite of the header
+        ("UTF-8", PHOTO),
+        ("none", PHOTO),
+        ("aws-chunked", PHOTO),
+        ("identity", PHOTO),
+        ("", PHOTO),
+    ],
+)
+def test_content_codings_of_real_servers_are_undone_or_passed_over(coding, body):
+    async def sent(reply):
+        await reply.send(200, body, {"Content-Encoding": coding})
+
+    assert answer_of(sent) == Success(PHOTO, 200)
+
+
+def test_garbled_compression_is_tried_again():
+    async def garbled(reply):
+        await reply.send(
+            200, gzip.compress(PHOTO)[:10] + b"\xff" * 50, {"Content-Encoding": "gzip"}
+        )
+
+    assert answer_of(garbled) == Retry("the compressed body is garbled", 200)
 
 
 def test_slow_and_silent_servers_end_by_timeouts():
     slow = answer_of(photo_server.slow(0.02), total_timeout=0.3)
-    assert slow == Again("not there after 0.3 s")
+    assert slow == Retry("not there after 0.3 s")
     assert "in time" in answer_of(photo_server.silent, read_timeout=0.1).reason
 
 
 def test_nobody_there_is_tried_again():
     with PhotoServer({}) as server:
         url = server.url("1")
-    assert isinstance(fetch(url), Again)
+    assert isinstance(fetch(url), Retry)
 
 
 def test_loopback_is_refused_by_default():
@@ -189,13 +227,13 @@ def test_loopback_is_refused_by_default():
         assert "127.0.0.1" in verdict.reason
         assert server.requests.total() == 0
         allowed = DownloadOptions(allow_private_addresses=True)
-        assert isinstance(fetch(server.url("1"), allowed), Delivered)
+        assert isinstance(fetch(server.url("1"), allowed), Success)
 
 
 def test_ipv6_is_asked_and_refused_alike():
     try:
         with PhotoServer({"1": PHOTO}, host="::1") as server:
-            assert fetch(server.url("1")) == Delivered(PHOTO, 200)
+            assert fetch(server.url("1")) == Success(PHOTO, 200)
             assert fetch(server.url("1"), DownloadOptions()).state == State.REFUSED
             mapped = f"http://[::ffff:127.0.0.1]:{server.port}/"
             assert fetch(mapped, DownloadOptions()).state == State.REFUSED
@@ -217,34 +255,82 @@ def test_a_name_that_resolves_to_a_private_address_is_refused():
 def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch):
     """A second answer of the resolver (rebinding) finds no one to ask for it."""
     reached = []
+    real = PhotoClient._open_socket
 
-    class Recorder(client.httpcore.AnyIOBackend):
-        async def connect_tcp(self, host, port, *others, **more):
-            reached.append(host)
-            raise client.httpcore.ConnectError("unreachable")
+    def recorded(self, addr_info):
+        reached.append(addr_info[4][0])
+        real(self, addr_info).close()
+        raise OSError(101, "Network is unreachable")
 
-    monkeypatch.setattr(client.httpcore, "AnyIOBackend", Recorder)
+    monkeypatch.setattr(PhotoClient, "_open_socket", recorded)
     rebinding = resolver(["8.8.8.8", "9.9.9.9"], ["127.0.0.1"])
     answer = fetch("http://photos.example/1.jpg", DownloadOptions(), rebinding)
-    assert isinstance(answer, Again)
-    assert reached == ["8.8.8.8", "9.9.9.9"]
+    assert answer.reason.startswith("no connection (")
+    assert "unreachable" in answer.reason
+    assert set(reached) == {"8.8.8.8", "9.9.9.9"}
     assert rebinding.asked == ["photos.example"]
+
+
+def test_an_address_is_refused_at_the_socket_too(monkeypatch):
+    """Whatever a resolver let pass: nobody connects to an address that may not be asked."""
+    monkeypatch.setattr(CheckedResolver, "addresses", lambda self, host, port: loopback())
+
+    async def loopback():
+        return ["127.0.0.1"]
+
+    with PhotoServer({"1": PHOTO}) as server:
+        url = f"http://photos.example:{server.port}/photos/1.jpg"
+        answer = fetch(url, DownloadOptions())
+        assert answer.state == State.REFUSED
+        assert "127.0.0.1, which is not a public address" in answer.reason
+        assert server.requests.total() == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/a%2Fb.jpg?sig=x%3D%2B%7e&u=%C3%A9", "/a%2Fb.jpg?sig=x%3D%2B%7e&u=%C3%A9"),  # as signed
+        ("/a b/\u00e9.jpg?q=\u00e9", "/a%20b/%C3%A9.jpg?q=%C3%A9"),
+        ("", "/"),
+        ("#part", "/"),
+    ],
+)
+def test_a_url_is_asked_for_as_it_stands(path, asked):
+    async def parse():
+        async with PhotoClient(quick()) as http:
+            return http.parse(f"http://Photos.example{path}")
+
+    assert str(asyncio.run(parse())) == f"http://photos.example{asked}"
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (photo_server.connection_reset, "the connection broke off ("),
+        (photo_server.truncated, "the body breaks off ("),
+        (photo_server.cut_chunks, "the body breaks off ("),
+    ],
+)
+def test_trouble_of_the_network_has_words(fault, words):
+    answer = answer_of(fault)
+    assert isinstance(answer, Retry)
+    assert answer.reason.startswith(words)
 
 
 def test_the_next_address_is_tried_where_one_does_not_answer():
     with PhotoServer({"1": PHOTO}) as server:
         url = f"http://photos.example:{server.port}/photos/1.jpg"
         answer = fetch(url, quick(), resolver(["127.0.0.9", "127.0.0.1"]))
-        assert answer == Delivered(PHOTO, 200)
+        assert answer == Success(PHOTO, 200)
         assert server.log[0][2]["Host"] == f"photos.example:{server.port}"
 
 
 def test_an_unknown_host_is_tried_again():
     async def nowhere(host, port):
-        raise client.socket.gaierror(-2, "Name or service not known")
+        raise socket.gaierror(-2, "Name or service not known")
 
     answer = fetch("http://nowhere.invalid/1.jpg", quick(), nowhere)
-    assert isinstance(answer, Again)
+    assert isinstance(answer, Retry)
     assert "nowhere.invalid is not known" in answer.reason
 
 
@@ -252,7 +338,7 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
     with PhotoServer({"1": PHOTO}) as server:
-        assert fetch(server.url("1")) == Delivered(PHOTO, 200)
+        assert fetch(server.url("1")) == Success(PHOTO, 200)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +359,7 @@ def test_proxies_of_the_environment_are_not_used(monkeypatch):
 def test_what_is_no_web_address_is_refused_before_any_request(url):
     async def ask():
         async with PhotoClient(quick()) as http:
-            return http.refusal(url)
+            return http.parse(url)
 
     assert asyncio.run(ask()).state == State.REFUSED
 
@@ -325,17 +411,17 @@ def test_tls_is_checked_against_the_name_not_the_address(tmp_path, monkeypatch):
         server.close()
 
     trusting = ssl.create_default_context(cafile=str(certificate))
-    monkeypatch.setattr(httpx, "create_ssl_context", lambda **_: trusting)
+    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trusting)
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     assert ready.wait(10)
     try:
         local = resolver(["127.0.0.1"])
         good = fetch(f"https://photos.example:{ports[0]}/", quick(), local)
-        assert good == Delivered(b"hi", 200)
+        assert good == Success(b"hi", 200)
         assert names == ["photos.example"]
         bad = fetch(f"https://other.example:{ports[0]}/", quick(), local)
-        assert isinstance(bad, Again)
+        assert isinstance(bad, Retry)
         assert "certificate" in bad.reason.lower()
     finally:
         stop.set()

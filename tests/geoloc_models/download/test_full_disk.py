@@ -11,8 +11,8 @@ from photo_server import PhotoServer
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.download import State, download_photos, read_ledger
-from geoloc_models.download import ledger as ledger_module
-from geoloc_models.download import storage as storage_module
+from geoloc_models.download import store as store_module
+from geoloc_models.download.queue import DownloadQueue
 
 
 def table_of(tmp_path, server):
@@ -44,15 +44,15 @@ def test_a_storage_that_is_full_ends_with_a_sentence_and_goes_on_later(
     tmp_path, monkeypatch, shard_size
 ):
     images = {str(k): jpeg(k) for k in range(12)}
-    real, left = ledger_module.Ledger.append, [5]
+    real, left = DownloadQueue.finish, [5]
 
-    def append(self, record):
+    def finish(self, records):
         if not left[0]:
             raise OSError(28, "No space left on device")
-        left[0] -= 1
-        real(self, record)
+        left[0] -= len(records)
+        real(self, records)
 
-    monkeypatch.setattr(ledger_module.Ledger, "append", append)
+    monkeypatch.setattr(DownloadQueue, "finish", finish)
     with PhotoServer(images) as server:
         options = quick(shard_size=shard_size)
         check_full_disk(
@@ -110,7 +110,7 @@ def test_another_error_of_the_disk_keeps_its_words(tmp_path, monkeypatch):
     def broken(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(storage_module.os, "replace", broken)
+    monkeypatch.setattr(store_module.os, "replace", broken)
     with PhotoServer({"a": jpeg(0)}) as server:
         table = table_of(tmp_path, server)
         with pytest.raises(OSError, match="Input/output error"):

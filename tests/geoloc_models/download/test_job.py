@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import tarfile
 
+import filelock
 import photo_server
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,8 +15,8 @@ from photo_server import PhotoServer, mixed_faults
 from geoloc_models._errors import GeolocError
 from geoloc_models.download import DownloadOptions, State, download_photos, read_ledger
 from geoloc_models.download import fetching as fetching_module
-from geoloc_models.download import ledger as ledger_module
-from geoloc_models.download.names import safe_name
+from geoloc_models.download.queue import SCHEMA
+from geoloc_models.download.store import safe_name
 
 PHOTO = jpeg(0)
 
@@ -199,7 +200,7 @@ def test_a_folder_holds_images_of_one_kind(tmp_path):
 
 
 @pytest.mark.parametrize("shard_size", [None, 2])
-def test_an_image_in_place_without_a_line_in_the_journal_counts_as_fetched(tmp_path, shard_size):
+def test_an_image_in_place_that_the_ledger_does_not_know_counts_as_fetched(tmp_path, shard_size):
     ids = ["a", "b", "c"]
     images = tmp_path / "images"
     with PhotoServer(dict.fromkeys(ids, PHOTO)) as server:
@@ -209,14 +210,13 @@ def test_an_image_in_place_without_a_line_in_the_journal_counts_as_fetched(tmp_p
         before = {row["id"]: row for row in read_ledger(images).to_pylist()}
         # As if killed after the last image was in place, before its line.
         rows = [row for row in read_ledger(images).to_pylist() if row["id"] != "c"]
-        pq.write_table(
-            pa.Table.from_pylist(rows, schema=ledger_module.SCHEMA), images / "ledger.parquet"
-        )
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), images / "ledger.parquet")
         summary = download_photos(table, images, options)
         assert server.requests == {"a": 1, "b": 1, "c": 1}
     assert summary.n_recovered == 1
     row = row_of(images, "c")
-    assert all(row[name] == before["c"][name] for name in ("state", "path", "bytes", "width"))
+    names = ("url", "state", "path", "bytes", "width", "height")
+    assert all(row[name] == before["c"][name] for name in names)
     assert pq.read_metadata(images / "photos.parquet").num_rows == 3
 
 
@@ -300,8 +300,7 @@ def test_ids_may_be_numbers(tmp_path):
     assert states(tmp_path / "images") == {"7": "ok"}
 
 
-def test_a_long_run_merges_its_journal_on_the_way(tmp_path, monkeypatch):
-    monkeypatch.setattr(ledger_module, "_SHORTEST_JOURNAL", 5)
+def test_a_table_longer_than_the_lookahead_is_fetched_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(fetching_module, "_LOOKAHEAD", 4)
     ids = [str(k) for k in range(23)]
     summary, _ = run_with(tmp_path, {"7": photo_server.gone}, ids=ids)
@@ -317,6 +316,20 @@ def test_it_runs_inside_a_running_event_loop(tmp_path):
     assert summary.counts[State.OK] == 2
 
 
+def test_a_text_table_will_do_and_its_columns_may_have_other_names(tmp_path):
+    with PhotoServer({"007": PHOTO, "8": PHOTO}) as server:
+        rows = [f"{key},{server.url(key)},{key}.50" for key in ("007", "8")]
+        (tmp_path / "photos.csv").write_text("\n".join(["photo_id,image_url,price", *rows]))
+        summary = download_photos(tmp_path / "photos.csv", tmp_path / "images", quick())
+        (tmp_path / "named.csv").write_text(f"id,url,where\n8,no,{server.url('8')}\n")
+        download_photos(tmp_path / "named.csv", tmp_path / "named", quick(), url_column="where")
+    fetched = pq.read_table(tmp_path / "images" / "photos.parquet").to_pydict()
+    assert fetched["photo_id"] == ["007", "8"]
+    assert fetched["price"] == ["007.50", "8.50"]
+    assert summary.counts[State.OK] == 2
+    assert states(tmp_path / "named") == {"8": "ok"}
+
+
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
@@ -328,7 +341,7 @@ def test_it_runs_inside_a_running_event_loop(tmp_path):
 )
 def test_a_table_that_does_not_fit_is_named(tmp_path, columns, words):
     pq.write_table(pa.table(columns), tmp_path / "photos.parquet")
-    with pytest.raises(GeolocError, match=words):
+    with pytest.raises(ValueError, match=words):
         download_photos(tmp_path / "photos.parquet", tmp_path / "images", quick())
 
 
@@ -339,13 +352,10 @@ def test_the_downloads_own_table_is_no_input(tmp_path):
 
 
 def test_a_second_download_into_the_folder_is_refused(tmp_path):
-    import fcntl
-
     (tmp_path / "images").mkdir()
-    with (tmp_path / "images" / ".download.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(GeolocError, match="Another download is at work"):
-            run_with(tmp_path, {})
+    lock = filelock.FileLock(tmp_path / "images" / ".download.lock")
+    with lock, pytest.raises(GeolocError, match="Another download is at work"):
+        run_with(tmp_path, {})
     run_with(tmp_path, {})
 
 

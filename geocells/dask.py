@@ -418,7 +418,7 @@ def _merged_extents(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return merged
 
 
-def _box_of_extent(extent: pd.DataFrame, name: Any) -> Box:
+def _box_of_extent(extent: Any, name: Any) -> Box:
     """Smallest box that holds the images of a group, from its rows of `_merged_extents`."""
     extent = extent[extent.index >= 0]
     if not len(extent):
@@ -457,8 +457,7 @@ def _grid_of(
 ) -> tuple[Encoding, IntArray]:
     def boxes() -> list[Box]:
         return [
-            _box_of_extent(extents.xs(name, level=0), name)
-            for name in ([""] if names is None else names)
+            _box_of_extent(extents.loc[name], name) for name in ([""] if names is None else names)
         ]
 
     if names is not None:
@@ -558,11 +557,13 @@ def _first_points(part: Part, context: tuple[Encoding, Ranges, IntArray]) -> pd.
     cells = ranges.cell_of_codes(encoding.codes_of(part))
     present = np.intersect1d(chosen, cells)
     points = [first_point(part.coords.array[cells == cell]) for cell in present]
-    return pd.DataFrame(np.reshape(points, (-1, 2)), index=present)
+    return pd.DataFrame(np.reshape(points, (-1, 2)), present, ["latitude", "longitude"])
 
 
 def _merged_points(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    merged: pd.DataFrame = pd.concat(parts).sort_values([0, 1]).groupby(level=0).first()
+    merged: pd.DataFrame = (
+        pd.concat(parts).sort_values(["latitude", "longitude"]).groupby(level=0).first()
+    )
     return merged
 
 
@@ -916,16 +917,13 @@ def _write(
         raise ValueError(f"coords has a column {present[0]!r} already; rename or drop it.")
     files.makedirs(folder, exist_ok=True)
     shared = _shared(cells)
-    rows = zip(
-        table.to_delayed(),
-        _delayed_parts(photos.groups) or [None] * table.npartitions,
-        strict=True,
-    )
+    parts = table.to_delayed()
+    groups_of_part: list[Any] = _delayed_parts(photos.groups) or [None] * len(parts)
     written = [
         delayed(_write_part)(
             f"{folder}/part-{number:06d}.parquet", files, part, groups, columns, shared, outside
         )
-        for number, (part, groups) in enumerate(rows)
+        for number, (part, groups) in enumerate(zip(parts, groups_of_part, strict=True))
     ]
     with _on(client):
         n_rows: int = sum(dask.compute(*written))

@@ -183,7 +183,7 @@ class FeatureCache:
         Parameters
         ----------
         fingerprint : str
-            Of :func:`geoloc_models.models.encoders.fingerprint`: name, weights and preprocessing.
+            Of its ``fingerprint()``: name, weights and preprocessing.
         title : str
             What the user calls that encoder.
         """

@@ -15,19 +15,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models.features.cache import FeatureCache
-from geoloc_models.features.files import FeatureCard, FeatureFiles, read_card
-from geoloc_models.features.shared_work import LEASE_SECONDS, SharedWork
-from geoloc_models.features.writer import FeatureWriter
-from geoloc_models.models.devices import (
+from geoloc_models._devices import (
     autocast,
     best_device,
     free_memory,
     is_out_of_memory,
     resolve_precision,
 )
-from geoloc_models.models.encoders import ImageEncoder, fingerprint
+from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.features.cache import FeatureCache
+from geoloc_models.features.files import FeatureCard, FeatureFiles, read_card
+from geoloc_models.features.shared_work import LEASE_SECONDS, SharedWork
+from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.photos.dataset import BrokenImages, make_framing, normalised
 from geoloc_models.photos.images import ImageSource
 
@@ -193,7 +193,7 @@ def embed(
     )
     card = FeatureCard(
         encoder=encoder.name,
-        fingerprint=fingerprint(encoder),
+        fingerprint=encoder.fingerprint(),
         preprocessing=encoder.preprocessing.to_dict(),
         dim=encoder.dim,
         dtype=dtype,

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from geoloc_models._devices import best_device
 from geoloc_models.evaluation import Predictions
-from geoloc_models.models.devices import best_device
 from geoloc_models.models.tasks import PlaceTask
 from geoloc_models.photos.dataset import BrokenImages
 

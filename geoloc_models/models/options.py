@@ -18,8 +18,8 @@ from typing import (
     get_type_hints,
 )
 
+from geoloc_models._devices import Precision
 from geoloc_models._errors import GeolocError
-from geoloc_models.models.devices import Precision
 from geoloc_models.models.encoders import (
     ImageEncoder,
     build_encoder,

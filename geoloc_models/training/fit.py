@@ -18,9 +18,9 @@ from torch.multiprocessing.spawn import ProcessException
 from torch.utils.data import Subset
 from tqdm import tqdm
 
+from geoloc_models._devices import best_device, is_out_of_memory, resolve_precision
 from geoloc_models._errors import GeolocError
 from geoloc_models.features.batches import FeatureDataset
-from geoloc_models.models.devices import best_device, is_out_of_memory, resolve_precision
 from geoloc_models.models.options import TrainingOptions
 from geoloc_models.models.tasks import PlaceTask
 from geoloc_models.photos.dataset import BrokenImages, PhotoDataset, make_loader

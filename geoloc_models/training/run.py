@@ -35,7 +35,6 @@ from geoloc_models.inference.calibration_report import (
 from geoloc_models.inference.decoders import decode_every_way
 from geoloc_models.inference.model import Model, load_model
 from geoloc_models.inference.network import NetworkOutputs, answer_outputs, run_network
-from geoloc_models.models.encoders import fingerprint
 from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.models.tasks import CellTask
 from geoloc_models.photos.dataset import BrokenImages
@@ -169,7 +168,7 @@ def run_model(
     seed_run(options.seed)
     encoder = options.build_encoder()
     if source.features is not None:
-        source.features.require_encoder(fingerprint(encoder), title=encoder.name)
+        source.features.require_encoder(encoder.fingerprint(), title=encoder.name)
     photos = ModelPhotos(source, labels, encoder, options)
     seed_run(options.seed)  # however many numbers the encoder's own start has drawn
     task = make_task(plan, options, photos.task_encoder, table, split.train, labels)
@@ -298,7 +297,7 @@ def bundle_outputs(
     )
     photos = ModelPhotos(source, unknown, encoder, options)
     if source.features is not None:
-        source.features.require_encoder(fingerprint(encoder), title=encoder.name)
+        source.features.require_encoder(encoder.fingerprint(), title=encoder.name)
         task.encoder = photos.task_encoder
     try:
         return run_network(task, photos.batches(rows), description=description, progress=progress)

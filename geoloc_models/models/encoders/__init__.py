@@ -4,7 +4,6 @@ from geoloc_models.models.encoders.image import (
     CachedFeatures,
     ImageEncoder,
     Preprocessing,
-    fingerprint,
 )
 from geoloc_models.models.encoders.location import LocationEncoder
 from geoloc_models.models.encoders.recipes import (
@@ -24,6 +23,5 @@ __all__ = [
     "TinyBackbone",
     "build_encoder",
     "check_image_size",
-    "fingerprint",
     "is_encoder_name",
 ]

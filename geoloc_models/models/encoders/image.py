@@ -161,6 +161,31 @@ class ImageEncoder(nn.Module):
             for number in sorted(layers.keys() | loose.keys())
         ]
 
+    def fingerprint(self) -> str:
+        """Digest of the encoder's name, weights and preprocessing, so that features are never mixed.
+
+        Returns
+        -------
+        str
+            16 hexadecimal digits: the same for the same values, on every machine.
+
+        Notes
+        -----
+        BLAKE2b over the name, the preprocessing and every tensor of the state dict by its name, dtype,
+        shape and bytes; counts of batches, which do not reach a feature, are left out. About a second
+        per gigabyte.
+        """
+        digest = hashlib.blake2b(digest_size=8)
+        about = {"name": self.name, "preprocessing": self.preprocessing.to_dict()}
+        digest.update(json.dumps(about, sort_keys=True).encode())
+        for name, tensor in sorted(self.state_dict().items()):
+            if name.endswith("num_batches_tracked"):
+                continue
+            digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+            values = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(values.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
 
 class _Stage(nn.Module):
     """Some layers of a backbone, and parameters of larger modules such as a class token."""
@@ -204,34 +229,3 @@ class CachedFeatures(ImageEncoder):
                 f"{tuple(image.shape)}."
             )
         return image
-
-
-def fingerprint(encoder: ImageEncoder) -> str:
-    """Digest of an encoder's name, weights and preprocessing, so that features are never mixed.
-
-    Parameters
-    ----------
-    encoder : ImageEncoder
-        On any device, in any memory format.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits: the same for the same values, on every machine.
-
-    Notes
-    -----
-    BLAKE2b over the name, the preprocessing and every tensor of the state dict by its name, dtype,
-    shape and bytes; counts of batches, which do not reach a feature, are left out. About a second
-    per gigabyte.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    about = {"name": encoder.name, "preprocessing": encoder.preprocessing.to_dict()}
-    digest.update(json.dumps(about, sort_keys=True).encode())
-    for name, tensor in sorted(encoder.state_dict().items()):
-        if name.endswith("num_batches_tracked"):
-            continue
-        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        values = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(values.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from geoloc_models.cli import main
 from geoloc_models.features.cache import FeatureCache, row_keys
-from geoloc_models.models.encoders import build_encoder, fingerprint
+from geoloc_models.models.encoders import build_encoder
 from geoloc_models.tables.photo_table import read_photo_table
 
 
@@ -57,7 +57,7 @@ def test_features_are_kept_and_the_next_step_is_named(folder):
     assert cache.broken_rows.tolist() == [3]
     weights = cache.card.weights  # enough to build the same encoder again
     again = build_encoder("tiny", weights=weights, image_size=32)
-    cache.require_encoder(fingerprint(again))
+    cache.require_encoder(again.fingerprint())
 
 
 def test_the_same_command_again_computes_nothing(folder):

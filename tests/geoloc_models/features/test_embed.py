@@ -12,11 +12,11 @@ import torch
 from geoloc_models_noisy import NoisyImages, embedded, tiny_encoder
 from torch import nn
 
+from geoloc_models._devices import is_out_of_memory, resolve_precision
 from geoloc_models._errors import GeolocError
 from geoloc_models.features import embed as embedding
 from geoloc_models.features.cache import FeatureCache
 from geoloc_models.features.embed import embed, embed_images
-from geoloc_models.models.devices import is_out_of_memory, resolve_precision
 from geoloc_models.models.encoders import ImageEncoder, Preprocessing
 
 # Convolutions of other batch sizes add up in another order: float32 rounding of values near 1.
@@ -103,7 +103,7 @@ def test_without_resume_everything_is_computed_anew(tmp_path):
 CHILD = """
 import sys
 sys.path[:0] = {path!r}
-from test_embedding import NoisyImages, embedded, embedding
+from test_embed import NoisyImages, embedded, embedding
 import torch
 torch.set_num_threads(1)
 embedding._FLUSH_SECONDS = 0.0

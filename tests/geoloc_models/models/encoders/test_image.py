@@ -18,7 +18,6 @@ from geoloc_models.models.encoders import (
     Preprocessing,
     build_encoder,
     check_image_size,
-    fingerprint,
     is_encoder_name,
     recipes,
 )
@@ -164,7 +163,7 @@ def test_lite0_weights_come_from_a_file_by_either_name(tmp_path):
     encoder = build_encoder("efficientnet_lite0", weights="imagenet")
     save_file(encoder.backbone.state_dict(), tmp_path / "by_timm.safetensors")
     loaded = build_encoder("efficientnet_lite0", weights=tmp_path / "by_timm.safetensors")
-    assert fingerprint(loaded) == fingerprint(encoder)
+    assert loaded.fingerprint() == encoder.fingerprint()
 
 
 def test_without_its_package_lite0_says_what_to_install(monkeypatch):
@@ -188,7 +187,7 @@ def test_timm_weights_come_from_a_file(tmp_path):
     state = encoder.backbone.state_dict() | {"classifier.weight": torch.zeros(1)}
     torch.save(state, tmp_path / "small.pth")
     loaded = build_encoder("timm:mobilenetv3_small_050", weights=tmp_path / "small.pth")
-    assert fingerprint(loaded) == fingerprint(encoder)
+    assert loaded.fingerprint() == encoder.fingerprint()
 
 
 def test_timm_without_a_network_asks_for_a_file(monkeypatch):
@@ -251,7 +250,7 @@ def test_every_parameter_is_in_one_stage_in_another_process_too(name, n_stages):
     in_stages = [id(parameter) for stage in stages for parameter in stage.parameters()]
     assert sorted(in_stages) == sorted(id(parameter) for parameter in encoder.parameters())
     again = pickle.loads(pickle.dumps(encoder))  # as the processes of several devices get it
-    assert fingerprint(again) == fingerprint(encoder)
+    assert again.fingerprint() == encoder.fingerprint()
     assert len(again.stages()) == n_stages
     order = [id(parameter) for parameter in encoder.parameters()]
     assert order[0] in {id(parameter) for parameter in stages[0].parameters()}
@@ -275,19 +274,19 @@ def test_the_fingerprint_tells_weights_name_and_preprocessing_apart():
     encoder = build_encoder("tiny")
     torch.manual_seed(0)
     same = build_encoder("tiny")
-    assert fingerprint(same) == fingerprint(encoder)
-    assert fingerprint(same.to(memory_format=torch.channels_last)) == fingerprint(encoder)
+    assert same.fingerprint() == encoder.fingerprint()
+    assert same.to(memory_format=torch.channels_last).fingerprint() == encoder.fingerprint()
     others = [build_encoder("tiny")]
     for change in ("name", "preprocessing"):
         torch.manual_seed(0)
         others.append(build_encoder("tiny"))
         setattr(others[-1], change, {"name": "other", "preprocessing": Preprocessing(65)}[change])
-    assert len({fingerprint(e) for e in [encoder, *others]}) == 4
+    assert len({e.fingerprint() for e in [encoder, *others]}) == 4
 
 
 def test_the_fingerprint_stays_from_release_to_release():
     encoder = build_encoder("efficientnet_lite0", weights="imagenet")
-    assert fingerprint(encoder) == "eaa4fce3155f6dfb"  # caches on disks hold it
+    assert encoder.fingerprint() == "eaa4fce3155f6dfb"  # caches on disks hold it
 
 
 def test_preprocessing_survives_json_and_is_the_transforms():

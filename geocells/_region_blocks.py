@@ -9,8 +9,8 @@ import numpy as np
 import shapely
 
 from geocells._types import FloatArray, IntArray, ObjectArray
-from geocells.cells import border_points
 from geocells.sphere import SphereSums
+from geocells.sphere.polygons import border_points
 
 Cut = tuple[tuple[float, float, float, float], int]
 EVERYWHERE = (-np.inf, -np.inf, np.inf, np.inf)

@@ -23,7 +23,7 @@ from geocells.cells import (
     CodeRangeIndex,
     Ranges,
     RepresentativePoints,
-    nearest_cells,
+    nearest_points,
 )
 from geocells.constructions import Bins, Competition, PrioritizedRanges, Ranking
 from geocells.grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
@@ -426,7 +426,7 @@ def number_cells(
     cell_of = np.arange(n_cells + len(unassigned), dtype=np.int64)
     if len(unassigned):
         means, _ = sums.means()
-        cell_of[n_cells:] = nearest_cells(
+        cell_of[n_cells:] = nearest_points(
             means[n_cells:],
             means[:n_cells],
             grid.group_of_code(unassigned),

@@ -10,15 +10,10 @@ import shapely
 from geocells._estimator import CellEstimator
 from geocells._region_blocks import EVERYWHERE, bisect, merge_regions
 from geocells._types import ArrayLike, IntArray, ObjectArray
-from geocells.cells import (
-    LOCATION_CHOICES,
-    OUTSIDE_CHOICES,
-    RegionIndex,
-    cut_at_antimeridian,
-    only_polygons,
-)
+from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, RegionIndex
 from geocells.fitting import Images, partition_from_labels
 from geocells.sphere import SphereSums
+from geocells.sphere.polygons import cut_at_antimeridian, only_polygons
 from geocells.validation import (
     check_choice,
     check_count,

@@ -1,14 +1,11 @@
-"""Partitions: the places that cells hold, and everything one asks of the cells."""
+"""Partitions of the earth into cells, and the index that finds a coordinate's cell."""
 
-from geocells.cells._assign import OUTSIDE_CHOICES, nearest_cells
-from geocells.cells._code_ranges import CodeRangeIndex
-from geocells.cells._geometry import cut_at_antimeridian
-from geocells.cells._locations import LOCATION_CHOICES, RepresentativePoints
-from geocells.cells._ranges import Ranges
-from geocells.cells._regions import RegionIndex, border_points, only_polygons
-from geocells.cells._voronoi import VoronoiIndex
-from geocells.cells.index import CellIndex
+from geocells.cells.index import CellIndex, CodeRangeIndex, VoronoiIndex, nearest_points
+from geocells.cells.io import OUTSIDE_CHOICES
 from geocells.cells.partition import CellPartition, load_cells, load_partitions, save_partitions
+from geocells.cells.ranges import Ranges
+from geocells.cells.regions import RegionIndex
+from geocells.cells.representative_points import LOCATION_CHOICES, RepresentativePoints
 
 __all__ = [
     "LOCATION_CHOICES",
@@ -20,11 +17,8 @@ __all__ = [
     "RegionIndex",
     "RepresentativePoints",
     "VoronoiIndex",
-    "border_points",
-    "cut_at_antimeridian",
     "load_cells",
     "load_partitions",
-    "nearest_cells",
-    "only_polygons",
+    "nearest_points",
     "save_partitions",
 ]

@@ -11,12 +11,11 @@ import numpy as np
 
 from geocells import quality
 from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
-from geocells.cells import _explore, _io, _plot
-from geocells.cells._assign import OUTSIDE_CHOICES
-from geocells.cells._code_ranges import CodeRangeIndex
-from geocells.cells._locations import RepresentativePoints
-from geocells.cells._ranges import Ranges
-from geocells.cells.index import CellIndex
+from geocells.cells import io, maps
+from geocells.cells.index import CellIndex, CodeRangeIndex
+from geocells.cells.io import OUTSIDE_CHOICES
+from geocells.cells.ranges import Ranges
+from geocells.cells.representative_points import RepresentativePoints
 from geocells.grids import GroupedGrid
 from geocells.validation import (
     Coordinates,
@@ -117,7 +116,7 @@ class CellPartition:
         modes are worked out when first asked for, or when the cells are saved; until then the partition refers to the
         training coordinates.
         """
-        return self.representative_points.of(self.centroids, self.counts)[0]
+        return self.representative_points.medoids_and_modes(self.centroids, self.counts)[0]
 
     @property
     def modes(self) -> FloatArray:
@@ -125,7 +124,7 @@ class CellPartition:
 
         Latitude, longitude in degrees; of equal ones that with the lowest latitude, then longitude. See `medoids`.
         """
-        return self.representative_points.of(self.centroids, self.counts)[1]
+        return self.representative_points.medoids_and_modes(self.centroids, self.counts)[1]
 
     @property
     def grid(self) -> GroupedGrid:
@@ -202,19 +201,19 @@ class CellPartition:
         outside = check_choice(outside or self.outside, "outside", OUTSIDE_CHOICES)
         array = coords.array
         labels = self.cell_index.cells_that_hold(array, group_of_row, self.centroids)
-        homeless = np.flatnonzero(labels < 0)
-        if len(homeless) == 0 or outside == "noise":
+        unassigned = np.flatnonzero(labels < 0)
+        if len(unassigned) == 0 or outside == "noise":
             return labels
         if outside == "raise":
-            row = int(homeless[0])
+            row = int(unassigned[0])
             raise ValueError(
-                f"No cell holds {len(homeless)} of {len(array)} coordinates (first: row {row}, latitude "
+                f"No cell holds {len(unassigned)} of {len(array)} coordinates (first: row {row}, latitude "
                 f'{array[row, 0]}, longitude {array[row, 1]}). Use outside="nearest" or outside="noise".'
             )
         if self.n_cells:
-            labels[homeless] = self.cell_index.nearest_cells(
-                array[homeless],
-                None if group_of_row is None else group_of_row[homeless],
+            labels[unassigned] = self.cell_index.nearest_cells(
+                array[unassigned],
+                None if group_of_row is None else group_of_row[unassigned],
                 self.centroids,
                 self.group_of_cell,
             )
@@ -246,14 +245,36 @@ class CellPartition:
             ``longitude`` of the location, ``centroid_latitude`` and ``centroid_longitude``, ``geometry`` in
             EPSG:4326, cut at the antimeridian.
         """
-        return _io.to_geodataframe(self)
+        import geopandas as gpd
+        import pandas as pd
+
+        columns: dict[str, Any] = {"count": self.counts, "level": self.levels}
+        if self.groups is not None:
+            columns["group"] = self.groups
+        columns["latitude"], columns["longitude"] = self.locations.T
+        columns["centroid_latitude"], columns["centroid_longitude"] = self.centroids.T
+        index = pd.RangeIndex(self.n_cells, name="cell")
+        return gpd.GeoDataFrame(columns, index=index, geometry=self.polygons(), crs=4326)
 
     def save(self, path: str | Path) -> Path:
         """Write the cells as GeoParquet: polygons for every map program, code ranges for :func:`load_cells`.
 
         The file is written beside its target and renamed, so a broken run leaves nothing half-written.
         """
-        return _io.save(self, Path(path))
+        return io.write(Path(path), [self._for_file()], several=False)
+
+    def _for_file(self) -> tuple[gpd.GeoDataFrame, CellIndex, dict[str, Any]]:
+        """Table with medoids and modes too where they are known, index, and what a file needs besides."""
+        table = self.to_geodataframe()
+        if self.representative_points.is_known:
+            for name, points in (("medoid", self.medoids), ("mode", self.modes)):
+                table[f"{name}_latitude"], table[f"{name}_longitude"] = points.T
+        metadata = {
+            "group_names": None if self.group_names is None else list(self.group_names),
+            "outside": self.outside,
+            "parameters": self.parameters,
+        }
+        return table, self.cell_index, metadata
 
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the cells with matplotlib.
@@ -264,40 +285,29 @@ class CellPartition:
             Where to draw; a new figure otherwise.
         **options
             ``color_by`` ("cell", "count" or "level"), ``locations`` (mark the cells' locations, True), ``outlines``
-            (a GeoDataFrame drawn underneath, countries say), ``dots`` (mark cells too small to see, True).
+            (a GeoDataFrame drawn on top, countries say), ``dots`` (mark cells too small to see, True); others go to
+            `geopandas.GeoDataFrame.plot`.
 
         Returns
         -------
         ax : matplotlib Axes
         """
-        return _plot.plot(self, ax, **options)
+        return maps.plot(self.to_geodataframe(), ax, **options)
 
-    def explore(
-        self,
-        *,
-        color_by: str = "cell",
-        locations: bool = True,
-        max_cells: int = 10_000,
-        tiles: str | None = "OpenStreetMap",
-    ) -> folium.Map:
+    def explore(self, **options: Any) -> folium.Map:
         """Draw the cells on a map in a browser, with folium.
 
         Parameters
         ----------
-        color_by : {"cell", "count", "level", "group"}
-            What a cell's colour says: nothing, its images, its quadtree level, or its group.
-        locations : bool
-            Mark the points that the cells answer with.
-        max_cells : int
-            Of more cells than this only the fullest are shown, with a warning. Outlines with very many corners are
-            simplified; the map's legend then says to how many degrees.
-        tiles : str or None
-            Background map by its name in folium, or none.
+        **options
+            ``color_by`` ("cell", "count", "level" or "group"), ``locations`` (mark the points that the cells answer
+            with, True), ``max_cells`` (of more cells only the fullest are shown, with a warning, 10 000), ``tiles``
+            (background map by its name in folium, or None; "OpenStreetMap").
 
         Returns
         -------
         map : folium.Map
-            Shows itself in a notebook; ``map.save("map.html")`` writes it. Pointing at a cell tells its number, images,
+            Shows itself in a notebook; ``map.save("map.html")`` writes it. Pointing at a cell shows its number, images,
             level and group.
 
         Raises
@@ -305,9 +315,7 @@ class CellPartition:
         ModuleNotFoundError
             Without folium: ``pip install 'geocells[plot]'``.
         """
-        return _explore.explore(
-            self, color_by=color_by, locations=locations, max_cells=max_cells, tiles=tiles
-        )
+        return maps.explore(self.to_geodataframe(), **options)
 
     def report(
         self, coords: ArrayLike, feats: ArrayLike | None = None, groups: ArrayLike | None = None
@@ -372,14 +380,14 @@ def load_cells(path: str | Path) -> CellPartition:
     >>> cells.assign([[59.0, 18.0]]).tolist()
     [1]
     """
-    return CellPartition(**_io.load(Path(path)))
+    return CellPartition(**io.read(Path(path), several=False)[0])
 
 
 def save_partitions(partitions: Sequence[CellPartition], path: str | Path) -> Path:
     """Write several partitions into one GeoParquet file; see :func:`load_partitions`."""
-    return _io.save_several(partitions, Path(path))
+    return io.write(Path(path), [cells._for_file() for cells in partitions], several=True)
 
 
 def load_partitions(path: str | Path) -> list[CellPartition]:
     """Read the partitions that :func:`save_partitions` wrote."""
-    return [CellPartition(**fields) for fields in _io.load_several(Path(path))]
+    return [CellPartition(**fields) for fields in io.read(Path(path), several=True)]

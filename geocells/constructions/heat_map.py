@@ -15,6 +15,7 @@ import numpy as np
 from geocells._jit import inline_kernel, kernel
 from geocells._types import CodeArray, IntArray
 from geocells.constructions.bins import Bins, PrioritizedRanges
+from geocells.grids.bits import gather_bits_inline, spread_bits_inline
 
 
 @dataclass(frozen=True)
@@ -147,31 +148,10 @@ def heat_maps(
 
 
 @inline_kernel
-def spread(value):
-    """Put a zero between the bits of a 32-bit number."""
-    value = np.uint64(value)
-    value = (value | (value << np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
-    value = (value | (value << np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
-    value = (value | (value << np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    value = (value | (value << np.uint64(2))) & np.uint64(0x3333333333333333)
-    return (value | (value << np.uint64(1))) & np.uint64(0x5555555555555555)
-
-
-@inline_kernel
-def gather(value):
-    """Undo `spread`."""
-    value = value & np.uint64(0x5555555555555555)
-    value = (value | (value >> np.uint64(1))) & np.uint64(0x3333333333333333)
-    value = (value | (value >> np.uint64(2))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    value = (value | (value >> np.uint64(4))) & np.uint64(0x00FF00FF00FF00FF)
-    value = (value | (value >> np.uint64(8))) & np.uint64(0x0000FFFF0000FFFF)
-    return np.int64((value | (value >> np.uint64(16))) & np.uint64(0x00000000FFFFFFFF))
-
-
-@inline_kernel
 def morton(row, column):
     """Morton code of a sub-bin."""
-    return (spread(row) << np.uint64(1)) | spread(column)
+    row_bits = spread_bits_inline(np.uint64(row))
+    return (row_bits << np.uint64(1)) | spread_bits_inline(np.uint64(column))
 
 
 @kernel
@@ -193,8 +173,8 @@ def find_windows(codes, counts, level, overlap, min_images):
     for seed in range(codes.size):
         if counts[seed] < share:
             continue
-        row = gather(codes[seed] >> np.uint64(1))
-        column = gather(codes[seed])
+        row = np.int64(gather_bits_inline(codes[seed] >> np.uint64(1)))
+        column = np.int64(gather_bits_inline(codes[seed]))
         for i in range(-reach, overlap):
             for j in range(-reach, overlap):
                 near[i + reach, j + reach] = -1
@@ -236,8 +216,8 @@ def window_cells(anchors, overlap):
     """Morton codes of all sub-bins of each window, those without images included, row by row."""
     out = np.empty((anchors.size, overlap * overlap), dtype=np.uint64)
     for window in range(anchors.size):
-        row = gather(anchors[window] >> np.uint64(1))
-        column = gather(anchors[window])
+        row = np.int64(gather_bits_inline(anchors[window] >> np.uint64(1)))
+        column = np.int64(gather_bits_inline(anchors[window]))
         for member in range(overlap * overlap):
             out[window, member] = morton(row + member // overlap, column + member % overlap)
     return out

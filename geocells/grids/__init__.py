@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from geocells.grids.base import OUTSIDE, CurvedGrid, Grid, n_codes, outside_code
-from geocells.grids.grouped import GroupedGrid
+from geocells.grids.base import OUTSIDE, Grid, n_codes, outside_code
+from geocells.grids.grouped import GroupedGrid, coarsened, common_grid, refined
 from geocells.grids.latlon import LatLonGrid
-from geocells.grids.nested import coarsened, common_grid, refined
 from geocells.grids.s2 import S2Grid
 
 __all__ = [
     "OUTSIDE",
-    "CurvedGrid",
     "Grid",
     "GroupedGrid",
     "LatLonGrid",

@@ -3,30 +3,10 @@
 import numpy as np
 
 from geocells._jit import inline_kernel, kernel
+from geocells.grids.bits import gather_bits_inline, spread_bits_inline
 
 CHUNK = 1024
 """Rows handled at a time: their slots stay in the first-level cache."""
-
-
-@inline_kernel
-def spread_bits(value):
-    """Put a zero between the bits of a 32-bit number."""
-    value = (value | (value << np.uint64(16))) & np.uint64(0x0000FFFF0000FFFF)
-    value = (value | (value << np.uint64(8))) & np.uint64(0x00FF00FF00FF00FF)
-    value = (value | (value << np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    value = (value | (value << np.uint64(2))) & np.uint64(0x3333333333333333)
-    return (value | (value << np.uint64(1))) & np.uint64(0x5555555555555555)
-
-
-@inline_kernel
-def gather_bits(value):
-    """Undo `spread_bits`."""
-    value = value & np.uint64(0x5555555555555555)
-    value = (value | (value >> np.uint64(1))) & np.uint64(0x3333333333333333)
-    value = (value | (value >> np.uint64(2))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    value = (value | (value >> np.uint64(4))) & np.uint64(0x00FF00FF00FF00FF)
-    value = (value | (value >> np.uint64(8))) & np.uint64(0x0000FFFF0000FFFF)
-    return (value | (value >> np.uint64(16))) & np.uint64(0x00000000FFFFFFFF)
 
 
 @inline_kernel
@@ -72,30 +52,29 @@ def encode(start, stop, coords, south, west, north, east, max_level, outside, co
     for first in range(start, stop, CHUNK):
         last = min(first + CHUNK, stop)
         chunk = flat[2 * first : 2 * last]
-        own = codes[first:last]
+        chunk_codes = codes[first:last]
         n_off = 0
-        for k in range(own.size):
+        for k in range(chunk_codes.size):
             latitude = chunk[2 * k]
             longitude = unwrapped(chunk[2 * k + 1], west)
             off = (latitude < south) | (latitude > north) | (longitude < west) | (longitude > east)
             n_off += np.int64(1) if off else np.int64(0)
             rows[k] = np.int32(slot(latitude, south, height, n_slots, inverse_height))
             columns[k] = np.int32(slot(longitude, west, width, n_slots, inverse_width))
-        for k in range(own.size):
-            own[k] = (spread_bits(np.uint64(rows[k])) << np.uint64(1)) | spread_bits(
-                np.uint64(columns[k])
-            )
+        for k in range(chunk_codes.size):
+            row, column = np.uint64(rows[k]), np.uint64(columns[k])
+            chunk_codes[k] = (spread_bits_inline(row) << np.uint64(1)) | spread_bits_inline(column)
         if n_off > 0:
-            for k in range(own.size):
+            for k in range(chunk_codes.size):
                 latitude = chunk[2 * k]
                 longitude = unwrapped(chunk[2 * k + 1], west)
                 if not (south <= latitude <= north and west <= longitude <= east):
-                    own[k] = outside
+                    chunk_codes[k] = outside
 
 
 @kernel
 def decode(codes, rows, columns):
     """Write the row (latitude) and column (longitude) of each Morton code."""
     for index in range(codes.size):
-        rows[index] = np.int64(gather_bits(codes[index] >> np.uint64(1)))
-        columns[index] = np.int64(gather_bits(codes[index]))
+        rows[index] = np.int64(gather_bits_inline(codes[index] >> np.uint64(1)))
+        columns[index] = np.int64(gather_bits_inline(codes[index]))

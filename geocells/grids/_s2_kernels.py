@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from geocells._jit import inline_kernel, kernel
+from geocells.grids.bits import gather_bits_inline, spread_bits_inline
 
 LEVELS = 30
 SIZE = 1 << LEVELS
@@ -94,55 +95,26 @@ def leaf_of_place(face, place):
 @inline_kernel
 def sine_series(x, x2):
     """Sine on [-pi/4, pi/4], to the last bit or two."""
-    return x + x * x2 * (
-        -1.0 / 6.0
-        + x2
-        * (
-            1.0 / 120.0
-            + x2
-            * (
-                -1.0 / 5040.0
-                + x2
-                * (
-                    1.0 / 362880.0
-                    + x2
-                    * (
-                        -1.0 / 39916800.0
-                        + x2 * (1.0 / 6227020800.0 + x2 * (-1.0 / 1307674368000.0))
-                    )
-                )
-            )
-        )
-    )
+    series = 1.0 / 6227020800.0 + x2 * (-1.0 / 1307674368000.0)
+    series = -1.0 / 39916800.0 + x2 * series
+    series = 1.0 / 362880.0 + x2 * series
+    series = -1.0 / 5040.0 + x2 * series
+    series = 1.0 / 120.0 + x2 * series
+    series = -1.0 / 6.0 + x2 * series
+    return x + x * x2 * series
 
 
 @inline_kernel
 def cosine_series(x2):
     """Cosine on [-pi/4, pi/4], to the last bit or two."""
-    return 1.0 + x2 * (
-        -0.5
-        + x2
-        * (
-            1.0 / 24.0
-            + x2
-            * (
-                -1.0 / 720.0
-                + x2
-                * (
-                    1.0 / 40320.0
-                    + x2
-                    * (
-                        -1.0 / 3628800.0
-                        + x2
-                        * (
-                            1.0 / 479001600.0
-                            + x2 * (-1.0 / 87178291200.0 + x2 * (1.0 / 20922789888000.0))
-                        )
-                    )
-                )
-            )
-        )
-    )
+    series = -1.0 / 87178291200.0 + x2 * (1.0 / 20922789888000.0)
+    series = 1.0 / 479001600.0 + x2 * series
+    series = -1.0 / 3628800.0 + x2 * series
+    series = 1.0 / 40320.0 + x2 * series
+    series = -1.0 / 720.0 + x2 * series
+    series = 1.0 / 24.0 + x2 * series
+    series = -0.5 + x2 * series
+    return 1.0 + x2 * series
 
 
 @inline_kernel
@@ -282,8 +254,11 @@ def to_morton(start, stop, codes, max_level, outside, morton):
         face = code >> (2 * max_level)
         place = (code & ((np.int64(1) << (2 * max_level)) - 1)) << (2 * shift)
         i, j = leaf_of_place(face, place)
-        spread = (spread_bits(i >> shift) << 1) | spread_bits(j >> shift)
-        morton[row] = (face << (2 * max_level)) | spread
+        i_bits = spread_bits_inline(np.uint64(i >> shift))
+        j_bits = spread_bits_inline(np.uint64(j >> shift))
+        morton[row] = (
+            (np.uint64(face) << np.uint64(2 * max_level)) | (i_bits << np.uint64(1)) | j_bits
+        )
 
 
 @kernel
@@ -294,32 +269,12 @@ def from_morton(start, stop, morton, max_level, outside, codes):
         if morton[row] == outside:
             codes[row] = outside
             continue
-        code = np.int64(morton[row])
-        face = code >> (2 * max_level)
-        spread = code & ((np.int64(1) << (2 * max_level)) - 1)
-        place = hilbert_place(face, gather_bits(spread >> 1) << shift, gather_bits(spread) << shift)
+        code = np.uint64(morton[row])
+        face = np.int64(code >> np.uint64(2 * max_level))
+        i = np.int64(gather_bits_inline(code >> np.uint64(1))) & ((1 << max_level) - 1)
+        j = np.int64(gather_bits_inline(code)) & ((1 << max_level) - 1)
+        place = hilbert_place(face, i << shift, j << shift)
         codes[row] = (face << (2 * max_level)) | (place >> (2 * shift))
-
-
-@inline_kernel
-def spread_bits(value):
-    """Put a zero between the bits of a 30-bit number."""
-    value = (value | (value << 16)) & 0x0000FFFF0000FFFF
-    value = (value | (value << 8)) & 0x00FF00FF00FF00FF
-    value = (value | (value << 4)) & 0x0F0F0F0F0F0F0F0F
-    value = (value | (value << 2)) & 0x3333333333333333
-    return (value | (value << 1)) & 0x5555555555555555
-
-
-@inline_kernel
-def gather_bits(value):
-    """Undo `spread_bits`."""
-    value = value & 0x5555555555555555
-    value = (value | (value >> 1)) & 0x3333333333333333
-    value = (value | (value >> 2)) & 0x0F0F0F0F0F0F0F0F
-    value = (value | (value >> 4)) & 0x00FF00FF00FF00FF
-    value = (value | (value >> 8)) & 0x0000FFFF0000FFFF
-    return (value | (value >> 16)) & 0x00000000FFFFFFFF
 
 
 @kernel

@@ -80,22 +80,9 @@ def is_meridian(x, y, axis):
     return axis == 2 or (axis == 0 and y == 0) or (axis == 1 and x == 0)
 
 
-@inline_kernel
-def with_room(points, n_points):
-    """Return the array itself, or a copy twice as long when it is full."""
-    if n_points + 2 <= points.shape[0]:
-        return points
-    more = np.empty((2 * points.shape[0], 2))
-    # Loops, since slices of arrays take seconds to compile.
-    for k in range(n_points):
-        more[k, 0] = points[k, 0]
-        more[k, 1] = points[k, 1]
-    return more
-
-
 @kernel
 def trace(corners, previous, following, axes, first, last, positions, sides, relative, absolute):
-    """Longitude, latitude (degrees) of the points along every side, with room to spare, and how many belong to each.
+    """Longitudes and latitudes (degrees) of the points along every side, and how many belong to each.
 
     Side e goes from ``corners[e]`` to ``corners[following[e]]`` along axis ``axes[e]``; ``positions[first[e]:last[e]]``
     are the places between at which other cells have corners. Each piece between two such places is halved until no
@@ -105,87 +92,57 @@ def trace(corners, previous, following, axes, first, last, positions, sides, rel
     """
     n_sides = axes.size
     counts = np.empty(n_sides, dtype=np.int64)
-    points = np.empty((4 * n_sides + 16, 2))
-    n_points = 0
+    longitudes = [0.0]
+    latitudes = [0.0]
+    cuts = [0.0]
+    room = np.empty((5, 2))
     stack_low = np.empty(MAX_DEPTH + 4)
     stack_high = np.empty(MAX_DEPTH + 4)
     stack_depth = np.empty(MAX_DEPTH + 4, dtype=np.int64)
-    cuts = np.empty(256)
-    room = np.empty((5, 2))
     for e in range(n_sides):
-        before = n_points
-        axis = axes[e]
-        side = sides[e]
+        n_before = len(longitudes)
+        axis, side, end, came = axes[e], sides[e], following[e], previous[e]
         x, y, z = corners[e, 0], corners[e, 1], corners[e, 2]
-        end = following[e]
-        came = previous[e]
-        start_position = corners[e, axis]
-        end_position = corners[end, axis]
-        rising = end_position > start_position
+        start_position, end_position = corners[e, axis], corners[end, axis]
         low = min(start_position, end_position)
-        high_end = max(start_position, end_position)
-        # Where to cut, in rising order.
-        n_cuts = 0
+        straight = is_meridian(x, y, axis)
+        # Where to cut, in rising order; the last cut is the upper end.
+        cuts.clear()
         for place in range(first[e], last[e] + 1):
-            high = positions[place] if place < last[e] else high_end
+            high = positions[place] if place < last[e] else max(start_position, end_position)
             tolerance = min(absolute, relative * arc(x, y, z, axis, low, high))
             stack_low[0], stack_high[0], stack_depth[0] = low, high, 0
             height = 1
-            straight = is_meridian(x, y, axis)
             while height > 0:
                 height -= 1
                 a, b, depth = stack_low[height], stack_high[height], stack_depth[height]
-                if (
-                    straight
-                    or depth >= MAX_DEPTH
-                    or deviation(x, y, z, axis, a, b, room) <= tolerance
-                ):
-                    if n_cuts == cuts.size:
-                        more = np.empty(2 * n_cuts)
-                        for k in range(n_cuts):
-                            more[k] = cuts[k]
-                        cuts = more
-                    cuts[n_cuts] = b
-                    n_cuts += 1
-                else:
-                    middle = 0.5 * (a + b)
-                    stack_low[height], stack_high[height], stack_depth[height] = (
-                        middle,
-                        b,
-                        depth + 1,
-                    )
-                    height += 1
-                    stack_low[height], stack_high[height], stack_depth[height] = (
-                        a,
-                        middle,
-                        depth + 1,
-                    )
-                    height += 1
+                whole = straight or depth >= MAX_DEPTH
+                if whole or deviation(x, y, z, axis, a, b, room) <= tolerance:
+                    cuts.append(b)
+                    continue
+                middle = 0.5 * (a + b)
+                stack_low[height], stack_high[height] = middle, b
+                stack_low[height + 1], stack_high[height + 1] = a, middle
+                stack_depth[height] = stack_depth[height + 1] = depth + 1
+                height += 2
             low = high
-        n_cuts -= 1  # The last one is the upper end.
+        n_cuts = len(cuts) - 1
         for place in range(-1, n_cuts):
-            points = with_room(points, n_points)
             position = start_position
             if place >= 0:
-                position = cuts[place] if rising else cuts[n_cuts - 1 - place]
+                position = cuts[place if end_position > start_position else n_cuts - 1 - place]
             px = position if axis == 0 else x
             py = position if axis == 1 else y
             pz = position if axis == 2 else z
-            if px == 0.0 and py == 0.0:
-                # The meridians of the corners before and behind it.
-                if place >= 0:
-                    came = e
-                for step in range(2):
-                    corner = came if step == 0 else end
-                    px, py = corners[corner, 0], corners[corner, 1]
-                    longitude, _ = project(px, py, pz, side)
-                    points[n_points, 0] = longitude * DEGREES
-                    points[n_points, 1] = 90.0 if pz > 0.0 else -90.0
-                    n_points += 1
-            else:
+            if px != 0.0 or py != 0.0:
                 longitude, latitude = project(px, py, pz, side)
-                points[n_points, 0] = longitude * DEGREES
-                points[n_points, 1] = latitude * DEGREES
-                n_points += 1
-        counts[e] = n_points - before
-    return points, counts
+                longitudes.append(longitude * DEGREES)
+                latitudes.append(latitude * DEGREES)
+                continue
+            # A pole: the meridians of the corners before and behind it.
+            for corner in (came if place < 0 else e, end):
+                longitude, _ = project(corners[corner, 0], corners[corner, 1], pz, side)
+                longitudes.append(longitude * DEGREES)
+                latitudes.append(90.0 if pz > 0.0 else -90.0)
+        counts[e] = len(longitudes) - n_before
+    return np.array(longitudes)[1:], np.array(latitudes)[1:], counts

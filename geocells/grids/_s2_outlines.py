@@ -133,7 +133,7 @@ def _draw(pieces: ObjectArray, faces: IntArray, east: IntArray, finest: float) -
     corners = on_cube(faces[piece], ij[:, 0], ij[:, 1])
     axes = np.argmax(corners != corners[following], axis=1)
     first, last, positions = _corners_between(corners, following, axes)
-    points, counts = _s2_outline_kernels.trace(
+    longitudes, latitudes, counts = _s2_outline_kernels.trace(
         corners.astype(np.float64),
         previous,
         following,
@@ -146,7 +146,7 @@ def _draw(pieces: ObjectArray, faces: IntArray, east: IntArray, finest: float) -
         max(float(finest), FINEST),
     )
     drawn_rings = shapely.linearrings(
-        points[: counts.sum()], indices=np.repeat(ring_of_corner, counts)
+        longitudes, latitudes, indices=np.repeat(ring_of_corner, counts)
     )
     drawn: ObjectArray = shapely.polygons(drawn_rings, indices=piece_of_ring)
     return drawn
@@ -224,8 +224,3 @@ def _assemble(
         polygons[broken], method="structure", keep_collapsed=False
     )
     return polygons
-
-
-def finest_side(levels: IntArray) -> float:
-    """A fifth of the width, in radians, of the narrowest cell among some levels."""
-    return float(0.2 * 0.94 * 2.0 ** -int(np.max(levels))) if len(levels) else np.inf

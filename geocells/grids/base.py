@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -51,26 +51,18 @@ class Grid(Protocol):
         """Leaf codes from `to_morton`'s."""
         ...
 
-    def polygons(self, codes: CodeArray, levels: Any) -> ObjectArray:
-        """Shapely polygon of each cell, given by its first leaf code and its level.
+    def union_polygons(
+        self, codes: CodeArray, levels: IntArray, owners: IntArray, n_owners: int
+    ) -> ObjectArray:
+        """Shapely polygon of each union of cells, (n_owners,), valid and cut at the antimeridian.
 
-        Longitudes run on past 180 degrees where a grid of latitude and longitude crosses the antimeridian.
+        Cell i, given by its first leaf code and its level, belongs to union ``owners[i]``; cells of one union don't
+        overlap.
         """
         ...
 
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values that `grid_from_dict` turns back into an equal grid."""
-        ...
-
-
-@runtime_checkable
-class CurvedGrid(Grid, Protocol):
-    """A grid whose cells are no boxes on the map, so that it has to join them itself."""
-
-    def union_polygons(
-        self, codes: CodeArray, levels: IntArray, owners: IntArray, n_owners: int
-    ) -> ObjectArray:
-        """Shapely polygon of each union of cells, cut at the antimeridian; cell i belongs to union ``owners[i]``."""
         ...
 
 

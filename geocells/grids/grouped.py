@@ -1,11 +1,14 @@
-"""Several grids side by side in one space of codes: a root of its own for every group."""
+"""Several grids side by side in one space of codes: a root of its own for every group; and their leaves refined."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import shapely
 
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids.base import CodeType, Grid, n_codes, outside_code
@@ -90,23 +93,28 @@ class GroupedGrid:
         for group, grid in enumerate(self.grids):
             rows = order[edges[group] : edges[group + 1]]
             if len(rows):
-                own = grid.encode(coords[rows], dtype)
-                inside = own != outside
-                codes[rows[inside]] = own[inside] + dtype(self.group_start(group))
+                inner = grid.encode(coords[rows], dtype)
+                inside = inner != outside
+                codes[rows[inside]] = inner[inside] + dtype(self.group_start(group))
         return codes
 
     def group_of_code(self, codes: CodeArray) -> IntArray:
         """Group of each code."""
         return (codes >> np.uint64(self.bits)).astype(np.int64)
 
-    def polygons(self, codes: CodeArray, levels: IntArray) -> ObjectArray:
-        """Shapely polygon of each cell, given by first leaf code and level."""
-        polygons = np.empty(len(codes), dtype=object)
+    def union_polygons(
+        self, codes: CodeArray, levels: IntArray, owners: IntArray, n_owners: int
+    ) -> ObjectArray:
+        """Shapely polygon of each union of cells of one group; cell i belongs to union ``owners[i]``."""
+        polygons = np.full(n_owners, shapely.GeometryCollection(), dtype=object)
         group_of_code = self.group_of_code(codes)
-        for group in np.unique(group_of_code):
+        for group in np.unique(group_of_code).tolist():
             rows = np.flatnonzero(group_of_code == group)
-            own = codes[rows] - np.uint64(self.group_start(int(group)))
-            polygons[rows] = self.grids[group].polygons(own, levels[rows])
+            own_codes = codes[rows] - np.uint64(self.group_start(group))
+            unions, union_of_row = np.unique(owners[rows], return_inverse=True)
+            polygons[unions] = self.grids[group].union_polygons(
+                own_codes, levels[rows], union_of_row, len(unions)
+            )
         return polygons
 
     def max_level_of_code(self, codes: CodeArray) -> IntArray:
@@ -118,3 +126,80 @@ class GroupedGrid:
     def to_dicts(self) -> list[dict[str, Any]]:
         """Plain values of every grid, in the order of the groups."""
         return [grid.to_dict() for grid in self.grids]
+
+
+def common_grid(grids: Sequence[GroupedGrid]) -> GroupedGrid:
+    """Grid with the same roots and the deepest leaves of all.
+
+    Raises
+    ------
+    ValueError
+        When the grids have not the same roots, group by group.
+    """
+    n_groups = {len(grid.grids) for grid in grids}
+    if len(n_groups) != 1:
+        raise ValueError(
+            f"Partitions must have the same groups; they have {sorted(n_groups)} of them."
+        )
+    common = []
+    for group, same_group in enumerate(zip(*(grid.grids for grid in grids), strict=True)):
+        deepest = max(grid.max_level for grid in same_group)
+        deepened = [_with_leaves(grid, deepest) for grid in same_group]
+        other = next((grid for grid in deepened if grid != deepened[0]), None)
+        if other is not None:
+            of_group = f" of group {group}" if len(grids[0].grids) > 1 else ""
+            raise ValueError(
+                f"Partitions must share their root box{of_group}, so that cells of one are made of the leaves of "
+                f"another; got {deepened[0]} and {other}. Give all of them the same grid, bounds and min_cell_size."
+            )
+        common.append(deepened[0])
+    return GroupedGrid(tuple(common))
+
+
+def _with_leaves(grid: Grid, level: int) -> Grid:
+    if grid.max_level == level or not dataclasses.is_dataclass(grid) or isinstance(grid, type):
+        return grid
+    deepened: Grid = dataclasses.replace(grid, max_level=level)
+    return deepened
+
+
+def _levels_between(fine: GroupedGrid, coarse: GroupedGrid) -> IntArray:
+    return np.array(
+        [
+            2 * (one.max_level - other.max_level)
+            for one, other in zip(fine.grids, coarse.grids, strict=True)
+        ]
+    )
+
+
+def coarsened(codes: CodeArray, fine: GroupedGrid, coarse: GroupedGrid) -> CodeArray:
+    """Leaf codes on ``coarse`` from those on ``fine``, (n,) of ``coarse.code_type``; "outside" stays outside.
+
+    Equal to encoding the coordinates on ``coarse``: a leaf is made of whole leaves of the finer grid.
+    """
+    outside = codes == np.iinfo(codes.dtype).max
+    bits = _levels_between(fine, coarse)
+    if len(bits) == 1:
+        coarse_codes = codes >> codes.dtype.type(bits[0])
+    else:
+        wide = codes.astype(np.uint64)
+        group = np.where(outside, 0, wide >> np.uint64(fine.bits)).astype(np.int64)
+        inner = wide & np.uint64((1 << fine.bits) - 1)
+        coarse_codes = (inner >> bits[group].astype(np.uint64)) + (
+            group.astype(np.uint64) << np.uint64(coarse.bits)
+        )
+    out: CodeArray = coarse_codes.astype(coarse.code_type)
+    out[outside] = outside_code(coarse.code_type)
+    return out
+
+
+def refined(
+    starts: CodeArray, stops: CodeArray, coarse: GroupedGrid, fine: GroupedGrid
+) -> tuple[CodeArray, CodeArray]:
+    """Half-open ranges of leaf codes on ``fine`` from those on ``coarse``, (n,) uint64."""
+    bits = _levels_between(fine, coarse)
+    group = coarse.group_of_code(starts)
+    shift = bits[group].astype(np.uint64)
+    above = group.astype(np.uint64) << np.uint64(fine.bits)
+    below = group.astype(np.uint64) << np.uint64(coarse.bits)
+    return ((starts - below) << shift) + above, ((stops - below) << shift) + above

@@ -14,6 +14,7 @@ from geocells._jit import over_rows
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids import _latlon_kernels
 from geocells.grids.base import CodeType, outside_code
+from geocells.sphere.polygons import cut_at_antimeridian
 
 DEEPEST = 31
 """Level at which two 31-bit numbers fill a code; 9 mm of latitude when the root is the globe."""
@@ -108,12 +109,11 @@ class LatLonGrid:
         """
         min_cell_size = max(min_cell_size, SMALLEST_SIDE * 2**extra_levels)
         south, west, north, east = widened(bounds, min_cell_size)
+        shorter_side = min(north - south, east - west if east > west else east - west + 360.0)
         deepest = 0
-        width = (east - west) if east > west else (east - west + 360.0)
         while (
             deepest + 1 + extra_levels <= DEEPEST
-            and min((north - south) / 2 ** (deepest + 1), width / 2 ** (deepest + 1))
-            >= min_cell_size
+            and math.ldexp(shorter_side, -(deepest + 1)) >= min_cell_size
         ):
             deepest += 1
         return cls(south, west, north, east, deepest + extra_levels)
@@ -191,10 +191,26 @@ class LatLonGrid:
         )
 
     def polygons(self, codes: CodeArray, levels: IntArray) -> ObjectArray:
-        """Shapely box of each cell, in (longitude, latitude) as GeoPandas has it."""
+        """Shapely box of each cell, in (longitude, latitude); longitudes run on past 180 degrees."""
         south, west, north, east = self.boxes(codes, levels).T
         polygons: ObjectArray = shapely.box(west, south, east, north)
         return polygons
+
+    def union_polygons(
+        self, codes: CodeArray, levels: IntArray, owners: IntArray, n_owners: int
+    ) -> ObjectArray:
+        """Shapely polygon of each union of cells, cut at the antimeridian; cell i belongs to union ``owners[i]``.
+
+        Every edge is the very float64 number that encoding compares against, so neighbours share their edges exactly.
+        """
+        order = np.argsort(owners, kind="stable")
+        boxes = self.polygons(codes[order], levels[order])
+        starts = np.searchsorted(owners[order], np.arange(n_owners + 1))
+        polygons = np.empty(n_owners, dtype=object)
+        for owner, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+            one = stop - start == 1
+            polygons[owner] = boxes[start] if one else shapely.union_all(boxes[start:stop])
+        return cut_at_antimeridian(polygons)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values for a file's metadata."""

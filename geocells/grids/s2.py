@@ -12,7 +12,7 @@ import numpy as np
 from geocells._jit import over_rows
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids import _s2_kernels
-from geocells.grids._s2_outlines import finest_side, outlines
+from geocells.grids._s2_outlines import outlines
 from geocells.grids.base import CodeType, outside_code
 
 DEEPEST = 30
@@ -220,7 +220,9 @@ class S2Grid:
             Shapely Polygon or MultiPolygon, cut at the antimeridian. Unions share their borders point by point.
         """
         levels = np.asarray(levels, dtype=np.int64)
-        return outlines(*self.squares(codes, levels), owners, n_owners, finest=finest_side(levels))
+        # A fifth of the width, in radians, of the narrowest cell.
+        finest = 0.2 * 0.94 * 2.0 ** -int(levels.max()) if len(levels) else np.inf
+        return outlines(*self.squares(codes, levels), owners, n_owners, finest=finest)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values for a file's metadata."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import coordinates, groups_of
 
 from geocells import CellBuilder, CellPartition, sphere
-from geocells.cells import nearest_cells
+from geocells.cells import nearest_points
 
 
 def consolidated(min_images: int, **options: object) -> CellBuilder:
@@ -122,9 +122,9 @@ def test_of_cells_of_several_groups_with_one_centroid_the_first_answers():
 def test_rows_with_groups_are_answered_from_cells_without_any():
     centroids, coords = np.array([(0.0, 0.0), (0.0, 9.0)]), np.array([(0.0, 8.0), (0.0, 1.0)])
     groups = np.array([0, 1])
-    assert nearest_cells(coords, centroids, groups, None).tolist() == [1, 0]
-    assert nearest_cells(coords, centroids, None, groups).tolist() == [1, 0]
-    assert nearest_cells(coords, centroids, groups, groups).tolist() == [0, 1]
+    assert nearest_points(coords, centroids, groups, None).tolist() == [1, 0]
+    assert nearest_points(coords, centroids, None, groups).tolist() == [1, 0]
+    assert nearest_points(coords, centroids, groups, groups).tolist() == [0, 1]
 
 
 def test_groups_are_refused_by_cells_built_without_them():

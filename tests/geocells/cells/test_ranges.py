@@ -203,6 +203,15 @@ def test_ranges_that_overlap_or_are_empty_are_refused(claims):
         ranges_of(*claims)
 
 
+def cut(*bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes, levels and ranges of the quadtree cells of ranges."""
+    kinds = (np.uint64, np.int64, np.int64)
+    n = quadtree_cells(*bounds, *(np.empty(0, kind) for kind in kinds))
+    columns = codes, levels, owners = tuple(np.empty(n, kind) for kind in kinds)
+    assert quadtree_cells(*bounds, *columns) == n
+    return codes, levels, owners
+
+
 @pytest.mark.parametrize(
     ("start", "stop", "expected"),
     [
@@ -214,14 +223,14 @@ def test_ranges_that_overlap_or_are_empty_are_refused(claims):
 )
 def test_a_range_is_cut_into_the_fewest_quadtree_cells(start, stop, expected):
     bounds = np.array([[start], [stop]], dtype=np.uint64)
-    codes, levels, owners = quadtree_cells(*bounds, np.array([2]))
+    codes, levels, owners = cut(*bounds, np.array([2]))
     assert list(zip(codes.tolist(), levels.tolist(), strict=True)) == expected
     assert not owners.any()
 
 
 def test_many_quadtree_cells_keep_the_ranges_they_come_from():
     starts = np.arange(1, 1001, 5, dtype=np.uint64)
-    codes, levels, owners = quadtree_cells(starts, starts + np.uint64(1), np.full(200, 5))
+    codes, levels, owners = cut(starts, starts + np.uint64(1), np.full(200, 5))
     assert np.array_equal(codes, starts)
     assert np.array_equal(owners, np.arange(200))
     assert (levels == 5).all()

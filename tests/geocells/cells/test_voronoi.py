@@ -9,7 +9,7 @@ from strategies import coordinates
 
 from geocells import sphere
 from geocells.cells import CellPartition, VoronoiIndex
-from geocells.cells._voronoi_outlines import voronoi_polygons
+from geocells.cells.voronoi import voronoi_polygons
 
 GLOBE = 360.0 * 180.0
 

@@ -1,12 +1,12 @@
-"""Disjoint sorted ranges of leaf codes, a cell each: what every partition flattens to."""
+"""Disjoint sorted ranges of leaf codes, a cell each: what every partition on a grid flattens to."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geocells._jit import over_rows
 from geocells._types import CodeArray, IntArray
@@ -15,9 +15,8 @@ from geocells.cells import _ranges_kernels
 if TYPE_CHECKING:
     from geocells.constructions import PrioritizedRanges
 
-ROOT_BITS = (14, 20)
-"""Bits of a page table's root page: at least, and at most, where ranges are many."""
-PAGE_BITS = 6
+PREFIX_BITS = (14, 20)
+"""Least and most bits of the prefixes that a search starts from."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,6 @@ class Ranges:
     starts: CodeArray
     stops: CodeArray
     cells: IntArray
-    _cache: dict[str, tuple[NDArray[np.int32], int, int]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -62,7 +58,7 @@ class Ranges:
         """
         starts, stops = prioritized.starts, prioritized.stops
         # Longest first among equal starts; lexsort is stable, so equal ranges keep their order.
-        order = np.lexsort((np.uint64(0xFFFFFFFFFFFFFFFF) - (stops - starts), starts))
+        order = np.lexsort((~(stops - starts), starts))
         return cls(
             *_ranges_kernels.flatten(
                 starts[order], stops[order], order.astype(np.int64), prioritized.cells
@@ -71,16 +67,14 @@ class Ranges:
 
     @classmethod
     def from_disjoint(cls, starts: CodeArray, stops: CodeArray, cells: IntArray) -> Ranges:
-        """Ranges from disjoint ones in any order; neighbours of one cell joined."""
+        """Sort disjoint ranges and join neighbours of one cell."""
         order = np.argsort(starts, kind="stable")
         starts, stops, cells = starts[order], stops[order], cells[order]
-        if len(starts) == 0:
-            return cls(starts, stops, cells)
         if (starts[1:] < stops[:-1]).any() or (stops <= starts).any():
             raise ValueError("Ranges overlap or are empty.")
-        first = np.ones(len(starts), dtype=bool)
-        first[1:] = (starts[1:] != stops[:-1]) | (cells[1:] != cells[:-1])
-        last = np.append(first[1:], True)
+        new = (starts[1:] != stops[:-1]) | (cells[1:] != cells[:-1])
+        some = np.ones(min(1, len(starts)), dtype=bool)
+        first, last = np.concatenate([some, new]), np.concatenate([new, some])
         return cls(starts[first], stops[last], cells[first])
 
     def gaps(self, start: int, stop: int) -> tuple[CodeArray, CodeArray]:
@@ -114,38 +108,30 @@ class Ranges:
 
         Notes
         -----
-        A page table, as an operating system keeps for its memory: the leading bits of a code name an entry, which
-        holds the cell or, where ranges meet inside it, the page for the next six bits. Most codes take one or two
-        steps without a branch to mispredict; the table is built at the first call.
+        A binary search among the ranges of a code's prefix, most often one or a few: near O(n).
         """
-        cells = np.empty(len(codes), dtype=np.int64)
-        if len(self.starts) == 0:
-            cells.fill(-1)
-            return cells
-        entries, root_shift, n_root = self._page_table()
-        over_rows(
-            _ranges_kernels.look_up,
-            len(codes),
-            codes,
-            self.stops[-1],
-            entries,
-            root_shift,
-            n_root,
-            PAGE_BITS,
-            cells,
-        )
+        cells = np.full(len(codes), -1, dtype=np.int64)
+        if len(self):
+            shift, first_ranges = self._first_range_of_prefix
+            over_rows(
+                _ranges_kernels.look_up,
+                len(codes),
+                codes,
+                self.starts,
+                self.stops,
+                self.cells,
+                first_ranges,
+                shift,
+                cells,
+            )
         return cells
 
-    def _page_table(self) -> tuple[NDArray[np.int32], int, int]:
-        if "table" not in self._cache:
-            last = int(self.stops[-1]) - 1
-            least, most = ROOT_BITS
-            root_bits = min(max(least, len(self.starts).bit_length() + 5), most)
-            n_levels = -(-max(0, last.bit_length() - root_bits) // PAGE_BITS)
-            root_shift = n_levels * PAGE_BITS
-            n_root = (last >> root_shift) + 1
-            entries = _ranges_kernels.build_pages(
-                self.starts, self.stops, self.cells, root_shift, n_root, PAGE_BITS
-            )
-            self._cache["table"] = (entries, root_shift, n_root)
-        return self._cache["table"]
+    @cached_property
+    def _first_range_of_prefix(self) -> tuple[int, IntArray]:
+        """Bits behind a prefix, and for each prefix and the one after the last the first range that ends past it."""
+        last = int(self.stops[-1]) - 1
+        least, most = PREFIX_BITS
+        prefix_bits = min(max(least, len(self).bit_length() + 2), most)
+        shift = max(0, last.bit_length() - prefix_bits)
+        prefixes = np.arange((last >> shift) + 2, dtype=np.uint64) << np.uint64(shift)
+        return shift, np.searchsorted(self.stops, prefixes, side="right").astype(np.int64)

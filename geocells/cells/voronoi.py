@@ -7,13 +7,13 @@ that neighbours share are computed once and in one order, so that neighbours sha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import shapely
 
 from geocells._types import FloatArray, ObjectArray
 from geocells.sphere import EARTH_RADIUS_KM, from_unit_vectors, to_unit_vectors
+from geocells.sphere.polygons import cut_at_antimeridian, repaired
 
 STEP = math.radians(0.25)
 """Most radians between drawn points of a side: it strays 15 m times the tangent of its latitude at most."""
@@ -77,7 +77,8 @@ def voronoi_polygons(sites: FloatArray) -> ObjectArray:
     corners = _corners(vectors) if axis is None else _lunes(vectors, axis)
     for cell, own in enumerate(corners):
         polygons[cell] = _on_map(_ring(cell, *own, vectors))
-    return polygons
+    polygons = cut_at_antimeridian(polygons)
+    return np.array([repaired(polygon) for polygon in polygons], dtype=object)
 
 
 def _axis_of_circle(vectors: FloatArray) -> FloatArray | None:
@@ -196,37 +197,32 @@ def _arc(start: FloatArray, stop: FloatArray, axis: FloatArray) -> FloatArray:
 
 
 def _on_map(ring: FloatArray) -> shapely.Geometry:
-    """Polygon of a counterclockwise ring of unit vectors, cut at the antimeridian."""
+    """Polygon of a counterclockwise ring of unit vectors, longitudes running on past the antimeridian."""
     latitudes, longitudes = from_unit_vectors(ring).T
     at_pole = np.hypot(ring[:, 0], ring[:, 1]) <= AT_POLE
-    again = at_pole & np.roll(at_pole, 1)
-    latitudes, longitudes, at_pole = latitudes[~again], longitudes[~again], at_pole[~again]
-    ring_on_map: list[tuple[float, float]] = []
-    if at_pole.any():
-        # Start behind a pole; a pole is the stretch of the map's edge between the meridians that meet there.
-        first = int(np.flatnonzero(at_pole)[0])
-        turn = np.roll(np.arange(len(at_pole)), -first)
-        latitudes, longitudes, at_pole = latitudes[turn], longitudes[turn], at_pole[turn]
-        plain = np.flatnonzero(~at_pole)
-        lifted = dict(
-            zip(plain.tolist(), _unwrapped(longitudes[plain], latitudes, plain), strict=True)
-        )
-        n_points = len(latitudes)
-        for k in range(n_points):
-            if not at_pole[k]:
-                ring_on_map.append((lifted[k], float(latitudes[k])))
-                continue
-            edge = math.copysign(90.0, latitudes[k])
-            before = lifted[int(plain[-1])] if k == 0 else lifted[k - 1]
-            after = lifted[k + 1] if k + 1 < n_points else lifted[int(plain[0])]
-            ring_on_map += [(before, edge), (after, edge)]
-    else:
-        lifted_ring = _unwrapped(longitudes, latitudes, np.arange(len(longitudes)))
-        turned = lifted_ring[-1] + _shortest(longitudes[0] - longitudes[-1]) - lifted_ring[0]
-        ring_on_map = list(zip(lifted_ring, latitudes.tolist(), strict=True))
+    once = ~(at_pole & np.roll(at_pole, 1))
+    latitudes, longitudes, at_pole = latitudes[once], longitudes[once], at_pole[once]
+    if not at_pole.any():
+        unwrapped = _unwrapped(longitudes, latitudes, np.arange(len(longitudes)))
+        turned = unwrapped[-1] + _shortest(longitudes[0] - longitudes[-1]) - unwrapped[0]
+        points = list(zip(unwrapped, latitudes.tolist(), strict=True))
         if abs(turned) > 180.0:
-            return _around_pole(ring_on_map, math.copysign(360.0, turned))
-    return _cut(shapely.Polygon(ring_on_map))
+            return _around_pole(points, math.copysign(360.0, turned))
+        return repaired(shapely.Polygon(points))
+    # Start at a pole: it is the stretch of the map's edge between the meridians that meet there.
+    turn = np.roll(np.arange(len(at_pole)), -int(np.flatnonzero(at_pole)[0]))
+    latitudes, longitudes, at_pole = latitudes[turn], longitudes[turn], at_pole[turn]
+    plain = np.flatnonzero(~at_pole)
+    longitudes[plain] = _unwrapped(longitudes[plain], latitudes, plain)
+    points = []
+    for k, (longitude, latitude) in enumerate(zip(longitudes, latitudes, strict=True)):
+        if at_pole[k]:
+            edge = math.copysign(90.0, latitude)
+            before, after = longitudes[k - 1], longitudes[(k + 1) % len(longitudes)]
+            points += [(before, edge), (after, edge)]
+        else:
+            points.append((longitude, latitude))
+    return repaired(shapely.Polygon(points))
 
 
 def _around_pole(ring: list[tuple[float, float]], turn: float) -> shapely.Geometry:
@@ -234,13 +230,7 @@ def _around_pole(ring: list[tuple[float, float]], turn: float) -> shapely.Geomet
     edge = math.copysign(90.0, turn)
     line = [(x + turns * turn, y) for turns in (-2, -1, 0, 1, 2) for x, y in ring]
     whole = shapely.Polygon([*line, (line[-1][0], edge), (line[0][0], edge)])
-    return _repaired(shapely.intersection(_repaired(whole), shapely.box(-180, -90, 180, 90)))
-
-
-def _repaired(polygon: shapely.Geometry) -> shapely.Geometry:
-    if shapely.is_valid(polygon):
-        return polygon
-    return shapely.make_valid(polygon, method="structure", keep_collapsed=False)
+    return repaired(shapely.intersection(repaired(whole), shapely.box(-180, -90, 180, 90)))
 
 
 def _shortest(difference: float) -> float:
@@ -248,36 +238,13 @@ def _shortest(difference: float) -> float:
 
 
 def _unwrapped(longitudes: FloatArray, latitudes: FloatArray, rows: np.ndarray) -> list[float]:
-    """Longitudes that run on without jumps; after a pole, onwards in the sense that keeps the inside on the left."""
-    lifted = [float(longitudes[0])]
+    """Longitudes without jumps; after a pole, onwards in the sense that keeps the inside on the left."""
+    unwrapped = [float(longitudes[0])]
     for k in range(1, len(longitudes)):
         step = _shortest(float(longitudes[k] - longitudes[k - 1]))
         if rows[k] != rows[k - 1] + 1:
             # Over the north pole the border turns westwards on the map's upper edge, over the south pole eastwards.
             north = latitudes[rows[k] - 1] > 0
             step = -(-step % 360.0) if north else step % 360.0
-        lifted.append(lifted[-1] + step)
-    return lifted
-
-
-def _cut(polygon: shapely.Geometry) -> shapely.Geometry:
-    """Bring a polygon whose longitudes run on back to -180..180, as a MultiPolygon where that cuts it."""
-    polygon = _repaired(polygon)
-    west, _, east, _ = shapely.bounds(polygon)
-    parts = []
-    for turn in range(math.floor((west + 180.0) / 360.0), math.ceil((east - 180.0) / 360.0) + 1):
-        window = shapely.box(360.0 * turn - 180.0, -90.0, 360.0 * turn + 180.0, 90.0)
-        piece = shapely.intersection(polygon, window)
-        for part in shapely.get_parts(piece):
-            if part.geom_type == "Polygon" and part.area > 0.0:
-                parts.append(shapely.transform(part, _shifted_by(-360.0 * turn)))
-    return _repaired(parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts))
-
-
-def _shifted_by(degrees: float) -> Callable[[FloatArray], FloatArray]:
-    def shift(points: FloatArray) -> FloatArray:
-        return np.column_stack(
-            [np.clip(points[:, 0] + degrees, -180.0, 180.0), np.clip(points[:, 1], -90.0, 90.0)]
-        )
-
-    return shift
+        unwrapped.append(unwrapped[-1] + step)
+    return unwrapped

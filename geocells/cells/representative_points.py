@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from geocells._jit import n_threads, run_blocks
 from geocells._types import FloatArray, IntArray
-from geocells.cells import _locations_kernels
-from geocells.sphere import EARTH_RADIUS_KM, SphereSums, to_unit_vectors
-from geocells.sphere.means import NO_WEIGHTS
+from geocells.cells import _representative_points_kernels
+from geocells.grids.bits import spread_bits
+from geocells.sphere import EARTH_RADIUS_KM, NO_WEIGHTS, SphereSums, to_unit_vectors
 
 LOCATION_CHOICES = ("mean", "medoid", "mode")
 """The points that a cell can answer with."""
@@ -20,7 +20,7 @@ LOCATION_CHOICES = ("mean", "medoid", "mode")
 MODE_RADIUS_KM = 1.0
 """A mode is the training coordinate with most images of its cell this near."""
 
-IMAGES_A_TASK = 2**17
+POINTS_A_TASK = 2**17
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class RepresentativePoints:
     def from_images(
         cls, coords: FloatArray, labels: IntArray, weights: IntArray | None = None
     ) -> RepresentativePoints:
-        """Places of the cells of these images, to be worked out when first asked for.
+        """Points of the cells of these images, to be worked out when first asked for.
 
         Parameters
         ----------
@@ -63,7 +63,7 @@ class RepresentativePoints:
 
     @classmethod
     def from_points(cls, medoids: FloatArray, modes: FloatArray) -> RepresentativePoints:
-        """Places that are known, (n_cells, 2) float64 each."""
+        """Points that are known, (n_cells, 2) float64 each."""
         return cls((medoids, modes))
 
     @property
@@ -71,7 +71,9 @@ class RepresentativePoints:
         """Whether medoids and modes are known or can be worked out."""
         return self._known is not None or self._images is not None
 
-    def of(self, centroids: FloatArray, counts: IntArray) -> tuple[FloatArray, FloatArray]:
+    def medoids_and_modes(
+        self, centroids: FloatArray, counts: IntArray
+    ) -> tuple[FloatArray, FloatArray]:
         """Return medoids and modes of the cells with these means and counts, (n_cells, 2) float64 each.
 
         Raises
@@ -87,35 +89,34 @@ class RepresentativePoints:
                     "the cells again."
                 )
             _refuse_changed(images, centroids, counts)
-            known = medoids_and_modes(
+            points = medoids_and_modes(
                 images.coords, images.labels, len(counts), images.weights, progress=True
             )
-            for array in known:
+            for array in points:
                 array.setflags(write=False)
-            self._known, self._images = known, None
+            self._known, self._images = points, None
         return self._known
 
     def locations(self, choice: str, centroids: FloatArray, counts: IntArray) -> FloatArray:
         """Return the point that each cell answers with, (n_cells, 2) float64: its "mean", "medoid" or "mode"."""
         if choice == "mean":
             return centroids.copy()
-        medoids, modes = self.of(centroids, counts)
-        return (medoids if choice == "medoid" else modes).copy()
+        return self.medoids_and_modes(centroids, counts)[choice == "mode"].copy()
 
 
 def _refuse_changed(images: _Images, centroids: FloatArray, counts: IntArray) -> None:
     """Raise where the images are no longer those that the cells were made from."""
-    weights = NO_WEIGHTS if images.weights is None else images.weights
     labels = images.labels
-    fits = not len(labels) or (int(labels.min()) >= -1 and int(labels.max()) < len(counts))
-    if fits:
+    is_same = not len(labels) or (int(labels.min()) >= -1 and int(labels.max()) < len(counts))
+    if is_same:
+        weights = NO_WEIGHTS if images.weights is None else images.weights
         sums = SphereSums.from_coords(images.coords, labels, len(counts), weights)
         means, lengths = sums.means()
         # Images that nearly cancel out have no sure mean.
         sure = lengths > 1e-3
         apart = np.abs(to_unit_vectors(means[sure]) - to_unit_vectors(centroids[sure]))
-        fits = np.array_equal(sums.counts, counts) and bool((apart < 1e-7).all())
-    if not fits:
+        is_same = np.array_equal(sums.counts, counts) and bool((apart < 1e-7).all())
+    if not is_same:
         raise ValueError(
             "The coordinates, labels or weights were changed in place after fit, before the cells' medoids and modes "
             "were worked out from them. Fit again on a copy."
@@ -162,59 +163,65 @@ def medoids_and_modes(
     of whole numbers are exact: the answer depends on the set of images alone, not on their order or the threads.
 
     The medoid leaves out, by the triangle inequality, points that cannot be it [1]_: about O(n^1.5) for n distinct
-    points of a cell in general position, O(n^2) at worst (points on a circle). The mode asks a tree of boxes:
-    O(n log n) to build, and one query for every point whose neighbourhood may be the fullest.
+    points of a cell in general position, O(n^2) at worst (points on a circle). The mode asks a tree of boxes once for
+    every point: about O(n^1.5) for a cell no wider than ``radius_km``, O(n log n) for a wide one.
 
     References
     ----------
     .. [1] Newling, Fleuret (2017), A sub-quadratic exact medoid algorithm, AISTATS.
     """
-    own_weights = NO_WEIGHTS if weights is None else weights
-    counts = np.zeros(n_cells, dtype=np.int64)
-    _locations_kernels.count_images(labels, own_weights, counts)
-    edges = np.concatenate([[0], np.cumsum(counts)])
-    rows = np.empty(edges[-1], dtype=np.int64)
-    _locations_kernels.rows_by_label(labels, own_weights, edges[:-1].copy(), rows)
-    medoids = np.full((n_cells, 2), np.nan)
-    modes = np.full((n_cells, 2), np.nan)
+    points, images, edges = _distinct_points(coords, labels, n_cells, weights)
+    vectors = np.ascontiguousarray(to_unit_vectors(points).T)
     chord = 2.0 * math.sin(0.5 * min(radius_km / EARTH_RADIUS_KM, math.pi))
+    # Neighbours on the map are near one another in Morton order, cell by cell.
+    shares = np.stack([points[:, 0] + 90.0, points[:, 1] + 180.0]) / 360.0
+    row_bits, column_bits = spread_bits((shares * (2**32 - 1)).astype(np.uint64))
+    cell_of_point = np.repeat(np.arange(n_cells), np.diff(edges))
+    order = np.lexsort(((row_bits << np.uint64(1)) | column_bits, cell_of_point))
+    rows = np.full((2, n_cells), -1, dtype=np.int64)
 
     def work(first: int, last: int) -> int:
-        start, stop = edges[first], edges[last]
-        own_edges = edges[first : last + 1] - start
-        points = np.empty((stop - start, 2))
-        images = np.empty(stop - start, dtype=np.int64)
-        n_distinct = np.empty(last - first, dtype=np.int64)
-        n_own = last - first
-        _locations_kernels.distinct_points(
-            0, n_own, coords, own_weights, own_edges, rows[start:stop], points, images, n_distinct
+        _representative_points_kernels.medoids_and_modes(
+            first, last, edges, vectors, images, order, chord, rows[0], rows[1]
         )
-        found = np.empty((2, n_own), dtype=np.int64)
-        vectors = np.ascontiguousarray(to_unit_vectors(points).T)
-        _locations_kernels.medoids_and_modes(
-            0, n_own, own_edges, n_distinct, vectors, images, chord, found[0], found[1]
-        )
-        has = n_distinct > 0
-        for target, indices in zip((medoids, modes), found, strict=True):
-            target[first:last][has] = points[own_edges[:-1][has] + indices[has]]
-        return int(stop - start)
+        return int(edges[last] - edges[first])
 
     tasks = _tasks(edges)
     n_at_once = 4 * n_threads()
     with tqdm(
-        total=int(edges[-1]), desc="medoids and modes", unit="image", disable=not progress, delay=2
+        total=len(points), desc="medoids and modes", unit="point", disable=not progress, delay=2
     ) as bar:
         for done in range(0, len(tasks), n_at_once):
             bar.update(sum(run_blocks(work, tasks[done : done + n_at_once])))
-    return medoids, modes
+    with_none = np.vstack([points, [np.nan, np.nan]])
+    return with_none[rows[0]], with_none[rows[1]]
+
+
+def _distinct_points(
+    coords: FloatArray, labels: IntArray, n_cells: int, weights: IntArray | None
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """Distinct coordinates of each cell by latitude, then longitude; their images; and where each cell's begin."""
+    rows = np.flatnonzero(labels >= 0 if weights is None else (labels >= 0) & (weights > 0))
+    points, labels = coords[rows] + 0.0, labels[rows]  # -0.0 is 0.0
+    order = np.lexsort((points[:, 1], points[:, 0], labels))
+    points, labels = points[order], labels[order]
+    is_new = np.ones(len(points), dtype=bool)
+    is_new[1:] = (labels[1:] != labels[:-1]) | (points[1:] != points[:-1]).any(axis=1)
+    first = np.flatnonzero(is_new)
+    if weights is None:
+        images = np.diff(np.append(first, len(points)))
+    else:
+        images = np.add.reduceat(weights[rows][order], first) if len(first) else first
+    edges = np.searchsorted(labels[first], np.arange(n_cells + 1))
+    return points[first], images.astype(np.int64), edges
 
 
 def _tasks(edges: IntArray) -> list[tuple[int, int]]:
-    """Runs of cells with about ``IMAGES_A_TASK`` images, largest first."""
+    """Runs of cells with about ``POINTS_A_TASK`` points, largest first."""
     n_cells = len(edges) - 1
     cuts = [0]
     while cuts[-1] < n_cells:
-        full = int(np.searchsorted(edges, edges[cuts[-1]] + IMAGES_A_TASK, side="right")) - 1
+        full = int(np.searchsorted(edges, edges[cuts[-1]] + POINTS_A_TASK, side="right")) - 1
         cuts.append(min(n_cells, max(full, cuts[-1] + 1)))
     tasks = list(zip(cuts[:-1], cuts[1:], strict=True))
     return sorted(tasks, key=lambda task: edges[task[0]] - edges[task[1]])

@@ -1,0 +1,176 @@
+"""GeoParquet in and out; no pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from geocells._files import replacing
+from geocells._types import IntArray, ObjectArray
+from geocells.cells.index import CellIndex, CodeRangeIndex, VoronoiIndex, points_of
+from geocells.cells.regions import RegionIndex
+from geocells.cells.representative_points import RepresentativePoints
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+FORMAT_VERSION = 1
+METADATA_KEY = b"geocells"
+KINDS: dict[str, type[CellIndex]] = {
+    index.kind: index for index in (CodeRangeIndex, VoronoiIndex, RegionIndex)
+}
+OUTSIDE_CHOICES = ("nearest", "noise", "raise")
+"""What may be answered where no cell holds a coordinate."""
+
+_DAMAGE = (
+    KeyError,
+    TypeError,
+    ValueError,  # pyarrow's errors too
+    IndexError,
+    OverflowError,
+    NotImplementedError,
+    AttributeError,  # a number or a text where its metadata should have an object
+    RecursionError,  # metadata nested without end
+)
+
+
+def write(
+    path: Path,
+    parts: Sequence[tuple[gpd.GeoDataFrame, CellIndex, dict[str, Any]]],
+    *,
+    several: bool,
+) -> Path:
+    """Write partitions into one GeoParquet file, beside its target and then renamed.
+
+    Parameters
+    ----------
+    path : Path
+    parts : sequence of (GeoDataFrame, CellIndex, dict)
+        For each partition its table (a row a cell), its index, and what else it needs as plain values.
+    several : bool
+        Whether the file is a list of partitions; a column ``partition`` then tells them apart.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    frames, metadata, columns = [], [], []
+    for number, (frame, index, values) in enumerate(parts):
+        frames.append(frame.assign(partition=number) if several else frame)
+        of_index, index_columns = index.to_file(len(frame))
+        header = {"format_version": FORMAT_VERSION, "territory": index.kind}
+        metadata.append({**header, **of_index, **values})
+        columns.append(index_columns)
+    stored = {"format_version": FORMAT_VERSION, "partitions": metadata} if several else metadata[0]
+    with replacing(path) as draft:
+        pd.concat(frames).to_parquet(draft, index=True)
+        table = pq.read_table(draft)
+        for name in columns[0]:
+            arrays = [pa.array(index_columns[name]) for index_columns in columns]
+            table = table.append_column(name, pa.chunked_array(arrays))
+        table = table.replace_schema_metadata(
+            {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(stored).encode()}
+        )
+        pq.write_table(table, draft, compression="zstd")
+    return path
+
+
+def read(path: Path, *, several: bool) -> list[dict[str, Any]]:
+    """Fields of each `CellPartition` of a file, checked; of one unless ``several``.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is no such file.
+    ValueError
+        When the file holds no cells, is damaged, or holds one partition instead of several.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path} is not a readable Parquet file ({error}).") from error
+    encoded = (table.schema.metadata or {}).get(METADATA_KEY)
+    if encoded is None:
+        raise ValueError(
+            f"{path} holds no cells of geocells: its metadata has no {METADATA_KEY.decode()!r} entry. Was it written "
+            "by CellPartition.save?"
+        )
+    try:
+        metadata = json.loads(encoded)
+        if several != ("partitions" in metadata):
+            if several:
+                raise ValueError("it holds one partition; read it with load_cells")
+            n_partitions = len(metadata["partitions"])
+            raise ValueError(f"it holds {n_partitions} partitions; read it with CellHierarchy.load")
+        if not several:
+            return [_fields(table, metadata)]
+        return [
+            _fields(table.filter(pc.equal(table["partition"], number)), values)
+            for number, values in enumerate(metadata["partitions"])
+        ]
+    except (pa.ArrowException, *_DAMAGE) as error:
+        raise ValueError(f"{path} is damaged or from another version: {error}") from error
+
+
+def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
+    version = metadata["format_version"]
+    if version != FORMAT_VERSION:
+        raise ValueError(f"format version {version}; this library reads {FORMAT_VERSION}")
+    kind = metadata.get("territory", CodeRangeIndex.kind)
+    if kind not in KINDS:
+        raise ValueError(f"its cells are {kind!r}; this library knows {', '.join(KINDS)}")
+    if metadata["outside"] not in OUTSIDE_CHOICES:
+        raise ValueError(f"outside is {metadata['outside']!r}")
+    if not isinstance(metadata["parameters"], dict):
+        raise ValueError("its parameters have no names")
+    group_names, group_of_cell = _groups(table, metadata["group_names"])
+    representative_points = RepresentativePoints()
+    if "medoid_latitude" in table.column_names and not table["medoid_latitude"].null_count:
+        representative_points = RepresentativePoints.from_points(
+            points_of(table, "medoid_", "medoids"), points_of(table, "mode_", "modes")
+        )
+    return {
+        "cell_index": KINDS[kind].from_file(metadata, table, group_of_cell),
+        "centroids": points_of(table, "centroid_", "centroids"),
+        "locations": points_of(table, "", "locations"),
+        "counts": _integers(table, "count", least=1),
+        "levels": _integers(table, "level", least=0),
+        "group_names": group_names,
+        "group_of_cell": group_of_cell,
+        "outside": metadata["outside"],
+        "parameters": metadata["parameters"],
+        "representative_points": representative_points,
+    }
+
+
+def _groups(table: Any, names: list[Any] | None) -> tuple[ObjectArray | None, IntArray | None]:
+    """Names of the groups, and the number of each cell's."""
+    if names is None:
+        return None, None
+    number_of = {name: number for number, name in enumerate(names)}
+    if len(number_of) < len(names):
+        raise ValueError("one of its groups is there twice")
+    numbers = [number_of[name] for name in table["group"].to_pylist()]
+    return np.array(names, dtype=object), np.array(numbers, dtype=np.int64)
+
+
+def _integers(table: Any, name: str, *, least: int) -> IntArray:
+    import pyarrow as pa
+
+    values = table[name]
+    if not pa.types.is_integer(values.type) or values.null_count:
+        raise ValueError(f"its {name} misses whole numbers")
+    numbers: IntArray = values.to_numpy().astype(np.int64)
+    if len(numbers) and numbers.min() < least:
+        raise ValueError(f"its {name} falls to {numbers.min()}")
+    return numbers

@@ -1,0 +1,64 @@
+"""Polygons on the map: (longitude, latitude) in degrees, as shapely and GeoPandas have them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import shapely
+
+from geocells._types import FloatArray, IntArray, ObjectArray
+from geocells.sphere.means import to_unit_vectors
+
+BORDER_STEP = 0.05
+"""Most degrees between two of the points that stand for a border."""
+
+
+def only_polygons(geometry: Any) -> Any:
+    """Drop the points and lines in which a polygon merely touches another."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    kept = [part for part in parts if part.geom_type == "Polygon" and part.area > 0.0]
+    return kept[0] if len(kept) == 1 else shapely.MultiPolygon(kept)
+
+
+def repaired(polygon: Any) -> Any:
+    """Return the polygon itself where it is valid, else the valid polygons nearest to it."""
+    if shapely.is_valid(polygon):
+        return polygon
+    return shapely.make_valid(polygon, method="structure", keep_collapsed=False)
+
+
+def cut_at_antimeridian(polygons: ObjectArray) -> ObjectArray:
+    """Bring what lies beyond 180 degrees east or west back to the map, in place.
+
+    Parameters
+    ----------
+    polygons : (n,) object
+        Shapely Polygons or MultiPolygons whose longitudes may run on past +-180 degrees.
+
+    Returns
+    -------
+    polygons : (n,) object
+        The same array; a polygon that the antimeridian cuts is a MultiPolygon now, as GeoJSON has it.
+    """
+    west, _, east, _ = shapely.bounds(polygons).T
+    for row in np.flatnonzero((west < -180.0) | (east > 180.0)):
+        first, last = (
+            math.floor((west[row] + 180.0) / 360.0),
+            math.ceil((east[row] - 180.0) / 360.0),
+        )
+        parts = []
+        for turn in range(first, last + 1):
+            window = shapely.box(360.0 * turn - 180.0, -90.0, 360.0 * turn + 180.0, 90.0)
+            inside = only_polygons(shapely.intersection(polygons[row], window))
+            parts.append(shapely.transform(inside, lambda xy, turn=turn: xy - (360.0 * turn, 0.0)))
+        polygons[row] = only_polygons(parts)
+    return polygons
+
+
+def border_points(polygons: ObjectArray) -> tuple[FloatArray, IntArray]:
+    """Points of borders as unit vectors (n, 3), every 0.05 degrees at least, and the polygon of each."""
+    dense = shapely.segmentize(polygons, BORDER_STEP)
+    points, owners = shapely.get_coordinates(dense, return_index=True)
+    return to_unit_vectors(points[:, ::-1]), owners

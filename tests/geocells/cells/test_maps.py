@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import sys
+
+import folium
+import geopandas as gpd
+import matplotlib as mpl
+import numpy as np
+import pytest
+import shapely
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from geocells import CellBuilder, CellPartition, GeocellsWarning
+from geocells.cells import maps
+
+COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(400, 2))
+GROUPS = np.where(COORDS[:, 1] < 8, "west", "east")
+
+
+def consolidated(
+    min_images: int, coords: object, groups: object = None, **options: object
+) -> CellPartition:
+    return (
+        CellBuilder(min_images, method="consolidated", **options).fit(coords, groups=groups).cells_
+    )
+
+
+@pytest.fixture
+def cells() -> CellPartition:
+    return consolidated(20, COORDS, GROUPS, min_cell_size=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _closes_figures():
+    yield
+    plt.close("all")
+
+
+# ------------------------------------------------------------------------------------------- pictures
+
+
+def n_colors(ax: Axes) -> int:
+    """Different colours on the drawn figure."""
+    ax.figure.canvas.draw()
+    pixels = np.ascontiguousarray(ax.figure.canvas.buffer_rgba())
+    return len(np.unique(pixels.view(np.uint32)))
+
+
+@pytest.mark.parametrize("color_by", ["cell", "count", "level"])
+def test_a_picture_has_a_patch_for_every_cell(cells, color_by):
+    ax = cells.plot(color_by=color_by)
+    assert sum(len(group.get_paths()) for group in ax.collections) >= cells.n_cells
+    assert n_colors(ax) > 5
+
+
+def test_the_picture_goes_where_the_caller_wants_it(cells):
+    _, ax = plt.subplots()
+    assert cells.plot(ax) is ax
+    assert plt.get_fignums() == [ax.figure.number]
+
+
+def test_the_picture_shows_the_cells_and_little_else_even_with_outlines_of_the_world(cells):
+    world = gpd.GeoDataFrame(geometry=[shapely.box(-180, -90, 180, 90)], crs=4326)
+    ax = cells.plot(outlines=world)
+    west, south, east, north = cells.to_geodataframe().total_bounds
+    margin = 0.05 * max(east - west, north - south)
+    for (low, high), least, most in ((ax.get_xlim(), west, east), (ax.get_ylim(), south, north)):
+        assert least - margin <= low <= least
+        assert most <= high <= most + margin
+    # One degree of longitude is drawn as long as it is on the ground.
+    assert ax.get_aspect() == pytest.approx(1 / np.cos(np.radians((south + north) / 2)))
+
+
+def test_locations_and_dots_of_small_cells_may_be_left_out(cells):
+    assert len(cells.plot(locations=False, dots=False).lines) == 0
+    (line,) = cells.plot(dots=False).lines
+    assert np.array_equal(np.asarray(line.get_xydata()), cells.locations[:, ::-1])
+
+
+def test_cells_too_small_to_see_have_a_dot():
+    crowd = np.tile([(10.0, 20.0)], (3, 1))
+    wide = consolidated(
+        3, [*crowd, (-50, -100), (50, 100), (60, 120)], leftover="cell", min_cell_size=0.1
+    )
+    dots, _ = wide.plot().lines
+    (small,) = np.flatnonzero(wide.levels > 5)
+    assert np.asarray(dots.get_xydata()).tolist() == [wide.locations[small, ::-1].tolist()]
+
+
+@pytest.mark.parametrize(
+    "coords",
+    [[(90.0, 0.0)], [(-90.0, 180.0)], [(0.0, 180.0)], [(47.0, 8.0)], [(0.0, 179.0), (1.0, -179.0)]],
+)
+def test_a_cell_anywhere_is_drawn(coords):
+    ax = consolidated(len(coords), coords).plot()
+    assert np.isfinite([*ax.get_xlim(), *ax.get_ylim(), ax.get_aspect()]).all()
+    assert n_colors(ax) > 2
+
+
+# ---------------------------------------------------------------------------------- pages for a browser
+
+
+def features(chart: folium.Map) -> dict[str, list[dict]]:
+    """Features of each layer by its name."""
+    return {
+        child.layer_name: child.data["features"]
+        for child in chart._children.values()
+        if isinstance(child, folium.GeoJson)
+    }
+
+
+def values(drawn: list[dict], name: str) -> list:
+    return [feature["properties"][name] for feature in drawn]
+
+
+def test_every_cell_and_location_is_drawn_with_its_count_level_and_group(cells):
+    layers = features(cells.explore(color_by="level"))
+    for drawn in (layers["cells"], layers["locations"]):
+        assert values(drawn, "cell") == list(range(cells.n_cells))
+        assert values(drawn, "images") == cells.counts.tolist()
+        assert values(drawn, "level") == cells.levels.tolist()
+        assert values(drawn, "group") == cells.groups.tolist()
+    places = [feature["geometry"]["coordinates"] for feature in layers["locations"]]
+    assert np.allclose(places, cells.locations[:, ::-1], atol=1e-6)
+    assert list(features(cells.explore(locations=False))) == ["cells"]
+
+
+@pytest.mark.parametrize("color_by", ["cell", "count", "level", "group"])
+def test_the_page_renders_with_every_colouring_and_shows_the_cells(cells, color_by):
+    page = cells.explore(color_by=color_by).get_root().render()
+    _, south, _, north = cells.to_geodataframe().total_bounds
+    assert "leaflet" in page
+    assert page.count('"images"') >= cells.n_cells
+    assert "fitBounds" in page
+    assert f"{south}" in page
+    assert f"{north}" in page
+
+
+def test_names_are_shown_and_not_run_as_html():
+    cells = consolidated(1, [(1.0, 1.0)], ["<img src=x onerror=alert(1)>"])
+    chart = cells.explore(color_by="group")
+    for drawn in features(chart).values():
+        assert values(drawn, "group") == ["&lt;img src=x onerror=alert(1)&gt;"]
+    page = chart.get_root().render()
+    # Neither as HTML nor as a text of JavaScript that a tooltip would show as HTML.
+    assert "<img src=x" not in page
+    assert "\\u003cimg" not in page
+
+
+def test_colours_run_from_the_least_to_the_greatest(cells):
+    drawn = features(cells.explore(color_by="count"))["cells"]
+    color_of_count = dict(zip(values(drawn, "images"), values(drawn, "color"), strict=True))
+    # The ends of viridis.
+    assert color_of_count[cells.counts.min()] == "#440154"
+    assert color_of_count[cells.counts.max()] == "#fde725"
+    assert len(set(color_of_count.values())) > 5
+
+
+def test_of_too_many_cells_the_fullest_are_shown_and_a_warning_says_so(cells):
+    with pytest.warns(GeocellsWarning, match=f"the 5 fullest of {cells.n_cells} cells") as warned:
+        chart = cells.explore(max_cells=5)
+    assert warned[0].filename == __file__
+    shown = features(chart)["cells"]
+    assert sorted(values(shown, "images")) == sorted(cells.counts)[-5:]
+    assert values(shown, "color") == [maps.CELL_COLORS[k % 9] for k in values(shown, "cell")]
+
+
+def test_outlines_with_too_many_corners_are_simplified(cells, monkeypatch):
+    square = shapely.segmentize(shapely.box(0, 0, 1, 1), 0.01)
+    assert maps._simplified(np.array([square]))[0] is square
+    monkeypatch.setattr(maps, "MOST_CORNERS", 10)
+    (simple,) = maps._simplified(np.array([square]))
+    assert simple.equals(square)
+    assert shapely.get_num_coordinates(simple) == 5
+
+
+def test_thousands_of_cells_make_a_page_of_some_megabytes():
+    coords = np.random.default_rng(2).uniform((-60, -180), (70, 180), size=(30_000, 2))
+    cells = consolidated(5, coords)
+    assert cells.n_cells > 3000
+    assert len(cells.explore(color_by="count").get_root().render()) < 12e6
+
+
+def test_colourings_that_cannot_be_are_refused(cells):
+    with pytest.raises(ValueError, match="built without groups"):
+        consolidated(20, COORDS).explore(color_by="group")
+    with pytest.raises(ValueError, match="color_by must be one of"):
+        cells.explore(color_by="rainbow")
+    with pytest.raises(
+        ValueError, match="color_by must be one of 'cell', 'count', 'level'; got 'rainbow'"
+    ):
+        cells.plot(color_by="rainbow")
+
+
+def test_without_folium_the_error_names_the_remedy(cells, monkeypatch):
+    monkeypatch.setitem(sys.modules, "folium", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'geocells\[plot\]'"):
+        cells.explore()

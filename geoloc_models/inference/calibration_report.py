@@ -15,9 +15,8 @@ from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_json, write_json
 from geoloc_models.evaluation import Coverage, chance_interval, coverage
 from geoloc_models.inference.calibration import LEVEL
+from geoloc_models.inference.class_locations import predict_proba
 from geoloc_models.inference.model import Model
-from geoloc_models.inference.probabilities import predict_proba
-from geoloc_models.tables.coordinates import as_coords
 
 CALIBRATION_REPORT_FILE = "calibration_report.json"
 FORMAT, VERSION = "geoloc-calibration-report", 1
@@ -133,10 +132,10 @@ class CalibrationReport:
         """
         try:
             values = dict(content)
-            found = values.pop("coverage")
+            counted = values.pop("coverage")
             for name, kind in (("regions", Region), ("classes", Bin), ("within_25_km", Bin)):
-                values[name] = tuple(kind(**own) for own in values[name])
-            return cls(coverage=None if found is None else Coverage(**found), **values)
+                values[name] = tuple(kind(**each) for each in values[name])
+            return cls(coverage=None if counted is None else Coverage(**counted), **values)
         except (KeyError, TypeError) as error:
             raise GeolocError(f"The calibration report lacks or garbles {error}.") from error
 
@@ -171,34 +170,28 @@ def judge_calibration(
     calibration = model.calibration
     if calibration is None:
         raise GeolocError("The model is not calibrated: call its calibrate() first.")
-    truth, names = as_coords(coords), np.asarray(countries, dtype=object)
-    n = len(next(iter(arrays.values()))) if arrays else 0
-    if n == 0 or len(truth) != n or len(names) != n:
-        raise GeolocError(f"There are outputs for {n} photos; got {len(truth)} coordinates.")
-    part = model.sample(n)
-    arrays = {name: array[part] for name, array in arrays.items()}
-    truth, names = truth[part], names[part]
+    _, arrays, truth, names = model.judged(arrays, coords, countries)
     decoded = model.decode(arrays, calibration.decoder)
     distances = sphere.haversine(decoded.coords, truth)
-    labels = model.labels_of(truth, names)
+    labels = None if model.classes is None else model.classes.labels_of(truth, names)
     errors: list[float | None] = [None, None]
     regions: list[Region] = []
     of_classes: tuple[Bin, ...] = ()
     if labels is not None and decoded.probabilities is not None:
         known = labels >= 0
         if known.any():
-            own = labels[known]
+            true_labels = labels[known]
             trained = np.asarray(predict_proba(model.task, arrays))[known]
             at_temperature = np.asarray(decoded.probabilities)[known]
             errors = [
-                decoding.expected_calibration_error(each, own, _N_BINS)
+                decoding.expected_calibration_error(each, true_labels, _N_BINS)
                 for each in (trained, at_temperature)
             ]
-            of_classes = _bins(at_temperature, own)
-            regions = [_region(at_temperature, own, level) for level in LEVELS]
+            of_classes = _bins(at_temperature, true_labels)
+            regions = [_region(at_temperature, true_labels, level) for level in LEVELS]
     within: tuple[Bin, ...] = ()
-    if not np.isnan(decoded.within_25_km).any():
-        within = _bins(np.clip(decoded.within_25_km, 0.0, 1.0), distances <= _WITHIN_KM)
+    if not np.isnan(decoded.probability_within_25_km).any():
+        within = _bins(np.clip(decoded.probability_within_25_km, 0.0, 1.0), distances <= _WITHIN_KM)
     return CalibrationReport(
         n_photos=len(truth),
         decoder=calibration.decoder,
@@ -252,16 +245,16 @@ def read_calibration_report(path: str | Path) -> CalibrationReport:
 
 def calibration_lines(report: CalibrationReport) -> list[str]:
     """Say in sentences how sure a model is, and whether rightly."""
-    found, chance = report.coverage, report.chance
-    if found is None or chance is None:
+    counted, chance = report.coverage, report.chance
+    if counted is None or chance is None:
         return [
             f"How sure: {report.n_calibration} validation photos are too few for a "
             f"{100 * LEVEL:.0f} % radius."
         ]
     lines = [
-        f"How sure: the {100 * found.promised:.0f} % radius (median {found.median_km:,.0f} km) holds "
-        f"{100 * found.held:.1f} % of {found.n_photos} test photos; of exchangeable photos "
-        f"{_percent_range(found.low, found.high)} were to be expected, {_percent_range(*chance)} "
+        f"How sure: the {100 * counted.promised:.0f} % radius (median {counted.median_km:,.0f} km) holds "
+        f"{100 * counted.held:.1f} % of {counted.n_photos} test photos; of exchangeable photos "
+        f"{_percent_range(counted.low, counted.high)} were to be expected, {_percent_range(*chance)} "
         f"with the chance of the {report.n_calibration} calibration photos."
     ]
     if report.error_as_trained is not None and report.error_calibrated is not None:

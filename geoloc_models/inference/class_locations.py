@@ -1,7 +1,8 @@
-"""Where a model's classes are, and the decoder that knows the training images of each."""
+"""What a model's probabilities are over, where on earth that is, and the probabilities themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,16 +10,28 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from scipy import sparse
 from scipy.spatial import cKDTree
 
 from geocells import CellPartition, decoding, sphere
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing
+from geoloc_models.models.tasks import (
+    CellTask,
+    CountryTask,
+    HierarchyTask,
+    NearestTask,
+    OffsetTask,
+    PlaceTask,
+    RetrievalTask,
+)
 from geoloc_models.tables.coordinates import as_coords, check_coordinates
 
 FloatArray = npt.NDArray[np.float64]
-Images = tuple[FloatArray, npt.NDArray[np.int64]]
+IntArray = npt.NDArray[np.int64]
+Images = tuple[FloatArray, IntArray]
 
 DECODER_FILE = "decoder.parquet"
 _DECODER_BYTES = 2**29
@@ -40,7 +53,7 @@ class ClassLocations:
         Outlines of the classes, where they are cells.
     images : tuple of ndarray, optional
         (m, 2) float64 coordinates of the training images in degrees and (m,) int64 classes, as
-        :func:`save_decoder` keeps them.
+        :func:`save_decoder` stores them.
     """
 
     kind: str
@@ -56,45 +69,32 @@ class ClassLocations:
 
     @cached_property
     def decoder(self) -> decoding.ExpectedUtility | None:
-        """Decoder that knows where the images of each class are; None where nobody knows.
+        """Decoder that knows where the images of each class are; None where that is unknown.
 
         Without training images a cell stands at its location, and a country, which is no point,
         has no decoder.
         """
+        if self.kind == "countries" and self.images is None:
+            return None
         options: dict[str, Any] = {"max_memory_bytes": _DECODER_BYTES}
-        if self.kind == "gallery":
-            return decoding.ExpectedUtility.from_points(self.coords, **options)
-        decoder = decoding.ExpectedUtility(self.coords, **options)
-        if self.images is not None:
-            return decoder.fit(*self.images)
-        if self.kind == "cells":
-            return decoder.fit(self.coords, np.arange(self.n_classes))
-        return None
-
-    @cached_property
-    def geoscore_decoder(self) -> decoding.ExpectedUtility:
-        """Decoder of the highest expected GeoScore; where :attr:`decoder` is known."""
-        if self.decoder is None:
-            raise GeolocError("Nobody knows where the images of these classes are.")
-        options: dict[str, Any] = {"utility": "geoscore", "max_memory_bytes": _DECODER_BYTES}
         if self.kind == "gallery":
             return decoding.ExpectedUtility.from_points(self.coords, **options)
         images = self.images or (self.coords, np.arange(self.n_classes))
         return decoding.ExpectedUtility(self.coords, **options).fit(*images)
 
     @cached_property
-    def _where(self) -> Images:
+    def _places(self) -> Images:
         """Coordinates that belong to classes, all classes included, and the class of each."""
-        own = np.arange(self.n_classes)
+        labels = np.arange(self.n_classes)
         if self.images is None:
-            return self.coords, own
-        coords, labels = self.images
-        empty = np.setdiff1d(own, labels)
-        return np.concatenate([coords, self.coords[empty]]), np.concatenate([labels, empty])
+            return self.coords, labels
+        coords, image_labels = self.images
+        empty = np.setdiff1d(labels, image_labels)
+        return np.concatenate([coords, self.coords[empty]]), np.concatenate([image_labels, empty])
 
     @cached_property
     def _tree(self) -> cKDTree:
-        return cKDTree(sphere.to_unit_vectors(self._where[0]))
+        return cKDTree(sphere.to_unit_vectors(self._places[0]))
 
     def country_at(self, points: npt.ArrayLike) -> npt.NDArray[np.object_]:
         """Country of the training image, or the class, nearest to each of (n, 2) points."""
@@ -102,8 +102,8 @@ class ClassLocations:
         if len(coords) == 0:
             return np.empty(0, dtype=object)
         _, nearest = self._tree.query(sphere.to_unit_vectors(coords))
-        found: npt.NDArray[np.object_] = self.countries[self._where[1][nearest]]
-        return found
+        countries: npt.NDArray[np.object_] = self.countries[self._places[1][nearest]]
+        return countries
 
     def spread(self, probabilities: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Places (m, 2) and the probability (m,) that each of them bears, to draw a surface of.
@@ -116,16 +116,98 @@ class ClassLocations:
         probabilities : array-like
             (C,), one distribution.
         """
-        own = np.asarray(probabilities, dtype=np.float64)
-        coords, labels = self._where
+        coords, labels = self._places
         counts = np.bincount(labels, minlength=self.n_classes)
-        shares = own[labels] / counts[labels]
-        bears = shares > 0
-        return coords[bears], shares[bears]
+        shares = np.asarray(probabilities, dtype=np.float64)[labels] / counts[labels]
+        return coords[shares > 0], shares[shares > 0]
+
+    def labels_of(self, coords: npt.ArrayLike, countries: npt.ArrayLike) -> IntArray | None:
+        """True class of photos, as the probabilities count them.
+
+        Parameters
+        ----------
+        coords, countries : array-like
+            (n, 2) degrees and (n,).
+
+        Returns
+        -------
+        ndarray or None
+            (n,) int64, -1 for a photo of no class; None for a gallery.
+        """
+        if self.kind == "gallery":
+            return None
+        names = np.asarray(countries, dtype=object)
+        if self.cells is not None:
+            known = np.isin(names, self.countries)  # cells of each country are its own
+            labels = np.full(len(names), -1, dtype=np.int64)
+            labels[known] = self.cells.assign(as_coords(coords)[known], groups=names[known])
+            return labels
+        label_of = {str(name): label for label, name in enumerate(self.countries)}
+        return np.array([label_of.get(str(name), -1) for name in names], dtype=np.int64)
+
+
+def classes_of(task: PlaceTask, folder: str | Path) -> ClassLocations | None:
+    """What the probabilities of a task are over; None for a task that has none.
+
+    Parameters
+    ----------
+    task : PlaceTask
+        Trained.
+    folder : path
+        Its bundle, for the training images that it may hold.
+    """
+    if isinstance(task, RetrievalTask):
+        return ClassLocations("gallery", task.gallery_coords, task.gallery_countries)
+    if isinstance(task, NearestTask):
+        return ClassLocations("gallery", task.images.coords, task.images.countries)
+    cells = None
+    if isinstance(task, CellTask | HierarchyTask):
+        cells = task.cells
+        coords, countries = task.answers.coords, task.answers.countries
+    elif isinstance(task, CountryTask):
+        coords, countries = task.answers.coords, task.answers.countries
+    elif isinstance(task, OffsetTask) and task.multi_task:
+        boxes = task.country_boxes
+        centres = boxes.places(np.full((boxes.n_countries, 2), 0.5), np.arange(boxes.n_countries))
+        coords, countries = centres, boxes.countries
+    else:
+        return None
+    images = read_decoder(folder, len(coords))
+    kind = "countries" if cells is None else "cells"
+    return ClassLocations(kind, coords, countries, cells, images)
+
+
+def predict_proba(
+    task: PlaceTask, arrays: Mapping[str, npt.NDArray[Any]]
+) -> npt.NDArray[Any] | sparse.csr_array | None:
+    """Probabilities over the classes of :func:`classes_of`, not calibrated.
+
+    Parameters
+    ----------
+    task : PlaceTask
+        Trained.
+    arrays : mapping of str to ndarray
+        What its network gave for n images.
+
+    Returns
+    -------
+    array, sparse array or None
+        (n, C). Of a classifier its own. Of retrieval, the softmax of the similarities to the
+        gallery at the temperature that was learned. Of nearest images, the neighbours' shares of
+        the vote. None for a task that has none.
+    """
+    if isinstance(task, RetrievalTask):
+        temperature = float(task.temperature.detach())
+        return task.gallery.probabilities(arrays["embedding"], temperature=temperature)
+    if isinstance(task, NearestTask):
+        nearest = task.images.predict(arrays["features"])
+        return decoding.nearest_images(nearest.neighbours, len(task.images.coords), nearest.weights)
+    n = len(next(iter(arrays.values())))
+    return task.answer(arrays, np.arange(n)).probabilities
 
 
 def save_decoder(folder: str | Path, coords: npt.ArrayLike, labels: npt.ArrayLike) -> Path:
-    """Keep where the training images of each class are, beside a model's bundle.
+    """Store where the training images of each class are, beside a model's bundle.
 
     Parameters
     ----------
@@ -154,31 +236,30 @@ def save_decoder(folder: str | Path, coords: npt.ArrayLike, labels: npt.ArrayLik
     folder = Path(folder)
     if not (folder / "card.json").is_file():
         raise GeolocError(f"{folder} is no model bundle: card.json is missing. Save it first.")
-    points = as_coords(coords)
-    classes = np.asarray(labels)
+    points, classes = as_coords(coords), np.asarray(labels)
     if classes.dtype.kind not in "iu" or classes.shape != (len(points),):
         raise GeolocError(
-            f"Each of the {len(points)} training images needs a whole number as its class; got "
+            f"Each of the {len(points)} training images needs one integer as its class; got "
             f"{classes.dtype} of shape {classes.shape}."
         )
-    kept = classes >= 0
-    if not kept.any():
+    has_class = classes >= 0
+    if not has_class.any():
         raise GeolocError("No training image has a class: there is nothing to decode by.")
-    frame = pd.DataFrame(
+    table = pa.table(
         {
-            "latitude": points[kept, 0],
-            "longitude": points[kept, 1],
-            "cell": classes[kept].astype(np.int32),
+            "latitude": points[has_class, 0],
+            "longitude": points[has_class, 1],
+            "cell": classes[has_class].astype(np.int32),
         }
     )
     path = folder / DECODER_FILE
     with replacing(path) as partial:
-        frame.to_parquet(partial, index=False)
+        pq.write_table(table, partial)
     return path
 
 
 def read_decoder(folder: str | Path, n_classes: int) -> Images | None:
-    """Coordinates and classes that :func:`save_decoder` kept; None where there are none.
+    """Coordinates and classes that :func:`save_decoder` stored; None where there are none.
 
     Raises
     ------
@@ -189,14 +270,14 @@ def read_decoder(folder: str | Path, n_classes: int) -> Images | None:
     if not path.is_file():
         return None
     try:
-        frame = pd.read_parquet(path, columns=["latitude", "longitude", "cell"])
-        coords = as_coords(frame[["latitude", "longitude"]].to_numpy(np.float64))
+        table = pq.read_table(path, columns=["latitude", "longitude", "cell"])
+        latitude, longitude, labels = (column.to_numpy() for column in table.columns)
+        coords = as_coords(np.column_stack([latitude, longitude]))
         check_coordinates(coords[:, 0], coords[:, 1], path.name)
-        labels = frame["cell"].to_numpy(np.int64)
-    except Exception as error:  # damaged metadata: AttributeError, RecursionError, ArrowException
-        reason = reason_of(error)
+        labels = labels.astype(np.int64)
+    except Exception as error:  # damaged metadata: RecursionError, ArrowException
         raise GeolocError(
-            f"{path} is damaged ({reason}). Bring back a whole copy, or delete it."
+            f"{path} is damaged ({reason_of(error)}). Bring back a whole copy, or delete it."
         ) from error
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= n_classes:
         raise GeolocError(

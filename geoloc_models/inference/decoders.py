@@ -13,8 +13,8 @@ from scipy import sparse
 from geocells import decoding
 from geoloc_models.evaluation import Evaluation, Interval, Predictions, compare, evaluate
 from geoloc_models.inference.calibration import scaled
-from geoloc_models.inference.model import Model
-from geoloc_models.inference.probabilities import predict_proba
+from geoloc_models.inference.class_locations import predict_proba
+from geoloc_models.inference.model import TOP_K, Model
 
 DECODER_TITLES = {
     "own": "the model's own answer",
@@ -27,11 +27,8 @@ DECODER_TITLES = {
     "utility_200": "expected utility, 200 km",
     "utility_750": "expected utility, 750 km",
     "utility_all": "expected utility, all four",
-    "utility_geoscore": "expected utility, GeoScore",
 }
 """What :func:`decode_every_way` calls each decoder, for readers."""
-
-_TOP_K = 5
 
 
 def decode_every_way(
@@ -55,8 +52,8 @@ def decode_every_way(
         classifier over cells ``"mean"``, the mean of the images of the likeliest cell; for others
         ``"own"``. Models that know no places beside their answers have that alone.
     """
-    own_rows = np.asarray(rows, dtype=np.int64)
-    own = model.task.answer(arrays, own_rows)
+    rows = np.asarray(rows, dtype=np.int64)
+    own = model.task.answer(arrays, rows)
     classes = model.classes
     if classes is None or classes.decoder is None:
         return {"own": own}
@@ -66,9 +63,9 @@ def decode_every_way(
 
     def answers(points: npt.ArrayLike, countries: Any = None) -> Predictions:
         where = classes.country_at(points) if countries is None else countries
-        return Predictions(np.asarray(points, dtype=np.float64), where, None, own_rows)
+        return Predictions(np.asarray(points, dtype=np.float64), where, None, rows)
 
-    found: dict[str, Predictions] = {}
+    decoded: dict[str, Predictions] = {}
     cells = classes.cells
     if cells is not None:
         likeliest = np.asarray(probabilities).argmax(axis=1)
@@ -78,17 +75,16 @@ def decode_every_way(
             ("medoid", cells.medoids),
             ("mode", cells.modes),
         ):
-            found[name] = answers(points[likeliest], countries)
+            decoded[name] = answers(points[likeliest], countries)
     else:
-        found["own"] = own
+        decoded["own"] = own
     if not sparse.issparse(probabilities):
-        found["top_k"] = answers(decoding.top_k_mean(probabilities, classes.coords, k=_TOP_K))
+        decoded["top_k"] = answers(decoding.top_k_mean(probabilities, classes.coords, k=TOP_K))
     every = classes.decoder
     for radius in (1, 25, 200, 750):
-        found[f"utility_{radius}"] = answers(every.predict(probabilities, radii_km=(radius,)))
-    found["utility_all"] = answers(every.predict(probabilities))
-    found["utility_geoscore"] = answers(classes.geoscore_decoder.predict(probabilities))
-    return found
+        decoded[f"utility_{radius}"] = answers(every.predict(probabilities, radii_km=(radius,)))
+    decoded["utility_all"] = answers(every.predict(probabilities))
+    return decoded
 
 
 @dataclass(frozen=True)
@@ -114,8 +110,8 @@ class JudgedDecoders:
     def titled(self) -> JudgedDecoders:
         """The same by the titles of :data:`DECODER_TITLES`, for readers."""
         return JudgedDecoders(
-            {DECODER_TITLES[name]: found for name, found in self.evaluations.items()},
-            {DECODER_TITLES[name]: found for name, found in self.differences.items()},
+            {DECODER_TITLES[name]: figures for name, figures in self.evaluations.items()},
+            {DECODER_TITLES[name]: figures for name, figures in self.differences.items()},
         )
 
 

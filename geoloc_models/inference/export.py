@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing, write_json
 from geoloc_models.inference.calibration import load_calibration
-from geoloc_models.inference.probabilities import classes_of
+from geoloc_models.inference.class_locations import classes_of
 from geoloc_models.models.tasks import HierarchyTask, OffsetTask, PlaceTask, RetrievalTask
 
 logger = logging.getLogger(__name__)

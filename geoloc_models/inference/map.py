@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import shapely
 from PIL import Image
-from scipy import ndimage
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.countries import load_countries
-from geoloc_models.inference import leaflet as _leaflet
-
-if TYPE_CHECKING:
-    import folium
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,20 +31,15 @@ _SURFACE_MASS = 0.98  # what the surface leaves out may lie anywhere on earth
 _SURFACE_MARGIN = 0.15
 _BLUR_PIXELS = 4.0
 _MOST_NORTHERN = 85.0  # Mercator has no pole
-_MARKER_PIXELS = 56
+_ICON_PIXELS = 112  # twice what is shown, for fine screens
 _POPUP_PIXELS = 240  # widest picture in a popup
 _STOPS = np.array([(254, 224, 144), (244, 109, 67), (165, 0, 38)], dtype=np.float64)
-_CORE, _WHOLE, _RADIUS, _EXIF = "#a50026", "#f46d43", "#313695", "#1a9850"
-
-_LEGEND = f"""
-<div style="position: fixed; bottom: 64px; left: 10px; z-index: 900; background: white;
-            padding: 6px 10px; border-radius: 4px; font: 12px sans-serif; opacity: 0.9;
-            box-shadow: 0 0 4px #888;">
-  <div><span style="color: {_CORE};">&#9632;</span> half of the probability</div>
-  <div><span style="color: {_WHOLE};">&#9632;</span> 90 % of the probability</div>
-  <div><span style="color: {_RADIUS};">&#9711;</span> 90 % radius, where calibrated</div>
-  <div><span style="color: {_EXIF};">&#9679;</span> EXIF position, where compared</div>
-"""
+_OPENSTREETMAP = {
+    "url": "https://tile.openstreetmap.org/{z}/{x}/{y}.png",
+    "attribution": "&copy; <a href='https://www.openstreetmap.org/copyright'>OpenStreetMap</a> "
+    "contributors",
+    "maxZoom": 19,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +72,7 @@ class MappedPhoto:
     Parameters
     ----------
     name : str
-        Any text; it is shown, never obeyed.
+        Any text; it is shown, never run.
     latitude, longitude : float
         The answer, in degrees.
     facts : tuple of (str, str)
@@ -105,7 +97,30 @@ class MappedPhoto:
     radius_km: float | None = None
     region: tuple[RegionCell, ...] = ()
     surface: tuple[FloatArray, FloatArray] | None = None
-    exif: tuple[float, float] | None = None
+    exif: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class MapPage:
+    """A map as one HTML page, its program inside: no server is asked for anything but tiles.
+
+    Parameters
+    ----------
+    html : str
+        The page.
+    """
+
+    html: str
+
+    def save(self, path: str | Path) -> None:
+        """Write the page."""
+        Path(path).write_text(self.html, encoding="utf-8")
+
+    def _repr_html_(self) -> str:
+        return (
+            "<iframe sandbox='allow-scripts' style='width: 100%; height: 500px; border: 0' "
+            f'srcdoc="{html.escape(self.html)}"></iframe>'
+        )
 
 
 def draw_map(
@@ -113,107 +128,126 @@ def draw_map(
     *,
     tiles: str | None = "OpenStreetMap",
     credit: str | None = None,
-) -> folium.Map:
+) -> MapPage:
     """Draw photos at their answers.
 
     Parameters
     ----------
     photos : sequence of MappedPhoto
-        Of more than :data:`MOST_DETAILED`, the probabilities of the first ones are drawn.
+        Of more than :data:`MOST_DETAILED`, the probabilities of the first ones are drawn. Several
+        photos take turns: one's details are seen at a time.
     tiles : str or None
-        Background, as folium takes it; None draws the borders of countries, from this package.
+        Background: a name of the package xyzservices; None draws the borders of countries, from
+        this package.
     credit : str, optional
         Text below the legend: whose data the facts are.
 
     Returns
     -------
-    folium.Map
-        Several photos take turns: one's details are seen at a time. Its program is inside its page:
-        no server is asked for anything but tiles.
+    MapPage
 
     Raises
     ------
     GeolocError
-        If folium is missing.
+        If jinja2 is missing, or the tiles are unknown.
     """
     try:
-        import folium
-        from folium.plugins import MarkerCluster
+        import jinja2
     except ModuleNotFoundError as error:
-        raise GeolocError("Maps need folium; run: pip install 'geocells[plot]'") from error
-    chart = folium.Map(tiles=None, prefer_canvas=True, control_scale=True, world_copy_jump=True)
-    chart.options["maxZoom"] = 18  # clusters ask for it, whether there are tiles or not
-    if tiles is None:
-        _draw_borders(chart, photos)
-    else:
-        folium.TileLayer(tiles, overlay=True, control=False).add_to(chart)
-    alone = len(photos) == 1
-    for number, photo in enumerate(photos[:MOST_DETAILED]):
-        details = _details(photo)
-        if alone:
-            groups = [(folium.FeatureGroup(name=title), layers) for title, layers in details]
-        else:
-            # Leaflet offers layers that are no overlays as alternatives: one photo's at a time.
-            name = _text(photo.name, 60)
-            one = folium.FeatureGroup(name=name, overlay=False, show=number == 0)
-            groups = [(one, [layer for _, layers in details for layer in layers])]
-        for group, layers in groups:
-            for layer in layers:
-                layer.add_to(group)
-            group.add_to(chart)
-    clusters = None if alone else MarkerCluster(name="photos", control=False).add_to(chart)
-    _leaflet.keep_inside(chart, clusters)
-    markers = chart if clusters is None else clusters
-    for photo in photos:
-        _marker(photo).add_to(markers)
-    if photos:
-        folium.LayerControl(collapsed=len(photos) > 12).add_to(chart)
-        chart.fit_bounds(_bounds(photos), max_zoom=12, padding=(20, 20))
-    legend = f"{_LEGEND}<div>{_text(credit)}</div></div>" if credit else f"{_LEGEND}</div>"
-    page: Any = chart.get_root()
-    page.html.add_child(folium.Element(legend))
-    return chart
+        raise GeolocError("Maps need jinja2; run: pip install 'geocells[plot]'") from error
+    scripts = [_package_file("leaflet.js"), _package_file("map.js"), _package_file("draw.js")]
+    styles = [_inlined_style("leaflet.css"), _inlined_style("map.css")]
+    if len(photos) > 1:
+        scripts.insert(1, _package_file("leaflet.markercluster.js"))
+        styles.insert(1, _package_file("leaflet.markercluster.css"))
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    content = map_content(photos, tiles=tiles, credit=credit)
+    page = environment.from_string(_package_file("map.html")).render(
+        data=content,
+        scripts=scripts,
+        styles=styles,
+        script_hashes=[_hash_source(script) for script in scripts],
+        has_tiles=tiles is not None,
+    )
+    return MapPage(page)
 
 
-def _details(photo: MappedPhoto) -> list[tuple[str, list[Any]]]:
-    """Titles of layers, and what is on each, from below to above."""
-    import folium
-
-    details: list[tuple[str, list[Any]]] = []
-    if photo.surface is not None and len(photo.surface[1]):
-        pixels, bounds = probability_surface(*photo.surface)
-        details.append(
-            (
-                "surface of the probability",
-                [folium.raster_layers.ImageOverlay(data_url(pixels, "PNG"), bounds)],
-            )
-        )
-    if photo.region:
-        details.append(("credible regions of 50 and 90 %", [_region(photo.region)]))
-    if photo.radius_km is not None:
-        circle = folium.Circle(
-            (photo.latitude, photo.longitude),
-            radius=1000.0 * photo.radius_km,
-            color=_RADIUS,
-            weight=2,
-            dash_array="6 4",
-            fill=False,
-        )
-        details.append(("90 % radius", [circle]))
-    if photo.exif is not None:
-        place = folium.CircleMarker(
-            photo.exif, radius=6, color="#ffffff", weight=1, fill_color=_EXIF, fill_opacity=1.0
-        )
-        line = folium.PolyLine(
-            [(photo.latitude, photo.longitude), photo.exif], color=_EXIF, weight=2
-        )
-        details.append(("EXIF position", [line, place]))
-    return details
+def map_content(
+    photos: Sequence[MappedPhoto], *, tiles: str | None, credit: str | None = None
+) -> dict[str, Any]:
+    """What ``drawMap`` of map.js draws, as JSON; the parameters are those of :func:`draw_map`."""
+    bounds = _bounds(photos)
+    return {
+        "tiles": None if tiles is None else tile_source(tiles),
+        "borders": _borders(bounds) if tiles is None else None,
+        "bounds": bounds,
+        "credit": credit,
+        "photos": [
+            _photo_content(photo, detailed=number < MOST_DETAILED)
+            for number, photo in enumerate(photos)
+        ],
+    }
 
 
-def _region(region: Sequence[RegionCell]) -> Any:
-    import folium
+def tile_source(name: str) -> dict[str, Any]:
+    """Address, attribution and deepest zoom of a map background; GeolocError if it is unknown."""
+    if name.lower() == "openstreetmap":
+        return _OPENSTREETMAP
+    try:
+        from xyzservices import providers
+    except ModuleNotFoundError as error:
+        raise GeolocError(
+            f"The background {name!r} needs the package xyzservices; run: pip install xyzservices"
+        ) from error
+    try:
+        provider = providers.query_name(name)
+        url = provider.build_url()
+    except ValueError as error:
+        raise GeolocError(
+            f"Unknown background {name!r}; name one of the package xyzservices, such as "
+            "OpenStreetMap or OpenTopoMap, or none."
+        ) from error
+    return {
+        "url": url,
+        "attribution": provider.html_attribution,
+        "maxZoom": int(provider.get("max_zoom", 18)),
+    }
 
+
+def _photo_content(photo: MappedPhoto, *, detailed: bool) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "name": photo.name,
+        "position": [photo.latitude, photo.longitude],
+        "facts": [list(fact) for fact in photo.facts],
+        "picture": None,
+        "details": None,
+    }
+    if photo.thumbnail is not None:
+        # With its size given, a popup is laid out, and the map moved to show it, before it is loaded.
+        scale = min(1.0, _POPUP_PIXELS / photo.thumbnail.width)
+        width, height = (round(scale * side) for side in photo.thumbnail.size)
+        content["picture"] = {
+            "url": data_url(photo.thumbnail, "JPEG"),
+            "icon": data_url(_square(photo.thumbnail), "JPEG"),
+            "width": width,
+            "height": height,
+        }
+    if detailed:
+        surface = None
+        if photo.surface is not None and len(photo.surface[1]):
+            pixels, bounds = probability_surface(*photo.surface)
+            surface = {"url": data_url(pixels, "PNG"), "bounds": bounds}
+        content["details"] = {
+            "surface": surface,
+            "region": _region(photo.region) if photo.region else None,
+            "radius_km": photo.radius_km,
+            "exif": photo.exif,
+        }
+    return content
+
+
+def _region(region: Sequence[RegionCell]) -> dict[str, Any]:
+    """Cells as GeoJSON, the likeliest last, above the others."""
     highest = max(cell.probability for cell in region)
     outlines = [cell.outline for cell in region if cell.outline is not None]
     tolerance = 0.0
@@ -221,7 +255,7 @@ def _region(region: Sequence[RegionCell]) -> Any:
         west, south, east, north = shapely.total_bounds(outlines).tolist()
         tolerance = max(east - west, north - south) / 2000.0
     features = []
-    for cell in reversed(region):  # the likeliest are drawn last, above the others
+    for cell in reversed(region):
         shape = cell.outline
         if shape is None:
             shape = shapely.Point(cell.longitude, cell.latitude)
@@ -233,22 +267,12 @@ def _region(region: Sequence[RegionCell]) -> Any:
                 "geometry": shapely.geometry.mapping(shape),
                 "properties": {
                     "probability": f"{100 * cell.probability:.2g} %",
-                    "color": _CORE if cell.in_core else _WHOLE,
+                    "in_core": cell.in_core,
                     "opacity": round(0.08 + 0.35 * cell.probability / highest, 3),
                 },
             }
         )
-    return folium.GeoJson(
-        {"type": "FeatureCollection", "features": features},
-        style_function=lambda feature: {
-            "color": feature["properties"]["color"],
-            "weight": 1,
-            "fillColor": feature["properties"]["color"],
-            "fillOpacity": feature["properties"]["opacity"],
-        },
-        marker=folium.CircleMarker(radius=4, fill=True),
-        tooltip=folium.GeoJsonTooltip(fields=["probability"]),
-    )
+    return {"type": "FeatureCollection", "features": features}
 
 
 def probability_surface(
@@ -276,6 +300,8 @@ def probability_surface(
     Shares are gathered in pixels and blurred by a Gaussian of 4 pixels. The box holds the places
     with 98 % of the probability and some margin, by the shortest way around from the likeliest.
     """
+    from scipy import ndimage
+
     order = np.argsort(-shares, kind="stable")
     belongs = np.cumsum(shares[order]) - shares[order] < _SURFACE_MASS * shares.sum()
     places, weights = coords[order][belongs], shares[order][belongs]
@@ -296,11 +322,8 @@ def probability_surface(
     for channel in range(3):
         pixels[..., channel] = np.interp(share, np.linspace(0, 1, len(_STOPS)), _STOPS[:, channel])
     pixels[..., 3] = 200.0 * np.clip(share * 1.5 - 0.05, 0.0, 1.0)
-    south_north = _latitude(np.array(y_range))
-    bounds = [
-        [float(south_north[0]), float(x_range[0])],
-        [float(south_north[1]), float(x_range[1])],
-    ]
+    south_north = _latitude(np.array(y_range)).tolist()
+    bounds = [[south_north[0], x_range[0]], [south_north[1], x_range[1]]]
     return Image.fromarray(pixels.round().astype(np.uint8), "RGBA"), bounds
 
 
@@ -323,49 +346,11 @@ def _latitude(northing: FloatArray) -> FloatArray:
     return latitude
 
 
-def _marker(photo: MappedPhoto) -> Any:
-    import folium
-
-    rows = "".join(
-        f'<tr><td style="color: #666; padding-right: 8px; white-space: nowrap;">{_text(title)}</td>'
-        f'<td style="white-space: nowrap;">{_text(fact)}</td></tr>'
-        for title, fact in photo.facts
-    )
-    picture = ""
-    icon: Any = folium.DivIcon(
-        html='<div style="font-size: 30px; line-height: 30px; color: #313695; text-align: center; '
-        'text-shadow: 0 0 3px white;">&#9660;</div>',
-        icon_size=(30, 30),
-        icon_anchor=(15, 26),
-        popup_anchor=(0, -22),
-    )
-    if photo.thumbnail is not None:
-        url = data_url(photo.thumbnail, "JPEG")
-        # With its size given, the popup is laid out, and the map moved to show it, before it is loaded.
-        scale = min(1.0, _POPUP_PIXELS / photo.thumbnail.width)
-        width, height = (round(scale * side) for side in photo.thumbnail.size)
-        picture = f'<img src="{url}" width="{width}" height="{height}"><br>'
-        half = _MARKER_PIXELS // 2
-        icon = folium.DivIcon(
-            html=f'<img src="{data_url(_square(photo.thumbnail), "JPEG")}" '
-            f'style="width: {_MARKER_PIXELS}px; border: 2px solid white; border-radius: 4px; '
-            'box-shadow: 0 0 4px #333;"><div style="text-align: center; font-size: 14px; '
-            'line-height: 10px; text-shadow: 0 0 2px white;">&#9660;</div>',
-            icon_size=(_MARKER_PIXELS, _MARKER_PIXELS + 10),
-            icon_anchor=(half, _MARKER_PIXELS + 10),
-            popup_anchor=(0, -_MARKER_PIXELS - 6),
-        )
-    content = f"{picture}<b>{_text(photo.name)}</b><table>{rows}</table>"
-    return folium.Marker(
-        (photo.latitude, photo.longitude), icon=icon, popup=folium.Popup(content, max_width=340)
-    )
-
-
 def _square(image: Image.Image) -> Image.Image:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     middle = image.crop((left, top, left + side, top + side))
-    return middle.resize((2 * _MARKER_PIXELS, 2 * _MARKER_PIXELS))
+    return middle.resize((_ICON_PIXELS, _ICON_PIXELS))
 
 
 def data_url(image: Image.Image, kind: str) -> str:
@@ -384,72 +369,75 @@ def data_url(image: Image.Image, kind: str) -> str:
     return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _text(text: str, most: int = 200) -> str:
-    """Text that neither HTML nor a JavaScript template takes for its own."""
-    short = text if len(text) <= most else "…" + text[-most + 1 :]
-    escaped = html.escape(short)
-    for own in "`$\\{}":
-        escaped = escaped.replace(own, f"&#{ord(own)};")
-    return escaped
-
-
-def _bounds(photos: Sequence[MappedPhoto]) -> list[list[float]]:
-    """Box of the answers, the first photos' regions and radii: [[south, west], [north, east]]."""
+def _bounds(photos: Sequence[MappedPhoto]) -> list[list[float]] | None:
+    """Box of the answers, and of one photo's region and radius: [[south, west], [north, east]]."""
+    if not photos:
+        return None
     boxes: list[tuple[float, ...]] = []
     for photo in photos:
         boxes.append((photo.longitude, photo.latitude, photo.longitude, photo.latitude))
         if photo.exif is not None:
             boxes.append((photo.exif[1], photo.exif[0], photo.exif[1], photo.exif[0]))
-        if len(photos) == 1:
-            for cell in photo.region:
-                corner = (cell.longitude, cell.latitude)
-                bounds = (*corner, *corner) if cell.outline is None else cell.outline.bounds
-                boxes.append(tuple(float(value) for value in bounds))
-            if photo.radius_km is not None:
-                north = min(photo.radius_km / 111.2, 90.0)
-                shrunk = max(np.cos(np.radians(photo.latitude)), 0.05)
-                east = min(north / shrunk, 180.0)
-                boxes.append(
-                    (
-                        photo.longitude - east,
-                        max(photo.latitude - north, -_MOST_NORTHERN),
-                        photo.longitude + east,
-                        min(photo.latitude + north, _MOST_NORTHERN),
-                    )
-                )
+        if len(photos) > 1:
+            continue
+        for cell in photo.region:
+            corner = (cell.longitude, cell.latitude)
+            bounds = (*corner, *corner) if cell.outline is None else cell.outline.bounds
+            boxes.append(tuple(float(value) for value in bounds))
+        if photo.radius_km is not None:
+            north = min(photo.radius_km / 111.2, 90.0)
+            east = min(north / max(np.cos(np.radians(photo.latitude)), 0.05), 180.0)
+            southern = max(photo.latitude - north, -_MOST_NORTHERN)
+            northern = min(photo.latitude + north, _MOST_NORTHERN)
+            boxes.append((photo.longitude - east, southern, photo.longitude + east, northern))
     west, south = np.min([box[:2] for box in boxes], axis=0).tolist()
     east, north = np.max([box[2:] for box in boxes], axis=0).tolist()
     return [[south, west], [north, east]]
 
 
-def _draw_borders(chart: Any, photos: Sequence[MappedPhoto]) -> None:
-    """Countries below everything else: fine outlines near the photos, coarse ones elsewhere."""
-    import folium
-
-    (south, west), (north, east) = _bounds(photos) if photos else [[0.0, 0.0], [0.0, 0.0]]
+def _borders(bounds: list[list[float]] | None) -> dict[str, Any]:
+    """Countries as GeoJSON: fine outlines near the photos, coarse ones elsewhere."""
+    (south, west), (north, east) = bounds or [[0.0, 0.0], [0.0, 0.0]]
     extent = max(north - south, east - west, 1.0)
-    countries, outlines = load_countries().geometry, _coarse_outlines().copy()
-    near = countries.intersects(
-        shapely.box(west - extent, south - extent, east + extent, north + extent)
+    countries, coarse = _country_outlines()
+    near = shapely.intersects(
+        countries, shapely.box(west - extent, south - extent, east + extent, north + extent)
     )
-    fine = max(extent / 500.0, 0.005)
-    outlines[near] = countries[near].simplify(fine).set_precision(0.001)
-    folium.map.CustomPane("borders", z_index=250).add_to(chart)
-    folium.GeoJson(
-        outlines.to_json(),
-        control=False,
-        pane="borders",
-        interactive=False,
-        style_function=lambda _: {
-            "color": "#888888",
-            "weight": 1,
-            "fillColor": "#f4f1e8",
-            "fillOpacity": 1.0,
-        },
-    ).add_to(chart)
+    fine = shapely.simplify(countries[near], max(extent / 500.0, 0.005))
+    outlines = [*coarse[~near], *shapely.set_precision(fine, 0.001)]
+    return {
+        "type": "GeometryCollection",
+        "geometries": [shapely.geometry.mapping(outline) for outline in outlines],
+    }
 
 
 @cache
-def _coarse_outlines() -> Any:
-    """Countries as they are drawn far from the photos: a GeoSeries, not to be changed."""
-    return load_countries().geometry.simplify(0.1).set_precision(0.01)
+def _country_outlines() -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:
+    """Countries, and as they are drawn far from the photos: polygons, not to be changed."""
+    from geoloc_models.countries.polygons import load_countries
+
+    countries = load_countries().geometry.to_numpy()
+    return countries, shapely.set_precision(shapely.simplify(countries, 0.1), 0.01)
+
+
+@cache
+def _package_file(name: str) -> str:
+    """Text of a file that lies beside this module: Leaflet's own, or this map's."""
+    return files("geoloc_models.inference").joinpath("leaflet", name).read_text(encoding="utf-8")
+
+
+@cache
+def _inlined_style(name: str) -> str:
+    """A style sheet with its pictures inside."""
+    folder = files("geoloc_models.inference").joinpath("leaflet", "images")
+    picture = base64.b64encode(folder.joinpath("layers.png").read_bytes()).decode()
+    style = _package_file(name)
+    # Besides this one there are a larger one for fine screens and a marker: neither is needed.
+    for each in ("layers.png", "layers-2x.png"):
+        style = style.replace(f"images/{each}", f"data:image/png;base64,{picture}")
+    return style.replace("url(images/marker-icon.png)", "none")
+
+
+def _hash_source(script: str) -> str:
+    """The one script that a Content-Security-Policy lets run, as it names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,24 @@ from geocells import decoding
 from geoloc_models._errors import GeolocError
 from geoloc_models.inference.bundle import Bundle, load_bundle
 from geoloc_models.inference.calibration import (
+    LEVEL,
     Calibration,
     fit_calibration,
     load_calibration,
     save_calibration,
     scaled,
 )
-from geoloc_models.inference.class_locations import DECODER_FILE, ClassLocations, save_decoder
+from geoloc_models.inference.class_locations import (
+    DECODER_FILE,
+    ClassLocations,
+    classes_of,
+    predict_proba,
+    save_decoder,
+)
 from geoloc_models.inference.inputs import as_photos
-from geoloc_models.inference.network import NetworkOutputs, run_network
-from geoloc_models.inference.place_names import nearest_places
-from geoloc_models.inference.predictions import WITHIN_KM, PhotoPredictions
-from geoloc_models.inference.probabilities import answer_notes, classes_of, predict_proba
+from geoloc_models.inference.network import run_network
+from geoloc_models.inference.place_names import NearestPlace, nearest_places
+from geoloc_models.inference.predictions import WITHIN_KM, DecodedOutputs, PhotoPredictions
 from geoloc_models.models.tasks import (
     CellTask,
     CountryTask,
@@ -43,10 +49,10 @@ FloatArray = npt.NDArray[np.float64]
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 DECODERS = ("argmax", "top_k", "expected_utility")
-_TOP_K = 5
-_GALLERY_MASS = 0.99  # of a distribution over a gallery, what is kept
+TOP_K = 5
+_GALLERY_MASS = 0.99  # of a distribution over a gallery, what is stored
 _GALLERY_NUMBERS = 1 << 24  # probabilities over a gallery in memory at a time
-_MOST_JUDGED, _FEWEST_JUDGED = 10_000, 1_000
+_MOST_SAMPLED, _FEWEST_SAMPLED = 10_000, 1_000
 
 
 def load_model(path: str | Path) -> Model:
@@ -78,7 +84,6 @@ def load_model(path: str | Path) -> Model:
     return Model(load_bundle(folder), folder)
 
 
-@dataclass(frozen=True, eq=False)
 class Model:
     """A trained model that places photos.
 
@@ -100,8 +105,9 @@ class Model:
         answers.explore().save("map.html")
     """
 
-    bundle: Bundle
-    folder: Path
+    def __init__(self, bundle: Bundle, folder: Path) -> None:
+        self.bundle = bundle
+        self.folder = folder
 
     @property
     def task(self) -> PlaceTask:
@@ -125,22 +131,17 @@ class Model:
 
     @property
     def default_decoder(self) -> str:
-        """Decoder of :meth:`predict`, where none is asked for.
+        """Decoder of :meth:`predict`, where none is given.
 
         The one that the model is calibrated for; else expected utility, for classifiers whose
         bundle knows its training images; else the model's own answer.
         """
         if self.calibration is not None:
             return self.calibration.decoder
-        decides_by_class = isinstance(self.task, CellTask | CountryTask | HierarchyTask)
+        is_classifier = isinstance(self.task, CellTask | CountryTask | HierarchyTask)
         refines = isinstance(self.task, RefinedCellTask)
-        if decides_by_class and not refines and self._knows_images:
-            return "expected_utility"
-        return "argmax"
-
-    @property
-    def _knows_images(self) -> bool:
-        return self.classes is not None and self.classes.images is not None
+        knows_images = self.classes is not None and self.classes.images is not None
+        return "expected_utility" if is_classifier and not refines and knows_images else "argmax"
 
     def predict(
         self,
@@ -184,22 +185,46 @@ class Model:
         ------
         GeolocError
             If a file is missing, there is no photo, the decoder does not suit the model, or names
-            are asked for and the package is missing.
+            are wanted and the package is missing.
         """
-        chosen = self.check_decoder(decoder)
+        decoder = self.check_decoder(decoder)
         photos = as_photos(images, min_side=self.image_size)
         n = len(photos)
-        dataset = PhotoDataset(
-            photos,
-            np.zeros((n, 2)),
-            np.zeros(n, dtype=np.int64),
-            self.task.encoder.preprocessing.transform(),
-        )
+        transform = self.task.encoder.preprocessing.transform()
+        dataset = PhotoDataset(photos, np.zeros((n, 2)), np.zeros(n, dtype=np.int64), transform)
         loader = make_loader(dataset, batch_size=batch_size, shuffle=False, seed=0, workers=workers)
         outputs = run_network(
             self.task, loader, device=device, description="Placing photos", progress=progress
         )
-        return self._placed(photos, outputs, chosen, names)
+        decoded = self.decode(outputs.arrays, decoder, n_images=len(outputs.rows))
+        places, notes = self._places_and_notes(decoded.coords, decoder, names)
+        return PhotoPredictions(
+            **vars(decoded),
+            images=photos,
+            rows=outputs.rows,
+            decoder=decoder,
+            classes=self.classes,
+            places=places,
+            broken=tuple(
+                (photos.describe(row), reason.removeprefix(f"{photos.describe(row)}: "))
+                for row, reason in outputs.broken
+            ),
+            notes=notes,
+        )
+
+    def _places_and_notes(
+        self, coords: FloatArray, decoder: str, names: bool | None
+    ) -> tuple[tuple[NearestPlace, ...] | None, tuple[str, ...]]:
+        """Places nearest to answers, and what a reader has to know."""
+        notes = answer_notes(self.classes, self.calibration, decoder) if len(coords) else []
+        if names is False:
+            return None, tuple(notes)
+        try:
+            return tuple(nearest_places(coords)), tuple(notes)
+        except GeolocError as error:
+            if names:
+                raise
+            return None, (*notes, f"{error}.")
 
     def check_decoder(self, decoder: str | None) -> str:
         """Name of the decoder to use; GeolocError for one that does not suit the model."""
@@ -221,14 +246,14 @@ class Model:
 
     @property
     def _has_decoder(self) -> bool:
-        return self.classes is not None and (
-            self.classes.kind != "countries" or self.classes.images is not None
-        )
+        """Whether the classes have a decoder, without fitting it."""
+        classes = self.classes
+        return classes is not None and (classes.kind != "countries" or classes.images is not None)
 
     def calibrate(
         self, arrays: Arrays, coords: npt.ArrayLike, countries: npt.ArrayLike
     ) -> Calibration:
-        """Fit the calibration on validation photos, and keep it in the bundle.
+        """Fit the calibration on validation photos, and store it in the bundle.
 
         Parameters
         ----------
@@ -250,33 +275,43 @@ class Model:
         -----
         Of very many photos those of :meth:`sample` count: a random part keeps the promise too.
         """
-        self.__dict__["calibration"] = None  # an older one counts no more
-        chosen = self.default_decoder
-        truth, names = as_coords(coords), np.asarray(countries, dtype=object)
-        n_images = len(next(iter(arrays.values())))
-        if len(truth) != n_images or len(names) != n_images:
-            raise GeolocError(
-                f"The network gave outputs for {n_images} photos; got {len(truth)} coordinates."
-            )
-        part = self.sample(n_images)
-        arrays = {name: array[part] for name, array in arrays.items()}
-        truth, names = truth[part], names[part]
+        self.calibration = None  # an older one counts no more
+        decoder = self.default_decoder
+        part, arrays, truth, names = self.judged(arrays, coords, countries)
         probabilities = predict_proba(self.task, arrays)
-        points = None
-        if chosen == "argmax":
-            points = self.task.answer(arrays, part).coords
         has_mass = probabilities is not None and self._has_decoder
-        fitted = fit_calibration(
+        classes = self.classes if has_mass else None
+        self.calibration = fit_calibration(
             probabilities,
             truth,
-            decoder=self.classes.decoder if has_mass and self.classes is not None else None,
-            points=points,
-            labels=self.labels_of(truth, names) if has_mass else None,
-            decoder_name=chosen,
+            decoder=None if classes is None else classes.decoder,
+            points=self.task.answer(arrays, part).coords if decoder == "argmax" else None,
+            labels=None if classes is None else classes.labels_of(truth, names),
+            decoder_name=decoder,
         )
-        save_calibration(fitted, self.folder)
-        self.__dict__["calibration"] = fitted
-        return fitted
+        save_calibration(self.calibration, self.folder)
+        return self.calibration
+
+    def judged(
+        self, arrays: Arrays, coords: npt.ArrayLike, countries: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.int64], Arrays, FloatArray, npt.NDArray[np.object_]]:
+        """Those of :meth:`sample`, of n photos: positions, outputs, coordinates and countries.
+
+        Raises
+        ------
+        GeolocError
+            If there is no photo, or lengths differ.
+        """
+        truth, names = as_coords(coords), np.asarray(countries, dtype=object)
+        n = len(next(iter(arrays.values()))) if arrays else 0
+        if n == 0 or len(truth) != n or len(names) != n:
+            raise GeolocError(
+                f"The network gave outputs for {n} photos; got {len(truth)} coordinates and "
+                f"{len(names)} countries."
+            )
+        part = self.sample(n)
+        sampled = {name: array[part] for name, array in arrays.items()}
+        return part, sampled, truth[part], names[part]
 
     def sample(self, n_images: int) -> npt.NDArray[np.int64]:
         """Positions of the photos that calibrating and judging look at, of so many.
@@ -287,87 +322,31 @@ class Model:
             (m,) int64, in order: all up to 10 000, fewer where each photo has a probability for
             every place of a large gallery; else a random part, the same at each call.
         """
-        most = _MOST_JUDGED
+        most = _MOST_SAMPLED
         if self.classes is not None and self.classes.kind == "gallery":
-            most = min(most, max(_FEWEST_JUDGED, _GALLERY_NUMBERS // self.classes.n_classes))
+            most = min(most, max(_FEWEST_SAMPLED, _GALLERY_NUMBERS // self.classes.n_classes))
         if n_images <= most:
             return np.arange(n_images)
         return np.sort(np.random.default_rng(0).choice(n_images, most, replace=False))
 
     def store_images(self, coords: npt.ArrayLike, countries: npt.ArrayLike) -> None:
-        """Keep where the training images are, for decoding by expected utility.
+        """Store where the training images are, for decoding by expected utility.
 
         Parameters
         ----------
         coords, countries : array-like
             (n, 2) degrees and (n,), of the training images. They go into ``decoder.parquet`` in
-            :attr:`folder`: whoever gets the bundle gets them. Nothing is kept for models whose
+            :attr:`folder`: whoever gets the bundle gets them. Nothing is stored for models whose
             classes are not cells or countries.
         """
-        labels = self.labels_of(coords, countries)
-        if labels is None:
-            return
-        save_decoder(self.folder, coords, labels)
-        self.__dict__.pop("classes", None)
-
-    def labels_of(
-        self, coords: npt.ArrayLike, countries: npt.ArrayLike
-    ) -> npt.NDArray[np.int64] | None:
-        """True class of photos, as the model's probabilities count them.
-
-        Parameters
-        ----------
-        coords, countries : array-like
-            (n, 2) degrees and (n,).
-
-        Returns
-        -------
-        ndarray or None
-            (n,) int64, -1 for a photo of no class; None where the classes are no cells or
-            countries.
-        """
-        classes = self.classes
-        if classes is None or classes.kind == "gallery":
-            return None
-        names = np.asarray(countries, dtype=object)
-        if classes.cells is not None:
-            known = np.isin(names, classes.countries)  # cells of each country are its own
-            labels = np.full(len(names), -1, dtype=np.int64)
-            labels[known] = classes.cells.assign(as_coords(coords)[known], groups=names[known])
-            return labels
-        own = {str(name): label for label, name in enumerate(classes.countries)}
-        return np.array([own.get(str(name), -1) for name in names], dtype=np.int64)
-
-    def _placed(
-        self, photos: Any, outputs: NetworkOutputs, decoder: str, names: bool | None
-    ) -> PhotoPredictions:
-        broken = tuple(
-            (photos.describe(row), _reason(message, photos.describe(row)))
-            for row, message in outputs.broken
-        )
-        decoded = self.decode(outputs.arrays, decoder, n_images=len(outputs.rows))
-        coords = decoded.coords
-        notes = answer_notes(self.classes, self.calibration, decoder) if len(coords) else []
-        places, remark = _named(coords, names)
-        return PhotoPredictions(
-            images=photos,
-            rows=outputs.rows,
-            coords=coords,
-            countries=decoded.countries,
-            decoder=decoder,
-            probabilities=decoded.probabilities,
-            classes=self.classes,
-            confidence=decoded.confidence,
-            probability_within_25_km=decoded.within_25_km,
-            radius_90_km=decoded.radius_90_km,
-            places=places,
-            broken=broken,
-            notes=tuple(notes + remark),
-        )
+        labels = None if self.classes is None else self.classes.labels_of(coords, countries)
+        if labels is not None:
+            save_decoder(self.folder, coords, labels)
+            self.classes = classes_of(self.task, self.folder)
 
     def decode(
         self, arrays: Arrays, decoder: str | None = None, *, n_images: int | None = None
-    ) -> Decoded:
+    ) -> DecodedOutputs:
         """Make answers of what the network gave.
 
         Parameters
@@ -379,112 +358,96 @@ class Model:
         n_images : int, optional
             By default the length of the arrays; 0 where there are none.
         """
-        chosen = self.check_decoder(decoder)
+        decoder = self.check_decoder(decoder)
         n = len(next(iter(arrays.values()))) if n_images is None else n_images
-        parts = [
-            self._decoded({name: array[part] for name, array in arrays.items()}, chosen)
-            for part in self._parts(n)
-        ]
-        if not parts:
+        if n == 0:
             nothing = np.empty(0)
-            return Decoded(np.empty((0, 2)), np.empty(0, object), None, nothing, nothing, nothing)
-        return Decoded(
-            coords=np.concatenate([part.coords for part in parts]),
-            countries=np.concatenate([part.countries for part in parts]),
-            probabilities=_stacked([part.probabilities for part in parts]),
-            confidence=np.concatenate([part.confidence for part in parts]),
-            within_25_km=np.concatenate([part.within_25_km for part in parts]),
-            radius_90_km=np.concatenate([part.radius_90_km for part in parts]),
-        )
-
-    def _parts(self, n: int) -> list[slice]:
-        """Photos whose probabilities are in memory at a time: all, but for large galleries."""
+            none = np.empty(0, dtype=object)
+            return DecodedOutputs(np.empty((0, 2)), none, None, nothing, nothing, nothing)
         step = n
         if self.classes is not None and self.classes.kind == "gallery":
-            step = _GALLERY_NUMBERS // self.classes.n_classes
-        step = max(1, step)
-        return [slice(start, start + step) for start in range(0, n, step)]
+            step = max(1, _GALLERY_NUMBERS // self.classes.n_classes)
+        parts = [
+            vars(
+                self._decode_part(
+                    {name: array[start : start + step] for name, array in arrays.items()}, decoder
+                )
+            )
+            for start in range(0, n, step)
+        ]
+        return DecodedOutputs(
+            **{name: _joined([part[name] for part in parts]) for name in parts[0]}
+        )
 
-    def _decoded(self, arrays: Arrays, decoder: str) -> Decoded:
+    def _decode_part(self, arrays: Arrays, decoder: str) -> DecodedOutputs:
         n = len(next(iter(arrays.values())))
-        unknown = np.full(n, np.nan)
-        own = self.task.answer(arrays, np.arange(n))
-        probabilities = predict_proba(self.task, arrays) if self.classes is not None else None
-        calibration = self.calibration
-        if calibration is not None and probabilities is not None:
-            probabilities = scaled(probabilities, calibration.temperature)
-        coords, countries = own.coords, own.countries
-        if decoder != "argmax" and self.classes is not None and probabilities is not None:
+        answer = self.task.answer(arrays, np.arange(n))
+        coords, countries = answer.coords, answer.countries
+        within = confidence = radius_km = np.full(n, np.nan)
+        probabilities: Any = None
+        classes, calibration = self.classes, self.calibration
+        exact = None if classes is None else classes.decoder
+        if classes is not None:
+            probabilities = predict_proba(self.task, arrays)
+            if calibration is not None:
+                probabilities = scaled(probabilities, calibration.temperature)
             if decoder == "top_k":
-                coords = decoding.top_k_mean(probabilities, self.classes.coords, k=_TOP_K)
-            elif self.classes.decoder is not None:
-                coords = self.classes.decoder.predict(probabilities)
-            countries = self.classes.country_at(coords)
-        within, confidence, radius_km = unknown, unknown, unknown
-        known = self.classes.decoder if self.classes is not None else None
-        if probabilities is not None:
+                coords = decoding.top_k_mean(probabilities, classes.coords, k=TOP_K)
+            elif decoder == "expected_utility" and exact is not None:
+                coords = exact.predict(probabilities)
+            if decoder != "argmax":
+                countries = classes.country_at(coords)
             highest = probabilities.max(axis=1)
             highest = highest.toarray() if sparse.issparse(highest) else highest
             confidence = np.asarray(highest, dtype=np.float64).reshape(n)
-            if known is not None:
-                within = known.mass_within(probabilities, coords, [WITHIN_KM])[:, 0]
+            if exact is not None:
+                within = exact.mass_within(probabilities, coords, [WITHIN_KM])[:, 0]
         if calibration is not None and calibration.decoder == decoder:
-            radius_km = calibration.radii_km(coords, probabilities, known)
+            radius_km = calibration.radii_km(coords, probabilities, exact)
             radius_km = np.where(np.isfinite(radius_km), radius_km, np.nan)
-        if self.classes is not None and self.classes.kind == "gallery" and n:
+        if classes is not None and classes.kind == "gallery":
             probabilities = decoding.credible_region(probabilities, _GALLERY_MASS)
-        return Decoded(coords, countries, probabilities, confidence, within, radius_km)
+        return DecodedOutputs(coords, countries, probabilities, confidence, within, radius_km)
 
 
-@dataclass(frozen=True, eq=False)
-class Decoded:
-    """Answers for n images, and how sure they are.
-
-    Parameters
-    ----------
-    coords : ndarray
-        (n, 2) float64, degrees.
-    countries : ndarray
-        (n,) object.
-    probabilities : ndarray, sparse array or None
-        (n, C), at the calibration's temperature; of a gallery the likeliest 99 %.
-    confidence : ndarray
-        (n,) probability of the likeliest class; NaN where there are none.
-    within_25_km : ndarray
-        (n,) probability within 25 km of the answer; NaN where it is unknown.
-    radius_90_km : ndarray
-        (n,) km around the answer that hold the photo with 90 % confidence; NaN where unknown.
-    """
-
-    coords: FloatArray
-    countries: npt.NDArray[np.object_]
-    probabilities: Any
-    confidence: FloatArray
-    within_25_km: FloatArray
-    radius_90_km: FloatArray
-
-
-def _named(coords: FloatArray, names: bool | None) -> tuple[Any, list[str]]:
-    """Places nearest to answers, and what a reader has to know about their lack."""
-    if names is False:
-        return None, []
-    try:
-        return tuple(nearest_places(coords)), []
-    except GeolocError as error:
-        if names:
-            raise
-        return None, [f"{error}."]
+def answer_notes(
+    classes: ClassLocations | None, calibration: Calibration | None, decoder: str
+) -> list[str]:
+    """Sentences that a reader of answers has to know, about figures that lack or mislead."""
+    notes = []
+    if classes is None:
+        notes.append("This model has no probabilities, so there is no P within 25 km.")
+    elif classes.kind == "countries" and classes.images is None:
+        notes.append(
+            "This model knows countries and not where its training photos were taken, so there "
+            "is no P within 25 km."
+        )
+    elif classes.kind == "cells" and classes.images is None:
+        notes.append(
+            f"The bundle has no {DECODER_FILE}: P within 25 km takes each cell for its one "
+            "point, and is too sure of itself where cells are wide."
+        )
+    level = f"{100 * LEVEL:.0f} %"
+    if calibration is None:
+        notes.append(
+            f"The model is not calibrated, so there is no {level} radius, and probabilities are "
+            "as the model has them."
+        )
+    elif calibration.decoder != decoder:
+        notes.append(
+            f"The model is calibrated for the decoder {calibration.decoder}, so there is no "
+            f"{level} radius around answers of {decoder}."
+        )
+    elif not math.isfinite(calibration.parameter):
+        notes.append(
+            f"The model was calibrated on {calibration.n_photos} photos only, too few for a "
+            f"{level} radius."
+        )
+    return notes
 
 
-def _stacked(parts: list[Any]) -> Any:
-    if parts[0] is None:
-        return None
-    if len(parts) == 1:
+def _joined(parts: list[Any]) -> Any:
+    """One array of the arrays of several parts, sparse ones included; None of none."""
+    if len(parts) == 1 or parts[0] is None:
         return parts[0]
-    stacked = sparse.vstack if sparse.issparse(parts[0]) else np.concatenate
-    return stacked(parts)
-
-
-def _reason(message: str, name: str) -> str:
-    """What is wrong with a photo, without its name before it."""
-    return message.removeprefix(f"{name}: ")
+    return sparse.vstack(parts) if sparse.issparse(parts[0]) else np.concatenate(parts)

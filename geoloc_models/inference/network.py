@@ -1,4 +1,4 @@
-"""Place images with a trained task."""
+"""Run a trained task's network over images."""
 
 from __future__ import annotations
 
@@ -14,22 +14,6 @@ from geoloc_models._devices import best_device
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.tasks import PlaceTask
 from geoloc_models.photos.dataset import BrokenImages
-
-
-@dataclass(frozen=True)
-class PredictionResult:
-    """Predictions, and the images that could not be read.
-
-    Parameters
-    ----------
-    predictions : Predictions
-        One per image that could be read, in the order of the loader.
-    broken : BrokenImages
-        Row and reason of each image that could not.
-    """
-
-    predictions: Predictions
-    broken: BrokenImages
 
 
 @dataclass(frozen=True)
@@ -57,7 +41,7 @@ def run_network(
     batches: Iterable[dict[str, Any]],
     *,
     device: torch.device | None = None,
-    description: str = "Placing images",
+    description: str = "Predicting",
     progress: bool = True,
 ) -> NetworkOutputs:
     """Run a task's network over the images of a loader.
@@ -94,19 +78,6 @@ def run_network(
         np.concatenate([np.empty(0, np.int64), *rows]),
         broken,
     )
-
-
-def predict(
-    task: PlaceTask,
-    batches: Iterable[dict[str, Any]],
-    *,
-    device: torch.device | None = None,
-    description: str = "Placing images",
-    progress: bool = True,
-) -> PredictionResult:
-    """Place every image of a loader; the parameters are those of :func:`run_network`."""
-    outputs = run_network(task, batches, device=device, description=description, progress=progress)
-    return PredictionResult(answer_outputs(task, outputs), outputs.broken)
 
 
 def answer_outputs(task: PlaceTask, outputs: NetworkOutputs) -> Predictions:

@@ -36,7 +36,7 @@ def calibrated(tmp_path):
 def outputs(model, table, *, seed):
     """What an honest network might give: the truth likelier, then three times too sure."""
     random = np.random.default_rng(seed)
-    labels = model.labels_of(table.coords, table.countries)
+    labels = model.classes.labels_of(table.coords, table.countries)
     logits = random.normal(0, 1, (len(labels), model.classes.n_classes))
     logits[np.arange(len(labels)), labels] += 1.0
     return {"probabilities": decoding.softmax(3.0 * logits).astype(np.float32)}
@@ -74,7 +74,7 @@ def test_photos_of_unknown_countries_have_no_class_but_a_distance(calibrated):
     table = small_table(20, seed=3)
     countries = table.countries.copy()
     countries[:5] = "XX"
-    assert (calibrated.labels_of(table.coords, countries)[:5] == -1).all()
+    assert (calibrated.classes.labels_of(table.coords, countries)[:5] == -1).all()
     found = judge_calibration(
         calibrated, outputs(calibrated, table, seed=4), table.coords, countries
     )

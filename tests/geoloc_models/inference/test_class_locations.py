@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from geoloc_models._errors import GeolocError
@@ -44,7 +43,7 @@ def test_what_cannot_be_kept_is_refused(tmp_path):
     with pytest.raises(GeolocError, match="no model bundle"):
         save_decoder(tmp_path, *IMAGES)
     (tmp_path / "card.json").write_text("{}")
-    with pytest.raises(GeolocError, match="whole number"):
+    with pytest.raises(GeolocError, match="one integer"):
         save_decoder(tmp_path, IMAGES[0], [0, 1])
     with pytest.raises(GeolocError, match="No training image"):
         save_decoder(tmp_path, IMAGES[0], [-1, -1, -1])
@@ -79,14 +78,5 @@ def test_countries_without_images_have_no_decoder_and_cells_stand_at_their_point
 def test_an_image_off_the_globe_is_refused(tmp_path):
     path = tmp_path / DECODER_FILE
     pd.DataFrame({"latitude": [1.0], "longitude": [2.0**31], "cell": [0]}).to_parquet(path)
-    with pytest.raises(GeolocError, match="is damaged"):
-        read_decoder(tmp_path, 1)
-
-
-def test_damaged_metadata_of_pandas_are_refused(tmp_path):
-    path = tmp_path / DECODER_FILE
-    pd.DataFrame({"latitude": [1.0], "longitude": [2.0], "cell": [0]}).to_parquet(path)
-    table = pq.read_table(path)
-    pq.write_table(table.replace_schema_metadata({b"pandas": b"[" * 100_000}), path)
     with pytest.raises(GeolocError, match="is damaged"):
         read_decoder(tmp_path, 1)

@@ -1,11 +1,13 @@
 """The map: what is drawn where, what stays out of it, and hostile names."""
 
 import base64
+import hashlib
+import html
 import io
+import json
 import re
 import sys
 
-import folium
 import numpy as np
 import pytest
 import shapely
@@ -14,7 +16,13 @@ from PIL import Image
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.inference import map as answers_map
-from geoloc_models.inference.map import MappedPhoto, RegionCell, draw_map, probability_surface
+from geoloc_models.inference.map import (
+    MappedPhoto,
+    RegionCell,
+    draw_map,
+    map_content,
+    probability_surface,
+)
 
 SQUARE = shapely.box(8.0, 47.0, 9.0, 48.0)
 SURFACE = (np.array([(47.5, 8.5), (47.2, 8.2)]), np.array([0.7, 0.3]))
@@ -36,84 +44,59 @@ def photo(name="a.jpg", **changes):
 
 
 def page(*photos, **options):
-    return draw_map(photos, **{"tiles": None, **options}).get_root().render()
+    return draw_map(photos, **{"tiles": None, **options}).html
+
+
+def content(*photos, tiles="OpenStreetMap", **options):
+    return map_content(photos, tiles=tiles, **options)
 
 
 def pictures(text):
     """Every picture inside the page, opened."""
-    found = re.findall(r"data:image/(?:jpeg|png);base64,([A-Za-z0-9+/=]+)", text)
+    found = re.findall(
+        r"data:image/(?:jpeg|png);base64,([A-Za-z0-9+/=]+)", without_data_of_css(text)
+    )
     return [Image.open(io.BytesIO(base64.b64decode(content))) for content in found]
 
 
-def all_of(kind, element):
-    children = list(element._children.values())
-    return [c for c in children if isinstance(c, kind)] + [
-        found for child in children for found in all_of(kind, child)
-    ]
-
-
-def markers_of(chart):
-    return [own for own in all_of(folium.Marker, chart) if type(own) is folium.Marker]
+def without_data_of_css(text):
+    return re.sub(r"<style>.*?</style>", "", text, flags=re.DOTALL)
 
 
 def test_one_photo_is_drawn_with_cells_surface_radius_and_exif_position():
-    chart = draw_map([photo()], tiles=None)
-    titles = [group.layer_name for group in all_of(folium.FeatureGroup, chart)]
-    assert titles == [
-        "surface of the probability",
-        "credible regions of 50 and 90 %",
-        "90 % radius",
-        "EXIF position",
-    ]
-    (marker,) = markers_of(chart)
-    assert marker.location == [47.4, 8.5]
-    (circle,) = [own for own in all_of(folium.Circle, chart) if type(own) is folium.Circle]
-    assert circle.options["radius"] == 60_000.0
-    (region,) = [own for own in all_of(folium.GeoJson, chart) if "probability" in str(own.data)]
-    shares = [own["properties"]["probability"] for own in region.data["features"]]
-    assert shares == ["20 %", "70 %"]  # the likeliest is drawn last
-    colors = [own["properties"]["color"] for own in region.data["features"]]
-    assert colors == [answers_map._WHOLE, answers_map._CORE]
-    (line,) = all_of(folium.PolyLine, chart)
-    assert line.locations[1] == [47.0, 7.5]
-
-
-def test_the_credit_is_on_the_map():
-    assert "Places: someone" in page(photo(), credit="Places: someone")
+    (drawn,) = content(photo())["photos"]
+    assert drawn["position"] == [47.4, 8.5]
+    details = drawn["details"]
+    assert details["radius_km"] == 60.0
+    assert details["exif"] == (47.0, 7.5)
+    assert details["surface"]["url"].startswith("data:image/png;base64,")
+    features = [own["properties"] for own in details["region"]["features"]]
+    assert [own["probability"] for own in features] == ["20 %", "70 %"]  # the likeliest is last
+    assert [own["in_core"] for own in features] == [False, True]
+    assert features[1]["opacity"] == pytest.approx(0.43)
 
 
 def test_what_is_unknown_is_left_out():
     bare = photo(thumbnail=None, radius_km=None, region=(), surface=None, exif=None)
-    chart = draw_map([bare], tiles=None)
-    assert all_of(folium.FeatureGroup, chart) == []
-    assert len(markers_of(chart)) == 1
-    assert draw_map([], tiles=None).get_root().render()
-
-
-def test_several_photos_take_turns():
-    chart = draw_map([photo("a.jpg"), photo("b.jpg"), photo("c.jpg")], tiles=None)
-    groups = [own for own in all_of(folium.FeatureGroup, chart) if own.control]
-    assert [(own.layer_name, own.overlay, own.show) for own in groups] == [
-        ("a.jpg", False, True),
-        ("b.jpg", False, False),
-        ("c.jpg", False, False),
-    ]
-    assert len(markers_of(chart)) == 3
+    (drawn,) = content(bare)["photos"]
+    assert drawn["picture"] is None
+    assert set(drawn["details"].values()) == {None}
+    assert content()["bounds"] is None
+    assert page()
 
 
 def test_of_many_photos_the_first_ones_have_details(monkeypatch):
     monkeypatch.setattr(answers_map, "MOST_DETAILED", 2)
-    chart = draw_map([photo(str(number)) for number in range(5)], tiles=None)
-    circles = [own for own in all_of(folium.Circle, chart) if type(own) is folium.Circle]
-    assert len(circles) == 2
-    assert len(markers_of(chart)) == 5
+    drawn = content(*(photo(str(number)) for number in range(5)))["photos"]
+    assert [own["details"] is not None for own in drawn] == [True, True, False, False, False]
 
 
 @pytest.mark.parametrize(
     ("size", "shown"), [((40, 30), (40, 30)), ((480, 361), (240, 180)), ((100, 500), (100, 500))]
 )
 def test_a_popup_knows_the_size_of_its_picture_before_it_is_loaded(size, shown):
-    assert f'width="{shown[0]}" height="{shown[1]}"' in page(photo(thumbnail=noise(*size)))
+    picture = content(photo(thumbnail=noise(*size)))["photos"][0]["picture"]
+    assert (picture["width"], picture["height"]) == shown
 
 
 def test_no_metadata_of_a_photo_gets_into_the_page():
@@ -121,8 +104,7 @@ def test_no_metadata_of_a_photo_gets_into_the_page():
     image.info["comment"] = b"secret-comment"
     file = io.BytesIO()
     image.save(file, "JPEG", exif=gps_exif(47.4, 8.5), comment=b"secret-comment")
-    opened = Image.open(file)
-    text = page(photo(thumbnail=opened))
+    text = page(photo(thumbnail=Image.open(file)))
     assert len(pictures(text)) == 3  # in the popup, at the marker, and the surface
     for picture in pictures(text):
         assert len(picture.getexif()) == 0
@@ -135,50 +117,51 @@ def test_no_metadata_of_a_photo_gets_into_the_page():
     [
         "<script>alert(1)</script>.jpg",
         '"><img src=x onerror=alert(1)>.jpg',
-        "`${alert(1)}`.jpg",
         "</script><script>alert(1)//.jpg",
-        "\\u003cscript\\u003e.jpg",
+        "<!--<script>.jpg",
         "{{ 7 * 7 }}.jpg",
     ],
 )
 def test_a_hostile_name_is_text(name):
-    for text in (
-        page(photo(name, facts=((name, name),))),
-        page(photo(name, facts=((name, name),)), photo("b.jpg")),
-    ):
-        assert name not in text
-        assert "<script>alert" not in text
-        assert "<img src=x" not in text
-        assert "${alert" not in text
-        assert "\\u003cscript" not in text
+    for photos in ([photo(name, facts=((name, name),))], [photo(name), photo("b.jpg")]):
+        text = page(*photos, credit=name)
+        data = re.search(r'id="map-content">(.*?)</script>', text, re.DOTALL)[1]
+        assert not re.search(r"[<>&']", data)  # nothing in it can end the script or start a tag
+        assert json.loads(data)["photos"][0]["name"] == name
+        assert json.loads(data)["credit"] == name
+        rest = text.replace(data, "")
+        assert "alert(1)" not in rest
         assert "49.jpg" not in text
+    frame = draw_map([photo(name)], tiles=None)._repr_html_()
+    assert frame.count("<") == 2  # the frame, begun and ended
 
 
 def test_a_gallery_has_points_in_place_of_cells():
     points = tuple(RegionCell(47.0, 8.0 + k, 0.25, k < 2) for k in range(4))
-    chart = draw_map([photo(region=points)], tiles=None)
-    kinds = {
-        own["geometry"]["type"]
-        for layer in all_of(folium.GeoJson, chart)
-        if "probability" in str(layer.data)
-        for own in layer.data["features"]
-    }
-    assert kinds == {"Point"}
+    region = content(photo(region=points))["photos"][0]["details"]["region"]
+    assert {own["geometry"]["type"] for own in region["features"]} == {"Point"}
 
 
 def test_outlines_with_too_many_corners_are_simplified(monkeypatch):
     round_cell = shapely.Point(8.0, 47.0).buffer(1.0, quad_segs=200)
-    plain = len(page(photo(region=(RegionCell(47, 8, 0.9, True, round_cell),))))
+    cell = RegionCell(47, 8, 0.9, True, round_cell)
+    plain = len(json.dumps(content(photo(region=(cell,)))))
     monkeypatch.setattr(answers_map, "_MOST_CORNERS", 100)
-    assert len(page(photo(region=(RegionCell(47, 8, 0.9, True, round_cell),)))) < plain - 5000
+    assert len(json.dumps(content(photo(region=(cell,))))) < plain - 5000
 
 
-def test_borders_are_drawn_without_tiles_and_no_tile_server_is_named():
-    text = page(photo())
-    assert "openstreetmap" not in text.lower()
-    assert "borders" in text
-    with_tiles = page(photo(), tiles="OpenStreetMap")
-    assert "openstreetmap" in with_tiles.lower()
+def test_the_background_is_tiles_or_borders():
+    offline = content(photo(), tiles=None)
+    assert offline["tiles"] is None
+    assert len(offline["borders"]["geometries"]) > 200
+    assert content(photo(), tiles=None) == content(photo(), tiles=None)  # nothing was changed
+    online = content(photo())
+    assert online["borders"] is None
+    assert "tile.openstreetmap.org" in online["tiles"]["url"]
+    assert "OpenTopoMap" in answers_map.tile_source("OpenTopoMap")["attribution"]
+    for unknown in ("nobody's", "https://example.com/{z}/{x}/{y}.png"):
+        with pytest.raises(GeolocError, match="Unknown background"):
+            answers_map.tile_source(unknown)
 
 
 def test_the_surface_is_darkest_where_most_probability_lies():
@@ -220,35 +203,31 @@ def test_the_box_of_one_photo_holds_its_region_and_its_radius():
     assert south < 47.0
 
 
-def test_without_folium_the_error_names_the_remedy(monkeypatch):
-    monkeypatch.setitem(sys.modules, "folium", None)
+def test_without_jinja2_the_error_names_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(GeolocError, match=r"pip install 'geocells\[plot\]'"):
         draw_map([photo()])
 
 
 @pytest.mark.parametrize("n_photos", [1, 3])
 @pytest.mark.parametrize("thumbnail", [None, noise(40, 30)])
-def test_the_page_asks_no_server_but_that_of_the_tiles(n_photos, thumbnail):
+def test_the_page_runs_its_own_scripts_alone_and_asks_no_server_but_that_of_the_tiles(
+    n_photos, thumbnail
+):
     photos = [photo(f"{number}.jpg", thumbnail=thumbnail) for number in range(n_photos)]
-    asked = [
-        set(re.findall(r"(?:https?:)?//([\w.{}-]+)", without_data(page(*photos, tiles=tiles))))
-        for tiles in (None, "OpenStreetMap")
-    ]
-    assert asked[0] == set()
-    assert asked[1] == {"tile.openstreetmap.org", "www.openstreetmap.org"}  # the other is a link
-    sources = re.findall(r'<(?:script src|link rel="stylesheet" href)="([^"]*)"', page(*photos))
-    assert len(sources) == (4 if n_photos == 1 else 6)
-    contents = [base64.b64decode(own.partition("base64,")[2]).decode() for own in sources]
-    assert any("Leaflet 1.9.4" in own for own in contents)
-    assert any("L.MarkerClusterGroup" in own for own in contents) == (n_photos > 1)
-    assert not any(re.search(r"url\((?!data:|#)", own) for own in contents)
-
-
-def without_data(text):
-    return re.sub(r"base64,[A-Za-z0-9+/=]+", "", text)
-
-
-def test_a_map_changes_no_borders_of_the_next_one():
-    first, second = page(photo()), page(photo())
-    unnamed = [re.sub(r"[0-9a-f]{32}", "", text) for text in (first, second)]
-    assert unnamed[0] == unnamed[1]
+    for tiles, sources in ((None, "img-src data:"), ("OpenStreetMap", "img-src data: https:")):
+        text = page(*photos, tiles=tiles)
+        policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)[1]
+        policy = html.unescape(policy)
+        assert policy.startswith("default-src 'none'; ")
+        assert policy.endswith(sources)
+        scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+        assert len(scripts) == 3 + (n_photos > 1)
+        for script in scripts:
+            digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+            assert f"'sha256-{digest}'" in policy
+        assert any("Leaflet 1.9.4" in script for script in scripts)
+        assert any("L.MarkerClusterGroup" in own for own in scripts) == (n_photos > 1)
+        assert not re.search(r"<(?:script|link)[^>]+(?:src|href)=", text)
+        for style in re.findall(r"<style>(.*?)</style>", text, re.DOTALL):
+            assert not re.search(r"url\((?!data:|#)", style)

@@ -84,7 +84,7 @@ def test_every_kind_of_model_answers_as_its_task_does(kind, photos, tmp_path):
     assert any("not calibrated" in note for note in answers.notes)
     assert (answers.confidence > 0).all()
     assert (answers.likeliest(2).groupby("file")["probability"].sum() <= 1 + 1e-6).all()
-    assert answers.explore(tiles=None).get_root().render()
+    assert answers.explore(tiles=None).html
 
 
 @pytest.mark.parametrize("kind", sorted(TASKS))
@@ -169,7 +169,7 @@ def test_what_cannot_be_read_is_named_and_the_others_placed(cells, photos, tmp_p
     assert nothing.likeliest().empty
     assert nothing.to_geodataframe().empty
     assert nothing.to_geojson() == {"type": "FeatureCollection", "features": []}
-    assert nothing.explore(tiles=None).get_root().render()
+    assert nothing.explore(tiles=None).html
 
 
 def test_exif_positions_change_no_answer_and_are_shown_on_request(cells, photos, tmp_path):

@@ -13,7 +13,7 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.features.cache import row_keys
 from geoloc_models.features.embed import embed
 from geoloc_models.inference.bundle import load_bundle
-from geoloc_models.inference.network import predict
+from geoloc_models.inference.network import answer_outputs, run_network
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.models.tasks import TASKS
 from geoloc_models.photos.demo import SatelliteCrops
@@ -91,7 +91,7 @@ def test_a_bundle_trained_on_features_places_photos_as_the_run_did(task, source,
     pixels = replace(photos, features=None)
     labels = make_labels(plan("country"), photos.table, split.train, None)
     batches = ModelPhotos(pixels, labels, bundle.task.encoder, options).batches(split.test)
-    again = predict(bundle.task, batches, progress=False).predictions
+    again = answer_outputs(bundle.task, run_network(bundle.task, batches, progress=False))
     assert again.countries.tolist() == run.predictions.countries.tolist()
     np.testing.assert_allclose(again.coords, run.predictions.coords, atol=1e-4)
 

@@ -21,7 +21,7 @@ from geoloc_models.inference.class_locations import save_decoder
 from geoloc_models.inference.model import load_model
 from geoloc_models.serve import PhotoPlacer
 from geoloc_models.serve.application import make_application
-from geoloc_models.serve.running import listening, no_files_left
+from geoloc_models.serve.server import listening
 
 SECRET = "taken by Ada at home"
 
@@ -41,21 +41,21 @@ def small_placer(folder, kind="cells", **options):
 
 @contextlib.contextmanager
 def served(placer, **options):
-    """Serve the page in a thread: gives its port and the folder for temporary files."""
-    with no_files_left() as folder, listening("127.0.0.1", 0) as door:
+    """Serve the page in a thread; gives its port."""
+    with listening("127.0.0.1", 0) as listener:
         application = make_application(placer, **options)
         config = uvicorn.Config(
             application, log_level="critical", ws="none", timeout_graceful_shutdown=1
         )
         server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started:
             if not thread.is_alive():
                 raise RuntimeError("the server ended before it listened")
             time.sleep(0.02)
         try:
-            yield door.getsockname()[1], folder
+            yield listener.getsockname()[1]
         finally:
             server.should_exit = True
             thread.join(30)

@@ -1,4 +1,4 @@
-"""The training photos nearest to an answer, or most like a photo: what the model's bundle remembers."""
+"""The training photos nearest to an answer, or most like a photo: those that the bundle knows."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from geoloc_models.models.tasks import NearestTask
 
 FloatArray = npt.NDArray[np.float64]
 
-NEAREST = "nearest"
-ALIKE = "alike"
-FITTING = "fitting"
-UNKNOWN = "unknown"
-
-SENTENCES = {
-    NEAREST: "The training photos taken closest to the answer. They are near it, and need not look "
-    "like your photo: the bundle knows where its training photos were taken, not how they looked.",
-    ALIKE: "The training photos that look most like yours, with their share of the vote. The bundle "
-    "holds what they look like to the network and where they were taken, not the photos themselves.",
-    FITTING: "The places of training photos that fit yours best, by their probability. The bundle "
-    "holds where they were taken, not how they looked.",
-    UNKNOWN: "This bundle remembers no training photos, so none can be named.",
-}
+NEAREST = (
+    "The training photos taken closest to the answer. They are near it, and need not look like "
+    "your photo: the bundle knows where its training photos were taken, not how they looked."
+)
+ALIKE = (
+    "The training photos that look most like yours, with their share of the vote. The bundle holds "
+    "what they look like to the network and where they were taken, not the photos themselves."
+)
+FITTING = (
+    "The places of training photos that fit yours best, by their probability. The bundle holds "
+    "where they were taken, not how they looked."
+)
+UNKNOWN = "This bundle knows no training photos, so none can be named."
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +36,8 @@ class TrainingPhotos:
 
     Parameters
     ----------
-    kind : str
-        Why these: a key of :data:`SENTENCES`.
+    explanation : str
+        Why these.
     coords : ndarray
         (k, 2) where they were taken, in degrees.
     countries : ndarray
@@ -51,7 +50,7 @@ class TrainingPhotos:
         (k,) of the vote, or of the probability.
     """
 
-    kind: str
+    explanation: str
     coords: FloatArray
     countries: npt.NDArray[np.object_]
     distances_km: FloatArray
@@ -62,8 +61,8 @@ class TrainingPhotos:
         return len(self.coords)
 
 
-class TrainingMemory:
-    """What a model's bundle remembers of its training photos.
+class TrainingPhotoIndex:
+    """The training photos that a model's bundle knows, to be searched.
 
     Parameters
     ----------
@@ -72,57 +71,38 @@ class TrainingMemory:
     """
 
     def __init__(self, model: Model) -> None:
-        self._model = model
-        classes = model.classes
+        self._is_nearest = isinstance(model.task, NearestTask)
+        self._classes = classes = model.classes
         self._tree: cKDTree | None = None
-        if classes is not None and classes.kind != "gallery" and classes.images is not None:
+        if classes is not None and classes.images is not None:
             coords, labels = classes.images
-            self._coords, first, counts = np.unique(
+            self._coords, first, self._counts = np.unique(
                 coords, axis=0, return_index=True, return_counts=True
             )
-            self._counts = counts.astype(np.int64)
             self._countries = classes.countries[labels[first]]
             self._tree = cKDTree(sphere.to_unit_vectors(self._coords))
 
-    def beside(self, placed: PhotoPredictions, *, k: int = 8) -> TrainingPhotos:
-        """Training photos to show beside the one answer in ``placed``."""
-        answer = placed.coords[:1]
-        classes = self._model.classes
+    def beside(self, predictions: PhotoPredictions, *, k: int = 8) -> TrainingPhotos:
+        """At most k training photos to show beside the first answer."""
+        answer = predictions.coords[:1]
+        classes = self._classes
+        shares = None
         if self._tree is not None:
-            k = min(k, len(self._coords))
-            _, found = self._tree.query(sphere.to_unit_vectors(answer), k=k)
-            rows = np.atleast_1d(np.asarray(found).reshape(-1))
-            coords = self._coords[rows]
-            return TrainingPhotos(
-                NEAREST,
-                coords,
-                self._countries[rows],
-                _from(answer, coords),
-                self._counts[rows],
+            explanation = NEAREST
+            _, nearest = self._tree.query(
+                sphere.to_unit_vectors(answer), k=np.arange(1, 1 + min(k, len(self._coords)))
             )
-        if classes is not None and classes.kind == "gallery":
-            kind = ALIKE if isinstance(self._model.task, NearestTask) else FITTING
-            likeliest = placed.likeliest(k)
-            coords = likeliest[["latitude", "longitude"]].to_numpy(np.float64)
-            counts = [int((classes.coords == place).all(axis=1).sum()) for place in coords]
-            return TrainingPhotos(
-                kind,
-                coords,
-                likeliest["country"].to_numpy(dtype=object),
-                _from(answer, coords),
-                np.array(counts, dtype=np.int64),
-                likeliest["probability"].to_numpy(np.float64),
-            )
-        nothing = np.empty(0)
-        return TrainingPhotos(
-            UNKNOWN,
-            np.empty((0, 2)),
-            np.empty(0, dtype=object),
-            nothing,
-            np.empty(0, dtype=np.int64),
-        )
-
-
-def _from(answer: FloatArray, coords: FloatArray) -> FloatArray:
-    distances: FloatArray = sphere.haversine(np.repeat(answer, len(coords), axis=0), coords)
-    return distances
+            coords = self._coords[nearest[0]]
+            countries, counts = self._countries[nearest[0]], self._counts[nearest[0]]
+        elif classes is not None and classes.kind == "gallery":
+            explanation = ALIKE if self._is_nearest else FITTING
+            likeliest = predictions.likeliest_of(0, k)
+            coords = np.array([(place["latitude"], place["longitude"]) for place in likeliest])
+            countries = np.array([place["country"] for place in likeliest], dtype=object)
+            counts = np.array([(classes.coords == place).all(axis=1).sum() for place in coords])
+            shares = np.array([place["probability"] for place in likeliest])
+        else:
+            explanation, coords, countries = UNKNOWN, np.empty((0, 2)), np.empty(0, dtype=object)
+            counts = np.empty(0, dtype=np.int64)
+        distances = sphere.haversine(np.repeat(answer, len(coords), axis=0), coords)
+        return TrainingPhotos(explanation, coords, countries, distances, counts, shares)

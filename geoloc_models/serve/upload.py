@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.photos.opening import open_header, open_photo
-from geoloc_models.serve.jpeg_scans import MOST_SCANS, count_scans
 
 _NAME = "The file"
 _MOST_ELONGATED = 20
 _LONGEST_REASON = 200
+
+MOST_SCANS = 50
+
+_START, _START_OF_SCAN, _END = b"\xff\xd8\xff", 0xDA, 0xD9
+_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
+_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_MARKER_AFTER_DATA = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
 
 
 @dataclass(frozen=True)
@@ -123,3 +130,36 @@ def _for_people(message: str) -> str:
     if "not an image of a known kind" in text:
         text += " JPEG, PNG, WebP, TIFF, GIF, HEIC and AVIF are known."
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
+
+
+def count_scans(content: bytes, *, most: int = MOST_SCANS) -> int:
+    """Scans of the first picture in a JPEG file; counting ends above ``most``.
+
+    Parameters
+    ----------
+    content : bytes
+        A whole file; what is no JPEG has no scans.
+    most : int
+        From one more than this on, the number is not needed exactly.
+
+    Notes
+    -----
+    A progressive JPEG may hold any number of scans, each of a few dozen bytes and each a walk over
+    all pixels: 300 kB of them keep a decoder busy for a minute, 20 MB for hours. Cameras and
+    editors write 1 to about 12. Segments are stepped over by their length, so that the thumbnail in
+    one is not counted; O(len(content)).
+    """
+    if not content.startswith(_START):
+        return 0
+    n_scans, position, pattern = 0, 2, _MARKER
+    while n_scans <= most and (marker := pattern.search(content, position)) is not None:
+        position, kind, pattern = marker.end(), marker[1][0], _MARKER
+        if kind == _END:
+            break
+        if kind in _ALONE:
+            continue
+        if kind == _START_OF_SCAN:
+            n_scans += 1
+            pattern = _MARKER_AFTER_DATA
+        position += max(int.from_bytes(content[position : position + 2], "big"), 2)
+    return n_scans

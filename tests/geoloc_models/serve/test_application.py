@@ -2,7 +2,7 @@
 
 import json
 import logging
-import os
+import re
 import socket
 import threading
 
@@ -11,9 +11,7 @@ from geoloc_models_bundles import few_places
 from geoloc_models_serve import SECRET, ask, hostile_uploads, photo, served, small_placer, upload
 
 from geoloc_models.serve import Limits
-from geoloc_models.serve.gate import LOOPBACK
-
-pytest.importorskip("gradio")
+from geoloc_models.serve.middleware import LOOPBACK
 
 
 @pytest.fixture(autouse=True)
@@ -28,16 +26,11 @@ def placer(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(placer):
+def port(placer):
     with pytest.MonkeyPatch.context() as patch:
         few_places(patch)
-        with served(placer) as found:
-            yield found
-
-
-@pytest.fixture
-def port(server):
-    return server[0]
+        with served(placer) as port:
+            yield port
 
 
 def test_a_photo_gets_an_answer_a_map_and_its_neighbours(port):
@@ -60,16 +53,6 @@ def test_a_photo_is_known_by_its_content_whatever_it_is_called(port):
     headers = {"Content_Type": "text/html", "Content_Disposition": "filename=../../x.php"}
     assert upload(port, photo(), **headers)[0] == 200
     assert upload(port, b"no photo", Content_Type="image/jpeg")[0] == 422
-
-
-def test_gradios_folder_for_uploads_stays_empty(server):
-    port, folder = server
-    upload(port, photo())
-    for content in hostile_uploads().values():
-        upload(port, content)
-    upload(port, bytes(600_000))
-    ask(port, "POST", "/gradio_api/upload", hostile_uploads()["form with a climbing name"])
-    assert os.listdir(folder) == []
 
 
 def test_a_large_upload_is_refused_announced_or_not(port):
@@ -131,38 +114,45 @@ def test_a_fault_of_the_server_is_told_without_its_traceback(placer, port, monke
     assert "ada" not in json.dumps(found)
 
 
-def test_the_page_holds_nothing_from_elsewhere(port):
+def test_the_page_and_its_files_run_nothing_but_themselves(port):
     status, headers, body = ask(port, "GET", "/")
+    page = body.decode()
     assert status == 200
-    policy = headers["content-security-policy"]
-    assert "default-src 'none'" in policy
-    assert "connect-src 'self'" in policy
-    assert "http" not in policy
+    assert headers["content-security-policy"] == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
     assert headers["referrer-policy"] == "same-origin"
-    assert b"Drop a photo here" in body
+    assert "Drop a photo here" in page
+    assert "up to 0.5 MB and 50 megapixels" in page
+    assert 'data-max-bytes="500000"' in page
+    assert not re.search(r"style=|\son\w+=|<script>|<style>", page)  # the policy forbids them
+    linked = re.findall(r'(?:src|href)="(static/[^"]+)"', page)
+    assert len(linked) == 6
+    for path in [*linked, "static/images/layers.png"]:
+        status, headers, _ = ask(port, "GET", f"/{path}")
+        assert status == 200
+        assert "content-security-policy" in headers
 
 
 @pytest.mark.parametrize(
-    ("method", "path"),
+    ("method", "path", "status"),
     [
-        ("POST", "/gradio_api/upload"),
-        ("POST", "/gradio_api/queue/join"),
-        ("POST", "/gradio_api/run/predict"),
-        ("POST", "/"),
-        ("GET", "/gradio_api/file=/etc/passwd"),
-        ("GET", "/gradio_api/file/etc/passwd"),
-        ("GET", "/gradio_api/proxy=https://example.com"),
-        ("GET", "/static/../../../../etc/passwd"),
-        ("GET", "/assets/%2e%2e/%2e%2e/routes.py"),
-        ("GET", "/monitoring"),
-        ("GET", "/docs"),
-        ("DELETE", "/config"),
+        ("POST", "/", 405),
+        ("GET", "/place", 405),
+        ("DELETE", "/static/page.js", 405),
+        ("GET", "/static/", 404),
+        ("GET", "/static/../server.py", 404),
+        ("GET", "/static/../../../../etc/passwd", 404),
+        ("GET", "/static/%2e%2e/%2e%2e/_files.py", 404),
+        ("GET", "/docs", 404),
     ],
 )
-def test_the_rest_of_gradio_is_shut(port, method, path):
-    status, _, body = ask(port, method, path, b"" if method == "POST" else None)
-    assert status in (403, 404)
-    assert b"root:" not in body
+def test_nothing_else_is_served(port, method, path, status):
+    found, headers, body = ask(port, method, path, b"" if method == "POST" else None)
+    assert found == status
+    assert list(json.loads(body)) == ["message"]
+    assert "content-security-policy" in headers
 
 
 def test_other_sites_are_turned_away(port):
@@ -176,15 +166,15 @@ def test_other_sites_are_turned_away(port):
     status, _, body = ask(port, "GET", "/", headers={"Host": f"rebound.example.com:{port}"})
     assert status == 421
     assert "own name" in json.loads(body)["message"]
-    assert ask(port, "GET", "/config", headers={"Host": f"localhost:{port}"})[0] == 200
+    assert ask(port, "GET", "/", headers={"Host": f"localhost:{port}"})[0] == 200
 
 
 def test_a_server_for_other_machines_goes_by_addresses_and_its_own_names(placer):
-    with served(placer, hosts=LOOPBACK | {"attic.lan"}, any_address=True) as (port, _):
+    with served(placer, hosts=LOOPBACK | {"attic.lan"}, any_address=True) as port:
         for name in ("192.168.1.5", "[fe80::1]", "attic.lan", "ATTIC.lan.", "localhost"):
-            assert ask(port, "GET", "/config", headers={"Host": f"{name}:{port}"})[0] == 200
+            assert ask(port, "GET", "/", headers={"Host": f"{name}:{port}"})[0] == 200
         for name in ("example.com", "192.168.1.5.example.com", "attic.lan.example.com", "[", ""):
-            assert ask(port, "GET", "/config", headers={"Host": f"{name}:{port}"})[0] == 421
+            assert ask(port, "GET", "/", headers={"Host": f"{name}:{port}"})[0] == 421
 
 
 def test_the_server_calls_nobody(placer, monkeypatch):
@@ -196,17 +186,17 @@ def test_the_server_calls_nobody(placer, monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", noted)
-    with served(placer) as (port, _):
+    with served(placer) as port:
         assert ask(port, "GET", "/")[0] == 200
         assert upload(port, photo())[0] == 200
     assert set(called) == {"127.0.0.1"}
 
 
 def test_a_map_of_tiles_may_load_pictures_and_nothing_else(tmp_path):
-    with served(small_placer(tmp_path, tiles="OpenStreetMap")) as (port, _):
+    with served(small_placer(tmp_path, tiles="OpenStreetMap")) as port:
         policy = ask(port, "GET", "/")[1]["content-security-policy"]
         found = upload(port, photo())[1]
     sources = dict(part.strip().split(" ", 1) for part in policy.split(";"))
     assert sources["img-src"].endswith("https:")
     assert "https" not in sources["script-src"] + sources["connect-src"]
-    assert "tile.openstreetmap.org" in found["map"]
+    assert "tile.openstreetmap.org" in found["map"]["tiles"]["url"]

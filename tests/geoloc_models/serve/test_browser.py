@@ -7,10 +7,10 @@ import pytest
 from geoloc_models_browser import chromium
 from geoloc_models_bundles import few_places
 from geoloc_models_serve import SVG, photo, served, small_placer
+from PIL import Image
 
+from geoloc_models.inference.map import MappedPhoto, draw_map
 from geoloc_models.serve import Limits
-
-pytest.importorskip("gradio")
 
 PATIENCE = 60  # seconds; two cores may be busy with other tests
 
@@ -20,7 +20,7 @@ def port(tmp_path_factory):
     placer = small_placer(tmp_path_factory.mktemp("placer"), limits=Limits(megabytes=0.5))
     with pytest.MonkeyPatch.context() as patch:
         few_places(patch)
-        with served(placer) as (port, _):
+        with served(placer) as port:
             yield port
 
 
@@ -28,7 +28,7 @@ def port(tmp_path_factory):
 def browser(port):
     with chromium() as browser:
         browser.get(f"http://127.0.0.1:{port}/")
-        wait_for(browser, lambda: found(browser, "#geoloc-drop input[type=file]"))
+        wait_for(browser, lambda: found(browser, "#drop input[type=file]"))
         yield browser
 
 
@@ -48,47 +48,41 @@ def text_of(browser, selector):
 
 def put_in(browser, path, content):
     path.write_bytes(content)
-    (own,) = found(browser, "#geoloc-drop input[type=file]")
+    (own,) = found(browser, "#drop input[type=file]")
     own.send_keys(str(path))
 
 
 def test_a_photo_gets_its_answer_and_a_visible_map(browser, tmp_path):
     put_in(browser, tmp_path / "photo.jpg", photo())
-    wait_for(browser, lambda: "90 % radius" in text_of(browser, "#geoloc-answer"))
-    answer = text_of(browser, "#geoloc-answer")
+    wait_for(browser, lambda: "90 % radius" in text_of(browser, "#answer"))
+    answer = text_of(browser, "#answer")
     assert "321 km" in answer
     assert "Within 25 km of it" in answer
-    assert "Training photos" in text_of(browser, "#geoloc-nearby")
-    (picture,) = found(browser, "#geoloc-answer img")
+    assert "Training photos" in text_of(browser, "#nearby")
+    (picture,) = found(browser, "#answer img")
     assert browser.execute_script("return arguments[0].naturalWidth", picture) == 60
-    (frame,) = found(browser, "#geoloc-map iframe")
-    assert frame.size["width"] > 300
-    assert frame.size["height"] > 300
-    browser.switch_to.frame(frame)
-    try:
-        wait_for(browser, lambda: found(browser, ".leaflet-marker-icon img"))
-        (chart,) = found(browser, ".folium-map")
-        assert chart.size["height"] > 300
-        wait_for(browser, lambda: n_drawn(browser) > 1000)  # pixels of borders, cells, radius
-        assert found(browser, ".leaflet-control-zoom-in")[0].is_displayed()
-        shown = found(browser, ".leaflet-image-layer")[0]
-        assert browser.execute_script("return arguments[0].naturalWidth", shown) > 0
-        wait_for(browser, lambda: clicked(found(browser, ".leaflet-marker-icon img")[0]))
-        wait_for(browser, lambda: "Your photo" in text_of(browser, ".leaflet-popup-content"))
-    finally:
-        browser.switch_to.default_content()
+    (chart,) = found(browser, "#map")
+    assert chart.size["width"] > 300
+    assert chart.size["height"] > 300
+    wait_for(browser, lambda: found(browser, ".leaflet-marker-icon img"))
+    wait_for(browser, lambda: n_drawn(browser) > 1000)  # pixels of borders, cells, radius
+    assert found(browser, ".leaflet-control-zoom-in")[0].is_displayed()
+    shown = found(browser, ".leaflet-image-layer")[0]
+    assert browser.execute_script("return arguments[0].naturalWidth", shown) > 0
+    wait_for(browser, lambda: clicked(found(browser, ".leaflet-marker-icon img")[0]))
+    wait_for(browser, lambda: "Your photo" in text_of(browser, ".leaflet-popup-content"))
 
 
 def test_a_photo_may_be_dropped_anywhere_but_one_at_a_time(browser, tmp_path):
     put_in(browser, tmp_path / "text.jpg", b"no photo")
-    wait_for(browser, lambda: found(browser, ".geoloc-status.error"))
-    assert not found(browser, "#geoloc-map iframe")
+    wait_for(browser, lambda: found(browser, "#status.error"))
+    assert not found(browser, "#map .leaflet-map-pane")
     drop(browser, 2)
-    wait_for(browser, lambda: "One photo at a time" in text_of(browser, ".geoloc-status.error"))
-    assert not found(browser, "#geoloc-map iframe")
+    wait_for(browser, lambda: "One photo at a time" in text_of(browser, "#status.error"))
+    assert not found(browser, "#map .leaflet-map-pane")
     drop(browser, 1)
-    wait_for(browser, lambda: "321 km" in text_of(browser, "#geoloc-answer"))
-    assert text_of(browser, ".geoloc-status") == ""
+    wait_for(browser, lambda: "321 km" in text_of(browser, "#answer"))
+    assert text_of(browser, "#status") == ""
     assert browser.current_url.startswith("http://127.0.0.1:")
 
 
@@ -127,18 +121,42 @@ def n_drawn(browser):
     )
 
 
-def test_the_map_reaches_nothing_of_the_page(browser, tmp_path):
+def test_a_script_that_got_into_the_page_does_not_run(browser, tmp_path):
     put_in(browser, tmp_path / "photo.jpg", photo())
-    wait_for(browser, lambda: found(browser, "#geoloc-map iframe"))
-    browser.switch_to.frame(found(browser, "#geoloc-map iframe")[0])
+    wait_for(browser, lambda: "321 km" in text_of(browser, "#answer"))
+    ran = browser.execute_async_script(
+        "const done = arguments[0];"
+        "document.getElementById('answer').innerHTML ="
+        "  '<img src=data:,x onerror=\"window.hostile = true\">';"
+        "setTimeout(() => done(Boolean(window.hostile)), 500);"
+    )
+    assert ran is False
+    browser.get_log("browser")  # what was refused here is no fault
+
+
+def test_a_saved_map_works_alone_and_shows_a_hostile_name_as_text(browser, tmp_path):
+    name = "<img src=x onerror=window.hostile=true>.jpg"
+    pixels = Image.new("RGB", (40, 30))
+    mapped = [
+        MappedPhoto(name, 47.4, 8.5, ((name, name),), pixels, 60.0),
+        MappedPhoto("b.jpg", 47.6, 9.5, (), None, 30.0, exif=(47.0, 7.5)),
+    ]
+    page = tmp_path / "map.html"
+    draw_map(mapped, tiles=None).save(page)
+    browser.execute_script("window.open(arguments[0])", f"file://{page}")
+    first, *_, opened = browser.window_handles
+    browser.switch_to.window(opened)
     try:
-        wait_for(browser, lambda: found(browser, ".folium-map"))
-        reached = browser.execute_script(
-            "try { return parent.document.title; } catch (error) { return error.name; }"
-        )
-        assert reached == "SecurityError"
+        browser.get(f"file://{page}")
+        wait_for(browser, lambda: n_drawn(browser) > 1000)
+        choices = text_of(browser, ".leaflet-control-layers")
+        assert name in choices
+        assert "b.jpg" in choices
+        assert browser.execute_script("return Boolean(window.hostile)") is False
+        assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     finally:
-        browser.switch_to.default_content()
+        browser.close()
+        browser.switch_to.window(first)
 
 
 @pytest.mark.parametrize(
@@ -153,9 +171,9 @@ def test_the_map_reaches_nothing_of_the_page(browser, tmp_path):
 )
 def test_a_broken_file_gives_a_message_and_no_answer(browser, tmp_path, name, content, said):
     put_in(browser, tmp_path / name, content)
-    wait_for(browser, lambda: said in text_of(browser, ".geoloc-status.error"))
-    wait_for(browser, lambda: not found(browser, "#geoloc-map iframe"))
-    assert text_of(browser, "#geoloc-answer").strip() == ""
+    wait_for(browser, lambda: said in text_of(browser, "#status.error"))
+    wait_for(browser, lambda: not found(browser, "#map .leaflet-map-pane"))
+    assert text_of(browser, "#answer").strip() == ""
 
 
 def test_the_page_asks_nobody_else(browser):
@@ -172,7 +190,7 @@ def test_the_page_asks_nobody_else(browser):
     elsewhere = [
         url
         for url in asked
-        if not url.startswith(("http://127.0.0.1:", "data:", "blob:", "chrome", "about:"))
+        if not url.startswith(("http://127.0.0.1:", "data:", "blob:", "chrome", "about:", "file:"))
     ]
     assert any("/place" in url for url in asked)
     assert elsewhere == []

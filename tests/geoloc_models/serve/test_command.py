@@ -26,15 +26,22 @@ def geoloc(*arguments):
     return run(main, "serve", *arguments)
 
 
-def test_without_gradio_one_sentence_says_what_to_install(bundle, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    result = geoloc("-m", bundle)
-    assert result.exit_code == 2
-    assert result.stderr == ("Error: The page needs gradio; run: pip install 'geocells[serve]'\n")
+def test_without_starlette_one_sentence_says_what_to_install():
+    code = "import sys; sys.modules['starlette'] = None; from geoloc_models.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "serve", "-m", "x"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "Error: This command needs starlette, which is not installed: "
+        "pip install 'geocells[serve]'.\n"
+    )
 
 
 def test_bad_input_is_told_in_one_sentence(bundle, tmp_path):
-    pytest.importorskip("gradio")
     for arguments, reason in (
         (("-m", tmp_path / "none"), "There is no model"),
         (("-m", bundle, "--max-megabytes", "0"), "limit of megabytes must be above 0"),
@@ -47,7 +54,6 @@ def test_bad_input_is_told_in_one_sentence(bundle, tmp_path):
 
 
 def test_a_taken_port_is_told_of(bundle):
-    pytest.importorskip("gradio")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = geoloc("-m", bundle, "--port", port)
@@ -77,7 +83,6 @@ def port_of(process):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_server_listens_here_alone_and_ends_cleanly(bundle, tmp_path, how):
-    pytest.importorskip("gradio")
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     process = started(bundle, tmp_path, temporary)
@@ -103,7 +108,6 @@ def test_the_server_listens_here_alone_and_ends_cleanly(bundle, tmp_path, how):
 
 
 def test_who_still_waits_when_the_server_ends_is_told(bundle, tmp_path):
-    pytest.importorskip("gradio")
     process = started(bundle, tmp_path, tmp_path)
     try:
         port = port_of(process)
@@ -112,10 +116,10 @@ def test_who_still_waits_when_the_server_ends_is_told(bundle, tmp_path):
             socket.create_connection(("127.0.0.1", port), timeout=60) as page,
             socket.create_connection(("127.0.0.1", port), timeout=60) as half_sent,
         ):
-            page.sendall(head.format("GET /gradio_api/heartbeat/page", 0).encode())
+            page.sendall(head.format("GET /", 0).encode())
             assert b"200 OK" in page.recv(4096)
             half_sent.sendall(head.format("POST /place", 1000).encode() + b"x")
-            assert ask(port, "GET", "/config")[0] == 200  # sent later: the others have come in
+            assert ask(port, "GET", "/")[0] == 200  # sent later: the others have come in
             process.send_signal(signal.SIGINT)
             _, told = process.communicate(timeout=60)
             answered = half_sent.recv(4096)
@@ -130,11 +134,10 @@ def test_who_still_waits_when_the_server_ends_is_told(bundle, tmp_path):
 
 
 def test_another_host_is_warned_of(bundle, monkeypatch):
-    pytest.importorskip("gradio")
-    from geoloc_models.serve import running
+    from geoloc_models.serve import server
 
     asked = []
-    monkeypatch.setattr(running, "run_server", lambda placer, **options: asked.append(options))
+    monkeypatch.setattr(server, "run_server", lambda placer, **options: asked.append(options))
     result = geoloc("-m", bundle, "--host", "0.0.0.0")
     assert result.exit_code == 0
     assert "Warning: 0.0.0.0 lets other machines in." in result.stderr
@@ -153,16 +156,15 @@ def test_another_host_is_warned_of(bundle, monkeypatch):
 def test_only_a_server_for_others_goes_by_any_address(
     bundle, monkeypatch, host, any_address, shown
 ):
-    pytest.importorskip("gradio")
     import uvicorn
 
-    from geoloc_models.serve import running
+    from geoloc_models.serve import server
 
     asked, said = [], []
-    monkeypatch.setattr(running, "make_application", lambda _, **options: asked.append(options))
+    monkeypatch.setattr(server, "make_application", lambda _, **options: asked.append(options))
     monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
     placer = types.SimpleNamespace(warm_up=lambda: None)
-    running.run_server(placer, host=host, port=0, names=["Attic.lan"], say=said.append)
+    server.run_server(placer, host=host, port=0, names=["Attic.lan"], report=said.append)
     assert asked[0]["any_address"] == any_address
     assert {"127.0.0.1", "localhost", "attic.lan"} <= asked[0]["hosts"]
     assert (socket.gethostname().lower() in asked[0]["hosts"]) == any_address
@@ -170,7 +172,6 @@ def test_only_a_server_for_others_goes_by_any_address(
 
 
 def test_a_background_that_nobody_knows_is_told_in_one_sentence(bundle):
-    pytest.importorskip("gradio")
     result = geoloc("-m", bundle, "--port", "0", "--tiles", "https://example.com/{z}/{x}/{y}.png")
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1

@@ -15,7 +15,7 @@ from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.serve import Limits, read_upload
-from geoloc_models.serve.jpeg_scans import MOST_SCANS, count_scans
+from geoloc_models.serve.upload import MOST_SCANS, count_scans
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])

@@ -1,91 +1,64 @@
-"""What may come in and what goes out: a layer around the whole server."""
+"""Who may ask, and what every answer forbids: a layer around the whole server."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias
 from urllib.parse import urlsplit
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger(__name__)
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-PLACE_PATH = "/place"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-# What the page needs of Gradio. Its uploads, files, proxies, queues and recordings stay shut: they
-# would keep photos on disk, or fetch from elsewhere.
-_READ = frozenset(
-    {
-        "/",
-        "/config",
-        "/favicon.ico",
-        "/manifest.json",
-        "/robots.txt",
-        "/theme.css",
-        "/gradio_api/app_id",
-        "/gradio_api/info",
-        "/gradio_api/startup-events",
-        "/gradio_api/theme.css",
-    }
-)
-_READ_BELOW = ("/assets/", "/static/", "/svelte/", "/gradio_api/heartbeat/")
-
 _SCHEMES = ("http", "https")  # the second where something in front of this server encrypts
 
 _ENDING = "The server was ended before it came to this photo."
-SOMETHING_WRONG = (
+_SOMETHING_WRONG = (
     "Something went wrong while this photo was placed. Try another one; the server's own log says "
     "what it was."
 )
 
 
-class Gate:
-    """Lets through what the page needs, and says no in one sentence.
+class GuardMiddleware:
+    """Refuses what does not come from the page itself, and says so in one sentence.
 
     Parameters
     ----------
-    application : ASGI application
-        Behind the gate.
+    app : ASGI application
+        Behind it.
     hosts : frozenset of str
         Names, in lower case, that the server may be called by. A web page elsewhere whose name
         points to this machine, to read what only this machine should see, is turned away.
     any_address : bool, default False
         Let it be called by any IP address too. An address, unlike a name, cannot be pointed
         elsewhere.
-    picture_servers : bool, default False
+    has_tiles : bool, default False
         Let the page load pictures over https: tiles of maps.
 
     Notes
     -----
-    Every answer forbids the page to load or send anything elsewhere (Content-Security-Policy).
+    Every answer forbids the page to run, load or send anything elsewhere
+    (Content-Security-Policy): not even a script that got into the page itself would run.
     """
 
     def __init__(
         self,
-        application: Application,
+        app: ASGIApp,
         *,
         hosts: frozenset[str] = LOOPBACK,
         any_address: bool = False,
-        picture_servers: bool = False,
+        has_tiles: bool = False,
     ) -> None:
-        self._application = application
+        self._app = app
         self._hosts = hosts
         self._any_address = any_address
-        pictures = "'self' data: blob:" + (" https:" if picture_servers else "")
         policy = (
-            "default-src 'none'; script-src 'self' 'unsafe-inline' 'unsafe-eval' data:; "
-            f"style-src 'self' 'unsafe-inline' data:; img-src {pictures}; font-src 'self' data:; "
-            "connect-src 'self'; frame-src 'self'; manifest-src 'self'; worker-src 'self' blob:; "
-            "base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+            f"img-src 'self' data: blob:{' https:' if has_tiles else ''}; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         self._headers = [
             (b"content-security-policy", policy.encode()),
@@ -97,7 +70,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] == "lifespan":
-            await self._application(scope, receive, send)
+            await self._app(scope, receive, send)
             return
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
@@ -113,22 +86,20 @@ class Gate:
                 has_ended = not message.get("more_body", False)
             await send(message)
 
+        refusal = self._refusal(scope)
         try:
-            refusal = self._refusal(scope)
-            if refusal is not None:
-                await answer(send_guarded, *refusal)
-            else:
-                await self._application(scope, receive, send_guarded)
+            app = self._app if refusal is None else sentence(*refusal)
+            await app(scope, receive, send_guarded)
         except asyncio.CancelledError:  # the server ends, and has waited long enough
             if not has_started:
-                await answer(send_guarded, 503, _ENDING)
+                await sentence(503, _ENDING)(scope, receive, send_guarded)
             elif not has_ended:
                 await send({"type": "http.response.body", "body": b""})
         except Exception:
             logger.exception("a request failed")
             if has_started:
                 raise
-            await answer(send_guarded, 500, SOMETHING_WRONG)
+            await sentence(500, _SOMETHING_WRONG)(scope, receive, send_guarded)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
@@ -139,12 +110,6 @@ class Gate:
         origin = headers.get(b"origin")
         if origin is not None and origin.lower() not in (f"{s}://{host.lower()}" for s in _SCHEMES):
             return 403, "Only the page itself may ask."
-        method, path = scope["method"], scope["path"]
-        if path == PLACE_PATH:
-            return None if method == "POST" else (405, "Photos are sent by POST.")
-        is_known = path in _READ or (path.startswith(_READ_BELOW) and ".." not in path)
-        if method not in ("GET", "HEAD") or not is_known:
-            return 404, "There is nothing here."
         return None
 
 
@@ -157,16 +122,9 @@ def is_address(name: str) -> bool:
     return True
 
 
-async def answer(send: Send, status: int, message: str) -> None:
-    """Answer with a sentence."""
-    content = json.dumps({"message": message}).encode()
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(content)).encode()),
-        (b"cache-control", b"no-store"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+def sentence(status: int, message: str) -> JSONResponse:
+    """Answer of one sentence."""
+    return JSONResponse({"message": message}, status, headers={"cache-control": "no-store"})
 
 
 def _name_of(host: str) -> str:

@@ -1,8 +1,9 @@
-"""The pieces of an answer: what they say, and what they never hold."""
+"""The parts of an answer: what they say, and what they never hold."""
 
 import base64
 import html
 import io
+import json
 import re
 
 import numpy as np
@@ -15,8 +16,7 @@ from PIL import Image
 
 from geocells import sphere
 from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models.serve import Limits, pieces
-from geoloc_models.serve.nearby import SENTENCES
+from geoloc_models.serve import Limits, components, nearby
 
 
 @pytest.fixture(autouse=True)
@@ -33,11 +33,6 @@ def words(piece):
     return html.unescape(re.sub(r"<[^>]*>", " ", piece))
 
 
-def frame_of(piece):
-    """The page inside the map's frame."""
-    return html.unescape(re.search(r'srcdoc="([^"]*)"', piece)[1])
-
-
 def pictures(text):
     found = re.findall(r"data:image/(?:jpeg|png);base64,([A-Za-z0-9+/=]+)", text)
     return [base64.b64decode(own) for own in found]
@@ -46,7 +41,7 @@ def pictures(text):
 def test_the_answer_says_where_and_how_sure(placer):
     content = photo()
     shown = placer.place(content)
-    said = words(shown.answer)
+    said = words(shown["answer"])
     own = placer.model.predict(Image.open(io.BytesIO(content)))
     latitude, longitude = own.coords[0]
     assert f"{latitude:.4f}, {longitude:.4f}" in said
@@ -66,18 +61,18 @@ def test_the_answer_says_where_and_how_sure(placer):
     ],
 )
 def test_how_sure_is_told_in_words(within, radius, told):
-    said = pieces._how_sure(within, radius)
+    said = components.certainty_notes(within, radius)
     assert len(said) == len(told)
     assert all(part in own for part, own in zip(told, said, strict=True))
 
 
 def test_nothing_of_the_file_but_pixels_is_shown(placer):
     shown = placer.place(photo())
-    frame = frame_of(shown.chart)
-    for text in (shown.answer, frame, shown.nearby):
+    chart = json.dumps(shown["map"])
+    for text in (shown["answer"], chart, shown["nearby"]):
         assert SECRET not in text
         assert "2024" not in words(text)
-    seen = pictures(shown.answer) + pictures(frame)
+    seen = pictures(shown["answer"]) + pictures(chart)
     assert len(seen) >= 3  # the photo, its marker and its popup; the surface of the probability
     for content in seen:
         assert b"Exif" not in content
@@ -87,23 +82,28 @@ def test_nothing_of_the_file_but_pixels_is_shown(placer):
 
 
 def test_the_photo_is_shown_upright(placer):
-    (content,) = pictures(placer.place(photo()).answer)
+    (content,) = pictures(placer.place(photo())["answer"])
     assert Image.open(io.BytesIO(content)).size == (60, 80)
 
 
-def test_the_map_runs_in_a_frame_of_its_own_and_asks_no_server(placer):
-    chart = placer.place(photo()).chart
-    assert "sandbox='allow-scripts'" in chart
-    frame = frame_of(chart)
-    assert "L.map(" in frame
-    linked = re.sub(r"base64,[A-Za-z0-9+/=]+", "", frame)
+def test_the_map_names_no_server(placer):
+    chart = placer.place(photo())["map"]
+    assert chart["tiles"] is None
+    linked = re.sub(r"base64,[A-Za-z0-9+/=]+", "", json.dumps(chart))
     assert re.findall(r"(?:https?:)?//[\w.-]+", linked) == []
+
+
+def test_a_country_of_html_is_text(placer, monkeypatch):
+    monkeypatch.setattr(components, "_country", lambda code: f"<img src=x onerror={code}>")
+    shown = placer.place(photo())
+    assert "<img src=x" not in shown["answer"]
+    assert "&lt;img src=x onerror=" in shown["answer"]
 
 
 def test_the_training_photos_beside_the_answer_are_the_nearest_ones(placer):
     shown = placer.place(photo())
-    said = words(shown.nearby)
-    assert SENTENCES["nearest"] in said
+    said = words(shown["nearby"])
+    assert nearby.NEAREST in said
     answer = placer.model.predict(Image.open(io.BytesIO(photo()))).coords[0]
     coords = small_table().coords
     distances = sphere.haversine(np.tile(answer, (len(coords), 1)), coords)
@@ -120,7 +120,7 @@ def test_photos_at_one_place_are_counted_there(tmp_path):
     coords = np.repeat([[59.0, 18.0], [47.0, 8.0]], [3, 1], axis=0)
     model.store_images(coords, np.array(["SE", "SE", "SE", "CH"], dtype=object))
     again = type(placer)(type(model)(model.bundle, model.folder))
-    said = re.sub(r"\s+", " ", words(again.place(photo()).nearby))
+    said = re.sub(r"\s+", " ", words(again.place(photo())["nearby"]))
     assert re.search(r"59\.0000, 18\.0000 [\d,.]+ km 3 ", said)
     assert re.search(r"47\.0000, 8\.0000 [\d,.]+ km 1 ", said)
 
@@ -131,8 +131,8 @@ def test_photos_at_one_place_are_counted_there(tmp_path):
 )
 def test_each_model_tells_what_it_remembers(tmp_path, kind, why):
     shown = small_placer(tmp_path, kind).place(photo())
-    said = words(shown.nearby)
-    assert SENTENCES[why] in said
+    said = words(shown["nearby"])
+    assert getattr(nearby, why.upper()) in said
     known = small_table().coords
     found = [f"{lat:.4f}, {lon:.4f}" in said for lat, lon in known]
     assert any(found) == (why != "unknown")
@@ -144,7 +144,7 @@ def test_each_model_tells_what_it_remembers(tmp_path, kind, why):
 def test_a_broken_file_leaves_the_placer_whole(placer, name):
     with pytest.raises(BrokenImageError):
         placer.place(hostile_uploads()[name])
-    assert "Coordinates" in placer.place(photo()).answer
+    assert "Coordinates" in placer.place(photo())["answer"]
 
 
 def test_the_limits_hold(tmp_path):

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
+from geoloc_models.inference.map import map_content, tile_source
 from geoloc_models.inference.model import Model
-from geoloc_models.serve.nearby import TrainingMemory
-from geoloc_models.serve.pieces import answer_piece, likeliest_piece, map_piece, nearby_piece
+from geoloc_models.inference.place_names import CREDIT
+from geoloc_models.inference.predictions import PhotoPredictions
+from geoloc_models.serve.components import answer_html, nearby_html
+from geoloc_models.serve.nearby import TrainingPhotoIndex
 from geoloc_models.serve.upload import Limits, read_upload
 
 _SHOWN_PIXELS = 320
 _N_LIKELIEST = 5
-
-
-@dataclass(frozen=True)
-class Shown:
-    """Pieces of HTML for the page, with nothing in them but what they show.
-
-    Parameters
-    ----------
-    answer : str
-        The photo, the place, and how sure that is.
-    chart : str
-        The map, in a frame that may touch nothing outside of it.
-    nearby : str
-        The likeliest places, and training photos.
-    """
-
-    answer: str
-    chart: str
-    nearby: str
 
 
 class PhotoPlacer:
@@ -46,14 +30,15 @@ class PhotoPlacer:
     limits : Limits
         What is taken.
     tiles : str or None
-        Background of the map, as folium takes it; None asks no map server.
+        Background of the map, as for :func:`~geoloc_models.inference.map.draw_map`; None asks no
+        map server.
     decoder : str, optional
         As for :meth:`Model.predict`.
 
     Raises
     ------
     GeolocError
-        If the decoder does not suit the model.
+        If the decoder does not suit the model, or the tiles are unknown.
     """
 
     def __init__(
@@ -67,11 +52,13 @@ class PhotoPlacer:
         self.model = model
         self.limits = Limits() if limits is None else limits
         self.tiles = tiles
+        if tiles is not None:
+            tile_source(tiles)
         self.decoder = model.check_decoder(decoder)
-        self._memory = TrainingMemory(model)
+        self._training_photos = TrainingPhotoIndex(model)
         self._one_at_a_time = threading.Lock()
 
-    def place(self, content: bytes) -> Shown:
+    def place(self, content: bytes) -> dict[str, Any]:
         """Place the photo in an upload.
 
         Parameters
@@ -79,38 +66,47 @@ class PhotoPlacer:
         content : bytes
             The whole file. Nothing of it is written anywhere.
 
+        Returns
+        -------
+        dict
+            Parts of the page, with nothing in them but what they show: ``answer`` and ``nearby``,
+            HTML; ``map``, what ``drawMap`` of map.js draws.
+
         Raises
         ------
         BrokenImageError
             One sentence for the person who uploaded it.
         """
         with self._one_at_a_time:
-            pixels = read_upload(content, self.limits, min_side=self._least_side)
-            photo = _OnePhoto(pixels)
-            placed = self.model.predict(photo, decoder=self.decoder, batch_size=1)
-            if len(placed) == 0:
-                _, reason = placed.broken[0]
-                raise BrokenImageError(f"The photo {reason}.")
+            least_side = max(self.model.image_size, _SHOWN_PIXELS)
+            pixels = read_upload(content, self.limits, min_side=least_side)
+            predictions = self._predict(pixels)
             shown = pixels.copy()
             shown.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
-            return Shown(
-                answer_piece(placed, shown),
-                map_piece(placed.explore(tiles=self.tiles).get_root().render()),
-                likeliest_piece(placed.likeliest(_N_LIKELIEST))
-                + nearby_piece(self._memory.beside(placed), named=placed.places is not None),
-            )
+            return {
+                "answer": answer_html(predictions, shown),
+                "map": self._map(predictions),
+                "nearby": nearby_html(
+                    predictions.likeliest_of(0, _N_LIKELIEST),
+                    self._training_photos.beside(predictions),
+                    named=predictions.places is not None,
+                ),
+            }
 
     def warm_up(self) -> None:
         """Place a grey photo, so that the first visitor does not wait for what loads once."""
         side = self.model.image_size
-        placed = self.model.predict(
-            _OnePhoto(Image.new("RGB", (side, side), (128, 128, 128))), decoder=self.decoder
-        )
-        placed.explore(tiles=self.tiles)
+        self._map(self._predict(Image.new("RGB", (side, side), (128, 128, 128))))
 
-    @property
-    def _least_side(self) -> int:
-        return max(self.model.image_size, _SHOWN_PIXELS)
+    def _predict(self, pixels: Image.Image) -> PhotoPredictions:
+        predictions = self.model.predict(_OnePhoto(pixels), decoder=self.decoder, batch_size=1)
+        if len(predictions) == 0:
+            raise BrokenImageError(f"The photo {predictions.broken[0][1]}.")
+        return predictions
+
+    def _map(self, predictions: PhotoPredictions) -> dict[str, Any]:
+        credit = None if predictions.places is None else CREDIT
+        return map_content(list(predictions.mapped()), tiles=self.tiles, credit=credit)
 
 
 class _OnePhoto:

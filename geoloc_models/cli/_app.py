@@ -34,6 +34,9 @@ COMMANDS = {
     "select": "geoloc_models.cli.select:select",
     "demo": "geoloc_models.cli.demo:demo",
     "download": "geoloc_models.cli.download:download",
+    "predict": "geoloc_models.cli.predict:predict",
+    "export": "geoloc_models.cli.predict:export",
+    "serve": "geoloc_models.cli.serve:serve",
 }
 # What `--help` shows of a command with many options; `--help-all` shows all.
 MAIN_OPTIONS = {
@@ -56,6 +59,8 @@ _EXTRA_OF_PACKAGE = {
     "matplotlib": "plot",
     "jinja2": "plot",
     "aiohttp": "download",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 app = App(
@@ -106,7 +111,6 @@ for _name, _path in COMMANDS.items():
 # A command that typer still runs: convert it, move it to COMMANDS, and delete it here.
 TYPER_COMMANDS = (
     "train", "evaluate", "reproduce", "split", "leakage", "strip", "embed",
-    "predict", "export", "serve",
 )  # fmt: skip
 for _name in TYPER_COMMANDS:
     app.command("geoloc_models.cli._typer:placeholder", name=_name)

@@ -42,6 +42,7 @@ from geoloc_models.tables.parts import split_of_table, subset_rows
 from geoloc_models.tables.photo_table import PhotoTable, read_photo_table
 from geoloc_models.tables.select import select_photos
 from geoloc_models.tables.split_file import split_photo_file
+from geoloc_models.tables.split_options import SplitOptions
 from geoloc_models.training import (
     ModelPlan,
     PhotoSource,
@@ -278,10 +279,7 @@ def split(here: Walk) -> None:
     report = split_photo_file(
         here.output / "images" / "photos.parquet",
         here.split_file,
-        by="place",
-        block_km=BLOCK_KM,
-        subsets=here.size.subsets,
-        seed=here.seed,
+        SplitOptions(by="place", block_km=BLOCK_KM, subsets=here.size.subsets, seed=here.seed),
     )
     here.say(
         f"Photos of one {BLOCK_KM:g} km block are in one part. A city is one block or two, so that "

@@ -32,6 +32,9 @@ INTERRUPTED = 130
 COMMANDS = {
     "index": "geoloc_models.cli.index:index",
     "select": "geoloc_models.cli.select:select",
+    "split": "geoloc_models.cli.split:split",
+    "leakage": "geoloc_models.cli.split:leakage",
+    "strip": "geoloc_models.cli.strip:strip",
     "demo": "geoloc_models.cli.demo:demo",
     "download": "geoloc_models.cli.download:download",
     "predict": "geoloc_models.cli.predict:predict",
@@ -110,7 +113,7 @@ for _name, _path in COMMANDS.items():
     app.command(_path, name=_name, **_help_options(_name))
 # A command that typer still runs: convert it, move it to COMMANDS, and delete it here.
 TYPER_COMMANDS = (
-    "train", "evaluate", "reproduce", "split", "leakage", "strip", "embed",
+    "train", "evaluate", "reproduce", "embed",
 )  # fmt: skip
 for _name in TYPER_COMMANDS:
     app.command("geoloc_models.cli._typer:placeholder", name=_name)

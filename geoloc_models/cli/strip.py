@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from cyclopts import Parameter
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.cli._typer import BAD_INPUT, app, one_sentence_errors
+from geoloc_models.cli._app import BAD_INPUT
 
 
-@app.command()
-@one_sentence_errors
 def strip(
-    photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO", help="Photos, or folders of photos.")
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder for the stripped photos.", show_default=False),
-    ] = None,
-    in_place: Annotated[
-        bool, typer.Option("--in-place", help="Replace the photos themselves.")
-    ] = False,
-    reencode: Annotated[
-        bool,
-        typer.Option(
-            "--reencode",
-            help="Take other kinds than JPEG, PNG and WebP too, and code them anew: HEIC and AVIF "
-            "as JPEG, all others as PNG.",
-        ),
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that the folder holds already.")
-    ] = False,
+    photos: Annotated[list[Path], Parameter(consume_multiple=True)],
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    in_place: bool = False,
+    reencode: bool = False,
+    overwrite: bool = False,
 ) -> None:
     """Take GPS positions and all other metadata out of your photos.
 
     EXIF, XMP, IPTC, comments, thumbnails and what cameras hide behind the picture go; the pixels
     stay as they are, bit by bit, and so do the colour profile and which way is up. Every result is
     checked before it is written. What the picture itself shows stays in it.
+
+    Parameters
+    ----------
+    photos : list of Path
+        Photos, or folders of photos.
+    output : Path, optional
+        Folder for the stripped photos.
+    in_place : bool
+        Replace the photos themselves.
+    reencode : bool
+        Take other kinds than JPEG, PNG and WebP too, and code them anew: HEIC and AVIF as JPEG, all
+        others as PNG.
+    overwrite : bool
+        Replace files that the folder holds already.
     """
     from geoloc_models._errors import BrokenImageError
     from geoloc_models.photos.strip import strip_file
@@ -51,24 +50,21 @@ def strip(
             "the photos themselves."
         )
     jobs, n_other = _jobs(photos, output)
-    n_done = 0
-    refused: list[str] = []
+    n_stripped = 0
     for source, target in jobs:
         try:
             strip_file(source, target, reencode=reencode, overwrite=overwrite)
-            n_done += 1
+            n_stripped += 1
         except (BrokenImageError, GeolocError, OSError) as error:
-            refused.append(" ".join(str(error).split()))
-    for reason in refused:
-        typer.echo(f"Not stripped: {reason}", err=True)
+            print(f"Not stripped: {' '.join(str(error).split())}", file=sys.stderr)
     where = f" into {output}" if output is not None else " in place"
-    typer.echo(f"{n_done} {'photo' if n_done == 1 else 'photos'} stripped{where}.")
+    print(f"{n_stripped} {'photo' if n_stripped == 1 else 'photos'} stripped{where}.")
     if n_other:
-        typer.echo(
+        print(
             f"{n_other} {'file that is' if n_other == 1 else 'files that are'} no photo left alone."
         )
-    if refused:
-        raise typer.Exit(BAD_INPUT)
+    if n_stripped < len(jobs):
+        raise SystemExit(BAD_INPUT)
 
 
 def _jobs(photos: list[Path], output: Path | None) -> tuple[list[tuple[Path, Path | None]], int]:
@@ -76,26 +72,28 @@ def _jobs(photos: list[Path], output: Path | None) -> tuple[list[tuple[Path, Pat
     from geoloc_models.photos.folders import find_photo_files
     from geoloc_models.photos.opening import is_photo
 
-    jobs: list[tuple[Path, Path | None]] = []
+    names: list[tuple[Path, str]] = []  # folder, and the photo's name in it
     n_other = 0
     for photo in photos:
-        if not photo.is_dir():
-            if not photo.exists():
-                raise GeolocError(f"There is no photo {photo}. Check the path.")
-            jobs.append((photo, None if output is None else output / photo.name))
-            continue
-        for name in find_photo_files(photo).names:
-            source = photo / name
-            if not source.is_file() or not is_photo(str(source), name):
-                n_other += 1  # members of tars too: these are not rewritten
-                continue
-            jobs.append((source, None if output is None else output / name))
-    targets: dict[Path, Path] = {}
-    for source, target in jobs:
-        if target is not None and targets.setdefault(target, source) != source:
-            raise GeolocError(
-                f"{targets[target]} and {source} would both become {target}. Strip them apart."
-            )
-    if not jobs:
+        if photo.is_dir():
+            files = find_photo_files(photo).names
+            # Members of tars are no files of their own, and not rewritten.
+            own = [f for f in files if (photo / f).is_file() and is_photo(str(photo / f), f)]
+            names += [(photo, name) for name in own]
+            n_other += len(files) - len(own)
+        elif photo.exists():
+            names.append((photo.parent, photo.name))
+        else:
+            raise GeolocError(f"There is no photo {photo}. Check the path.")
+    if not names:
         raise GeolocError("There is no photo in what was named.")
-    return jobs, n_other
+    if output is None:
+        return [(folder / name, None) for folder, name in names], n_other
+    source_of_target: dict[Path, Path] = {}
+    for folder, name in names:
+        source = source_of_target.setdefault(output / name, folder / name)
+        if source != folder / name:
+            raise GeolocError(
+                f"{source} and {folder / name} would both become {output / name}. Strip them apart."
+            )
+    return [(source, target) for target, source in source_of_target.items()], n_other

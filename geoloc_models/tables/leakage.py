@@ -17,8 +17,9 @@ from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.fingerprints import Fingerprints, fingerprint_images
-from geoloc_models.tables.hamming import MAX_DISTANCE, nearest_within
+from geoloc_models.tables.hamming import nearest_within
 from geoloc_models.tables.split import PARTS
+from geoloc_models.tables.split_options import LeakageOptions
 
 REASONS = ("same image", "near duplicate", "same coordinate", "same user")
 _PAIRS_OF_PARTS = tuple(combinations(range(len(PARTS)), 2))
@@ -71,29 +72,16 @@ class LeakageReport:
             self.pairs.to_parquet(partial, index=False)
 
 
-def find_leakage(
-    path: str | Path,
-    *,
-    images: bool = True,
-    images_root: str | Path | None = None,
-    max_distance: int = 6,
-    n_workers: int | None = None,
-) -> LeakageReport:
+def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> LeakageReport:
     """Look for photos of one part that have a twin in another.
 
     Parameters
     ----------
     path : path
-        Table with the column ``part``, as :func:`split_photo_file` writes it; looked at are its
-        columns ``path``, ``latitude`` and ``longitude``, and ``user``, as far as it has them.
-    images : bool
-        Whether to read the images and compare them.
-    images_root : path, optional
-        Folder that relative paths start from; by default the table's own.
-    max_distance : int
-        Bits of 64, 0 to 12, that two perceptual hashes of near duplicates may differ in.
-    n_workers : int, optional
-        Threads that read images.
+        Table with the column ``part``, as :func:`split_photo_file` writes it; its paths, coordinates
+        and users are compared, as far as it has them.
+    options : LeakageOptions, optional
+        By default those of :class:`~geoloc_models.tables.split_options.LeakageOptions`.
 
     Returns
     -------
@@ -104,7 +92,7 @@ def find_leakage(
     TableError
         If the file is missing or damaged, or has no rows or no column ``part``.
     GeolocError
-        If there is a strange value in ``part``, an option is out of range, or no image can be read.
+        If there is a strange value in ``part``, or no image can be read.
 
     Notes
     -----
@@ -117,10 +105,7 @@ def find_leakage(
     pixels are those of the same reduction. See :func:`nearest_within` for the search,
     :func:`perceptual_hash` for the hash.
     """
-    if not 0 <= max_distance <= MAX_DISTANCE:
-        raise GeolocError(
-            f"max_distance must lie between 0 and {MAX_DISTANCE} bits; got {max_distance}."
-        )
+    options = options or LeakageOptions()
     file = open_table(path)
     name = file.path.name
     columns = file.find_columns(dict.fromkeys(_ROLES), needed=("part",))
@@ -130,13 +115,13 @@ def find_leakage(
     pairs: list[pd.DataFrame] = []
     reasons: list[str] = []
     prints: Fingerprints | None = None
-    if images and "path" in column:
+    if options.images and "path" in column:
         reasons += REASONS[:2]
-        root = file.path.parent if images_root is None else Path(images_root)
+        root = options.images_root or file.path.parent
         paths = texts(column["path"])
         rows = np.flatnonzero(paths.is_valid())
-        prints = _fingerprints(paths.drop_null(), root, n_workers)
-        pairs += _same_and_near(prints, rows, part, max_distance)
+        prints = _fingerprints(paths.drop_null(), root, options.workers)
+        pairs += _same_and_near(prints, rows, part, options.max_distance)
     if {"latitude", "longitude"} <= set(column):
         reasons.append(REASONS[2])
         codes = _coordinate_codes(column["latitude"], column["longitude"])

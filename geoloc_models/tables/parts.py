@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,22 +15,21 @@ from geocells.tables import texts
 from geoloc_models._errors import GeolocError
 from geoloc_models.tables.hashing import hash_numbers, hash_texts, hash_to_unit, stream_start
 from geoloc_models.tables.photo_table import PhotoTable
-from geoloc_models.tables.split import PARTS, Split, checked_fractions, place_blocks
+from geoloc_models.tables.split import PARTS, Split, place_blocks
+from geoloc_models.tables.split_options import By, SplitOptions
 
-By = Literal["id", "user", "place"]
-UNITS = ("id", "user", "place")
 _DAMAGED = "Run geoloc split again."
 
 
 def assign_parts(
     ids: Sequence[Any] | np.ndarray | pa.Array,
     *,
-    by: By = "id",
+    by: By = SplitOptions.by,
     users: Sequence[Any] | np.ndarray | pa.Array | None = None,
     coords: ArrayLike | None = None,
-    block_km: float = 1.0,
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
-    exchangeable: bool = False,
+    block_km: float = SplitOptions.block_km,
+    fractions: tuple[float, float, float] = SplitOptions.fractions,
+    exchangeable: bool = SplitOptions.exchangeable,
     seed: int = 0,
 ) -> np.ndarray:
     """Part of each photo, decided by nothing but the seed, the photo's own unit and its id.
@@ -39,23 +38,13 @@ def assign_parts(
     ----------
     ids : sequence of str or int (n,)
         Name of each photo.
-    by : {"id", "user", "place"}
-        The unit that is never torn apart: a photo; all photos of one user (a photo without a user
-        stands for itself); all photos of one block of the earth's surface.
     users : sequence of str or int (n,), optional
         Needed with ``by="user"``; missing or empty where nobody knows.
     coords : array-like (n, 2), optional
         Latitude, longitude in degrees, needed with ``by="place"``.
-    block_km : float
-        Side of a block, see :func:`place_blocks`.
-    fractions : (float, float, float)
-        Chance of training, validation and test; all positive, sum 1.
-    exchangeable : bool, default False
-        Keep units whole between training and the rest only: the photos of the units that are not
-        trained on go to validation or test one by one. What is calibrated on the one then holds on
-        the other, however many photos a unit has. Without effect by ``"id"``.
-    seed : int
-        Another seed gives another split; from 0 to 2**64 - 1.
+    by, block_km, fractions, exchangeable, seed
+        As in :class:`~geoloc_models.tables.split_options.SplitOptions`; blocks are those of
+        :func:`place_blocks`.
 
     Returns
     -------
@@ -87,10 +76,8 @@ def assign_parts(
     >>> bool((assign_parts(ids[500:], seed=1) == assign_parts(ids, seed=1)[500:]).all())
     True
     """
-    share = checked_fractions(fractions)
-    check_seed(seed)
-    if by not in UNITS:
-        raise GeolocError(f"by must be 'id', 'user' or 'place'; got {by!r}.")
+    SplitOptions(by=by, fractions=fractions, seed=seed)  # refuses what is out of range
+    share = np.asarray(fractions, dtype=np.float64)
     names = id_texts(ids)
     unit = hash_texts(names, stream_start("part/id", seed))
     if by == "place":
@@ -154,7 +141,7 @@ def subset_ranks(
     >>> subset_ranks(["a", "b", "c", "d"], [0, 0, 2, 0]).tolist()
     [2, 1, -1, 0]
     """
-    check_seed(seed)
+    SplitOptions(seed=seed)
     names = id_texts(ids)
     parts = np.asarray(part)
     _check_length(len(parts), len(names), "part")
@@ -268,12 +255,6 @@ def _chunked(values: Any, name: str) -> pa.ChunkedArray:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise GeolocError(f"{name} must be texts or whole numbers ({error}).") from error
     return pa.chunked_array([array])
-
-
-def check_seed(seed: int) -> None:
-    """Refuse a seed that is no whole number from 0 to 2**64 - 1."""
-    if not 0 <= seed < 1 << 64:
-        raise GeolocError(f"seed must lie between 0 and 2**64 - 1; got {seed}.")
 
 
 def _refuse_duplicates(id_of_row: dict[int, str], n_rows: int) -> None:

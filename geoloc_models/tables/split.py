@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from geocells.sphere import EARTH_RADIUS_KM
 from geoloc_models._errors import GeolocError
 from geoloc_models.tables.coordinates import as_coords
+from geoloc_models.tables.split_options import check_fractions
 
-_EARTH_RADIUS_KM = 6371.0088
 PARTS = ("train", "validation", "test")
 
 
@@ -83,7 +84,8 @@ def split_rows(
     >>> len(split.train), len(split.validation), len(split.test)
     (8, 1, 1)
     """
-    share = checked_fractions(fractions)
+    check_fractions(fractions)
+    share = np.asarray(fractions, dtype=np.float64)
     group_of_row = _numbered(groups, n_rows, "groups")
     stratum_of_row = _numbered(strata, n_rows, "strata")
     n_units = n_rows if group_of_row is None else int(group_of_row.max(initial=-1)) + 1
@@ -91,12 +93,7 @@ def split_rows(
         noun = "rows" if group_of_row is None else "groups"
         raise GeolocError(
             f"A split into training, validation and test needs at least {len(PARTS)} {noun}; "
-            f"there are {n_units}. "
-            + (
-                "Give more photos."
-                if group_of_row is None
-                else "Group by something finer, or give no groups."
-            )
+            f"there are {n_units}. Give more photos, or group by something finer."
         )
     generator = np.random.default_rng(seed)
     if stratum_of_row is None:
@@ -141,7 +138,7 @@ def place_blocks(coords: ArrayLike, size_km: float = 10.0) -> np.ndarray:
     if not 0.001 <= size_km <= 10_000:
         raise GeolocError(f"size_km must lie between 0.001 and 10000; got {size_km}.")
     latitude, longitude = points[:, 0], points[:, 1]
-    n_bands = max(2, int(np.ceil(np.pi * _EARTH_RADIUS_KM / size_km)))
+    n_bands = max(2, int(np.ceil(np.pi * EARTH_RADIUS_KM / size_km)))
     band = np.clip(((latitude + 90) / 180 * n_bands).astype(np.int64), 0, n_bands - 1)
     n_blocks = _blocks_in_band(np.arange(n_bands), n_bands, size_km)
     turn = np.mod(longitude + 180.0, 360.0) / 360.0
@@ -168,7 +165,7 @@ def largest_block(coords: ArrayLike, size_km: float = 10.0) -> int:
 
     Examples
     --------
-    >>> from geoloc_models.data import largest_block
+    >>> from geoloc_models.tables.split import largest_block
     >>> largest_block([[47.3769, 8.5417], [47.3769, 8.5418], [59.3293, 18.0686]])
     2
     """
@@ -178,21 +175,10 @@ def largest_block(coords: ArrayLike, size_km: float = 10.0) -> int:
 
 def _blocks_in_band(band: np.ndarray, n_bands: int, size_km: float) -> np.ndarray:
     middle = np.radians((band + 0.5) / n_bands * 180 - 90)
-    around_km = 2 * np.pi * _EARTH_RADIUS_KM * np.cos(middle)
+    around_km = 2 * np.pi * EARTH_RADIUS_KM * np.cos(middle)
     n_blocks = np.maximum(1, np.round(around_km / size_km)).astype(np.int64)
     n_blocks[(band == 0) | (band == n_bands - 1)] = 1
     return n_blocks
-
-
-def checked_fractions(fractions: Sequence[float]) -> np.ndarray:
-    """Shares of training, validation and test as float64 (3,); anything else is refused."""
-    share = np.asarray(fractions, dtype=np.float64)
-    if share.shape != (len(PARTS),) or not (share > 0).all() or abs(share.sum() - 1) > 1e-6:
-        raise GeolocError(
-            "The fractions of training, validation and test must be three positive numbers with "
-            f"sum 1, such as 0.8, 0.1, 0.1; got {tuple(fractions)}."
-        )
-    return share
 
 
 def _numbered(

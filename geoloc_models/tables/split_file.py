@@ -20,10 +20,10 @@ from geocells.tables import Batch, TableFile, coordinates, numbers, open_table, 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.tables.hashing import HASH_VERSION
-from geoloc_models.tables.parts import By, assign_parts, check_seed, id_texts, subset_ranks
-from geoloc_models.tables.split import PARTS, checked_fractions
+from geoloc_models.tables.parts import assign_parts, id_texts, subset_ranks
+from geoloc_models.tables.split import PARTS
+from geoloc_models.tables.split_options import By, SplitOptions
 
-SUBSETS = (1_000, 10_000, 20_000, 100_000)
 _NEEDED: dict[By, tuple[str, ...]] = {
     "id": (),
     "user": ("user",),
@@ -46,8 +46,8 @@ class SplitReport:
         that the training part is large enough for.
     too_large : tuple of int
         Sizes of subsets above that of the training part.
-    key : str
-        The column that names a photo.
+    key : {"id", "path"}
+        What names a photo.
     n_without_user : int
         Photos without a user, each a unit of its own; 0 unless the split is by user.
     """
@@ -67,13 +67,9 @@ class SplitReport:
 def split_photo_file(
     source: str | Path,
     target: str | Path,
+    options: SplitOptions | None = None,
     *,
-    by: By = "id",
-    block_km: float = 1.0,
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
-    exchangeable: bool = False,
-    subsets: Sequence[int] = SUBSETS,
-    seed: int = 0,
+    quoting: bool = True,
 ) -> SplitReport:
     """Copy a table of photos to Parquet and add the columns ``part`` and ``subset_rank``.
 
@@ -88,10 +84,10 @@ def split_photo_file(
         handed through: Arrow types and metadata of Parquet as they are, text as text but for the
         coordinates, which become float64. Relative paths of images are rewritten where it lies in
         another folder. Where paths stand in for ids, a column ``id`` holds them as they were.
-    by, block_km, fractions, exchangeable, seed
-        See :func:`assign_parts`.
-    subsets : sequence of int
-        Sizes of the nested training subsets to report.
+    options : SplitOptions, optional
+        By default those of :class:`~geoloc_models.tables.split_options.SplitOptions`.
+    quoting : bool
+        Double quotes enclose texts; see :func:`geocells.tables.open_table`.
 
     Returns
     -------
@@ -102,8 +98,7 @@ def split_photo_file(
     TableError
         If a file or column is missing or damaged, or a coordinate is out of range.
     GeolocError
-        If an id is missing or there twice, a part would be empty, or an option is out of range. No
-        file is left then.
+        If an id is missing or there twice, or a part would be empty. No file is left then.
 
     Notes
     -----
@@ -111,16 +106,12 @@ def split_photo_file(
     thrice these columns, and a few batches of the others. Equal to :func:`assign_parts` and
     :func:`subset_ranks` on the whole columns.
     """
-    check_seed(seed)
-    checked_fractions(fractions)
+    options = options or SplitOptions()
+    by = options.by
     target = Path(target)
-    if by not in _NEEDED:
-        raise GeolocError(f"by must be 'id', 'user' or 'place'; got {by!r}.")
     if target.suffix.lower() not in (".parquet", ".pq"):
         raise GeolocError(f"A split is written as .parquet; got {target.name}.")
-    if any(size < 1 for size in subsets):
-        raise GeolocError(f"Subsets have at least 1 photo; got {min(subsets)}.")
-    file = open_table(source)
+    file = open_table(source, quoting=quoting)
     columns = file.find_columns(dict.fromkeys(_ROLES), needed=_NEEDED[by])
     key = columns.get("id", columns.get("path"))
     if key is None:
@@ -137,30 +128,31 @@ def split_photo_file(
         by=by,
         users=users,
         coords=coordinates(table, columns, where=file.path.name) if by == "place" else None,
-        block_km=block_km,
-        fractions=fractions,
-        exchangeable=exchangeable,
-        seed=seed,
+        block_km=options.block_km,
+        fractions=options.fractions,
+        exchangeable=options.exchangeable,
+        seed=options.seed,
     )
     _refuse_empty_parts(part, by, file.path.name)
-    rank = subset_ranks(table[key], part, seed=seed)
+    rank = subset_ranks(table[key], part, seed=options.seed)
     settings = {
         "by": by,
-        "block_km": block_km if by == "place" else None,
-        "fractions": list(fractions),
-        "exchangeable": exchangeable,
-        "seed": seed,
+        "block_km": options.block_km if by == "place" else None,
+        "fractions": list(options.fractions),
+        "exchangeable": options.exchangeable,
+        "seed": options.seed,
         "key": "id" if "id" in columns else "path",
         "hash_version": HASH_VERSION,
     }
     _write(file, target, columns, part, rank, settings)
+    subsets = sorted(set(options.subsets))
     countries = table[columns["country"]] if "country" in columns else None
-    parts, of_subset = _counts_per_country(countries, part, rank, sorted(set(subsets)))
+    parts, of_subset = _counts_per_country(countries, part, rank, subsets)
     return SplitReport(
         parts=parts,
         subsets=of_subset,
-        too_large=tuple(size for size in sorted(set(subsets)) if size not in of_subset),
-        key=key,
+        too_large=tuple(size for size in subsets if size not in of_subset),
+        key="id" if "id" in columns else "path",
         n_without_user=0 if users is None else users.null_count,
     )
 

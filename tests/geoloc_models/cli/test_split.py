@@ -39,7 +39,7 @@ def table(tmp_path):
 
 def test_a_split_is_written_and_its_sizes_are_told(table):
     output = table.parent / "split.parquet"
-    result = geoloc("split", table, "-o", output, "--subsets", "10,50,1000")
+    result = geoloc("split", table, "-o", output, "--subsets", 10, 50, 1000)
     assert result.exit_code == 0, result.output
     parts = pd.read_parquet(output)["part"].value_counts()
     words = result.stdout.split()
@@ -54,7 +54,7 @@ def test_a_split_is_written_and_its_sizes_are_told(table):
 
 def test_users_out_of_training_may_be_dealt_photo_by_photo(table):
     output = table.parent / "split.parquet"
-    asked = ["-o", output, "--by", "user", "--fractions", "0.4,0.3,0.3", "--exchangeable"]
+    asked = ["-o", output, "--by", "user", "--fractions", "0.4", "0.3", "0.3", "--exchangeable"]
     result = geoloc("split", table, *asked)
     assert result.exit_code == 0, result.output
     frame = pd.read_parquet(output).dropna(subset="user")
@@ -66,7 +66,7 @@ def test_users_out_of_training_may_be_dealt_photo_by_photo(table):
 
 def test_the_written_table_can_be_read_and_cut(table):
     output = table.parent / "split.parquet"
-    geoloc("split", table, "-o", output, "--by", "user", "--fractions", "0.6,0.2,0.2")
+    geoloc("split", table, "-o", output, "--by", "user", "--fractions", "0.6", "0.2", "0.2")
     frame = pd.read_parquet(output)
     assert frame.dropna(subset="user").groupby("user")["part"].nunique().eq(1).all()
     photos = PhotoTable(frame)
@@ -74,14 +74,14 @@ def test_the_written_table_can_be_read_and_cut(table):
 
 
 def test_parts_far_from_their_shares_are_told(table):
-    result = geoloc("split", table, "-o", table, "--fractions", "0.4,0.3,0.3")
-    assert "Far from the shares" not in result.stdout
+    result = geoloc("split", table, "-o", table, "--fractions", "0.4", "0.3", "0.3")
+    assert "Far from the fractions" not in result.stdout
     frame = pd.read_parquet(table)
     frame["user"] = ["anna"] * 90 + frame["user"].tolist()[90:]
     frame.to_parquet(table, index=False)
     result = geoloc("split", table, "-o", table.parent / "split.parquet", "--by", "user")
     assert result.exit_code == 0, result.output
-    assert "Far from the shares asked for: validation" in result.stdout
+    assert "Far from the fractions: validation" in result.stdout
     assert "Some users hold many photos" in result.stdout
 
 
@@ -92,7 +92,7 @@ def test_users_that_are_missing_are_told(table):
 
 def test_leaks_are_counted_with_examples_and_listed(table):
     output = table.parent / "split.parquet"
-    geoloc("split", table, "-o", output, "--subsets", "none", "--fractions", "0.5,0.25,0.25")
+    geoloc("split", table, "-o", output, "--fractions", "0.5", "0.25", "0.25")
     result = geoloc("leakage", output)
     assert result.exit_code == 0, result.output
     pairs = pd.read_parquet(table.parent / "leakage.parquet")
@@ -110,7 +110,7 @@ def test_leaks_are_counted_with_examples_and_listed(table):
 
 def test_leaks_of_places_and_users_are_found_without_images(table):
     output = table.parent / "split.parquet"
-    geoloc("split", table, "-o", output, "--by", "place", "--subsets", "none")
+    geoloc("split", table, "-o", output, "--by", "place")
     result = geoloc("leakage", output, "--no-images", "-o", table.parent / "found.parquet")
     assert result.exit_code == 0, result.output
     assert "Same image" not in result.stdout
@@ -123,16 +123,16 @@ def test_leaks_of_places_and_users_are_found_without_images(table):
     ("arguments", "words"),
     [
         (["split", "no.parquet"], "There is no file no.parquet"),
-        (["split", "TABLE", "--fractions", "0.9,0.1"], "--fractions needs three numbers"),
-        (["split", "TABLE", "--fractions", "a,b,c"], "--fractions needs numbers"),
-        (["split", "TABLE", "--fractions", "0.9,0.2,0.1"], "sum 1"),
-        (["split", "TABLE", "--subsets", "1.5"], "--subsets needs whole numbers"),
+        (["split", "TABLE", "--fractions", "0.9", "0.1"], "--fractions"),
+        (["split", "TABLE", "--fractions", "a", "b", "c"], "--fractions"),
+        (["split", "TABLE", "--fractions", "0.9", "0.2", "0.1"], "sum 1"),
+        (["split", "TABLE", "--subsets", "many"], "--subsets"),
         (["split", "TABLE", "--seed", "-1"], "seed must lie"),
         (["split", "TABLE", "--by", "colour"], "colour"),
         (["split", "TABLE", "--by", "place", "--block-km", "0"], "size_km"),
         (["split", "TABLE", "-o", "FOLDER/split.csv"], "written as .parquet"),
         (["split", "TABLE", "--by", "place", "--block-km", "9000"], "part empty"),
-        (["leakage", "TABLE"], "no column part"),
+        (["leakage", "TABLE"], "no column 'part'"),
         (["leakage", "no.parquet"], "There is no file"),
     ],
 )

@@ -9,6 +9,7 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.tables.fingerprints import content_hash, perceptual_hash
 from geoloc_models.tables.leakage import find_leakage
 from geoloc_models.tables.split import PARTS
+from geoloc_models.tables.split_options import LeakageOptions
 
 SIDES = [("validation", "train"), ("test", "train"), ("test", "validation")]
 
@@ -68,7 +69,9 @@ def test_images_are_compared_as_by_all_pairs(tmp_path, max_distance):
             image = image.transform(image.size, Image.Transform.AFFINE, (1, 0, 2, 0, 1, 1))
         images.append(image)
     parts = rng.choice(PARTS, 120, p=[0.5, 0.2, 0.3])
-    report = find_leakage(write_photos(tmp_path, images, part=parts), max_distance=max_distance)
+    report = find_leakage(
+        write_photos(tmp_path, images, part=parts), LeakageOptions(max_distance=max_distance)
+    )
 
     content = [content_hash(image) for image in images]
     look = [perceptual_hash(image)[0] for image in images]
@@ -178,15 +181,17 @@ def test_images_may_lie_elsewhere_or_be_left_out(tmp_path):
     )
     moved = tmp_path / "split.parquet"
     path.rename(moved)
-    assert find_leakage(moved, images_root=tmp_path / "images").pairs["reason"].tolist() == [
+    assert find_leakage(moved, LeakageOptions(images_root=tmp_path / "images")).pairs[
+        "reason"
+    ].tolist() == [
         "same image",
         "same user",
     ]
-    assert find_leakage(moved, images=False).reasons == ("same user",)
+    assert find_leakage(moved, LeakageOptions(images=False)).reasons == ("same user",)
     with pytest.raises(GeolocError, match=r"None of the first 2 images can be read"):
         find_leakage(moved)
     with pytest.raises(GeolocError, match="There is no folder"):
-        find_leakage(moved, images_root=tmp_path / "nowhere")
+        find_leakage(moved, LeakageOptions(images_root=tmp_path / "nowhere"))
 
 
 def test_a_split_without_leaks_has_an_empty_list(tmp_path):
@@ -205,9 +210,9 @@ def test_a_split_without_leaks_has_an_empty_list(tmp_path):
         ({"part": ["train", None], "user": ["a", "b"]}, {}, "row 2 of split.parquet holds None"),
         ({"part": ["train"], "id": ["a"]}, {}, "nothing to compare"),
         ({"part": [], "user": []}, {}, "split.parquet holds no rows"),
-        ({"part": ["train"], "user": ["a"]}, {"max_distance": 13}, "0 and 12 bits; got 13"),
+        ({"part": ["train"], "user": ["a"]}, {"max_distance": 13}, "0 and 12; got 13"),
     ],
 )
 def test_tables_that_cannot_be_compared_are_refused(tmp_path, columns, options, words):
     with pytest.raises(ValueError, match=words):
-        find_leakage(write_table(tmp_path, **columns), **options)
+        find_leakage(write_table(tmp_path, **columns), LeakageOptions(**options))

@@ -13,6 +13,7 @@ from geoloc_models.tables.parts import assign_parts, split_of_table, subset_rank
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import PARTS
 from geoloc_models.tables.split_file import split_photo_file
+from geoloc_models.tables.split_options import SplitOptions
 
 
 def photos(n=300, seed=0):
@@ -45,7 +46,7 @@ def test_the_file_is_split_as_its_columns_are(tmp_path, by, exchangeable):
     source = write(tmp_path, frame, row_group_size=50)
     options = {"by": by, "block_km": 5.0, "fractions": (0.6, 0.2, 0.2), "seed": 3}
     options["exchangeable"] = exchangeable
-    split_photo_file(source, tmp_path / "split.parquet", **options)
+    split_photo_file(source, tmp_path / "split.parquet", SplitOptions(**options))
     part = assign_parts(
         frame["id"],
         users=frame["user"],
@@ -77,7 +78,7 @@ def test_text_and_parquet_give_one_split(tmp_path, name):
 def test_the_report_counts_countries_parts_and_subsets(tmp_path):
     frame = photos()
     report = split_photo_file(
-        write(tmp_path, frame), tmp_path / "split.parquet", subsets=[20, 100, 5_000]
+        write(tmp_path, frame), tmp_path / "split.parquet", SplitOptions(subsets=(20, 100, 5_000))
     )
     written = pd.read_parquet(tmp_path / "split.parquet")
     assert report.n_rows == 300
@@ -130,8 +131,8 @@ def test_relative_paths_follow_the_table_to_another_folder(tmp_path):
 
 def test_a_second_split_replaces_the_first_in_place(tmp_path):
     path = write(tmp_path, photos())
-    split_photo_file(path, path, seed=1)
-    split_photo_file(path, path, seed=2)
+    split_photo_file(path, path, SplitOptions(seed=1))
+    split_photo_file(path, path, SplitOptions(seed=2))
     written = pd.read_parquet(path)
     assert list(written.columns) == [*photos().columns, "part", "subset_rank"]
     np.testing.assert_array_equal(
@@ -140,7 +141,9 @@ def test_a_second_split_replaces_the_first_in_place(tmp_path):
 
 
 def test_the_file_says_how_it_was_split(tmp_path):
-    split_photo_file(write(tmp_path, photos()), tmp_path / "s.parquet", by="place", seed=9)
+    split_photo_file(
+        write(tmp_path, photos()), tmp_path / "s.parquet", SplitOptions(by="place", seed=9)
+    )
     told = json.loads(pq.read_schema(tmp_path / "s.parquet").metadata[b"geoloc_split"])
     assert told == {
         "by": "place",
@@ -185,7 +188,7 @@ def changed(column, row, value):
         (photos().assign(user="anna"), {"by": "user"}, "part empty.*too few users"),
         (photos(), {"by": "place", "block_km": 5_000}, "part empty.*too few blocks"),
         (photos(), {"fractions": (1.0, 0.0, 0.0)}, "three positive numbers"),
-        (photos(), {"subsets": [0]}, "at least 1 photo"),
+        (photos(), {"subsets": (0,)}, "at least 1 photo"),
         (photos(), {"seed": -1}, "seed"),
         (photos(), {"by": "colour"}, "by must be"),
     ],
@@ -193,7 +196,7 @@ def changed(column, row, value):
 def test_impossible_splits_leave_no_file(tmp_path, frame, options, words):
     source = write(tmp_path, frame)
     with pytest.raises(ValueError, match=words):
-        split_photo_file(source, tmp_path / "split.parquet", **options)
+        split_photo_file(source, tmp_path / "split.parquet", SplitOptions(**options))
     assert [path.name for path in tmp_path.iterdir()] == ["photos.parquet"]
 
 
@@ -252,7 +255,9 @@ def test_points_of_geoparquet_stay_points(tmp_path):
     points = gpd.points_from_xy(frame["longitude"], frame["latitude"], crs=4326)
     rest = frame.drop(columns=["latitude", "longitude"])
     gpd.GeoDataFrame(rest, geometry=points).to_parquet(tmp_path / "photos.parquet")
-    split_photo_file(tmp_path / "photos.parquet", tmp_path / "s.parquet", by="place", block_km=5.0)
+    split_photo_file(
+        tmp_path / "photos.parquet", tmp_path / "s.parquet", SplitOptions(by="place", block_km=5.0)
+    )
     written = gpd.read_parquet(tmp_path / "s.parquet")
     assert written.crs == "EPSG:4326"
     assert written.columns.tolist() == [*rest.columns, "geometry", "part", "subset_rank"]
@@ -265,7 +270,9 @@ def test_columns_by_other_names_are_found(tmp_path):
     frame = photos().rename(
         columns={"id": "gbifID", "latitude": "decimalLatitude", "longitude": "LON"}
     )
-    split_photo_file(write(tmp_path, frame, "photos.csv"), tmp_path / "s.parquet", by="place")
+    split_photo_file(
+        write(tmp_path, frame, "photos.csv"), tmp_path / "s.parquet", SplitOptions(by="place")
+    )
     written = pd.read_parquet(tmp_path / "s.parquet")
     coords = photos()[["latitude", "longitude"]]
     expected = assign_parts(photos()["id"], by="place", coords=coords)

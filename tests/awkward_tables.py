@@ -180,7 +180,7 @@ def write_tables(folder: Path) -> list[Path]:
     return paths
 
 
-def _reported(path: Path, folder: Path) -> dict[str, Any]:
+def report_of(path: Path, folder: Path) -> dict[str, Any]:
     """What ``select_photos``, ``read_photo_table`` and ``geocells build`` make of a table."""
     from geoloc_models._errors import GeolocError
     from geoloc_models.tables.photo_table import read_photo_table
@@ -216,7 +216,7 @@ def _record() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "out").mkdir()
-        golden = {path.name: _reported(path, folder) for path in write_tables(folder)}
+        golden = {path.name: report_of(path, folder) for path in write_tables(folder)}
     tables = [
         f"{json.dumps(name)}: {{\n "
         + ",\n ".join(

@@ -95,7 +95,7 @@ class Tables:
         from geoloc_models.tables.select import select_photos
 
         if not path.name.endswith(".zip"):
-            tried(GeolocError, read_photo_table, path, path_column=None)
+            tried(GeolocError, read_photo_table, path, images=False)
         tried(GeolocError, select_photos, [path], self._out)
         suffix = cells_command._suffix(path)
         if suffix in (".csv", ".csv.gz", ".parquet"):

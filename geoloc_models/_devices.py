@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 
 from geoloc_models._errors import GeolocError
-
-Precision = Literal["auto", "32", "16", "bf16"]
 
 _NUMBERS = {"16": torch.float16, "bf16": torch.bfloat16}
 

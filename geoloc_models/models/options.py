@@ -1,4 +1,4 @@
-"""What to train and how: every option of a training, declared and checked once."""
+"""What to train and how: every option of a training, declared and checked once; without torch."""
 
 from __future__ import annotations
 
@@ -18,17 +18,13 @@ from typing import (
     get_type_hints,
 )
 
-from geoloc_models._devices import Precision
 from geoloc_models._errors import GeolocError
-from geoloc_models.models.encoders import (
-    ImageEncoder,
-    build_encoder,
-    check_image_size,
-    is_encoder_name,
-)
 
 if TYPE_CHECKING:
     from geoloc_models.features.files import FeatureCard
+    from geoloc_models.models.encoders import ImageEncoder
+
+Precision = Literal["auto", "32", "16", "bf16"]
 
 _EARLIER_NAMES = {  # in files of earlier releases
     "thaw_every": "unfreeze_every",
@@ -185,10 +181,10 @@ class TrainingOptions(_Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.encoder is not None and self.image_size is not None:
-            check_image_size(self.encoder, self.image_size)
-        elif self.encoder is not None and not is_encoder_name(self.encoder):
-            check_image_size(self.encoder, 224)  # knows the names, and lists them
+        if self.encoder is not None:
+            from geoloc_models.models.encoders import check_encoder  # with torch
+
+            check_encoder(self.encoder, self.image_size)
         if self.batch_size % self.devices:
             raise GeolocError(
                 f"{self.devices} devices share each batch alike, so batch_size must be a multiple "
@@ -223,6 +219,8 @@ class TrainingOptions(_Options):
 
     def build_encoder(self) -> ImageEncoder:
         """Build the encoder that the training starts from."""
+        from geoloc_models.models.encoders import build_encoder
+
         chosen = self.resolve()
         return build_encoder(
             chosen.encoder or "", weights=chosen.weights, image_size=chosen.image_size

@@ -10,7 +10,7 @@ from geoloc_models.models.encoders.recipes import (
     ENCODER_NAMES,
     TinyBackbone,
     build_encoder,
-    check_image_size,
+    check_encoder,
     is_encoder_name,
 )
 
@@ -22,6 +22,6 @@ __all__ = [
     "Preprocessing",
     "TinyBackbone",
     "build_encoder",
-    "check_image_size",
+    "check_encoder",
     "is_encoder_name",
 ]

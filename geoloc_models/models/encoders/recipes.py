@@ -65,7 +65,7 @@ def build_encoder(
     recipe = _find_recipe(name)
     preprocessing = recipe.preprocessing
     if image_size is not None:
-        check_image_size(name, image_size)
+        check_encoder(name, image_size)
         preprocessing = replace(preprocessing, image_size=image_size)
     is_imagenet = str(weights) == "imagenet"
     if is_imagenet and recipe.load_imagenet is None:
@@ -108,10 +108,16 @@ def is_encoder_name(name: str) -> bool:
     )
 
 
-def check_image_size(name: str, image_size: int) -> None:
-    """GeolocError unless an encoder takes square images of this side, in pixels."""
+def check_encoder(name: str, image_size: int | None = None) -> None:
+    """GeolocError unless an encoder may have this name, and takes square images of this side.
+
+    ``image_size`` is in pixels. A model of timm is only looked up where a size is given.
+    """
+    if image_size is None and is_encoder_name(name):
+        return
     recipe = _find_recipe(name)
     fixed = recipe.preprocessing.image_size
+    image_size = image_size or fixed
     if recipe.fixed_size and image_size != fixed:
         raise GeolocError(
             f"{name} takes images of {fixed} x {fixed} pixels, not {image_size}; leave image_size "

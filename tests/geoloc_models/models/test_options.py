@@ -1,6 +1,8 @@
 """Options are checked once, in words, and survive as plain values."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -101,3 +103,9 @@ def test_unsound_training_options_are_refused(change, words):
 def test_unsound_plans_are_refused_before_anything_is_trained(change, words):
     with pytest.raises(GeolocError, match=words):
         ModelPlan(**change)
+
+
+def test_options_are_declared_without_torch():
+    code = "import sys, geoloc_models.models.options as o; o.TrainingOptions(); o.ModelPlan()"
+    check = f"{code}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -17,7 +17,7 @@ from geoloc_models.models.encoders import (
     CachedFeatures,
     Preprocessing,
     build_encoder,
-    check_image_size,
+    check_encoder,
     is_encoder_name,
     recipes,
 )
@@ -222,9 +222,9 @@ def test_names_of_encoders_are_told_from_others(name, known):
     ("name", "least"), [("efficientnet_lite0", 32), ("resnet50", 64), ("tiny", 16)]
 )
 def test_an_image_too_small_for_its_encoder_is_refused(name, least):
-    check_image_size(name, least)
+    check_encoder(name, least)
     with pytest.raises(GeolocError, match=f"at least {least} x {least} pixels, not {least - 1}"):
-        check_image_size(name, least - 1)
+        check_encoder(name, least - 1)
 
 
 @pytest.mark.parametrize("size", [128, 256])

@@ -20,13 +20,13 @@ TASK_PANEL = "Offset, retrieval, nearest"
 RUN_PANEL = "Run"
 
 PathColumn = Annotated[
-    str, typer.Option(help="Column of the image files.", rich_help_panel=TABLE_PANEL)
+    str | None, typer.Option(help="Column of the image files.", rich_help_panel=TABLE_PANEL)
 ]
 LatitudeColumn = Annotated[
-    str, typer.Option(help="Column of latitudes, in degrees.", rich_help_panel=TABLE_PANEL)
+    str | None, typer.Option(help="Column of latitudes, in degrees.", rich_help_panel=TABLE_PANEL)
 ]
 LongitudeColumn = Annotated[
-    str, typer.Option(help="Column of longitudes, in degrees.", rich_help_panel=TABLE_PANEL)
+    str | None, typer.Option(help="Column of longitudes, in degrees.", rich_help_panel=TABLE_PANEL)
 ]
 CountryColumn = Annotated[
     str | None,

@@ -98,9 +98,9 @@ def embed(
             rich_help_panel=RUN_PANEL,
         ),
     ] = False,
-    path_column: PathColumn = "path",
-    latitude_column: LatitudeColumn = "latitude",
-    longitude_column: LongitudeColumn = "longitude",
+    path_column: PathColumn = None,
+    latitude_column: LatitudeColumn = None,
+    longitude_column: LongitudeColumn = None,
     country_column: CountryColumn = None,
     root: Root = None,
 ) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from typer.testing import CliRunner
+from command_line import run
 
 from tests.fuzz.mutate import packed
 
@@ -22,11 +22,9 @@ COMMAND_EVERY = 20
 """The command line runs on every so-manieth input: it takes longer than the reader alone."""
 
 
-def told(command, arguments):
+def told(program, arguments):
     """Run a command: it must end well, or with one sentence and exit code 2."""
-    result = CliRunner().invoke(command, [str(argument) for argument in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
+    result = run(program, *arguments)
     if result.exit_code not in (0, 2):
         raise AssertionError(f"exit code {result.exit_code}: {result.output[-200:]}")
     if result.exit_code == 2 and not result.output.strip():
@@ -48,7 +46,7 @@ def tried(errors, function, *arguments, **options):
 class Tables:
     """CSV, TSV, JSON lines, Parquet and archives of those, by both packages' readers."""
 
-    instrumented = ("geoloc_models.data", "geocells.cli")
+    instrumented = ("geocells.tables", "geoloc_models.tables")
 
     def __init__(self, folder):
         from geocells import CellBuilder
@@ -89,25 +87,18 @@ class Tables:
     def read(self, path, n, number=0):
         """Read it as a table of photos, as metadata, and as the cells' command does."""
         from geocells import cli as cells_command
+        from geocells.tables import TableError, read_table
         from geoloc_models import cli as photos_command
         from geoloc_models._errors import GeolocError
         from geoloc_models.tables.photo_table import read_photo_table
         from geoloc_models.tables.select import select_photos
 
-        if not path.name.endswith(".zip"):
-            tried(GeolocError, read_photo_table, path, images=False)
+        tried(GeolocError, read_photo_table, path, images=False)
         tried(GeolocError, select_photos, [path], self._out)
-        suffix = cells_command._suffix(path)
-        if suffix in (".csv", ".csv.gz", ".parquet"):
-            tried((ValueError, TypeError, OSError), self._cells_read, cells_command, path)
+        tried(TableError, read_table, path)
         if n % COMMAND_EVERY == 0:
-            told(cells_command.app, ["assign", self._cells, path, "-o", self._out])
-            told(photos_command.app, ["select", path, "-o", self._out])
-
-    @staticmethod
-    def _cells_read(cells_command, path):
-        table = cells_command._read_table(path, ["country"])
-        cells_command._coords(table, path, None, None)
+            told(cells_command.main, ["assign", self._cells, path, "-o", self._out])
+            told(photos_command.main, ["select", path, "-o", self._out])
 
 
 class Photos:
@@ -167,7 +158,7 @@ class Photos:
             raise AssertionError("a stripped photo tells its position")
         tried(BrokenImageError, reencode_photo, content, "p")
         if n % COMMAND_EVERY == 0:
-            told(cli.app, ["strip", path, "-o", self._out, "--overwrite"])
+            told(cli.main, ["strip", path, "-o", self._out, "--overwrite"])
 
 
 class Cells:
@@ -234,8 +225,8 @@ class Cells:
             tried(ValueError, cells.to_geodataframe)
         tried((ValueError, FileNotFoundError), CellHierarchy.load, path)
         if n % COMMAND_EVERY == 0:
-            told(cli.app, ["assign", path, self._table, "-o", self._out])
-            told(cli.app, ["map", path, "-o", self._out.with_suffix(".html")])
+            told(cli.main, ["assign", path, self._table, "-o", self._out])
+            told(cli.main, ["map", path, "-o", self._out.with_suffix(".html")])
 
 
 class Bundles:
@@ -290,7 +281,7 @@ class Bundles:
         if n % COMMAND_EVERY == 0:
             photo = self._folder / "photo.png"
             self._photo.save(photo)
-            told(cli.app, ["predict", photo, "--model", damaged])
+            told(cli.main, ["predict", photo, "--model", damaged])
 
 
 TARGETS = {"tables": Tables, "photos": Photos, "cells": Cells, "bundles": Bundles}

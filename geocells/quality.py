@@ -95,54 +95,44 @@ class Report:
         """All figures as a table: index ``quantity``, columns ``value`` (float64) and ``unit``."""
         import pandas as pd
 
+        percent = "% of images"
+        without_cell = 100 * _share(self.n_without_cell, self.n_images)
         rows: list[tuple[str, float, str]] = [
             ("cells", self.n_cells, ""),
             ("images", self.n_images, ""),
-            (
-                "images without a cell",
-                100 * _share(self.n_without_cell, self.n_images),
-                "% of images",
-            ),
+            ("images without a cell", without_cell, percent),
         ]
-        rows += [
-            (f"images per cell, {name}", _quantile(self.images_per_cell, share), "")
-            for name, share in QUANTILES.items()
-        ]
+        for name, share in QUANTILES.items():
+            n_images = _quantile(self.images_per_cell, share)
+            rows.append((f"images per cell, {name}", n_images, ""))
         rows.append(("images per cell, Gini", self.gini, "0 to 1"))
         if self.n_short is not None:
-            share = 100 * _share(self.n_short, self.n_images)
-            rows.append((f"in cells short of {self.min_images} images", share, "% of images"))
+            in_short_cells = 100 * _share(self.n_short, self.n_images)
+            rows.append((f"in cells short of {self.min_images} images", in_short_cells, percent))
         placed = self.distances_km[np.isfinite(self.distances_km)]
-        known = self.cell_radius_km[np.isfinite(self.cell_radius_km)]
+        radii = self.cell_radius_km[np.isfinite(self.cell_radius_km)]
         rows += [
             ("distance to the cell's location, median", _quantile(placed, 0.5), "km"),
             ("distance to the cell's location, 90 %", _quantile(placed, 0.9), "km"),
-            ("radius of a cell (90 % of its images), median", _quantile(known, 0.5), "km"),
-            ("radius of a cell (90 % of its images), largest", _quantile(known, 1.0), "km"),
+            ("radius of a cell (90 % of its images), median", _quantile(radii, 0.5), "km"),
+            ("radius of a cell (90 % of its images), largest", _quantile(radii, 1.0), "km"),
             ("WCSS per image", self.wcss_per_image, self.wcss_unit),
         ]
-        rows += [
-            (f"oracle, within {radius} km", 100 * self.oracle(radius), "% of images")
-            for radius in RADII_KM
-        ]
+        for radius in RADII_KM:
+            rows.append((f"oracle, within {radius} km", 100 * self.oracle(radius), percent))
         return pd.DataFrame(rows, columns=["quantity", "value", "unit"]).set_index("quantity")
 
     def __repr__(self) -> str:
-        table = self.frame
-        width = max(map(len, table.index))
-        lines = [
-            f"{name:<{width}}  {_number(value):>12} {unit}".rstrip()
-            for name, value, unit in table.itertuples()
-        ]
-        return "\n".join(["Report of cells", *lines])
+        text = self._rounded().to_string(header=False, index_names=False)
+        return "\n".join(["Report of cells", *map(str.rstrip, text.splitlines())])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{name}</th><td style='text-align:right'>{_number(value)}</td>"
-            f"<td style='text-align:left'>{unit}</td></tr>"
-            for name, value, unit in self.frame.itertuples()
-        )
-        return f"<table><caption>Report of cells</caption>{rows}</table>"
+        html: str = self._rounded().to_html(header=False, index_names=False)
+        return html
+
+    def _rounded(self) -> pd.DataFrame:
+        frame = self.frame
+        return frame.assign(value=frame["value"].map(_number))
 
     def plot(self, axes: Any = None) -> tuple[Axes, Axes]:
         """Draw how images spread over cells, and the oracle's accuracy at every radius.
@@ -165,49 +155,37 @@ class Report:
         if axes is None:
             _, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
         spread, oracle = axes
-        ordered = np.sort(self.images_per_cell)[::-1]
-        spread.fill_between(
-            np.arange(len(ordered) + 1), [*ordered, 0], step="post", color="#77AADD", linewidth=0
-        )
+        fullest_first = np.sort(self.images_per_cell)[::-1]
+        spread.stairs(fullest_first, fill=True, color="#77AADD")
         if self.min_images is not None:
             spread.axhline(self.min_images, color="#882255", linewidth=1, linestyle="--")
-            spread.annotate(
-                f"min_images {self.min_images}",
-                (1.0, self.min_images),
-                xycoords=("axes fraction", "data"),
-                xytext=(-4, 4),
-                textcoords="offset points",
-                ha="right",
-                color="#882255",
-            )
-        if len(ordered) and ordered[0] > 30 * max(1, ordered[len(ordered) // 2]):
+        if len(fullest_first) and fullest_first[0] > 30 * max(1, np.median(fullest_first)):
             spread.set_yscale("symlog", linthresh=1.0)
-        spread.set_ylim(bottom=0)
-        spread.set_xlim(0, max(1, len(ordered)))
-        spread.set_xlabel("cells, fullest first")
-        spread.set_ylabel("images in the cell")
-        spread.set_title(f"{self.n_cells} cells, Gini {self.gini:.2f}")
+        spread.set(
+            ylim=(0, None),
+            xlabel="cells, fullest first",
+            ylabel="images in the cell"
+            + ("" if self.min_images is None else " (line: min_images)"),
+            title=f"{self.n_cells} cells, Gini {self.gini:.2f}",
+        )
         radii = np.geomspace(0.1, 5000.0, 200)
-        distances = np.sort(self.distances_km)
-        shares = np.searchsorted(distances, radii, side="right") / max(1, self.n_images)
-        oracle.plot(radii, 100 * shares, color="#3366AA")
-        marks = [100 * self.oracle(radius) for radius in RADII_KM]
-        oracle.plot(RADII_KM, marks, "o", color="#882255", markersize=4)
-        for radius, mark in zip(RADII_KM, marks, strict=True):
+        n_within = np.searchsorted(np.sort(self.distances_km), radii, side="right")
+        oracle.plot(radii, 100 * n_within / max(1, self.n_images), color="#3366AA")
+        shares = [100 * self.oracle(radius) for radius in RADII_KM]
+        oracle.plot(RADII_KM, shares, "o", color="#882255", markersize=4)
+        for radius, share in zip(RADII_KM, shares, strict=True):
             oracle.annotate(
-                f"{mark:.1f}",
-                (radius, mark),
-                xytext=(4, -11),
-                textcoords="offset points",
-                fontsize=8,
+                f"{share:.1f}", (radius, share), (4, -11), textcoords="offset points", fontsize=8
             )
         oracle.set_xscale("log")
         oracle.set_xticks(RADII_KM, [str(radius) for radius in RADII_KM])
         oracle.minorticks_off()
-        oracle.set_ylim(0, 103)
-        oracle.set_xlabel("km")
-        oracle.set_ylabel("% of images within")
-        oracle.set_title("oracle: the location of an image's own cell")
+        oracle.set(
+            ylim=(0, 103),
+            xlabel="km",
+            ylabel="% of images within",
+            title="oracle: the location of an image's own cell",
+        )
         return spread, oracle
 
 
@@ -253,8 +231,8 @@ def report(
     >>> import numpy as np
     >>> from geocells.quality import report
     >>> coords, labels = np.array([[47.0, 8.0], [47.0, 8.1]]), np.array([0, 0])
-    >>> found = report(coords, labels, np.array([[47.0, 8.0]]))
-    >>> found.oracle(1), found.oracle(25)
+    >>> measured = report(coords, labels, np.array([[47.0, 8.0]]))
+    >>> measured.oracle(1), measured.oracle(25)
     (0.5, 1.0)
     """
     n_images, n_cells = len(coords), len(locations)
@@ -325,11 +303,9 @@ def _share(part: int, whole: int) -> float:
 
 
 def _number(value: float) -> str:
-    """Whole numbers whole, others to four figures at least."""
+    """Whole numbers whole, others to three figures at least."""
     if not np.isfinite(value):
         return "-"
-    if value == round(value):
+    if value == round(value) or abs(value) >= 1e4:
         return f"{value:.0f}"
-    return (
-        f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 1e4 else f"{value:.0f}"
-    )
+    return f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}"

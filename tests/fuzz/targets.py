@@ -164,7 +164,7 @@ class Photos:
 class Cells:
     """Cells, hierarchies and country polygons in GeoParquet, GeoJSON and GeoPackage."""
 
-    instrumented = ("geocells.cells._io", "geocells.cli", "geoloc_models.data")
+    instrumented = ("geocells.cells.io", "geocells.cli", "geoloc_models.data")
 
     def __init__(self, folder):
         import geopandas as gpd
@@ -234,7 +234,7 @@ class Bundles:
 
     instrumented = (
         "geoloc_models.inference.bundle", "geoloc_models.inference.calibration",
-        "geoloc_models.inference.class_locations", "geoloc_models.models.tasks", "geocells.cells._io",
+        "geoloc_models.inference.class_locations", "geoloc_models.models.tasks", "geocells.cells.io",
     )  # fmt: skip
 
     def __init__(self, folder):

@@ -30,23 +30,22 @@ TARGETS = {
     "grids": ("geocells/grids/*.py",),
     "moments": ("geocells/moments.py", "geocells/_moments_kernels.py"),
     "assign": (
-        "geocells/partition/_assign.py", "geocells/partition/_code_ranges.py",
-        "geocells/partition/_locations*.py", "geocells/partition/_ranges*.py",
-        "geocells/partition/cells.py",
+        "geocells/cells/index.py", "geocells/cells/*representative_points*.py",
+        "geocells/cells/*ranges*.py", "geocells/cells/partition.py",
     ),
 }  # fmt: skip
 TESTS = {
     "grids": (
-        "tests/geocells/grids", "tests/geocells/partition/test_geometry.py",
+        "tests/geocells/grids", "tests/geocells/cells/test_geometry.py",
         f"{DOCTEST}[geocells.grids.latlon]", f"{DOCTEST}[geocells.grids.s2]",
     ),
     "moments": ("tests/geocells/test_moments.py",),
     "assign": (
-        "tests/geocells/partition/test_ranges.py", "tests/geocells/partition/test_locations.py",
-        "tests/geocells/partition/test_cells.py", "tests/geocells/partition/test_io.py",
-        "tests/geocells/partition/test_geometry.py", f"{DOCTEST}[geocells.cells.partition]",
+        "tests/geocells/cells/test_ranges.py", "tests/geocells/cells/test_representative_points.py",
+        "tests/geocells/cells/test_partition.py", "tests/geocells/cells/test_io.py",
+        "tests/geocells/cells/test_geometry.py", f"{DOCTEST}[geocells.cells.partition]",
         # Its threads cannot be stopped, and take minutes.
-        "--deselect=tests/geocells/partition/test_locations.py::test_row_order_and_threads_change_nothing",
+        "--deselect=tests/geocells/cells/test_representative_points.py::test_row_order_and_threads_change_nothing",
     ),
 }  # fmt: skip
 

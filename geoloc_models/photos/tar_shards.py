@@ -6,8 +6,8 @@ import hashlib
 import os
 import tarfile
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -18,7 +18,6 @@ from geoloc_models._errors import BrokenImageError
 _BLOCK = 512
 _LONGEST_HEADER = 1 << 20
 _ORDINARY = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
-_MEMBERS_KEPT = 32_000_000  # of all tars together: 512 MB
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -79,7 +78,8 @@ def read_tar_member(tar: str, name: str) -> bytes:
     path = f"{tar}/{name}"
     try:
         with open(tar, "rb") as file:
-            index = _index_of(tar, file)
+            with _lock:
+                index = _index_of(tar, _signature(file))
             place = index.find(name)
             if place is None:
                 damage = "" if index.damage is None else f"; {index.damage}"
@@ -183,15 +183,13 @@ def _plain(name: str) -> str:
 class _TarIndex:
     """Where the members of a tar lie: 16 bytes each, ordered by the hash of the name."""
 
-    signature: tuple[int, int]
     hashes: np.ndarray  # (n,) uint64, ascending
     blocks: np.ndarray  # (n,) uint32, of 512 bytes, from the tar's start
     sizes: np.ndarray  # (n,) uint32, bytes
     damage: str | None
 
     @classmethod
-    def of(cls, file: BinaryIO) -> _TarIndex:
-        signature = _signature(file)
+    def from_file(cls, file: BinaryIO) -> _TarIndex:
         members, damage = tar_members(file)
         # No image is so large; and no place beyond 2 TB can be named.
         members = [m for m in members if m.size < 2**32 and m.offset < _BLOCK * 2**32]
@@ -202,7 +200,7 @@ class _TarIndex:
         last = np.append(hashes[1:] != hashes[:-1], True)[: len(hashes)]
         blocks = np.array([member.offset // _BLOCK for member in members], dtype=np.uint32)
         sizes = np.array([member.size for member in members], dtype=np.uint32)
-        return cls(signature, hashes[last], blocks[order][last], sizes[order][last], damage)
+        return cls(hashes[last], blocks[order][last], sizes[order][last], damage)
 
     def find(self, name: str) -> tuple[int, int] | None:
         """Offset and size in bytes."""
@@ -223,24 +221,14 @@ def _signature(file: BinaryIO) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-_indexes: OrderedDict[str, _TarIndex] = OrderedDict()
-_lock = threading.Lock()
+_lock = threading.Lock()  # eight threads that begin with one tar go through it once
 
 
-def _index_of(tar: str, file: BinaryIO) -> _TarIndex:
-    """Index of a tar: made at the first call of this process, and kept."""
-    with _lock:
-        index = _indexes.get(tar)
-        if index is not None and index.signature == _signature(file):
-            _indexes.move_to_end(tar)
-            return index
-        index = _indexes[tar] = _TarIndex.of(file)
-        _indexes.move_to_end(tar)
-        n_kept = sum(len(kept.hashes) for kept in _indexes.values())
-        while n_kept > _MEMBERS_KEPT and len(_indexes) > 1:
-            _, oldest = _indexes.popitem(last=False)
-            n_kept -= len(oldest.hashes)
-        return index
+@cache
+def _index_of(tar: str, signature: tuple[int, int]) -> _TarIndex:
+    """Index of a tar of this size and time of change: made at the first call of this process."""
+    with open(tar, "rb") as file:
+        return _TarIndex.from_file(file)
 
 
 def _new_lock() -> None:

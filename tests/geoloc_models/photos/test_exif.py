@@ -159,6 +159,25 @@ def test_text_and_bare_numbers_are_read_as_a_coordinate(latitude, expected):
     assert found.latitude == (None if expected is None else pytest.approx(expected))
 
 
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "expected"),
+    [
+        (("S", -33.9), ("E", 151.2), (-33.9, 151.2)),
+        (("N", -33.9), ("E", 151.2), (None, None)),
+        (("N", 33.9), ("E", -118.2), (None, None)),
+        (("N", 33.9), ("W", -118.2), (33.9, -118.2)),
+    ],
+)
+def test_a_negative_number_with_a_positive_reference_is_a_contradiction(
+    latitude, longitude, expected
+):
+    image = noise(8, 8)
+    gps = {1: latitude[0], 2: latitude[1], 3: longitude[0], 4: longitude[1]}
+    image.getexif().get_ifd(ExifTags.IFD.GPSInfo).update(gps)
+    found = read_exif(image)
+    assert (found.latitude, found.longitude) == expected
+
+
 def test_a_negative_number_speaks_for_itself():
     image = noise(8, 8)
     image.getexif().get_ifd(ExifTags.IFD.GPSInfo).update({2: -33.9, 3: "E", 4: 151.2})

@@ -15,6 +15,7 @@ from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.photos import opening as open_module
 from geoloc_models.photos.dataset import PhotoDataset, make_transform
 from geoloc_models.photos.images import FileImages, ImageSource
+from geoloc_models.photos.opening import TooManyPixelsError, open_photo
 
 ORIENTATION = 0x0112
 
@@ -179,6 +180,22 @@ def test_an_orientation_that_does_not_exist_changes_nothing(tmp_path, orientatio
     )
 
 
+@pytest.mark.parametrize(
+    "odd_entry",
+    [
+        struct.pack("<HHII", 0x8769, 4, 1, 0xFFFFFF),  # a directory beyond the end
+        struct.pack("<HHII", 0x8769, 4, 1, 8),  # a directory that contains itself
+        struct.pack("<HHII", 0x010F, 2, 0x7FFFFFFF, 0xFFFF),  # a text of two gigabytes
+        struct.pack("<HHII", 0x9999, 99, 1, 0),  # a type that does not exist
+    ],
+)
+def test_an_odd_exif_entry_beside_the_orientation_loses_neither(tmp_path, odd_entry):
+    orientation = struct.pack("<HHIHH", ORIENTATION, 3, 1, 6, 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + orientation + odd_entry + bytes(4)
+    noise(6, 4).save(tmp_path / "a.jpg", exif=exif)
+    assert FileImages(["a.jpg"], tmp_path).load(0).size == (4, 6)
+
+
 def test_damaged_exif_data_do_not_break_an_image(tmp_path):
     noise(6, 4).save(tmp_path / "a.png", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f garbage")
     assert FileImages(["a.png"], tmp_path).load(0).size == (6, 4)
@@ -300,9 +317,35 @@ def test_kinds_that_photos_never_come_in_are_not_opened(tmp_path):
     assert "not an image of a known kind" in broken_message(tmp_path / "a.jpg")
 
 
-def test_floating_point_images_are_broken(tmp_path):
-    Image.new("F", (4, 4), 0.5).save(tmp_path / "a.tif")
-    assert "floating-point" in broken_message(tmp_path / "a.tif")
+@pytest.mark.parametrize(("mode", "words"), [("F", "floating-point"), ("I", "32-bit")])
+def test_pixels_of_unknown_scale_are_broken(tmp_path, mode, words):
+    Image.new(mode, (4, 4), 1).save(tmp_path / "a.tif")
+    assert words in broken_message(tmp_path / "a.tif")
+
+
+# Other sources than paths.
+
+
+def test_bytes_files_images_and_arrays_give_the_same_pixels(tmp_path):
+    pixels = np.asarray(noise(6, 4))
+    content = encoded(noise(6, 4), "PNG")
+    (tmp_path / "a.png").write_bytes(content)
+    picture = Image.open(tmp_path / "a.png")
+    for source in (content, io.BytesIO(content), tmp_path / "a.png", picture, pixels):
+        opened = open_photo(source)
+        np.testing.assert_array_equal(np.asarray(opened), pixels)
+        assert opened is not source
+    picture.close()
+    for wrong in (pixels.astype(float), pixels[..., :2], pixels[:0]):
+        with pytest.raises(BrokenImageError, match="array must be uint8"):
+            open_photo(wrong)
+
+
+def test_a_limit_of_pixels_is_kept_before_decoding():
+    content = encoded(noise(20, 20), "PNG")
+    with pytest.raises(TooManyPixelsError, match="400 pixels, more than 399"):
+        open_photo(content, max_pixels=399)
+    assert open_photo(content, max_pixels=400).size == (20, 20)
 
 
 # Tar shards and folder trees; more on tars in test_tar_images.

@@ -22,7 +22,7 @@ LONG = "a-folder-of-some-length/" * 12 + "photo-ü-東京.jpg"
 
 @pytest.fixture(autouse=True)
 def no_index_is_known():
-    tar_images._indexes.clear()
+    tar_images._index_of.cache_clear()
 
 
 def contents(n=5):
@@ -227,21 +227,9 @@ def test_nothing_is_read_before_the_first_image(tmp_path, monkeypatch):
 
 def test_an_index_takes_sixteen_bytes_a_member(tmp_path):
     tar = write_tar(tmp_path / "0.tar", {f"{k}.jpg": b"" for k in range(100)})
-    read_tar_member(str(tar), "7.jpg")
-    index = tar_images._indexes[str(tar)]
+    with tar.open("rb") as file:
+        index = tar_images._TarIndex.from_file(file)
     assert index.hashes.nbytes + index.blocks.nbytes + index.sizes.nbytes == 1600
-
-
-def test_old_indexes_make_room(tmp_path, monkeypatch):
-    monkeypatch.setattr(tar_images, "_MEMBERS_KEPT", 25)
-    tars = [
-        str(write_tar(tmp_path / f"{t}.tar", {f"{k}.jpg": bytes([t]) for k in range(10)}))
-        for t in range(4)
-    ]
-    for t, tar in enumerate(tars):
-        assert read_tar_member(tar, "3.jpg") == bytes([t])
-    assert list(tar_images._indexes) == tars[2:]
-    assert read_tar_member(tars[0], "3.jpg") == b"\0"
 
 
 def _read_in_child(tar, name, queue):

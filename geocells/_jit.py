@@ -44,7 +44,7 @@ def n_threads() -> int:
     if asked:
         if not asked.isdigit() or int(asked) < 1:
             raise ValueError(
-                f"GEOCELLS_NUM_THREADS must be a whole number of at least 1, got {asked!r}."
+                f"GEOCELLS_NUM_THREADS must be an integer of at least 1, got {asked!r}."
             )
         return int(asked)
     if hasattr(os, "sched_getaffinity"):

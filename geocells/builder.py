@@ -6,9 +6,11 @@ from typing import Any
 
 from geocells._estimator import CellEstimator
 from geocells._types import ArrayLike
-from geocells.constructions import bin_codes
+from geocells.constructions import Competition, Ranking, bin_codes
 from geocells.fitting import (
     Images,
+    Leftover,
+    Method,
     Options,
     fit_cells,
     make_grid,
@@ -106,16 +108,16 @@ class CellBuilder(CellEstimator):
         self,
         min_images: int = 200,
         *,
-        method: str = "bottom_up",
+        method: Method = "bottom_up",
         max_images: int | None = None,
         min_cell_size: float = 0.01,
         grid: str | Grid = "latlon",
         bounds: Any = None,
         overlap: int = 2,
-        competition: str = "level",
-        rank_by: str = "mean_wcss",
+        competition: Competition = "level",
+        rank_by: Ranking = "mean_wcss",
         location: str = "mean",
-        leftover: str = "nearest",
+        leftover: Leftover = "nearest",
         outside: str = "nearest",
     ) -> None:
         self.min_images = min_images

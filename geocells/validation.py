@@ -6,17 +6,14 @@ Public calls come through here once; below, arrays are contiguous, finite and of
 from __future__ import annotations
 
 import numbers
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from geocells import _validation_kernels
-from geocells._jit import row_blocks, run_blocks
-from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
+from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray, ObjectArray
 
-LATITUDE_NAMES = ("latitude", "lat", "y")
-LONGITUDE_NAMES = ("longitude", "lon", "lng", "long", "x")
 GROUP_KINDS = ("string", "boolean", "integer", "floating", "mixed-integer-float")
 
 
@@ -75,17 +72,66 @@ def check_coords(
             f"{name} holds no rows (0 samples, shape {array.shape}) while a minimum of 1 is required: at least "
             "one image is needed."
         )
-    blocks = row_blocks(len(array))
-    faults = np.zeros((len(blocks), 4, 2), dtype=np.int64)
-    extremes = np.zeros((len(blocks), 4))
-    run_blocks(
-        _validation_kernels.survey,
-        [(*block, array, faults[i], extremes[i]) for i, block in enumerate(blocks)],
+    if len(array) == 0:
+        return Coordinates(array, (np.inf, np.inf, -np.inf, -np.inf), index)
+    latitude, longitude = array.T
+    south, west = float(latitude.min()), float(longitude.min())
+    north, east = float(latitude.max()), float(longitude.max())
+    # One of these is NaN where any coordinate is.
+    if not (-90.0 <= south <= north <= 90.0 and -180.0 <= west <= east <= 180.0):
+        _refuse_off_globe(array, name)
+    return Coordinates(array, (south, west, north, east), index)
+
+
+def refuse_rows(
+    bad: BoolArray, must: str, verb: str, value: Callable[[int], Any], remedy: str
+) -> None:
+    """Raise where any row is bad: ``must; 2 of 9 rows verb (first: row 3, value). remedy``.
+
+    Parameters
+    ----------
+    bad : (n,) bool
+    must, verb, remedy : str
+        What rows must be, what those do that are not, and what to do about it.
+    value : callable
+        Shows what the first bad row holds, given its number.
+    """
+    rows = np.flatnonzero(bad)
+    if len(rows):
+        first = int(rows[0])
+        raise ValueError(
+            f"{must}; {len(rows)} of {len(bad)} rows {verb} (first: row {first}, {value(first)}). {remedy}"
+        )
+
+
+def _refuse_off_globe(coords: FloatArray, name: str) -> None:
+    """Raise where a coordinate is not on the globe."""
+    latitude, longitude = coords.T
+    refuse_rows(
+        ~np.isfinite(coords).all(axis=1),
+        f"{name} must be finite",
+        "hold NaN or infinity",
+        lambda row: f"latitude {latitude[row]}, longitude {longitude[row]}",
+        "Drop those rows.",
     )
-    _refuse_faults(array, faults, name)
-    south, west = extremes[:, :2].min(axis=0)
-    north, east = extremes[:, 2:].max(axis=0)
-    return Coordinates(array, (float(south), float(west), float(north), float(east)), index)
+    off = np.abs(latitude) > 90.0
+    would_fit_swapped = (np.abs(longitude) <= 90.0) & (np.abs(latitude) <= 180.0)
+    refuse_rows(
+        off,
+        "Latitude must lie in [-90, 90] degrees",
+        "do not",
+        lambda row: latitude[row],
+        "Are latitude and longitude swapped?"
+        if would_fit_swapped[off].all()
+        else "Correct or drop those rows.",
+    )
+    refuse_rows(
+        np.abs(longitude) > 180.0,
+        "Longitude must lie in [-180, 180] degrees",
+        "do not",
+        lambda row: longitude[row],
+        "If they run from 0 to 360, use (longitude + 180) % 360 - 180.",
+    )
 
 
 def index_of(coords: ArrayLike) -> Any:
@@ -138,65 +184,39 @@ def _as_pairs(coords: ArrayLike, name: str) -> Any:
 
 
 def _from_columns(frame: Any, name: str) -> Any:
-    by_name = {str(column).strip().lower(): column for column in frame.columns}
-    latitude = next((by_name[key] for key in LATITUDE_NAMES if key in by_name), None)
-    longitude = next((by_name[key] for key in LONGITUDE_NAMES if key in by_name), None)
-    if latitude is None or longitude is None:
-        if frame.shape[1] == 2:
-            return _as_pairs(frame.to_numpy(), name)
+    from geocells.tables.columns import candidates
+
+    by_name = {str(column): column for column in frame.columns}
+    latitudes, longitudes = (candidates(list(by_name), role) for role in ("latitude", "longitude"))
+    if latitudes and longitudes:
+        frame = frame[[by_name[latitudes[0]], by_name[longitudes[0]]]]
+    elif frame.shape[1] != 2:
         raise ValueError(
-            f"{name} is a table without latitude and longitude columns; it has {list(map(str, frame.columns))}. "
+            f"{name} is a table without latitude and longitude columns; it has {list(by_name)}. "
             "Rename them, or pass the two columns in that order."
         )
-    return _as_pairs(frame[[latitude, longitude]].to_numpy(), name)
+    return _as_pairs(frame.to_numpy(), name)
 
 
 def _from_points(points: Any, name: str) -> FloatArray:
     geometry = points.geometry
-    bad = np.flatnonzero((geometry.geom_type != "Point").to_numpy() | geometry.is_empty.to_numpy())
-    if len(bad):
-        kind = geometry.iloc[bad[0]]
-        kind = "nothing" if kind is None else "an empty point" if kind.is_empty else kind.geom_type
-        raise ValueError(
-            f"{name} must hold points; {len(bad)} of {len(geometry)} rows do not (first: row {bad[0]}, {kind})."
+
+    def kind(row: int) -> str:
+        shape = geometry.iloc[row]
+        return (
+            "nothing" if shape is None else "an empty point" if shape.is_empty else shape.geom_type
         )
+
+    refuse_rows(
+        ((geometry.geom_type != "Point") | geometry.is_empty).to_numpy(),
+        f"{name} must hold points",
+        "do not",
+        kind,
+        "Drop those rows.",
+    )
     if geometry.crs is not None:
         geometry = geometry.to_crs(4326)
     return np.column_stack([geometry.y.to_numpy(), geometry.x.to_numpy()])
-
-
-def _refuse_faults(array: FloatArray, faults: IntArray, name: str) -> None:
-    n_faults = faults[:, :, 0].sum(axis=0)
-    if not n_faults[:3].any():
-        return
-    first = [
-        int(faults[np.flatnonzero(faults[:, kind, 0])[0], kind, 1]) if n_faults[kind] else -1
-        for kind in range(4)
-    ]
-    n_rows = len(array)
-    if n_faults[0]:
-        row = first[0]
-        latitude, longitude = array[row]
-        raise ValueError(
-            f"{name} must be finite; {n_faults[0]} of {n_rows} rows hold NaN or infinity (first: row {row}, "
-            f"latitude {latitude}, longitude {longitude}). Drop those rows."
-        )
-    if n_faults[1]:
-        row = first[1]
-        hint = (
-            " Are latitude and longitude swapped?"
-            if n_faults[3] == n_faults[1]
-            else " Correct or drop those rows."
-        )
-        raise ValueError(
-            f"Latitude must lie in [-90, 90] degrees; {n_faults[1]} of {n_rows} rows do not "
-            f"(first: row {row}, {array[row, 0]}).{hint}"
-        )
-    row = first[2]
-    raise ValueError(
-        f"Longitude must lie in [-180, 180] degrees; {n_faults[2]} of {n_rows} rows do not "
-        f"(first: row {row}, {array[row, 1]}). If they run from 0 to 360, use (longitude + 180) % 360 - 180."
-    )
 
 
 def check_groups(groups: ArrayLike, n_rows: int) -> ObjectArray:
@@ -208,12 +228,13 @@ def check_groups(groups: ArrayLike, n_rows: int) -> ObjectArray:
         raise ValueError(
             f"groups must name one group a row, shape ({n_rows},) like coords; got shape {names.shape}."
         )
-    missing = np.flatnonzero(pd.isna(names))
-    if len(missing):
-        raise ValueError(
-            f"Every image needs a group; {len(missing)} of {n_rows} rows have none (first: row {missing[0]}). "
-            "Drop those rows or name a group for them."
-        )
+    refuse_rows(
+        pd.isna(names),
+        "Every image needs a group",
+        "have none",
+        lambda row: names[row],
+        "Drop those rows or name a group for them.",
+    )
     return names
 
 
@@ -275,12 +296,13 @@ def check_sample_weight(
         weights = weights.astype(np.float64)
     except (TypeError, ValueError):
         raise ValueError(f"sample_weight must hold numbers; got {weights.dtype}.") from None
-    bad = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0) & (weights == np.floor(weights))))
-    if len(bad):
-        raise ValueError(
-            f"sample_weight says how many images a row stands for: whole numbers of at least 0; {len(bad)} of "
-            f"{n_rows} rows are not (first: row {bad[0]}, {weights[bad[0]]})."
-        )
+    refuse_rows(
+        ~(np.isfinite(weights) & (weights >= 0) & (weights == np.floor(weights))),
+        "sample_weight says how many images a row stands for, an integer of at least 0",
+        "do not",
+        lambda row: weights[row],
+        "Round or drop them.",
+    )
     if not allow_zeros and not weights.any():
         raise ValueError("sample_weight is zero everywhere: no image is left.")
     if weights.sum() >= 2**53:
@@ -289,9 +311,9 @@ def check_sample_weight(
 
 
 def check_count(value: Any, name: str, *, least: int = 1) -> int:
-    """Return a whole number of at least ``least``."""
+    """Return an integer of at least ``least``."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be a whole number of at least {least}; got {value!r}.")
+        raise TypeError(f"{name} must be an integer of at least {least}; got {value!r}.")
     if value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}.")
     return int(value)
@@ -299,12 +321,11 @@ def check_count(value: Any, name: str, *, least: int = 1) -> int:
 
 def check_positive(value: Any, name: str, unit: str) -> float:
     """Return a finite number above 0."""
-    if isinstance(value, bool | np.bool_) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number of {unit} above 0; got {value!r}.")
-    number = float(value)
-    if not (np.isfinite(number) and number > 0):
-        raise ValueError(f"{name} must be a finite number of {unit} above 0; got {value}.")
-    return number
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+    if not is_number or not (np.isfinite(float(value)) and value > 0):
+        error = ValueError if is_number else TypeError
+        raise error(f"{name} must be a finite number of {unit} above 0; got {value!r}.")
+    return float(value)
 
 
 def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> str:

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geocells import _validation_kernels
-from geocells._jit import row_blocks, run_blocks
 from geocells._types import FloatArray
 from geocells.grids.latlon import wrap
 
@@ -46,14 +44,13 @@ def box_of_coords(coords: FloatArray, extremes: Box | None = None) -> Box:
 
 def longitude_buckets(coords: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Least and greatest longitude in each of 3600 equal buckets of the circle; infinite where there is none."""
-    blocks = row_blocks(len(coords))
-    leasts = np.full((len(blocks), N_BUCKETS), np.inf)
-    greatests = np.full((len(blocks), N_BUCKETS), -np.inf)
-    run_blocks(
-        _validation_kernels.bucket_extremes,
-        [(*block, coords, N_BUCKETS, leasts[i], greatests[i]) for i, block in enumerate(blocks)],
-    )
-    return leasts.min(axis=0), greatests.max(axis=0)
+    longitudes = coords[:, 1]
+    buckets = ((longitudes + 180.0) * (N_BUCKETS / 360.0)).astype(np.int64)
+    np.minimum(buckets, N_BUCKETS - 1, out=buckets)
+    leasts, greatests = np.full(N_BUCKETS, np.inf), np.full(N_BUCKETS, -np.inf)
+    np.minimum.at(leasts, buckets, longitudes)
+    np.maximum.at(greatests, buckets, longitudes)
+    return leasts, greatests
 
 
 def box_of_buckets(extremes: Box, leasts: FloatArray, greatests: FloatArray) -> Box:

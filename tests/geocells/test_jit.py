@@ -47,7 +47,7 @@ def test_other_numbers_of_threads_are_refused(monkeypatch, asked):
     monkeypatch.setenv("GEOCELLS_NUM_THREADS", asked)
     with pytest.raises(
         ValueError,
-        match=f"GEOCELLS_NUM_THREADS must be a whole number of at least 1, got '{asked}'",
+        match=f"GEOCELLS_NUM_THREADS must be an integer of at least 1, got '{asked}'",
     ):
         _jit.n_threads()
 

@@ -28,7 +28,7 @@ LIBRARIES = (
 
 TARGETS = {
     "grids": ("geocells/grids/*.py",),
-    "moments": ("geocells/moments.py", "geocells/_moments_kernels.py"),
+    "moments": ("geocells/moments.py",),
     "assign": (
         "geocells/cells/index.py", "geocells/cells/*representative_points*.py",
         "geocells/cells/*ranges*.py", "geocells/cells/partition.py",

@@ -464,12 +464,13 @@ def _pieces(
     partitions: Sequence[CellPartition],
 ) -> tuple[GroupedGrid, CodeArray, CodeArray, IntArray]:
     """Common grid, and the ranges in which every partition has one cell (or none, -1): (n_pieces, n_partitions)."""
-    indices = [cells.cell_index for cells in partitions]
-    for index in indices:
+    indices = []
+    for index in (cells.cell_index for cells in partitions):
         if not isinstance(index, CodeRangeIndex):
             raise ValueError(
                 f"Only cells made on a grid can be intersected exactly; got cells of kind {index.kind!r}."
             )
+        indices.append(index)
     grid = common_grid([index.grid for index in indices])
     deepened = [
         Ranges(

@@ -108,7 +108,7 @@ def _refuse_off_globe(coords: FloatArray, name: str) -> None:
     """Raise where a coordinate is not on the globe."""
     latitude, longitude = coords.T
     refuse_rows(
-        ~np.isfinite(coords).all(axis=1),
+        ~(np.isfinite(latitude) & np.isfinite(longitude)),
         f"{name} must be finite",
         "hold NaN or infinity",
         lambda row: f"latitude {latitude[row]}, longitude {longitude[row]}",

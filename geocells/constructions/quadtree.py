@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from geocells._types import CodeArray
 from geocells.constructions.bins import Bins, PrioritizedRanges
 
 
@@ -53,7 +54,7 @@ def top_down(
     leaves, levels = [], []
     for level in range(deepest + 1):
         is_split = np.zeros(len(cells), dtype=bool)
-        children = np.uint64(4) * cells[:, None] + np.arange(5, dtype=np.uint64)
+        children: CodeArray = np.uint64(4) * cells[:, None] + np.arange(5, dtype=np.uint64)
         if level < deepest:
             edges = np.searchsorted(bins.codes, children << np.uint64(2 * (leaf_level - level - 1)))
             held = np.diff(bins.totals[edges], axis=1)

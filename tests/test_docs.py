@@ -27,7 +27,6 @@ REFERENCE = (
     "geoloc_models.experiment",
     "geoloc_models.reports",
     "geoloc_models.reports.figures",
-    "geoloc_models.reproduce",
     "geoloc_models.models.tasks",
     "geoloc_models.training",
 )

@@ -21,18 +21,22 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from geoloc_models.demo import pretrained_options, with_features
 from geoloc_models.evaluation import errors_km
-from geoloc_models.photos.demo import SatelliteCrops, demo_places
 from geoloc_models.reports import figures
-from geoloc_models.training import ModelPlan, PhotoSource, run_model, split_source
+from geoloc_models.training import (
+    ModelPlan,
+    TrainingOptions,
+    demo_source,
+    run_model,
+    split_source,
+    with_features,
+)
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="lightning")
 
-places = demo_places()
-images = SatelliteCrops(places.coords, width_km=150.0, size=64)
-source = PhotoSource(places, images, {"kind": "demo"})
+source = demo_source("sweden-switzerland")
+places, images = source.table, source.images
 split = split_source(source)
 print(
     f"{len(split.train)} to train, {len(split.validation)} to validate, {len(split.test)} to test"
@@ -54,7 +58,17 @@ for ax, row in zip(axes.flat, split.train[:: len(split.train) // 12], strict=Fal
 
 runs = Path("runs/tutorial")
 runs.mkdir(parents=True, exist_ok=True)
-options = pretrained_options()
+options = TrainingOptions(
+    encoder="efficientnet_lite0",
+    weights="imagenet",
+    image_size=128,
+    batch_size=64,
+    learning_rate=1e-3,
+    schedule="cosine",
+    epochs=30,
+    dropout=0.3,
+    train_encoder="none",
+)
 source = with_features(source, options, runs / "features.npy", progress=False)
 print(source.features.dim, "features of", len(source.features), "images")
 

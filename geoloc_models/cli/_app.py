@@ -8,6 +8,8 @@ or listed, so heavy imports stand inside the function.
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import logging
 import os
 import sys
@@ -30,16 +32,19 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 
 COMMANDS = {
-    "index": "geoloc_models.cli.index:index",
-    "select": "geoloc_models.cli.select:select",
-    "split": "geoloc_models.cli.split:split",
-    "leakage": "geoloc_models.cli.split:leakage",
-    "strip": "geoloc_models.cli.strip:strip",
-    "demo": "geoloc_models.cli.demo:demo",
+    "demo": "geoloc_models.examples.sweden_or_switzerland:demo",
     "download": "geoloc_models.cli.download:download",
-    "predict": "geoloc_models.cli.predict:predict",
+    "evaluate": "geoloc_models.cli.train:evaluate",
     "export": "geoloc_models.cli.predict:export",
+    "index": "geoloc_models.cli.index:index",
+    "leakage": "geoloc_models.cli.split:leakage",
+    "predict": "geoloc_models.cli.predict:predict",
+    "reproduce": "geoloc_models.examples.reproduce_paper:reproduce",
+    "select": "geoloc_models.cli.select:select",
     "serve": "geoloc_models.cli.serve:serve",
+    "split": "geoloc_models.cli.split:split",
+    "strip": "geoloc_models.cli.strip:strip",
+    "train": "geoloc_models.cli.train:train",
 }
 # What `--help` shows of a command with many options; `--help-all` shows all.
 MAIN_OPTIONS = {
@@ -73,6 +78,7 @@ app = App(
     help_flags=("--help", "-h"),
     version_flags=("--version",),
     default_parameter=Parameter(
+        allow_repeating=True,  # of an option that is given twice, the last value wins
         consume_multiple=True,
         negative_iterable=(),
         show_default=lambda value: None if value is None or value is False else str(value),
@@ -113,7 +119,7 @@ for _name, _path in COMMANDS.items():
     app.command(_path, name=_name, **_help_options(_name))
 # A command that typer still runs: convert it, move it to COMMANDS, and delete it here.
 TYPER_COMMANDS = (
-    "train", "evaluate", "reproduce", "embed",
+    "embed",
 )  # fmt: skip
 for _name in TYPER_COMMANDS:
     app.command("geoloc_models.cli._typer:placeholder", name=_name)
@@ -142,6 +148,18 @@ def _run_command(
     app(words)
 
 
+def _summary(path: str) -> str:
+    """First line of a command's docstring, read without importing what the command needs."""
+    module, function = path.split(":")
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return (ast.get_docstring(node) or "").split("\n")[0]
+    return ""
+
+
 def _set_up_logging(*, verbose: bool) -> None:
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s: %(message)s"
@@ -151,21 +169,23 @@ def _set_up_logging(*, verbose: bool) -> None:
 
 
 def _read_config(path: Path) -> Any:
-    """Options of a file: flat, or in the sections ``plan``, ``training`` and ``source`` of a run."""
+    """Options of a file: by name, or the options.json of a run."""
     import yaml
     from cyclopts.config import Dict
 
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        options = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise GeolocError(f"{path} is neither YAML nor JSON: {error}.") from error
-    if not isinstance(content, dict):
+    if not isinstance(options, dict):
         raise GeolocError(f"{path} must hold options by name, such as `epochs: 30`.")
-    options: dict[str, Any] = {}
-    for name, value in content.items():
-        options.update(value if isinstance(value, dict) else {name: value})
-    if options.pop("kind", None) == "table":
-        options["table"] = options.pop("path")
+    if options.get("format") == "geoloc-run":
+        source = options.get("source", {})
+        for name in ("path", "root", "features"):  # relative to the run's folder
+            if source.get(name) is not None:
+                source[name] = str(path.parent / source[name])
+        table = {"table": source.pop("path", None)} if source.pop("kind", None) == "table" else {}
+        options = {**options.get("plan", {}), **options.get("training", {}), **source, **table}
     given = {name.replace("_", "-"): value for name, value in options.items() if value is not None}
     return Dict(data=given, source=str(path), use_commands_as_keys=False)
 
@@ -192,8 +212,8 @@ def main(words: Sequence[str] | None = None) -> None:
 
         _typer.run(words)
     if not set(words) & set(COMMANDS):
-        for name in COMMANDS:
-            app[name]  # imports it: a list of the commands shows the first line of each docstring
+        for name, path in COMMANDS.items():
+            app._commands[name].help = _summary(path)
     try:
         app.meta(["--help" if word == "--help-all" else word for word in words])
     except KeyboardInterrupt:

@@ -94,8 +94,7 @@ def run(words: list[str]) -> None:
     import importlib
 
     for name in (
-        "embed", "predict", "reproduce", "serve", "split", "strip",
-        "train",
+        "embed", "split", "strip",
     ):  # fmt: skip
         importlib.import_module(f"geoloc_models.cli.{name}")
     app(words, prog_name="geoloc")

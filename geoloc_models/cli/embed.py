@@ -16,7 +16,7 @@ from geoloc_models.cli._shared import (
     LongitudeColumn,
     PathColumn,
     Root,
-    tell_skipped,
+    report_skipped,
 )
 from geoloc_models.cli._typer import app, one_sentence_errors
 
@@ -151,5 +151,5 @@ def embed(
         )
     else:
         typer.echo("Nothing was left to embed." if shared else "All had been embedded before.")
-    tell_skipped(record.broken, files.broken)
+    report_skipped(record.broken, files.broken)
     typer.echo(f"\nTrain on them: geoloc train {table} --features {output}")

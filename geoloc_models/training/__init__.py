@@ -19,6 +19,13 @@ if TYPE_CHECKING:
         run_model,
     )
     from geoloc_models.training.run_folder import read_split, run_options
+    from geoloc_models.training.sources import (
+        TableOptions,
+        demo_source,
+        source_of_run,
+        table_source,
+        with_features,
+    )
 
 _MODULES = {
     "METRICS": "training.callbacks",
@@ -26,9 +33,11 @@ _MODULES = {
     "ModelPlan": "models.options",
     "ModelRun": "training.run",
     "PhotoSource": "training.photos",
+    "TableOptions": "training.sources",
     "TrainingOptions": "models.options",
     "bundle_outputs": "training.run",
     "decode_run": "training.run",
+    "demo_source": "training.sources",
     "evaluate_run": "training.run",
     "fit_task": "training.fit",
     "load_run": "training.run",
@@ -36,7 +45,10 @@ _MODULES = {
     "run_model": "training.run",
     "run_options": "training.run_folder",
     "seed_run": "training.fit",
+    "source_of_run": "training.sources",
     "split_source": "training.photos",
+    "table_source": "training.sources",
+    "with_features": "training.sources",
 }
 
 __all__ = [
@@ -45,9 +57,11 @@ __all__ = [
     "ModelPlan",
     "ModelRun",
     "PhotoSource",
+    "TableOptions",
     "TrainingOptions",
     "bundle_outputs",
     "decode_run",
+    "demo_source",
     "evaluate_run",
     "fit_task",
     "load_run",
@@ -55,7 +69,10 @@ __all__ = [
     "run_model",
     "run_options",
     "seed_run",
+    "source_of_run",
     "split_source",
+    "table_source",
+    "with_features",
 ]
 
 

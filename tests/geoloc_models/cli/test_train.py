@@ -1,4 +1,4 @@
-"""geoloc train on cached features and subsets, and the reproduce command's own questions."""
+"""geoloc train on cached features and subsets, and from a file of options."""
 
 import json
 
@@ -87,14 +87,34 @@ def test_the_parts_of_the_table_are_the_runs(prepared, tmp_path):
     np.testing.assert_array_equal(rows["part"].to_numpy(), table["part"].to_numpy())
 
 
+def test_a_runs_options_are_those_of_another(prepared, tmp_path):
+    assert train(prepared, tmp_path / "run", "--seed", "3").exit_code == 0
+    options = tmp_path / "run" / "options.json"
+    again = geoloc("train", "--config", options, "--output", tmp_path / "again", "--epochs", 1)
+    assert again.exit_code == 0, again.output
+    first, second = (
+        json.loads((tmp_path / name / "options.json").read_text()) for name in ("run", "again")
+    )
+    assert second["plan"] == first["plan"]
+    assert second["training"] == {**first["training"], "epochs": 1}
+    assert second["source"] == first["source"]
+    (tmp_path / "run.yaml").write_text("min_images: 4\nepoch: 3\n")
+    typo = geoloc("train", prepared / "split.parquet", "--config", tmp_path / "run.yaml")
+    assert typo.exit_code == 2
+    assert "epoch" in typo.stderr
+    (tmp_path / "run.yaml").write_text("- 3\n")
+    typo = geoloc("train", prepared / "split.parquet", "--config", tmp_path / "run.yaml")
+    assert "options by name" in typo.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--features", "nothing.npy"], "nothing.npy"),
-        (["--sigmas", "one,two"], "numbers with commas"),
+        (["--sigmas", "one"], "--sigmas"),
         (["--task", "retrieval", "--projection", "mercator"], "mercator"),
-        (["--train-encoder", "half"], "encoder 'half'"),
-        (["--augment", "more"], "augment 'more'"),
+        (["--train-encoder", "half"], '"half"'),
+        (["--augment", "more"], '"more"'),
         (["--subset", "5000"], "5000"),
         (["--devices", "3"], "multiple"),
         (["--method", "top_down", "--rank-by", "taste"], "taste"),
@@ -107,22 +127,3 @@ def test_bad_input_ends_in_one_sentence(prepared, tmp_path, arguments, words):
     assert words in result.stderr
     assert "Traceback" not in result.output
     assert result.stderr.strip().count("\n") == 0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ([], "--data"),
-        (["--demo", "--data", "photos.csv"], "--demo"),
-        (["--data", "nothing.parquet"], "nothing.parquet"),
-        (["--demo", "--seeds", "0"], "seed"),
-        (["--demo", "--sizes", "400,100"], "Sizes must grow"),
-        (["--demo", "--sizes", "many"], "numbers with commas"),
-        (["--demo", "--encoder", "poet"], "poet"),
-    ],
-)
-def test_reproduce_asks_for_what_it_needs(tmp_path, arguments, words):
-    result = geoloc("reproduce", "-o", tmp_path / "paper", *arguments)
-    assert result.exit_code == 2
-    assert words in result.stderr
-    assert "Traceback" not in result.output

@@ -1,0 +1,265 @@
+"""Sweden or Switzerland? The whole job on data that comes with packages, in four to five minutes on two cores.
+
+Places and satellite crops, cells made in three ways, five models trained and tested, the paper's Table 1 and pictures.
+The crops (NASA Blue Marble) around real photo coordinates stand in for photos, which cannot be shipped;
+``geoloc train`` takes your own, with the same calls. ``make demo`` and ``geoloc demo`` run this file.
+
+``python examples/sweden_or_switzerland.py --region world`` takes 20 000 places of the world, and half an hour.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import cyclopts
+import numpy as np
+from cyclopts.types import NonNegativeInt
+
+from geocells import sphere
+from geoloc_models.countries import load_countries
+from geoloc_models.evaluation import errors_km, summarise_training, write_results
+from geoloc_models.inference.calibration_report import calibration_lines
+from geoloc_models.photos.dataset import BrokenImages
+from geoloc_models.reports import figures, model_title, table_text
+from geoloc_models.tables.photo_table import PhotoTable
+from geoloc_models.tables.split import Split, largest_block
+from geoloc_models.training import (
+    ModelPlan,
+    ModelRun,
+    PhotoSource,
+    TrainingOptions,
+    demo_source,
+    run_model,
+    split_source,
+    with_features,
+)
+
+STAND_IN = """\
+The images here are satellite crops (NASA Blue Marble) around real photo coordinates: they
+stand in for photos, which cannot be shipped. Every command takes your own photos: see
+geoloc train --help."""
+
+# Epochs of each model, training images that a cell needs, images a step, and how long it takes.
+REGIONS: dict[str, tuple[int, int, int, str]] = {
+    "sweden-switzerland": (12, 20, 32, "four to five minutes"),
+    "world": (8, 50, 64, "about half an hour"),
+}
+MAPS = {
+    "cells_top_down": "cells_map_top_down.png",
+    "cells_consolidated": "cells_map.png",
+    "cells_bottom_up_pretrained": "cells_map_bottom_up.png",
+}
+ZOOMS = [
+    figures.MapPanel("Zurich", (47.29, 8.42, 47.47, 8.70)),
+    figures.MapPanel("Stockholm", (59.16, 17.72, 59.53, 18.45)),
+]
+
+
+def demo(
+    *,
+    region: Literal["sweden-switzerland", "world"] = "sweden-switzerland",
+    output: Annotated[Path, cyclopts.Parameter(alias="-o")] = Path("runs/demo"),
+    seed: NonNegativeInt = 0,
+    epochs: int | None = None,
+    min_images: int | None = None,
+    resume: bool = False,
+) -> None:
+    """Run the whole job on data that came with the installation: places, cells, models, table.
+
+    Satellite crops stand in for photos, which cannot be shipped; `geoloc train` takes your own.
+
+    Parameters
+    ----------
+    region : {"sweden-switzerland", "world"}
+        Two countries and 2 000 places (four to five minutes on two cores), or 20 000 places of the
+        world (about half an hour).
+    output : Path
+        Folder for results, pictures and models. What an earlier demo left there is replaced,
+        unless it is resumed.
+    seed : int
+        Of the split, the weights and the order of images.
+    epochs : int, optional
+        Epochs of each model; by default the region's own.
+    min_images : int, optional
+        Training images that a cell needs; by default the region's own.
+    resume : bool
+        Go on with an interrupted demo; finished models are kept.
+    """
+    region_epochs, region_images, batch_size, duration = REGIONS[region]
+    n_images = region_images if min_images is None else min_images
+    source = demo_source(region, seed=seed)
+    split = split_source(source, seed=seed)
+    small_network = TrainingOptions(  # learns from the crops alone, starting from random numbers
+        encoder="tiny",
+        image_size=64,
+        batch_size=batch_size,
+        learning_rate=1e-3,
+        schedule="cosine",  # at a constant rate, losses of single epochs leap up
+        epochs=region_epochs if epochs is None else epochs,
+        seed=seed,
+        augment="crop",
+    )
+    pretrained = TrainingOptions(  # a head on an encoder that has seen ImageNet, and stays frozen
+        encoder="efficientnet_lite0",
+        weights="imagenet",
+        image_size=128,
+        batch_size=64,
+        learning_rate=1e-3,
+        schedule="cosine",
+        epochs=30 if epochs is None else epochs,
+        dropout=0.3,
+        seed=seed,
+        train_encoder="none",
+    )
+    plans = [
+        ModelPlan("country"),
+        ModelPlan("cells", "top_down", n_images),
+        ModelPlan("cells", "consolidated", n_images),
+    ]
+    pretrained_plans = [
+        ModelPlan("cells", "consolidated", n_images, label="cells_consolidated_pretrained"),
+        ModelPlan("cells", "bottom_up", n_images, label="cells_bottom_up_pretrained"),
+    ]
+    print(STAND_IN)
+    print(
+        f"{source.table.n_rows} places ({shares_of_countries(source.table)}): "
+        f"{len(split.train)} to train, {len(split.validation)} to validate and {len(split.test)} "
+        f"to test; takes {duration} on two cores."
+    )
+
+    started = time.perf_counter()
+    features = with_features(source, pretrained, output / "features.npy")
+    runs: dict[str, ModelRun] = {}
+    for photos, options, plan in [
+        *((source, small_network, plan) for plan in plans),
+        *((features, pretrained, plan) for plan in pretrained_plans),
+    ]:
+        folder = output / plan.name
+        run = run_model(photos, split, plan, options, folder, resume=resume, replace=not resume)
+        runs[plan.name] = run
+        if run.cells is not None:
+            counts = run.cells.counts
+            print(
+                f"{model_title(plan.name)}: {run.cells.n_cells} cells of {counts.min()} to "
+                f"{counts.max()} training images."
+            )
+    print(f"Trained and tested in {time.perf_counter() - started:.0f} s.")
+
+    text = results_text(runs, source.table, split)
+    (output / "table.txt").write_text(text + "\n", encoding="utf-8")
+    evaluations = {name: run.evaluation for name, run in runs.items()}
+    write_results(output / "results.json", evaluations, runs["country"].reference)
+    pictures = draw(source, split, runs, region)
+    for name, figure in pictures.items():
+        figures.save_figure(figure, output / name)
+    broken = BrokenImages()
+    for run in runs.values():
+        broken.extend(run.broken)
+    broken.write_csv(output / "skipped.csv")
+
+    print("\n" + text)
+    if len(broken):
+        print(f"\n{len(broken)} broken images were skipped; see {output / 'skipped.csv'}.")
+    print("\nPictures and results:")
+    for name in [*pictures, "table.txt", "results.json"]:
+        print(f"  {output / name}")
+
+
+def shares_of_countries(table: PhotoTable) -> str:
+    """How many places each country has, or how many countries there are."""
+    codes, counts = np.unique(table.countries.astype(str), return_counts=True)
+    if len(codes) > 4:
+        return f"{len(codes)} countries"
+    names = load_countries()["name"]
+    return ", ".join(
+        f"{n} in {names.get(code, code)}" for code, n in zip(codes, counts, strict=True)
+    )
+
+
+def results_text(runs: dict[str, ModelRun], table: PhotoTable, split: Split) -> str:
+    """Table 1, and how sure each model is."""
+    evaluations = {name: run.evaluation for name, run in runs.items()}
+    lines = [table_text(evaluations, runs["country"].reference), ""]
+    for name, run in runs.items():
+        if run.calibration_report is not None:
+            lines.append(f"{model_title(name)}. {calibration_lines(run.calibration_report)[0]}")
+    lines.append(
+        "Blocks of 10 km are trained on whole or not at all; the fullest has "
+        f"{largest_block(table.coords[split.test])} of the {len(split.test)} test "
+        "photos. For photos of places without validation photos the radius may hold less."
+    )
+    return "\n".join(lines)
+
+
+def draw(
+    source: PhotoSource, split: Split, runs: dict[str, ModelRun], region: str
+) -> dict[str, Any]:
+    """All pictures, by file name."""
+    table, countries = source.table, load_countries()
+    training_coords = table.coords[split.train]
+    is_world = region == "world"
+    panels = (
+        [figures.WORLD_PANEL]
+        if is_world
+        else figures.panels_of_countries(countries, sorted(set(table.countries)))
+    )
+    pictures: dict[str, Any] = {}
+    for name, file_name in MAPS.items():
+        cells = runs[name].cells
+        if cells is not None:
+            pictures[file_name] = figures.map_of_cells(
+                cells,
+                training_coords,
+                countries,
+                panels,
+                title=f"{model_title(name)}: {cells.n_cells} cells of {len(split.train)} "
+                "training images",
+                zooms=() if is_world else ZOOMS,
+            )
+    distances_km = {
+        name: errors_km(run.predictions, table.coords[run.predictions.rows])
+        for name, run in runs.items()
+    }
+    tested = table.coords[runs["country"].predictions.rows]
+    centre = summarise_training(training_coords, table.countries[split.train]).centre
+    pictures["errors.png"] = figures.error_curves(
+        distances_km, centre_km=sphere.haversine(np.tile(centre, (len(tested), 1)), tested)
+    )
+    best = min(runs, key=lambda name: runs[name].evaluation.median_km.value)
+    pictures["examples.png"] = figures.example_sheet(
+        {"": examples_of(runs[best], source, distances_km[best])},
+        title=f"{model_title(best)}: test images (satellite crops, 150 km wide), from the best "
+        "guess to the worst",
+    )
+    pictures["training.png"] = figures.training_curves(
+        {name: run.history for name, run in runs.items()}
+    )
+    return pictures
+
+
+def examples_of(
+    run: ModelRun, source: PhotoSource, distances_km: np.ndarray, n_examples: int = 18
+) -> list[figures.Example]:
+    """Test images at even steps from the best guess to the worst."""
+    names = load_countries()["name"].to_dict()
+    order = np.argsort(distances_km, kind="stable")
+    steps = np.linspace(0, len(order) - 1, n_examples).round().astype(np.int64)
+    examples = []
+    for position in order[np.unique(steps)]:
+        row = int(run.predictions.rows[position])
+        truth, guess = source.table.countries[row], run.predictions.countries[position]
+        examples.append(
+            figures.Example(
+                np.asarray(source.images.load(row)),
+                str(names.get(truth, truth)),
+                str(names.get(guess, guess)),
+                float(distances_km[position]),
+            )
+        )
+    return examples
+
+
+if __name__ == "__main__":
+    cyclopts.run(demo)

@@ -1,0 +1,208 @@
+"""Where photos to train on come from: a table, or the demo's places; with cached features."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from geoloc_models._errors import GeolocError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from geoloc_models.models.options import TrainingOptions
+    from geoloc_models.photos.demo import SatelliteCrops
+    from geoloc_models.training.photos import PhotoSource
+
+DEMO_CROP_KM = 150.0
+DEMO_CROP_PIXELS = 64
+
+
+@dataclass(frozen=True)
+class TableOptions:
+    """What of a table of photos is read.
+
+    Parameters
+    ----------
+    path_column : str
+        Column of the image files.
+    latitude_column : str
+        Column of latitudes, in degrees.
+    longitude_column : str
+        Column of longitudes, in degrees.
+    country_column : str, optional
+        Column of countries, by name or ISO code. By default country, if there is one; else
+        countries come from the coordinates.
+    group_column : str, optional
+        Column of groups, such as the photographer or the place: photos of one group are never both
+        trained on and held out. By default group, if there is one.
+    root : Path, optional
+        Folder that relative image paths start from. By default the table's own.
+    features : Path, optional
+        Feature cache of geoloc embed: the encoder stays frozen and training takes seconds.
+    subset : int, optional
+        Train on so many photos, by the table's column subset_rank. By default all.
+    """
+
+    path_column: str = "path"
+    latitude_column: str = "latitude"
+    longitude_column: str = "longitude"
+    country_column: str | None = None
+    group_column: str | None = None
+    root: Path | None = None
+    features: Path | None = None
+    subset: int | None = None
+
+
+def table_source(
+    path: str | Path,
+    options: TableOptions | None = None,
+    *,
+    image_size: int | None = None,
+    run_dir: str | Path | None = None,
+) -> PhotoSource:
+    """Photos of a table.
+
+    Parameters
+    ----------
+    path : path
+        CSV, TSV, JSON lines or Parquet.
+    options : TableOptions, optional
+        Its columns, cached features and training subset.
+    image_size : int, optional
+        Side that the images are needed at, in pixels: JPEG files are decoded no larger than that.
+    run_dir : path, optional
+        Run folder that the source is for: its origin names files relative to it.
+
+    Raises
+    ------
+    GeolocError
+        If the table or the features cannot be read, or the subset is larger than the table's.
+    """
+    import numpy as np
+
+    from geoloc_models.features.cache import FeatureCache
+    from geoloc_models.photos.images import FileImages
+    from geoloc_models.tables.parts import split_of_table, subset_rows
+    from geoloc_models.tables.photo_table import read_photo_table
+    from geoloc_models.training.photos import PhotoSource
+
+    options = options or TableOptions()
+    path = Path(path).resolve()  # so that photos have the same keys as in geoloc embed
+    columns = asdict(options)
+    if options.root is not None:
+        columns["root"] = options.root.resolve()
+    features, subset = columns.pop("features"), columns.pop("subset")
+    photos = read_photo_table(path, **columns)
+    if subset is not None:
+        split = split_of_table(photos)
+        rows = [subset_rows(photos, subset), split.validation, split.test]
+        photos = photos.take(np.sort(np.concatenate(rows)))
+    origin = {"kind": "table", "path": path, **asdict(options)}
+    for name in ("path", "root", "features"):
+        if origin[name] is not None:
+            origin[name] = _relative(origin[name], run_dir)
+    images = FileImages(photos.frame["path"].to_numpy(), min_side=image_size)
+    cache = None if features is None else FeatureCache.open(features)
+    return PhotoSource(photos, images, origin, cache)
+
+
+def demo_source(
+    region: Literal["sweden-switzerland", "world"] = "sweden-switzerland", *, seed: int = 0
+) -> PhotoSource:
+    """The demo's places, with satellite crops 150 km wide that stand in for photos."""
+    from geoloc_models.photos import demo
+    from geoloc_models.training.photos import PhotoSource
+
+    table = demo.demo_places(region, seed=seed)
+    crops = demo.SatelliteCrops(table.coords, width_km=DEMO_CROP_KM, size=DEMO_CROP_PIXELS)
+    return PhotoSource(table, _StoredCrops(crops), {"kind": "demo", "region": region, "seed": seed})
+
+
+def with_features(
+    source: PhotoSource, options: TrainingOptions, path: str | Path, *, progress: bool = True
+) -> PhotoSource:
+    """Give a source the features of the frozen encoder of some options, computed once.
+
+    Parameters
+    ----------
+    source : PhotoSource
+        Photos without features.
+    options : TrainingOptions
+        Of the encoder.
+    path : path
+        The feature cache; what is there already is kept.
+    progress : bool, default True
+        Show a progress bar.
+    """
+    from geoloc_models.features.cache import row_keys
+    from geoloc_models.features.embed import embed
+
+    record = embed(
+        source.images,
+        row_keys(source.table),
+        options.build_encoder(),
+        path,
+        workers=options.workers,
+        progress=progress,
+    )
+    return replace(source, features=record.cache)
+
+
+def source_of_run(run_dir: str | Path) -> PhotoSource:
+    """Photos of a run, from what its options.json says about them.
+
+    Raises
+    ------
+    GeolocError
+        If that is garbled, or the table or the features are gone.
+    """
+    from geoloc_models.training.run_folder import run_options
+
+    origin = dict(run_options(run_dir)["source"])
+    kind = origin.pop("kind", None)
+    try:
+        if kind == "demo":
+            return demo_source(origin["region"], seed=origin["seed"])
+        if kind == "table":
+            for name in ("path", "root", "features"):
+                if origin[name] is not None:
+                    origin[name] = Path(run_dir) / origin[name]
+            known = {field.name for field in fields(TableOptions)}
+            options = {name: value for name, value in origin.items() if name in known}
+            return table_source(origin["path"], TableOptions(**options), run_dir=run_dir)
+    except (KeyError, TypeError) as error:
+        raise GeolocError(f"The run's options.json garbles its source: {error}.") from error
+    raise GeolocError(
+        f"The run's photos are of the unknown kind {kind!r}; name a table of test photos by "
+        "--table."
+    )
+
+
+def _relative(path: str | Path, run_dir: str | Path | None) -> str:
+    if run_dir is None:
+        return str(Path(path).resolve())
+    return Path(os.path.relpath(Path(path).resolve(), Path(run_dir).resolve())).as_posix()
+
+
+class _StoredCrops:
+    """Crops kept in memory once they have been cut; 64 x 64 pixels are 12 kB each."""
+
+    def __init__(self, crops: SatelliteCrops) -> None:
+        self._crops = crops
+        self._stored: dict[int, Image.Image] = {}
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def load(self, row: int) -> Image.Image:
+        """Image of a row."""
+        if row not in self._stored:
+            self._stored[row] = self._crops.load(row)
+        return self._stored[row]
+
+    def describe(self, row: int) -> str:
+        """Name of a row's image."""
+        return self._crops.describe(row)

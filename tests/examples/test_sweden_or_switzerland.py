@@ -1,0 +1,62 @@
+"""The demo on a tenth of its places, by its command."""
+
+import json
+
+import numpy as np
+import pytest
+from command_line import run
+
+from geoloc_models.cli import main
+from geoloc_models.photos import demo as data
+
+
+@pytest.fixture
+def few_places(monkeypatch):
+    places = data.demo_places()
+    few = places.take(np.arange(0, places.n_rows, 10))
+    monkeypatch.setattr(data, "demo_places", lambda region, seed=0: few)
+
+
+def test_the_demo_leaves_table_pictures_and_results_of_every_model(few_places, tmp_path):
+    output = tmp_path / "demo"
+    arguments = ["demo", "--output", output, "--epochs", 1, "--min-images", 10]
+    result = run(main, *arguments)
+    assert result.exit_code == 0, result.output
+    assert "stand in for photos" in result.stdout
+    names = ["country", "cells_top_down", "cells_consolidated"]
+    names += ["cells_consolidated_pretrained", "cells_bottom_up_pretrained"]
+    content = json.loads((output / "results.json").read_text())
+    assert list(content["models"]) == names
+    assert content["n_test"] > 10
+    table = (output / "table.txt").read_text()
+    assert table in result.stdout
+    maps = {"cells_map_top_down.png", "cells_map.png", "cells_map_bottom_up.png"}
+    pictures = {path.name for path in output.glob("*.png")}
+    assert pictures == maps | {"errors.png", "examples.png", "training.png"}
+    assert all(str(output / name) in result.stdout for name in pictures)
+    # Resumed, it trains nothing and prints the same table.
+    weights = [output / name / "bundle" / "model.safetensors" for name in names]
+    before = [path.stat().st_mtime_ns for path in weights]
+    again = run(main, *arguments, "--resume")
+    assert [path.stat().st_mtime_ns for path in weights] == before
+    assert table in again.stdout
+    # A run of the demo can be evaluated again: its places are made anew.
+    assert run(main, "evaluate", output / "country").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--min-images", 0], "min_images must be"),
+        (["--region", "atlantis"], "sweden-switzerland"),
+        (["--seed", -1], "--seed"),
+    ],
+)
+def test_unsound_options_are_refused_before_anything_is_trained(
+    few_places, tmp_path, arguments, words
+):
+    result = run(main, "demo", "--output", tmp_path / "demo", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "demo").exists()

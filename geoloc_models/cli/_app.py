@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -94,23 +95,34 @@ app.meta.group_parameters = Group("Every command", sort_key=1000)
 _help_all = False
 
 
-def _help_options(command: str) -> dict[str, Any]:
-    """How the help of a command looks: with `MAIN_OPTIONS`, the others wait for `--help-all`."""
-    if command not in MAIN_OPTIONS:
-        return {"group_parameters": OPTIONS}
+@dataclass(frozen=True)
+class _BriefHelp:
+    """Help that shows these options alone, and the others with ``--help-all``."""
 
-    def brief_help(console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
+    names: tuple[str, ...]
+
+    def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         from cyclopts.help import DefaultFormatter
 
         if not _help_all and panel.title != "Every command":
-            names = set(MAIN_OPTIONS[command])
-            panel.entries = [entry for entry in panel.entries if names & set(entry.names)]
+            panel.entries = [each for each in panel.entries if {*self.names} & {*each.names}]
         if panel.entries:
             DefaultFormatter()(console, options, panel)
 
+    def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
+        """Print the first line."""
+        from cyclopts.help import DefaultFormatter
+
+        DefaultFormatter().render_usage(console, options, usage)
+
+
+def _help_options(command: str) -> dict[str, Any]:
+    """How the help of a command looks."""
+    if command not in MAIN_OPTIONS:
+        return {"group_parameters": OPTIONS}
     return {
         "group_parameters": OPTIONS,
-        "help_formatter": brief_help,
+        "help_formatter": _BriefHelp(MAIN_OPTIONS[command]),
         "help_epilogue": "`--help-all` shows all options.",
     }
 

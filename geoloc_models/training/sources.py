@@ -26,18 +26,20 @@ class TableOptions:
 
     Parameters
     ----------
-    path_column : str
-        Column of the image files.
-    latitude_column : str
-        Column of latitudes, in degrees.
-    longitude_column : str
-        Column of longitudes, in degrees.
+    path_column : str, optional
+        Column of the image files. By default one with a usual name, such as path or file.
+    latitude_column : str, optional
+        Column of latitudes, in degrees. By default one with a usual name, such as latitude or lat.
+    longitude_column : str, optional
+        Column of longitudes, in degrees. By default one with a usual name.
     country_column : str, optional
         Column of countries, by name or ISO code. By default country, if there is one; else
         countries come from the coordinates.
     group_column : str, optional
         Column of groups, such as the photographer or the place: photos of one group are never both
         trained on and held out. By default group, if there is one.
+    quoting : bool
+        Whether quotes have a meaning in a CSV or TSV file; in those of GBIF they have none.
     root : Path, optional
         Folder that relative image paths start from. By default the table's own.
     features : Path, optional
@@ -46,11 +48,12 @@ class TableOptions:
         Train on so many photos, by the table's column subset_rank. By default all.
     """
 
-    path_column: str = "path"
-    latitude_column: str = "latitude"
-    longitude_column: str = "longitude"
+    path_column: str | None = None
+    latitude_column: str | None = None
+    longitude_column: str | None = None
     country_column: str | None = None
     group_column: str | None = None
+    quoting: bool = True
     root: Path | None = None
     features: Path | None = None
     subset: int | None = None

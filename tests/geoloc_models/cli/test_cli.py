@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -121,15 +123,15 @@ def test_resuming_with_other_options_is_refused(trained):
     refused(geoloc("train", table, *arguments, "--schedule", "cosine"), "schedule = constant")
 
 
-def test_resuming_a_cosine_with_more_epochs_is_refused(trained, tmp_path):
+def test_resuming_a_cosine_with_more_epochs_is_refused(trained):
     # Its learning rates so far would have been others.
     folder, table, _ = trained
-    shutil.copytree(folder / "run", tmp_path / "run")
-    path = tmp_path / "run" / "options.json"
+    copy = copy_of(folder)
+    path = copy / "options.json"
     options = json.loads(path.read_text())
     options["training"]["schedule"] = "cosine"
     path.write_text(json.dumps(options))
-    arguments = [*QUICK, "--schedule", "cosine", "--output", tmp_path / "run", "--resume"]
+    arguments = [*QUICK, "--schedule", "cosine", "--output", copy, "--resume"]
     refused(geoloc("train", table, *arguments, "--epochs", 3), "epochs = 2, not 3")
 
 
@@ -141,6 +143,12 @@ def test_the_baseline_trains_too(trained, tmp_path):
     content = json.loads((tmp_path / "run" / "results.json").read_text())
     # Two colours for two countries: far above a coin.
     assert content["models"]["country"]["country"] > 75
+
+
+def copy_of(folder):
+    """A copy of the run beside it, from where it finds the table."""
+    copy = tempfile.mkdtemp(dir=folder)
+    return shutil.copytree(folder / "run", Path(copy), dirs_exist_ok=True)
 
 
 def refused(result, *words):
@@ -184,8 +192,6 @@ def test_bad_rows_are_named(tmp_path, columns, words):
 def test_missing_columns_are_named(tmp_path):
     (tmp_path / "photos.csv").write_text("path,latitude\na.jpg,47\n")
     refused(geoloc("train", tmp_path / "photos.csv", *QUICK), "longitude")
-    (tmp_path / "photos.csv").write_text("path,lat,longitude\na.jpg,47,8\n")
-    refused(geoloc("train", tmp_path / "photos.csv", *QUICK), "--latitude-column lat")
 
 
 def test_an_empty_table_is_refused(tmp_path):
@@ -238,38 +244,38 @@ def test_evaluate_refuses_a_folder_that_is_no_run(tmp_path):
         "bundle/cells.parquet",
     ],
 )
-def test_evaluate_names_a_damaged_file(trained, tmp_path, name):
+def test_evaluate_names_a_damaged_file(trained, name):
     folder, _, _ = trained
-    shutil.copytree(folder / "run", tmp_path / "run")
-    damage(tmp_path / "run" / name)
-    refused(geoloc("evaluate", tmp_path / "run"), f"run/{name}")
+    copy = copy_of(folder)
+    damage(copy / name)
+    refused(geoloc("evaluate", copy), f"{copy.name}/{name}")
 
 
 @pytest.mark.parametrize("name", ["predictions.parquet", "skipped.csv", "history.csv"])
-def test_resuming_names_a_damaged_file_of_a_finished_run(trained, tmp_path, name):
+def test_resuming_names_a_damaged_file_of_a_finished_run(trained, name):
     folder, table, _ = trained
-    shutil.copytree(folder / "run", tmp_path / "run")
-    damage(tmp_path / "run" / name)
-    refused(geoloc("train", table, *QUICK, "--output", tmp_path / "run", "--resume"), f"run/{name}")
+    copy = copy_of(folder)
+    damage(copy / name)
+    refused(geoloc("train", table, *QUICK, "--output", copy, "--resume"), f"{copy.name}/{name}")
 
 
-def test_resuming_names_a_damaged_checkpoint(trained, tmp_path):
+def test_resuming_names_a_damaged_checkpoint(trained):
     folder, table, _ = trained
-    shutil.copytree(folder / "run", tmp_path / "run")
-    (tmp_path / "run" / "results.json").unlink()  # as if interrupted
-    damage(tmp_path / "run" / "checkpoints" / "last.ckpt")
-    result = geoloc("train", table, *QUICK, "--output", tmp_path / "run", "--resume")
+    copy = copy_of(folder)
+    (copy / "results.json").unlink()  # as if interrupted
+    damage(copy / "checkpoints" / "last.ckpt")
+    result = geoloc("train", table, *QUICK, "--output", copy, "--resume")
     refused(result, "checkpoints/last.ckpt", "without --resume")
 
 
 @pytest.mark.parametrize("part", ["plan", "training", "source"])
-def test_a_run_without_a_part_of_its_options_is_refused(trained, tmp_path, part):
+def test_a_run_without_a_part_of_its_options_is_refused(trained, part):
     folder, table, _ = trained
-    shutil.copytree(folder / "run", tmp_path / "run")
-    options = json.loads((tmp_path / "run" / "options.json").read_text())
-    (tmp_path / "run" / "options.json").write_text(json.dumps({**options, part: 3}))
-    refused(geoloc("evaluate", tmp_path / "run"), "options.json", part)
-    arguments = [*QUICK, "--output", tmp_path / "run", "--resume"]
+    copy = copy_of(folder)
+    options = json.loads((copy / "options.json").read_text())
+    (copy / "options.json").write_text(json.dumps({**options, part: 3}))
+    refused(geoloc("evaluate", copy), "options.json", part)
+    arguments = [*QUICK, "--output", copy, "--resume"]
     refused(geoloc("train", table, *arguments), "options.json", part)
 
 

@@ -94,7 +94,7 @@ def run(words: list[str]) -> None:
     import importlib
 
     for name in (
-        "embed", "split", "strip",
+        "embed",
     ):  # fmt: skip
         importlib.import_module(f"geoloc_models.cli.{name}")
     app(words, prog_name="geoloc")

@@ -1,7 +1,7 @@
 """Saved bundles for the tests of answers: random weights, real files."""
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from geoloc_models_small import small_task
 
 from geoloc_models.evaluation import summarise_training
@@ -9,13 +9,14 @@ from geoloc_models.inference import place_names as places
 from geoloc_models.inference.bundle import Bundle, save_bundle
 from geoloc_models.training import TrainingOptions
 
-TOWNS = pd.DataFrame(
-    [
-        ("Stockholm", "SE", 59.33, 18.07, 1_500_000),
-        ("Bern", "CH", 46.95, 7.45, 130_000),
-        ("Konstanz", "DE", 47.66, 9.17, 85_000),
-    ],
-    columns=["name", "country", "latitude", "longitude", "population"],
+TOWNS = pa.table(
+    {
+        "name": ["Stockholm", "Bern", "Konstanz"],
+        "country": ["SE", "CH", "DE"],
+        "latitude": [59.33, 46.95, 47.66],
+        "longitude": [18.07, 7.45, 9.17],
+        "population": [1_500_000, 130_000, 85_000],
+    }
 )
 
 

@@ -98,7 +98,7 @@ class ClassLocations:
 
     def country_at(self, points: npt.ArrayLike) -> npt.NDArray[np.object_]:
         """Country of the training image, or the class, nearest to each of (n, 2) points."""
-        coords = as_coords(points)
+        coords = np.asarray(points, dtype=np.float64).reshape(-1, 2)
         if len(coords) == 0:
             return np.empty(0, dtype=object)
         _, nearest = self._tree.query(sphere.to_unit_vectors(coords))

@@ -13,7 +13,6 @@ from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.photos.exif import PhotoExif, read_exif
-from geoloc_models.photos.folders import find_photo_files
 from geoloc_models.photos.images import ImageSource
 from geoloc_models.photos.opening import is_photo, open_photo
 from geoloc_models.photos.tar_shards import split_tar_path
@@ -146,6 +145,8 @@ def _files_of(name: str, must_exist: bool) -> list[str]:
 
 
 def _in_folder(folder: str) -> list[str]:
+    from geoloc_models.photos.folders import find_photo_files  # half a second, for pandas
+
     files = []
     for name in find_photo_files(folder).names:
         path = str(Path(folder, name))

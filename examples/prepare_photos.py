@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -32,24 +31,24 @@ from geoloc_models._files import read_json, write_json
 from geoloc_models.countries import load_countries
 from geoloc_models.download import DownloadOptions, DownloadSummary, download_photos
 from geoloc_models.evaluation import Evaluation
-from geoloc_models.features.cache import FeatureCache, row_keys
+from geoloc_models.features.cache import row_keys
 from geoloc_models.features.embed import embed
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.photos.images import FileImages
 from geoloc_models.reports import figures, table_text
 from geoloc_models.tables.leakage import find_leakage
-from geoloc_models.tables.parts import split_of_table, subset_rows
-from geoloc_models.tables.photo_table import PhotoTable, read_photo_table
+from geoloc_models.tables.photo_table import read_photo_table
 from geoloc_models.tables.select import select_photos
 from geoloc_models.tables.split_file import split_photo_file
 from geoloc_models.tables.split_options import SplitOptions
 from geoloc_models.training import (
     ModelPlan,
-    PhotoSource,
+    TableOptions,
     TrainingOptions,
     run_model,
     seed_run,
     split_source,
+    table_source,
 )
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -328,9 +327,6 @@ def embed_photos(here: Walk) -> None:
 def train(here: Walk) -> None:
     """Train the classifier of cells on each subset, and test all on the same photos."""
     here.head(6, "Cells and models")
-    path = here.split_file.resolve()
-    features = FeatureCache.open(here.features_file)
-    photos = read_photo_table(path)
     options = TrainingOptions(
         encoder=here.size.encoder,
         weights=here.size.weights,
@@ -344,18 +340,8 @@ def train(here: Walk) -> None:
     evaluations: dict[str, Evaluation] = {}
     reference: Mapping[str, float] = {}
     for subset in (*here.size.subsets, None):
-        table = photos if subset is None else _with_subset(photos, subset)
-        source = PhotoSource(
-            table,
-            FileImages(table.frame["path"].to_numpy(), min_side=here.size.image_size),
-            {
-                "kind": "table",
-                "path": str(path),
-                "features": str(here.features_file.resolve()),
-                "subset": subset,
-            },
-            features,
-        )
+        columns = TableOptions(features=here.features_file, subset=subset)
+        source = table_source(here.split_file, columns, image_size=here.size.image_size)
         parts = split_source(source)
         began = time.perf_counter()
         run = run_model(
@@ -377,13 +363,6 @@ def train(here: Walk) -> None:
         reference = run.reference
     here.say(f"\n{table_text(evaluations, reference)}")
     here.found["evaluations"] = evaluations
-
-
-def _with_subset(photos: PhotoTable, n_photos: int) -> PhotoTable:
-    """A training subset with all photos to validate and test on."""
-    parts = split_of_table(photos)
-    rows = np.concatenate([subset_rows(photos, n_photos), parts.validation, parts.test])
-    return photos.take(np.sort(rows))
 
 
 def draw(here: Walk) -> None:

@@ -50,14 +50,17 @@ COMMANDS = {
 # What `--help` shows of a command with many options; `--help-all` shows all.
 MAIN_OPTIONS = {
     "download": (
-        "TABLE", "--output", "--max-side", "--keep-original", "--shard-size", "--rate",
+        "--table", "--output", "--max-side", "--keep-original", "--shard-size", "--rate",
         "--user-agent", "--retry",
     ),
     "train": (
-        "TABLE", "--task", "--method", "--min-images", "--features", "--encoder", "--weights",
+        "--table", "--task", "--method", "--min-images", "--features", "--encoder", "--weights",
         "--epochs", "--output",
     ),
 }  # fmt: skip
+
+# Commands that typer still runs: convert one, move it to COMMANDS, and delete it here.
+TYPER_COMMANDS = ("embed",)
 
 _EXTRA_OF_PACKAGE = {
     "PIL": "models",
@@ -65,6 +68,7 @@ _EXTRA_OF_PACKAGE = {
     "safetensors": "models",
     "torch": "models",
     "torchvision": "models",
+    "yaml": "models",
     "matplotlib": "plot",
     "jinja2": "plot",
     "aiohttp": "download",
@@ -72,39 +76,20 @@ _EXTRA_OF_PACKAGE = {
     "uvicorn": "serve",
 }
 
-app = App(
-    name="geoloc",
-    help="Train models that say where on earth a photo was taken, and measure how well they do.",
-    version=__version__,
-    help_flags=("--help", "-h"),
-    version_flags=("--version",),
-    default_parameter=Parameter(
-        allow_repeating=True,  # of an option that is given twice, the last value wins
-        consume_multiple=True,
-        negative_iterable=(),
-        show_default=lambda value: None if value is None or value is False else str(value),
-    ),
-    print_error=False,
-    exit_on_error=False,
-    suppress_keyboard_interrupt=False,
-    result_action="return_value",
-)
-OPTIONS = Group("Options", sort_key=0)
-app.meta.suppress_keyboard_interrupt = False
-app.meta.group_parameters = Group("Every command", sort_key=1000)
-_help_all = False
+_OPTIONS = Group("Options", sort_key=0)
+_EVERY_COMMAND = Group("Every command", sort_key=1000)
 
 
 @dataclass(frozen=True)
 class _BriefHelp:
-    """Help that shows these options alone, and the others with ``--help-all``."""
+    """Help that shows these options alone."""
 
     names: tuple[str, ...]
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         from cyclopts.help import DefaultFormatter
 
-        if not _help_all and panel.title != "Every command":
+        if panel.title != _EVERY_COMMAND.name:
             panel.entries = [each for each in panel.entries if {*self.names} & {*each.names}]
         if panel.entries:
             DefaultFormatter()(console, options, panel)
@@ -116,48 +101,69 @@ class _BriefHelp:
         DefaultFormatter().render_usage(console, options, usage)
 
 
-def _help_options(command: str) -> dict[str, Any]:
-    """How the help of a command looks."""
-    if command not in MAIN_OPTIONS:
-        return {"group_parameters": OPTIONS}
-    return {
-        "group_parameters": OPTIONS,
-        "help_formatter": _BriefHelp(MAIN_OPTIONS[command]),
-        "help_epilogue": "`--help-all` shows all options.",
-    }
-
-
-for _name, _path in COMMANDS.items():
-    app.command(_path, name=_name, **_help_options(_name))
-# A command that typer still runs: convert it, move it to COMMANDS, and delete it here.
-TYPER_COMMANDS = (
-    "embed",
-)  # fmt: skip
-for _name in TYPER_COMMANDS:
-    app.command("geoloc_models.cli._typer:placeholder", name=_name)
-
-
-@app.meta.default
-def _run_command(
-    *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
-    verbose: Annotated[bool, Parameter(negative=())] = False,
-    config: Path | None = None,
-) -> None:
-    """Run one command.
+def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -> App:
+    """Make the program; its ``meta`` app takes the options of every command.
 
     Parameters
     ----------
-    words : str
-        The command and its own options.
-    verbose : bool
-        Log what happens, tracebacks of errors included.
-    config : Path, optional
-        YAML or JSON file of the command's options, such as a run's options.json; options of the
-        command line win.
+    lists_commands : bool
+        Know what each command does, for a list of them.
+    shows_all_options : bool
+        Whether the help of a command shows more than its main options.
     """
-    _set_up_logging(verbose=verbose)
-    app.config = () if config is None else (_read_config(config),)
-    app(words)
+    app = App(
+        name="geoloc",
+        help="Train models that say where on earth a photo was taken, and measure how well they do.",
+        version=__version__,
+        help_flags=("--help", "-h"),
+        version_flags=("--version",),
+        default_parameter=Parameter(
+            allow_repeating=True,  # of an option that is given twice, the last value wins
+            consume_multiple=True,
+            negative_iterable=(),
+            show_default=lambda value: None if value is None or value is False else str(value),
+        ),
+        print_error=False,
+        exit_on_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+    app.meta.suppress_keyboard_interrupt = False
+    app.meta.group_parameters = _EVERY_COMMAND
+    for name, path in COMMANDS.items():
+        look: dict[str, Any] = {}
+        if name in MAIN_OPTIONS and not shows_all_options:
+            look["help_formatter"] = _BriefHelp(MAIN_OPTIONS[name])
+            look["help_epilogue"] = "`--help-all` shows all options."
+        summary = _summary(path) if lists_commands else None
+        app.command(path, name=name, help=summary, group_parameters=_OPTIONS, **look)
+    for name in TYPER_COMMANDS:
+        app.command("geoloc_models.cli._typer:placeholder", name=name)
+
+    @app.meta.default
+    def run_command(
+        *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+        verbose: Annotated[bool, Parameter(negative=())] = False,
+        config: Path | None = None,
+    ) -> None:
+        """Run one command.
+
+        Parameters
+        ----------
+        words : str
+            The command and its own options.
+        verbose : bool
+            Log what happens, tracebacks of errors included.
+        config : Path, optional
+            YAML or JSON file of the command's options, such as a run's options.json; options of
+            the command line win.
+        """
+        _set_up_logging(verbose=verbose)
+        if config is not None:
+            app.config = (_read_config(config),)
+        app(words)
+
+    return app
 
 
 def _summary(path: str) -> str:
@@ -213,19 +219,17 @@ def main(words: Sequence[str] | None = None) -> None:
     words : sequence of str, optional
         The command and its options; by default those that the program was started with.
     """
-    global _help_all  # noqa: PLW0603  # a help formatter gets no argument that could say it
     # OpenMP's threads wait for each other by spinning; where other programs want the cores, that
     # made a training step forty times slower. After about a microsecond they now sleep.
     os.environ.setdefault("GOMP_SPINCOUNT", "300")
     words = list(sys.argv[1:] if words is None else words)
-    _help_all = "--help-all" in words
     if words and words[0] in TYPER_COMMANDS:
         from geoloc_models.cli import _typer
 
         _typer.run(words)
-    if not set(words) & set(COMMANDS):
-        for name, path in COMMANDS.items():
-            app._commands[name].help = _summary(path)
+    app = make_app(
+        lists_commands=not set(words) & set(COMMANDS), shows_all_options="--help-all" in words
+    )
     try:
         app.meta(["--help" if word == "--help-all" else word for word in words])
     except KeyboardInterrupt:

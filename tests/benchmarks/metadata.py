@@ -26,9 +26,9 @@ MOST_MINUTES, MOST_GIB = 10, 4
 RUN = """
 import re, sys
 from pathlib import Path
-from geoloc_models.cli import app
+from geoloc_models.cli import main
 try:
-    app({arguments!r}, standalone_mode=False)
+    main({arguments!r})
 finally:
     peak = re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]
     print("peak_kib", peak)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,9 @@ def confusion(
             fontsize="large" if are_few else "small",
             color="white" if share > 55 else "#111111",
         )
-    turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if n > 4 else {}
+    turned: dict[str, Any] = (
+        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if n > 4 else {}
+    )
     axis.set_xticks(range(n), titles, **turned)
     rows = [f"{name} ({total:,})" for name, total in zip(titles, totals, strict=True)]
     axis.set_yticks(range(n), rows)

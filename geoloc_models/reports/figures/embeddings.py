@@ -72,7 +72,8 @@ def tsne_of_features(
     for index, code in enumerate(named):
         is_here = codes == code
         axis.scatter(
-            *points[is_here].T,
+            points[is_here, 0],
+            points[is_here, 1],
             s=size,
             color=OKABE_ITO[index % len(OKABE_ITO)],
             marker=MARKERS[index],
@@ -84,7 +85,10 @@ def tsne_of_features(
     is_other = ~np.isin(codes, named)
     if is_other.any():
         label = f"{len(present) - len(named)} more countries ({is_other.sum():,})"
-        axis.scatter(*points[is_other].T, s=size * 0.6, color="#c4c4c4", label=label, linewidths=0)
+        others = points[is_other]
+        axis.scatter(
+            others[:, 0], others[:, 1], s=size * 0.6, color="#c4c4c4", label=label, linewidths=0
+        )
     axis.set(xlabel="First t-SNE axis (no unit)", ylabel="Second t-SNE axis (no unit)")
     axis.set(xticks=[], yticks=[])
     axis.set_aspect("equal", adjustable="datalim")

@@ -40,13 +40,13 @@ def inline_kernel(function: Function) -> Function:
 
 def n_threads() -> int:
     """Threads to use: the processors this process may run on, or ``GEOCELLS_NUM_THREADS``."""
-    asked = os.environ.get("GEOCELLS_NUM_THREADS", "").strip()
-    if asked:
-        if not asked.isdigit() or int(asked) < 1:
+    given = os.environ.get("GEOCELLS_NUM_THREADS", "").strip()
+    if given:
+        if not given.isdigit() or int(given) < 1:
             raise ValueError(
-                f"GEOCELLS_NUM_THREADS must be an integer of at least 1, got {asked!r}."
+                f"GEOCELLS_NUM_THREADS must be an integer of at least 1, got {given!r}."
             )
-        return int(asked)
+        return int(given)
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -50,12 +50,12 @@ def merge_regions(
         target = blocks.neighbour(block)
         if target is None:
             continue
-        kept = blocks.join(block, target)
-        if blocks.counts[kept] < min_images:
-            heapq.heappush(waiting, (blocks.counts[kept], kept))
+        joined = blocks.join(block, target)
+        if blocks.counts[joined] < min_images:
+            heapq.heappush(waiting, (blocks.counts[joined], joined))
     block_of_region = np.empty(len(outlines), dtype=np.int64)
-    for block, own in blocks.members.items():
-        block_of_region[own] = block
+    for block, regions in blocks.members.items():
+        block_of_region[regions] = block
     return block_of_region
 
 
@@ -77,16 +77,16 @@ class _Blocks:
 
     def join(self, block: int, target: int) -> int:
         """Make one block of two; return its name."""
-        kept, gone = min(block, target), max(block, target)
-        self.members[kept] += self.members.pop(gone)
-        self.counts[kept] += self.counts.pop(gone)
-        self.sums[kept] = self.sums[kept] + self.sums.pop(gone)
-        self.touching[kept] |= self.touching.pop(gone)
-        self.touching[kept] -= {kept, gone}
-        for each in self.touching[kept]:
+        name, gone = min(block, target), max(block, target)
+        self.members[name] += self.members.pop(gone)
+        self.counts[name] += self.counts.pop(gone)
+        self.sums[name] = self.sums[name] + self.sums.pop(gone)
+        self.touching[name] |= self.touching.pop(gone)
+        self.touching[name] -= {name, gone}
+        for each in self.touching[name]:
             self.touching[each].discard(gone)
-            self.touching[each].add(kept)
-        return kept
+            self.touching[each].add(name)
+        return name
 
     def neighbour(self, block: int) -> int | None:
         """Block with images that this one joins: a touching one, or the nearest of its group; None where none is."""
@@ -117,9 +117,9 @@ class _Blocks:
                     current = target
                     while current in name:
                         current = name[current]
-                    kept = self.join(block, current)
-                    if kept != current:
-                        name[current] = kept
+                    joined = self.join(block, current)
+                    if joined != current:
+                        name[current] = joined
             empty = sorted(set(empty) - set(chosen))
 
     def _middle(self, block: int) -> FloatArray:
@@ -158,12 +158,12 @@ class _Borders:
             )
         return self._points
 
-    def nearest(self, own: list[int], others: dict[int, list[int]]) -> int:
-        """Block whose border comes nearest to that of ``own``; of equal ones the lowest."""
+    def nearest(self, regions_here: list[int], others: dict[int, list[int]]) -> int:
+        """Block whose border comes nearest to that of ``regions_here``; of equal ones the lowest."""
         from scipy.spatial import cKDTree
 
         every = self._measured()
-        here = np.concatenate([every[region] for region in own])
+        here = np.concatenate([every[region] for region in regions_here])
         centre = here.mean(axis=0)
         radius = np.linalg.norm(here - centre, axis=1).max()
         block_of = {region: block for block, regions in others.items() for region in regions}
@@ -207,22 +207,22 @@ def bisect(coords: FloatArray, min_images: int, max_images: int) -> list[Cut]:
     repeated coordinates allow, halfway between two images; across the shorter side if that allows none. O(n log n) a
     level.
     """
-    found: list[Cut] = []
+    boxes: list[Cut] = []
     stack: list[tuple[Any, FloatArray, int]] = [(EVERYWHERE, coords, 0)]
     while stack:
-        box, own, depth = stack.pop()
-        cut = _cut(own, min_images) if len(own) > max_images else None
+        box, inside, depth = stack.pop()
+        cut = _cut(inside, min_images) if len(inside) > max_images else None
         if cut is None:
-            found.append((box, depth))
+            boxes.append((box, depth))
             continue
         axis, value = cut
         south, west, north, east = box
         low = (south, west, value, east) if axis == 0 else (south, west, north, value)
         high = (value, west, north, east) if axis == 0 else (south, value, north, east)
-        below = own[:, axis] < value
-        stack.append((high, own[~below], depth + 1))
-        stack.append((low, own[below], depth + 1))
-    return found
+        below = inside[:, axis] < value
+        stack.append((high, inside[~below], depth + 1))
+        stack.append((low, inside[below], depth + 1))
+    return boxes
 
 
 def _cut(coords: FloatArray, min_images: int) -> tuple[int, float] | None:

@@ -30,14 +30,14 @@ class CellBuilder(CellEstimator):
         ``"top_down"`` splits a cell into its four children while any child holds at least ``min_images``; every
         non-empty leaf is a cell and may be short. ``"consolidated"`` then hands the images of short leaves up to their
         parents until a cell has enough. ``"bottom_up"`` draws heat maps at ever coarser resolution; the hot spot whose
-        images are most alike claims them first.
+        images are most alike takes them first.
     max_images : int, optional
         With ``method="top_down"``: split while a cell holds more than this many images, and treat the images of leaves
         short of ``min_images`` as leftover (the adaptive partition of PlaNet and ISN).
     min_cell_size : float, default 0.01
         Degrees; no cell has a shorter side. 0.01 is 1.1 km of latitude, and cos(latitude) of that in longitude.
     grid : "latlon", "s2" or Grid
-        The quadtree; a `LatLonGrid` or `S2Grid` of one's own replaces ``bounds`` and ``min_cell_size``. With ``"s2"``
+        The quadtree; a `LatLonGrid` or `S2Grid` given here replaces ``bounds`` and ``min_cell_size``. With ``"s2"``
         ``min_cell_size`` bounds the average edge of a level's cells.
     bounds : tuple, polygon(s) or mapping, optional
         Root box (south, west, north, east) in degrees (over the antimeridian where west > east), or polygons whose box
@@ -50,12 +50,12 @@ class CellBuilder(CellEstimator):
         bottom_up: whether the hot spots of one level compete at a time, from the finest up, or all at once.
     rank_by : {"mean_wcss", "wcss", "count"}
         bottom_up: the hot spot with the lowest within-cell sum of squares (WCSS) of features an image, with the lowest
-        in all, or with the most images (the heat map alone) claims first.
+        in all, or with the most images (the heat map alone) comes first.
     location : {"mean", "medoid", "mode"}
         The point that a cell answers with: the mean of its images on the sphere; the image with the least sum of
         distances to the others; or the coordinate with most images within 1 km. All three can be had of the cells.
     leftover : {"nearest", "cell", "noise"}
-        Images that no cell could claim: handed by whole finest bins to the cell (of their group) with the nearest
+        Images that no cell could take: handed by whole finest bins to the cell (of their group) with the nearest
         centroid; made a cell of their own, one a group, short as it may be; or labelled -1.
     outside : {"nearest", "noise", "raise"}
         What `assign` answers where no cell holds a coordinate.
@@ -75,8 +75,8 @@ class CellBuilder(CellEstimator):
 
     Notes
     -----
-    Labels are numbered by the cells' lowest code, and every sum is a sum of whole numbers: the result depends on the
-    set of images alone, not on their order, the number of threads or the machine. Where no cell at all can be claimed
+    Labels are numbered by the cells' lowest code, and every sum is a sum of integers: the result depends on the
+    set of images alone, not on their order, the number of threads or the machine. Where no cell at all can be made
     (of a group, unless its leftover is noise), everything (of that group) is one cell.
 
     O(n) to encode and order, then work by the number of cells; bottom-up reads the features once, whatever the number
@@ -152,7 +152,7 @@ class CellBuilder(CellEstimator):
             coordinates only.
         groups : array-like (n,), optional
             A group, such as a country, for every image; each gets a root box and cells of its own.
-        sample_weight : array-like (n,) of whole numbers, optional
+        sample_weight : array-like (n,) of integers, optional
             Images that each row stands for.
 
         Returns

@@ -20,7 +20,7 @@ from geocells.sphere import (
     haversine,
     to_unit_vectors,
 )
-from geocells.validation import check_choice, check_count
+from geocells.validation import check_choice, check_count, refuse_rows
 
 SAME_PLACE_KM = 0.01
 """Sites nearer than this are one."""
@@ -140,36 +140,32 @@ class ClusteredCells(CellEstimator):
         min_images = check_count(self.min_images, "min_images")
         check_choice(self.location, "location", LOCATION_CHOICES)
         check_choice(self.outside, "outside", OUTSIDE_CHOICES)
-        make = _maker(self.clusterer, min_images)
+        make_clusterer = _maker(self.clusterer, min_images)
         images = Images.from_input(coords, feats, groups)
         array, names = images.coords.array, images.group_names
         group_of_row = images.group_of_row
         if group_of_row is None:
             group_of_row = np.zeros(len(array), dtype=np.int64)
-        clusters = np.full(len(array), -1, dtype=np.int64)
-        sites, group_of_site = [], []
+        clusters = np.zeros(len(array), dtype=np.int64)
+        sites_of_group = []
         for group in range(1 if names is None else len(names)):
             rows = np.flatnonzero(group_of_row == group)
-            own = array[rows]
-            if len(rows) < 2 * min_images:
-                clusters[rows] = 0
-            else:
-                space = joint_space(
-                    own, None if images.feats is None else images.feats[rows], alpha
-                )
-                clusters[rows] = _ask(make(len(rows)), space)
-            own_sites = settle_sites(own, clusters[rows], min_images)
-            sites.append(own_sites)
-            group_of_site.append(np.full(len(own_sites), group, dtype=np.int64))
-        all_sites, all_groups = np.concatenate(sites), np.concatenate(group_of_site)
-        cell_index = VoronoiIndex(all_sites, None if names is None else all_groups)
-        labels = cell_index.cells_that_hold(array, images.group_of_row, all_sites)
+            if len(rows) >= 2 * min_images:
+                group_feats = None if images.feats is None else images.feats[rows]
+                space = joint_space(array[rows], group_feats, alpha)
+                clusters[rows] = _cluster(make_clusterer(len(rows)), space)
+            sites_of_group.append(choose_sites(array[rows], clusters[rows], min_images))
+        sites = np.concatenate(sites_of_group)
+        n_sites = [len(group_sites) for group_sites in sites_of_group]
+        group_of_site = None if names is None else np.repeat(np.arange(len(names)), n_sites)
+        cell_index = VoronoiIndex(sites, group_of_site)
+        labels = cell_index.cells_that_hold(array, images.group_of_row, sites)
         cells = partition_from_labels(
             cell_index,
             images,
             labels,
-            np.zeros(len(all_sites), dtype=np.int64),
-            group_of_cell=None if names is None else all_groups,
+            np.zeros(len(sites), dtype=np.int64),
+            group_of_cell=group_of_site,
             outside=self.outside,
             location=self.location,
             parameters={
@@ -205,14 +201,15 @@ def joint_space(coords: FloatArray, feats: ArrayLike | None, alpha: float) -> Fl
         share = 1.0 if feats is None else 1.0 - alpha
         parts.append(np.sqrt(share) * _to_unit_distance(to_unit_vectors(coords) * EARTH_RADIUS_KM))
     if feats is not None and alpha > 0.0:
-        own = np.asarray(feats, dtype=np.float64)
-        unsound = np.flatnonzero(~np.isfinite(own).all(axis=1))
-        if len(unsound):
-            raise ValueError(
-                f"Features must be finite; {len(unsound)} of {len(own)} rows are not (first: row {unsound[0]}). Drop "
-                "those rows, or mend the encoder that made them."
-            )
-        parts.append(np.sqrt(alpha) * _to_unit_distance(own))
+        feats = np.asarray(feats, dtype=np.float64)
+        refuse_rows(
+            ~np.isfinite(feats).all(axis=1),
+            "Features must be finite",
+            "are not",
+            lambda row: f"feature {np.flatnonzero(~np.isfinite(feats[row]))[0]}",
+            "Drop those rows, or correct the encoder that made them.",
+        )
+        parts.append(np.sqrt(alpha) * _to_unit_distance(feats))
     return np.concatenate(parts, axis=1)
 
 
@@ -228,7 +225,7 @@ def _to_unit_distance(points: FloatArray) -> FloatArray:
     return scaled
 
 
-def settle_sites(coords: FloatArray, clusters: IntArray, min_images: int) -> FloatArray:
+def choose_sites(coords: FloatArray, clusters: IntArray, min_images: int) -> FloatArray:
     """Sites whose nearest images number at least ``min_images`` each, from clusters.
 
     Parameters
@@ -248,11 +245,11 @@ def settle_sites(coords: FloatArray, clusters: IntArray, min_images: int) -> Flo
     -----
     Steps 1 to 4 of `ClusteredCells`; O(n_clusters^2 + n log n).
     """
-    own = np.flatnonzero(clusters >= 0)
-    _, labels = np.unique(clusters[own], return_inverse=True)
-    if not len(own):
-        own, labels = np.arange(len(coords)), np.zeros(len(coords), dtype=np.int64)
-    sites = _merged_sites(coords[own], labels.astype(np.int64), min_images)
+    rows = np.flatnonzero(clusters >= 0)
+    if not len(rows):
+        rows, clusters = np.arange(len(coords)), np.zeros(len(coords), dtype=np.int64)
+    _, labels = np.unique(clusters[rows], return_inverse=True)
+    sites = _merged_sites(coords[rows], labels.astype(np.int64), min_images)
     sites = sites[np.lexsort((sites[:, 1], sites[:, 0]))]
     while True:
         nearest = _nearest(coords, sites)
@@ -262,9 +259,9 @@ def settle_sites(coords: FloatArray, clusters: IntArray, min_images: int) -> Flo
         while len(sites) > 1 and counts.min() < min_images:
             smallest = int(np.argmin(counts))
             sites = np.delete(sites, smallest, axis=0)
-            homeless = np.flatnonzero(nearest == smallest)
+            unassigned = np.flatnonzero(nearest == smallest)
             nearest[nearest > smallest] -= 1
-            nearest[homeless] = _nearest(coords[homeless], sites)
+            nearest[unassigned] = _nearest(coords[unassigned], sites)
             counts = np.bincount(nearest, minlength=len(sites))
 
 
@@ -347,18 +344,21 @@ def _maker(clusterer: Any, min_images: int) -> Callable[[int], Any]:
         return lambda _: fast_hdbscan.HDBSCAN(min_cluster_size=smallest)
     from sklearn import cluster
 
-    if clusterer == "kmeans":
-        return lambda n_images: cluster.KMeans(max(1, n_images // (2 * min_images)), random_state=0)
-    if clusterer == "hdbscan":
-        return lambda _: cluster.HDBSCAN(min_cluster_size=smallest, copy=True)
-    return lambda _: cluster.OPTICS(min_samples=min(smallest, 50), min_cluster_size=smallest)
+    makers: dict[str, Callable[[int], Any]] = {
+        "kmeans": lambda n: cluster.KMeans(max(1, n // (2 * min_images)), random_state=0),
+        "hdbscan": lambda _: cluster.HDBSCAN(min_cluster_size=smallest, copy=True),
+        "optics": lambda _: cluster.OPTICS(
+            min_samples=min(smallest, 50), min_cluster_size=smallest
+        ),
+    }
+    return makers[clusterer]
 
 
-def _ask(clusterer: Any, space: FloatArray) -> IntArray:
+def _cluster(clusterer: Any, space: FloatArray) -> IntArray:
     labels = np.asarray(clusterer.fit_predict(space))
     if labels.shape != (len(space),) or labels.dtype.kind not in "iu":
         raise ValueError(
-            f"The clusterer must answer with one whole number a row, shape ({len(space)},); it gave {labels.dtype} of "
+            f"The clusterer must answer with one integer per row, shape ({len(space)},); it gave {labels.dtype} of "
             f"shape {labels.shape}."
         )
     return np.maximum(labels.astype(np.int64), -1)

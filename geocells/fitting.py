@@ -333,7 +333,10 @@ def _bottom_up(
     if moments_of is not None:
         # Every image belongs to the finest sub-bin that a window needs.
         nodes = PrioritizedRanges.concatenate(
-            [face.in_grid(own.node_ranges()) for face, own in zip(faces, maps, strict=True)]
+            [
+                face.in_grid(heat_map.node_ranges())
+                for face, heat_map in zip(faces, maps, strict=True)
+            ]
         )
         all_moments = moments_of(Ranges.flatten(nodes), nodes.n_cells)
         ends = np.cumsum([len(heat_map.node_level) for heat_map in maps])

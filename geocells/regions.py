@@ -19,6 +19,7 @@ from geocells.validation import (
     check_count,
     check_groups,
     number_groups,
+    refuse_rows,
 )
 
 
@@ -147,16 +148,18 @@ class RegionCells(CellEstimator):
         plain = RegionIndex(outlines, every_region, whole, every_region, group_of_region)
         first = plain.first_regions(array, group_of_row)
         region_of_image = first.copy()
-        homeless = np.flatnonzero(first < 0)
-        if len(homeless) and outside == "raise":
-            row = int(homeless[0])
-            raise ValueError(
-                f"No region holds {len(homeless)} of {len(array)} images (first: row {row}, latitude {array[row, 0]}, "
-                f'longitude {array[row, 1]}). Use outside="nearest" or outside="noise".'
+        is_outside = first < 0
+        if outside == "raise":
+            refuse_rows(
+                is_outside,
+                "Every image must lie in a region",
+                "do not",
+                lambda row: f"latitude {array[row, 0]}, longitude {array[row, 1]}",
+                'Use outside="nearest" or outside="noise".',
             )
-        if len(homeless) and outside == "nearest":
-            region_of_image[homeless] = plain.nearest_regions(
-                array[homeless], None if group_of_row is None else group_of_row[homeless]
+        if outside == "nearest" and is_outside.any():
+            region_of_image[is_outside] = plain.nearest_regions(
+                array[is_outside], None if group_of_row is None else group_of_row[is_outside]
             )
         sums = SphereSums.from_coords(array, region_of_image, len(outlines))
         if not sums.counts.any():
@@ -169,35 +172,35 @@ class RegionCells(CellEstimator):
         block_of_region = merge_regions(outlines, sums, of_region, min_images)
         # Groups without images have no cells.
         images_of_block = np.bincount(block_of_region, sums.counts, minlength=len(outlines))
-        kept = np.flatnonzero(images_of_block[block_of_region] > 0)
-        blocks, number = np.unique(block_of_region[kept], return_inverse=True)
+        occupied = np.flatnonzero(images_of_block[block_of_region] > 0)
+        blocks, number = np.unique(block_of_region[occupied], return_inverse=True)
         number_of_region = np.full(len(outlines), -1, dtype=np.int64)
-        number_of_region[kept] = number
+        number_of_region[occupied] = number
         inside = np.flatnonzero(first >= 0)
         block_of_image = number_of_region[first[inside]]
         order = np.argsort(block_of_image, kind="stable")
         edges = np.searchsorted(block_of_image[order], np.arange(len(blocks) + 1))
         boxes, levels, block_of_cell = [], [], []
         for block in range(len(blocks)):
-            own = array[inside[order[edges[block] : edges[block + 1]]]].copy()
-            own[own[:, 1] == 180.0, 1] = -180.0
+            block_coords = array[inside[order[edges[block] : edges[block + 1]]]].copy()
+            block_coords[block_coords[:, 1] == 180.0, 1] = -180.0
             cuts = [(EVERYWHERE, 0)]
             if max_images is not None:
-                cuts = bisect(own, min_images, max_images)
+                cuts = bisect(block_coords, min_images, max_images)
             boxes += [box for box, _ in cuts]
             levels += [depth for _, depth in cuts]
             block_of_cell += [block] * len(cuts)
         cell_index = RegionIndex(
-            outlines[kept],
+            outlines[occupied],
             number.astype(np.int64),
             np.array(boxes),
             np.array(block_of_cell, dtype=np.int64),
-            None if group_of_region is None else group_of_region[kept],
+            None if group_of_region is None else group_of_region[occupied],
         )
         centres = np.empty((0, 2))
         labels = cell_index.cells_that_hold(array, group_of_row, centres)
-        lost = np.flatnonzero(labels < 0)
-        if len(lost) and outside == "nearest":
+        lost = labels < 0
+        if outside == "nearest" and lost.any():
             labels[lost] = cell_index.nearest_cells(
                 array[lost], None if group_of_row is None else group_of_row[lost], centres, None
             )
@@ -210,7 +213,7 @@ class RegionCells(CellEstimator):
             group_of_cell=(
                 None
                 if group_of_region is None
-                else group_of_region[kept][first_region_of_block][cell_index.block_of_cell]
+                else group_of_region[occupied][first_region_of_block][cell_index.block_of_cell]
             ),
             outside=outside,
             location=self.location,
@@ -223,7 +226,7 @@ class RegionCells(CellEstimator):
             },
         )
         self.region_of_image_ = region_of_image
-        self.regions_of_cell_ = [kept[number == block] for block in block_of_cell]
+        self.regions_of_cell_ = [occupied[number == block] for block in block_of_cell]
         return self._store(cells, labels)
 
     def _groups_of_regions(self, n_regions: int) -> tuple[IntArray | None, ObjectArray | None]:

@@ -110,9 +110,11 @@ def heat_maps(
     codes, children, own_counts, parents, anchors, window_nodes = [], [], [], [], [], []
     n_nodes = 0
     for level in levels:
-        found, members = find_windows(bins.codes, bins.counts, level + depth, overlap, min_images)
-        order = np.argsort(found, kind="stable")
-        anchors.append(found[order])
+        window_codes, members = find_windows(
+            bins.codes, bins.counts, level + depth, overlap, min_images
+        )
+        order = np.argsort(window_codes, kind="stable")
+        anchors.append(window_codes[order])
         needed = np.unique(members[members >= 0])
         numbers = np.full(len(bins.codes) + 1, -1, dtype=np.int64)
         numbers[needed] = n_nodes + np.arange(len(needed))

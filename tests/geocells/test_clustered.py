@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from strategies import coordinates, groups_of
 
 from geocells import ClusteredCells, load_cells, sphere
-from geocells.clustered import joint_space, settle_sites
+from geocells.clustered import choose_sites, joint_space
 
 TOWNS = [(47.4, 8.5), (59.3, 18.1), (-33.9, 151.2)]
 
@@ -136,7 +136,7 @@ def test_sites_are_those_of_the_twin(seed, min_images, n_clusters):
     rng = np.random.default_rng(seed)
     coords = rng.uniform((-80, -180), (80, 180), size=(60, 2))
     clusters = rng.integers(-1, n_clusters, size=60)
-    sites = settle_sites(coords, clusters, min_images)
+    sites = choose_sites(coords, clusters, min_images)
     expected = np.array(twin(coords, clusters.tolist(), min_images))
     assert len(sites) == len(expected)
     assert sphere.haversine(sites, expected).max() <= 1e-6
@@ -271,7 +271,7 @@ def test_unsound_parameters_are_refused_when_fitting(options, error, message):
 
 @pytest.mark.parametrize("answer", [np.zeros(3, int), np.zeros(60), np.zeros((60, 1), int)])
 def test_a_clusterer_s_unsound_answer_is_refused(answer):
-    with pytest.raises(ValueError, match="one whole number a row"):
+    with pytest.raises(ValueError, match="one integer per row"):
         ClusteredCells(Given(answer), min_images=5).fit(towns(20))
 
 

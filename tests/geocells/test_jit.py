@@ -28,7 +28,7 @@ def test_few_rows_stay_in_one_thread(monkeypatch):
     ]
 
 
-def test_threads_are_those_asked_for(monkeypatch):
+def test_threads_are_those_given_for(monkeypatch):
     monkeypatch.setenv("GEOCELLS_NUM_THREADS", "3")
     assert _jit.n_threads() == 3
 
@@ -42,12 +42,12 @@ def test_threads_are_the_processors_of_this_process_otherwise(monkeypatch, unset
     assert 1 <= _jit.n_threads() <= (os.cpu_count() or 1)
 
 
-@pytest.mark.parametrize("asked", ["0", "-1", "two", "1.5"])
-def test_other_numbers_of_threads_are_refused(monkeypatch, asked):
-    monkeypatch.setenv("GEOCELLS_NUM_THREADS", asked)
+@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5"])
+def test_other_numbers_of_threads_are_refused(monkeypatch, given):
+    monkeypatch.setenv("GEOCELLS_NUM_THREADS", given)
     with pytest.raises(
         ValueError,
-        match=f"GEOCELLS_NUM_THREADS must be an integer of at least 1, got '{asked}'",
+        match=f"GEOCELLS_NUM_THREADS must be an integer of at least 1, got '{given}'",
     ):
         _jit.n_threads()
 

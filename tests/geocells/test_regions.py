@@ -142,7 +142,7 @@ def test_images_outside_may_be_noise_or_an_error():
     assert builder.region_of_image_.tolist() == [0, -1]
     assert builder.counts_.tolist() == [1]
     with pytest.raises(
-        ValueError, match=r"No region holds 1 of 2 images \(first: row 1, latitude 50"
+        ValueError, match=r"must lie in a region; 1 of 2 rows do not \(first: row 1, latitude 50"
     ):
         RegionCells(squares(1, 1), 1, outside="raise").fit(coords)
     with pytest.raises(ValueError, match="No image lies in a region"):

@@ -143,9 +143,8 @@ def test_a_saved_map_works_alone_and_shows_a_hostile_name_as_text(browser, tmp_p
     ]
     page = tmp_path / "map.html"
     draw_map(mapped, tiles=None).save(page)
-    browser.execute_script("window.open(arguments[0])", f"file://{page}")
-    first, *_, opened = browser.window_handles
-    browser.switch_to.window(opened)
+    first = browser.current_window_handle
+    browser.switch_to.new_window("tab")
     try:
         browser.get(f"file://{page}")
         wait_for(browser, lambda: n_drawn(browser) > 1000)

@@ -1,6 +1,8 @@
 """Sphinx configuration."""
 
+import importlib
 import os
+import sys
 import types
 import warnings
 from pathlib import Path
@@ -11,6 +13,10 @@ from sphinx_gallery.sorting import FileNameSortKey
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TQDM_DISABLE", "1")
 warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+
+DOCS = Path(__file__).parent
+sys.path.insert(0, str(DOCS))
+from rooms import ROOMS  # noqa: E402
 
 project = "geocells"
 author = "The geocells developers"
@@ -27,7 +33,7 @@ extensions = [
 myst_enable_extensions = ["colon_fence", "attrs_inline"]
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build", "scripts", "tutorials", "gallery/sg_execution_times.rst"]
+exclude_patterns = ["_build", "scripts", "rooms.py", "tutorials", "gallery/sg_execution_times.rst"]
 
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
@@ -67,11 +73,31 @@ sphinx_gallery_conf = {
     "image_scrapers": ("matplotlib",),
     "reset_modules": ("matplotlib",),
     "capture_repr": ("_repr_html_",),
-    "default_thumb_file": str(Path(__file__).parent / "pictures" / "cells_map.png"),
+    "default_thumb_file": str(DOCS / "pictures" / "cells_map.png"),
 }
 
 # Shapes in docstrings, such as (n_cells,), look like references to attributes of that name.
 suppress_warnings = ["ref.python", "config.cache"]
+
+
+def write_reference():
+    """Write a page for each room that hands out public names: those of its ``__all__``."""
+    folder = DOCS / "reference"
+    folder.mkdir(exist_ok=True)
+    for module, title in ROOMS.items():
+        names = [name for name in importlib.import_module(module).__all__ if name != "__version__"]
+        lines = [
+            f"# {title}: `{module}`",
+            f"```{{eval-rst}}\n.. automodule:: {module}\n   :no-members:\n",
+            f".. currentmodule:: {module}\n",
+            ".. autosummary::\n   :toctree: ../generated\n   :nosignatures:\n",
+            *(f"   {name}" for name in names),
+            "```\n",
+        ]
+        (folder / f"{module}.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+write_reference()
 
 
 def skip_borrowed(app, what, name, obj, skip, options):

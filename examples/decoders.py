@@ -101,15 +101,15 @@ def table_of(answers: dict[str, np.ndarray], truth: np.ndarray, against: str) ->
     draws = draws / len(truth)
     scored = {name: hits(points, truth) for name, points in answers.items()}
     lines = {}
-    for name, own in scored.items():
+    for name, scores in scored.items():
         line = {}
-        for column in own.columns[:-1]:
-            line[column] = f"{own[column].mean():.{0 if column == 'GeoScore' else 1}f}"
+        for column in scores.columns[:-1]:
+            line[column] = f"{scores[column].mean():.{0 if column == 'GeoScore' else 1}f}"
             if name != against:
-                difference = (own[column] - scored[against][column]).to_numpy()
+                difference = (scores[column] - scored[against][column]).to_numpy()
                 low, high = np.quantile(draws @ difference, (0.025, 0.975))
                 line[column] += f" ({difference.mean():+.1f}: {low:+.1f} to {high:+.1f})"
-        line["median km"] = f"{own['km'].median():.0f}"
+        line["median km"] = f"{scores['km'].median():.0f}"
         lines[name] = line
     return pd.DataFrame(lines).T
 
@@ -132,17 +132,17 @@ def cell_decoders(trial: Trial, probabilities: np.ndarray) -> dict[str, np.ndarr
     }
 
 
-def sureness(trial: Trial, temperature: float) -> pd.DataFrame:
+def conformal_radii(trial: Trial, temperature: float) -> pd.DataFrame:
     """Radii that promise 90 % and 50 %, and the share of test photos that they hold."""
     decoder = decoding.ExpectedUtility(trial.cells, radii_km=RADII_KM)
     decoder.fit(trial.training, trial.training_labels)
-    rows = [decoding.softmax(own.logits, temperature) for own in (trial.validation, trial.test)]
-    points = [decoder.predict(own) for own in rows]
+    rows = [decoding.softmax(part.logits, temperature) for part in (trial.validation, trial.test)]
+    points = [decoder.predict(row) for row in rows]
     km = [
-        sphere.haversine(own, part.coords)
-        for own, part in zip(points, (trial.validation, trial.test), strict=True)
+        sphere.haversine(point, part.coords)
+        for point, part in zip(points, (trial.validation, trial.test), strict=True)
     ]
-    spreads = [decoder.mass_radius(own, at, 0.5) for own, at in zip(rows, points, strict=True)]
+    spreads = [decoder.mass_radius(row, at, 0.5) for row, at in zip(rows, points, strict=True)]
     lines = {}
     for alpha in (0.1, 0.5):
         promised = f"{1 - alpha:.0%}"
@@ -170,8 +170,8 @@ def sureness(trial: Trial, temperature: float) -> pd.DataFrame:
 def calibration(trial: Trial, temperature: float) -> pd.DataFrame:
     """Calibration error, and the size of credible regions, before and after the temperature."""
     lines = {}
-    for name, own in (("as trained", 1.0), (f"temperature {temperature:.2f}", temperature)):
-        rows = decoding.softmax(trial.test.logits, own)
+    for name, at in (("as trained", 1.0), (f"temperature {temperature:.2f}", temperature)):
+        rows = decoding.softmax(trial.test.logits, at)
         line: dict[str, object] = {
             "calibration error %": round(
                 100 * decoding.expected_calibration_error(rows, trial.test.labels), 2
@@ -232,7 +232,7 @@ def main() -> None:
         ),
         "retrieval": table_of(*retrieval(trial), "likeliest place"),
         "calibration": calibration(trial, temperature),
-        "sureness": sureness(trial, temperature),
+        "radii": conformal_radii(trial, temperature),
     }
     for name, table in tables.items():
         print(f"\n{name}\n{table.to_string()}")

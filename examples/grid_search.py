@@ -120,15 +120,15 @@ def search_over(
 
 def table_of(search: GridSearchCV) -> pd.DataFrame:
     """Return one row for each candidate."""
-    found = search.cv_results_
+    results = search.cv_results_
     return pd.DataFrame(
         {
-            "min_images": found["param_min_images"],
-            "overlap": found["param_overlap"],
-            "cells": found["mean_test_cells"].round().astype(int),
-            f"within {RADIUS_KM} km, %": found["mean_test_placed"].round(1),
-            "+/-": found["std_test_placed"].round(1),
-            "perfect classifier, %": found["mean_test_perfect"].round(1),
+            "min_images": results["param_min_images"],
+            "overlap": results["param_overlap"],
+            "cells": results["mean_test_cells"].round().astype(int),
+            f"within {RADIUS_KM} km, %": results["mean_test_placed"].round(1),
+            "+/-": results["std_test_placed"].round(1),
+            "perfect classifier, %": results["mean_test_perfect"].round(1),
         }
     ).sort_values(["min_images", "overlap"])
 

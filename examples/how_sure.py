@@ -99,12 +99,12 @@ def _held(scores: np.ndarray, unit: np.ndarray, n_calibration: int) -> np.ndarra
     return np.array(held)
 
 
-def held_by_split(found: dict[int, dict[str, CalibrationReport]]) -> str:
+def held_by_split(reports_by_seed: dict[int, dict[str, CalibrationReport]]) -> str:
     """Share held by the 90 % radius, a row each seed; and how often that is within what chance allows."""
-    names = list(next(iter(found.values())))
+    names = list(next(iter(reports_by_seed.values())))
     header = ["Seed", *(model_title(name) for name in names), "binomial", "by both draws"]
     rows, alone, both, n = [], 0, 0, 0
-    for seed, reports in found.items():
+    for seed, reports in reports_by_seed.items():
         row = [str(seed)]
         for each in reports.values():
             if each.coverage is None or each.chance is None:
@@ -154,13 +154,13 @@ def main() -> None:
 
     def train(seed: int, folder: Path) -> tuple[Split, dict[str, CalibrationReport]]:
         split = split_source(source, fractions=fractions, seed=seed)
-        found = {}
+        reports = {}
         for plan in plans:
             run = run_model(source, split, plan, options, folder / plan.name, resume=True)
             if run.calibration_report is None:
                 raise SystemExit(f"{plan.name} was not calibrated.")
-            found[plan.name] = run.calibration_report
-        return split, found
+            reports[plan.name] = run.calibration_report
+        return split, reports
 
     split, reports = train(arguments.seed, output)
     for name in reports:
@@ -171,11 +171,11 @@ def main() -> None:
         anew = parted_anew(output / name, source, split.validation, split.test)
         for way, held in anew.items():
             print(f"- {name}, {way}: {100 * held.mean():.1f} %, {100 * held.std():.1f}")
-    found = {arguments.seed: reports}
+    reports_by_seed = {arguments.seed: reports}
     for seed in range(arguments.seed + 1, arguments.seed + arguments.splits):
-        found[seed] = train(seed, output / f"split-{seed}")[1]
-    if len(found) > 1:
-        print(f"\n## By split\n\n{held_by_split(found)}")
+        reports_by_seed[seed] = train(seed, output / f"split-{seed}")[1]
+    if len(reports_by_seed) > 1:
+        print(f"\n## By split\n\n{held_by_split(reports_by_seed)}")
 
 
 if __name__ == "__main__":

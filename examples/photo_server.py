@@ -5,28 +5,22 @@
         server.requests["17"]        # 1: asked for once
 
 A fault is an async function of the :class:`Reply` that it fills; ``mixed_faults`` deals them out to
-many photos so that about a fifth is dead. Run as a program, it serves a folder of photos:
-
-    python examples/photo_server.py FOLDER --faults
+many photos so that about a fifth is dead.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import contextlib
 import email.utils
 import random
 import socket
 import struct
-import sys
 import threading
 import time
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 Fault = Callable[["Reply"], Awaitable[None]]
@@ -385,26 +379,3 @@ def mixed_faults(
                 break
             draw -= share
     return faults
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Serve a folder of photos on this machine.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument(
-        "--faults", action="store_true", help="a fifth of the photos dead, and more"
-    )
-    arguments = parser.parse_args()
-    images = {path.stem: path.read_bytes() for path in sorted(arguments.folder.glob("*.jpg"))}
-    faults = mixed_faults(images) if arguments.faults else {}
-    with PhotoServer(images, faults) as server:
-        print(
-            f"{len(images)} photos, {len(faults)} with a fault; stop with Ctrl-C", file=sys.stderr
-        )
-        for photo_id in images:
-            print(server.url(photo_id))
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main()

@@ -128,12 +128,14 @@ def make_application(
         yield
         endpoint.close()
 
-    static = [("geoloc_models.serve", "static"), ("geoloc_models.inference", "leaflet")]
+    static = StaticFiles(
+        packages=[("geoloc_models.serve", "static"), ("geoloc_models.inference", "leaflet")]
+    )
     return Starlette(
         routes=[
             Route("/", show_page),
             Route("/place", endpoint.__call__, methods=["POST"]),
-            Mount("/static", StaticFiles(packages=static)),
+            Mount("/static", static),
         ],
         middleware=[
             Middleware(

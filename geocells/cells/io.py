@@ -133,6 +133,11 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"outside is {metadata['outside']!r}")
     if not isinstance(metadata["parameters"], dict):
         raise ValueError("its parameters have no names")
+    # Files of version 0.1 have rank_by under the name of score.
+    parameters = {
+        "rank_by" if name == "score" else name: value
+        for name, value in metadata["parameters"].items()
+    }
     group_names, group_of_cell = _groups(table, metadata["group_names"])
     representative_points = RepresentativePoints()
     if "medoid_latitude" in table.column_names and not table["medoid_latitude"].null_count:
@@ -148,7 +153,7 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         "group_names": group_names,
         "group_of_cell": group_of_cell,
         "outside": metadata["outside"],
-        "parameters": metadata["parameters"],
+        "parameters": parameters,
         "representative_points": representative_points,
     }
 

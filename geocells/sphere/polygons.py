@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from shapely import affinity
 
 from geocells._types import FloatArray, IntArray, ObjectArray
 from geocells.sphere.means import to_unit_vectors
@@ -22,11 +23,12 @@ def only_polygons(geometry: Any) -> Any:
     return kept[0] if len(kept) == 1 else shapely.MultiPolygon(kept)
 
 
-def repaired(polygon: Any) -> Any:
+def repaired(polygon: shapely.Geometry) -> shapely.Geometry:
     """Return the polygon itself where it is valid, else the valid polygons nearest to it."""
     if shapely.is_valid(polygon):
         return polygon
-    return shapely.make_valid(polygon, method="structure", keep_collapsed=False)
+    mended: shapely.Geometry = shapely.make_valid(polygon, method="structure", keep_collapsed=False)
+    return mended
 
 
 def cut_at_antimeridian(polygons: ObjectArray) -> ObjectArray:
@@ -44,15 +46,13 @@ def cut_at_antimeridian(polygons: ObjectArray) -> ObjectArray:
     """
     west, _, east, _ = shapely.bounds(polygons).T
     for row in np.flatnonzero((west < -180.0) | (east > 180.0)):
-        first, last = (
-            math.floor((west[row] + 180.0) / 360.0),
-            math.ceil((east[row] - 180.0) / 360.0),
-        )
+        first = math.floor((west[row] + 180.0) / 360.0)
+        last = math.ceil((east[row] - 180.0) / 360.0)
         parts = []
         for turn in range(first, last + 1):
             window = shapely.box(360.0 * turn - 180.0, -90.0, 360.0 * turn + 180.0, 90.0)
             inside = only_polygons(shapely.intersection(polygons[row], window))
-            parts.append(shapely.transform(inside, lambda xy, turn=turn: xy - (360.0 * turn, 0.0)))
+            parts.append(affinity.translate(inside, xoff=-360.0 * turn))
         polygons[row] = only_polygons(parts)
     return polygons
 

@@ -134,6 +134,25 @@ def test_no_pickle_is_in_the_file(saved):
     assert not any(b"pickle" in key.lower() for key in metadata)
 
 
+def test_a_file_has_the_names_that_version_0_1_wrote(saved):
+    schema = pq.read_schema(saved)
+    metadata = json.loads(schema.metadata[b"geocells"])
+    assert set(metadata) == {
+        "format_version", "territory", "grids", "group_names", "outside", "parameters",
+    }  # fmt: skip
+    assert metadata["territory"] == "code_ranges"
+    assert schema.names == [
+        "count", "level", "group", "latitude", "longitude", "centroid_latitude", "centroid_longitude", "geometry",
+        "medoid_latitude", "medoid_longitude", "mode_latitude", "mode_longitude", "cell", "code_start", "code_stop",
+    ]  # fmt: skip
+
+
+def test_the_old_name_of_rank_by_is_read(saved):
+    parameters = {"method": "bottom_up", "score": "wcss"}
+    loaded = load_cells(rewritten(saved, {"parameters": parameters}))
+    assert loaded.parameters == {"method": "bottom_up", "rank_by": "wcss"}
+
+
 def test_the_table_of_cells_has_the_documented_columns():
     table = some_cells().to_geodataframe()
     assert list(table.columns) == [

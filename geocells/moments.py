@@ -58,45 +58,21 @@ class Moments:
         return Moments(self.count[groups], self.mean[groups], self.m2[groups])
 
     def merged(self, targets: IntArray, n_groups: int) -> Moments:
-        """Moments after group i has joined group ``targets[i]`` (-1: dropped)."""
+        """Moments after group i has joined group ``targets[i]`` (-1: dropped).
+
+        Notes
+        -----
+        ``m2 = m2_l + m2_r + n_l n_r / (n_l + n_r) ||mean_r - mean_l||^2`` [1]_; O(n_groups n_features).
+
+        References
+        ----------
+        .. [1] Chan, Golub, LeVeque (1983), The American Statistician 37(3).
+        """
         out = Moments.empty(n_groups, self.mean.shape[1])
         merge_into(
             self.count, self.mean, self.m2, targets.astype(np.int64), out.count, out.mean, out.m2
         )
         return out
-
-
-def merge_moments(left: Moments, right: Moments) -> Moments:
-    """Moments of disjoint groups of images taken together, group by group.
-
-    Parameters
-    ----------
-    left, right : Moments
-        Of the same number of groups and features.
-
-    Returns
-    -------
-    merged : Moments
-
-    Notes
-    -----
-    ``m2 = m2_l + m2_r + n_l n_r / (n_l + n_r) ||mean_r - mean_l||^2`` [1]_; O(n_groups n_features).
-
-    References
-    ----------
-    .. [1] Chan, Golub, LeVeque (1983), The American Statistician 37(3).
-    """
-    if left.mean.shape != right.mean.shape:
-        raise ValueError(
-            f"Moments to merge must have the same shape; got {left.mean.shape} and {right.mean.shape}."
-        )
-    n_groups = len(left.mean)
-    both = Moments(
-        np.concatenate([left.count, right.count]),
-        np.concatenate([left.mean, right.mean]),
-        np.concatenate([left.m2, right.m2]),
-    )
-    return both.merged(np.tile(np.arange(n_groups), 2), n_groups)
 
 
 @dataclass(frozen=True)

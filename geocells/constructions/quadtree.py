@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from geocells._types import CodeArray
+from geocells._types import BoolArray, CodeArray
 from geocells.constructions.bins import Bins, PrioritizedRanges
 
 
@@ -53,12 +53,12 @@ def top_down(
     least = 1 if max_images is None else min_images
     leaves, levels = [], []
     for level in range(deepest + 1):
-        is_split = np.zeros(len(cells), dtype=bool)
-        children: CodeArray = np.uint64(4) * cells[:, None] + np.arange(5, dtype=np.uint64)
+        is_split: BoolArray = np.zeros(len(cells), dtype=bool)
+        children: CodeArray = np.add(cells[:, None] << np.uint64(2), np.arange(5, dtype=np.uint64))
         if level < deepest:
             edges = np.searchsorted(bins.codes, children << np.uint64(2 * (leaf_level - level - 1)))
             held = np.diff(bins.totals[edges], axis=1)
-            has_full_child = (held >= min_images).any(axis=1)
+            has_full_child: BoolArray = np.any(held >= min_images, axis=1)
             is_split = has_full_child if max_images is None else n_images > max_images
         leaves.append(cells[~is_split & (n_images >= least)])
         levels.append(np.full(len(leaves[-1]), level, dtype=np.int64))

@@ -85,12 +85,12 @@ def predict(
     if map_file is not None and map_file.suffix.lower() not in (".html", ".htm"):
         raise GeolocError(f"The map is a page; {map_file} should end in .html.")
     files = _files(photos)
-    from geoloc_models.inference.inputs import Photos
+    from geoloc_models.inference.inputs import PhotoList
     from geoloc_models.inference.model import load_model
 
     loaded = load_model(model)
     predictions = loaded.predict(
-        Photos(files, min_side=loaded.image_size),
+        PhotoList(files, min_side=loaded.image_size),
         decoder=decoder,
         names=None if names else False,
         batch_size=batch_size,

@@ -130,9 +130,9 @@ def judge_decoders(
     where, names = np.asarray(coords), np.asarray(countries)
     evaluations, differences = {}, {}
     first = next(iter(answers))
-    for name, own in answers.items():
-        truth = where[own.rows], names[own.rows]
-        evaluations[name] = evaluate(own, *truth)
+    for name, answer in answers.items():
+        truth = where[answer.rows], names[answer.rows]
+        evaluations[name] = evaluate(answer, *truth)
         if name != first:
-            differences[name] = compare(own, answers[first], *truth)
+            differences[name] = compare(answer, answers[first], *truth)
     return JudgedDecoders(evaluations, differences)

@@ -101,9 +101,10 @@ def export_onnx(task: PlaceTask, path: str | Path, *, folder: str | Path) -> dic
         names = _output_names(task, example[:1])
     with replacing(target) as partial:
         _export(network, example[:2], partial, names)
-        found = _run(onnxruntime, partial, example.numpy())
+        exported = _run(onnxruntime, partial, example.numpy())
         difference = max(
-            float(np.abs(own - other).max()) for own, other in zip(expected, found, strict=True)
+            float(np.abs(ours - theirs).max())
+            for ours, theirs in zip(expected, exported, strict=True)
         )
         if not difference <= TOLERANCE:
             raise GeolocError(

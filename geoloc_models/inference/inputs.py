@@ -21,7 +21,7 @@ _IN_MEMORY = (Image.Image, np.ndarray)
 _PATHS = (str, os.PathLike)
 
 
-class Photos:
+class PhotoList:
     """A numbered collection of photos: an :class:`~geoloc_models.photos.images.ImageSource`.
 
     Parameters
@@ -95,7 +95,7 @@ def as_photos(images: Any, *, min_side: int | None = None) -> ImageSource:
             )
     if not items:
         raise GeolocError("There is no photo in what was given.")
-    return Photos(items, min_side=min_side)
+    return PhotoList(items, min_side=min_side)
 
 
 def list_photos(names: Sequence[str], *, must_exist: bool = True) -> list[str]:
@@ -114,10 +114,10 @@ def list_photos(names: Sequence[str], *, must_exist: bool = True) -> list[str]:
     GeolocError
         If a file is missing, a folder holds no photo, or a pattern matches nothing.
     """
-    found: dict[str, None] = {}
+    files: dict[str, None] = {}
     for name in names:
-        found.update(dict.fromkeys(_files_of(name, must_exist)))
-    return list(found)
+        files.update(dict.fromkeys(_files_of(name, must_exist)))
+    return list(files)
 
 
 def _files_of(name: str, must_exist: bool) -> list[str]:
@@ -154,5 +154,5 @@ def _in_folder(folder: str) -> list[str]:
             if is_photo(path, name):
                 files.append(path)
         except (BrokenImageError, OSError):
-            files.append(path)  # what cannot be read is told of where it is read
+            files.append(path)  # reported when it is read
     return files

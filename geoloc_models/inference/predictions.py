@@ -16,7 +16,7 @@ from geocells import decoding, sphere
 from geoloc_models._errors import BrokenImageError
 from geoloc_models._files import replacing
 from geoloc_models.inference.class_locations import ClassLocations
-from geoloc_models.inference.inputs import Photos
+from geoloc_models.inference.inputs import PhotoList
 from geoloc_models.inference.map import MapPage, MappedPhoto, RegionCell, draw_map
 from geoloc_models.inference.place_names import CREDIT, NearestPlace, nearest_places
 from geoloc_models.photos.images import ImageSource
@@ -119,7 +119,7 @@ class PhotoPredictions(DecodedOutputs):
     def with_exif(self) -> PhotoPredictions:
         """Set the photos' own EXIF positions beside the answers."""
         positions = np.full((len(self), 2), np.nan)
-        if isinstance(self.images, Photos):
+        if isinstance(self.images, PhotoList):
             for number, row in enumerate(self.rows):
                 try:
                     exif = self.images.exif(int(row))

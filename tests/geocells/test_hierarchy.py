@@ -59,20 +59,11 @@ def builders(draw: st.DrawFn) -> list[CellBuilder]:
 @given(st.data(), coordinates(max_rows=60), builders())
 def test_each_partition_is_the_one_that_its_builder_alone_makes(data, coords, members):
     groups = data.draw(st.none() | groups_of(len(coords)))
+    weights = data.draw(st.sampled_from([None, np.arange(len(coords)) % 4 + 1]))
     feats = np.random.default_rng(0).normal(size=(len(coords), 3))
-    hierarchy = CellHierarchy(members).fit(coords, feats, groups)
+    hierarchy = CellHierarchy(members).fit(coords, feats, groups, weights)
     for number, member in enumerate(members):
-        alone = clone(member).fit(coords, feats, groups)
-        assert_same_cells(hierarchy.partitions_[number], alone.cells_)
-        assert np.array_equal(hierarchy.labels_[:, number], alone.labels_)
-
-
-def test_weights_count_as_they_do_for_a_builder():
-    weights = np.arange(len(COORDS)) % 4
-    members = [CellBuilder(30, overlap=overlap) for overlap in (4, 1)]
-    hierarchy = CellHierarchy(members).fit(COORDS, sample_weight=weights)
-    for number, member in enumerate(members):
-        alone = clone(member).fit(COORDS, sample_weight=weights)
+        alone = clone(member).fit(coords, feats, groups, weights)
         assert_same_cells(hierarchy.partitions_[number], alone.cells_)
         assert np.array_equal(hierarchy.labels_[:, number], alone.labels_)
 
@@ -161,13 +152,6 @@ def test_asking_before_fitting_is_refused(call, tmp_path):
     arguments = {"intersections": [], "save": [tmp_path / "h.parquet"]}.get(call, [COORDS])
     with pytest.raises(NotFittedError, match=r"call fit\(coords\) first"):
         getattr(CellHierarchy([{}]), call)(*arguments)
-
-
-def test_a_clone_has_the_same_builders_and_no_cells():
-    hierarchy = isn(100).fit(COORDS)
-    copy = clone(hierarchy)
-    assert copy.get_params() == hierarchy.get_params()
-    assert not hasattr(copy, "partitions_")
 
 
 @given(st.data(), coordinates(max_rows=60), builders())

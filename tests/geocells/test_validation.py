@@ -21,50 +21,38 @@ from geocells.validation import (
 GOOD = [(47.3769, 8.5417), (59.3293, 18.0686), (46.9, 7.4)]
 
 
-def with_row(row: int, point: tuple[float, float]) -> list[tuple[float, float]]:
-    rows = list(GOOD)
-    rows[row] = point
-    return rows
-
-
 # ------------------------------------------------------------------------------------------ refused
 
 
-@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("column", [0, 1])
-def test_a_missing_or_infinite_number_is_refused_with_its_row(bad, column):
-    point = [47.0, 8.0]
-    point[column] = bad
-    with pytest.raises(
-        ValueError, match=r"1 of 3 rows hold NaN or infinity \(first: row 1.*Drop those rows"
-    ):
-        check_coords(with_row(1, tuple(point)))
-
-
-def test_a_latitude_of_95_is_refused_with_its_row_and_not_called_swapped_where_swapping_would_not_help():
-    with pytest.raises(
-        ValueError,
-        match=r"Latitude must lie in \[-90, 90\] degrees; 1 of 3 rows do not \(first: row 2, 95\.0\)\. Correct or drop",
-    ):
-        check_coords(with_row(2, (95.0, 120.0)))
+@pytest.mark.parametrize(
+    ("row", "point", "message"),
+    [
+        *[
+            (1, point, r"1 of 3 rows hold NaN or infinity \(first: row 1.*Drop those rows")
+            for bad in (float("nan"), float("inf"), -float("inf"))
+            for point in ((bad, 8.0), (47.0, bad))
+        ],
+        (
+            2, (95.0, 120.0),
+            r"Latitude must lie in \[-90, 90\] degrees; 1 of 3 rows do not \(first: row 2, 95\.0\)\. Correct or drop",
+        ),
+        (
+            0, (10.0, 200.0),
+            r"Longitude must lie in \[-180, 180\].*1 of 3 rows do not \(first: row 0, 200\.0\).*"
+            r"\(longitude \+ 180\) % 360 - 180",
+        ),
+    ],
+)  # fmt: skip
+def test_a_coordinate_off_the_globe_is_refused_with_its_row_and_the_remedy(row, point, message):
+    with pytest.raises(ValueError, match=message):
+        check_coords([*GOOD[:row], point, *GOOD[row + 1 :]])
 
 
 def test_swapped_columns_are_suspected_when_every_bad_row_would_fit_the_other_way_round():
     tokyo_swapped = [(139.69, 35.68), (47.0, 8.0), (151.2, -33.9)]
-    with pytest.raises(
-        ValueError,
-        match=r"2 of 3 rows do not \(first: row 0, 139\.69\)\. Are latitude and longitude swapped",
-    ):
+    swapped = r"2 of 3 rows do not \(first: row 0, 139\.69\)\. Are latitude and longitude swapped"
+    with pytest.raises(ValueError, match=swapped):
         check_coords(tokyo_swapped)
-
-
-def test_a_longitude_of_200_is_refused_with_its_row_and_the_way_back():
-    with pytest.raises(
-        ValueError,
-        match=r"Longitude must lie in \[-180, 180\].*1 of 3 rows do not \(first: row 0, 200\.0\).*"
-        r"\(longitude \+ 180\) % 360 - 180",
-    ):
-        check_coords(with_row(0, (10.0, 200.0)))
 
 
 def test_the_first_of_many_bad_rows_is_named():

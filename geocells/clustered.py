@@ -12,14 +12,8 @@ from geocells._estimator import CellEstimator
 from geocells._types import ArrayLike, FloatArray, IntArray
 from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, VoronoiIndex
 from geocells.fitting import Images, partition_from_labels
-from geocells.sphere import (
-    CANCELLED,
-    EARTH_RADIUS_KM,
-    SphereSums,
-    first_point,
-    haversine,
-    to_unit_vectors,
-)
+from geocells.sphere import EARTH_RADIUS_KM, SphereSums, haversine, to_unit_vectors
+from geocells.sphere.means import CANCELLED, first_point
 from geocells.validation import check_choice, check_count, refuse_rows
 
 SAME_PLACE_KM = 0.01

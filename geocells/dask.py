@@ -26,7 +26,8 @@ from geocells.fitting import Images, Options
 from geocells.grids import GroupedGrid
 from geocells.grids.bounds import N_BUCKETS, Box, box_of_buckets, longitude_buckets
 from geocells.moments import FeatureRows, Moments, moments_by_label
-from geocells.sphere import CANCELLED, NO_WEIGHTS, SphereSums, first_point
+from geocells.sphere import SphereSums
+from geocells.sphere.means import CANCELLED, NO_WEIGHTS, first_point
 from geocells.tables import find_columns
 from geocells.validation import (
     check_coords,

@@ -29,7 +29,8 @@ from geocells.constructions import Bins, Competition, PrioritizedRanges, Ranking
 from geocells.grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
 from geocells.grids.bounds import Box, box_of_bounds, box_of_coords
 from geocells.moments import FeatureRows, Moments, moments_by_label
-from geocells.sphere import CANCELLED, NO_WEIGHTS, SphereSums, first_point
+from geocells.sphere import SphereSums
+from geocells.sphere.means import CANCELLED, NO_WEIGHTS, first_point
 from geocells.validation import (
     Coordinates,
     check_choice,

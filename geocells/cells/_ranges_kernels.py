@@ -65,7 +65,7 @@ def flatten(starts, stops, orders, cells):
 
 
 @kernel
-def look_up(start, stop, codes, starts, stops, cells, first_ranges, shift, found):
+def look_up(start, stop, codes, starts, stops, cells, first_ranges, shift, cell_of_code):
     """Write the cell of each code that a range holds.
 
     The first range that ends past a code with prefix ``p = code >> shift`` is one of ``first_ranges[p]`` to
@@ -85,7 +85,7 @@ def look_up(start, stop, codes, starts, stops, cells, first_ranges, shift, found
             else:
                 high = middle
         if low < starts.size and starts[low] <= code:
-            found[row] = cells[low]
+            cell_of_code[row] = cells[low]
 
 
 @kernel

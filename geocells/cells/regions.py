@@ -189,11 +189,11 @@ class RegionIndex:
             raise ValueError("its cuts miss numbers")
         if n_regions and not n_regions[0]:
             raise ValueError("its first cell has no regions")
-        regions = np.array([number for own in numbers for number in own], dtype=np.int64)
+        regions = np.array([number for of_cell in numbers for number in of_cell], dtype=np.int64)
         if not np.array_equal(np.sort(regions), np.arange(len(regions))):
             raise ValueError("its regions are not numbered from 0")
         try:
-            outlines = shapely.from_wkb([wkb for own in outlines_of_cell for wkb in own])
+            outlines = shapely.from_wkb([wkb for of_cell in outlines_of_cell for wkb in of_cell])
         except shapely.errors.ShapelyError as error:
             raise ValueError(f"its regions are damaged ({error})") from error
         if not np.isin(shapely.get_type_id(outlines), (3, 6)).all():

@@ -12,7 +12,8 @@ from geocells._jit import n_threads, run_blocks
 from geocells._types import FloatArray, IntArray
 from geocells.cells import _representative_points_kernels
 from geocells.grids.bits import spread_bits
-from geocells.sphere import EARTH_RADIUS_KM, NO_WEIGHTS, SphereSums, to_unit_vectors
+from geocells.sphere import EARTH_RADIUS_KM, SphereSums, to_unit_vectors
+from geocells.sphere.means import NO_WEIGHTS
 
 LOCATION_CHOICES = ("mean", "medoid", "mode")
 """The points that a cell can answer with."""

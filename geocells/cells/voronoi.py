@@ -75,8 +75,8 @@ def voronoi_polygons(sites: FloatArray) -> ObjectArray:
         )
     axis = _axis_of_circle(vectors)
     corners = _corners(vectors) if axis is None else _lunes(vectors, axis)
-    for cell, own in enumerate(corners):
-        polygons[cell] = _on_map(_ring(cell, *own, vectors))
+    for cell, (points, neighbours) in enumerate(corners):
+        polygons[cell] = _on_map(_ring(cell, points, neighbours, vectors))
     polygons = cut_at_antimeridian(polygons)
     return np.array([repaired(polygon) for polygon in polygons], dtype=object)
 

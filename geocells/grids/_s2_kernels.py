@@ -172,8 +172,8 @@ def encode(start, stop, coords, shift, codes):
     for first in range(start, stop, CHUNK):
         last = min(first + CHUNK, stop)
         chunk = flat[2 * first : 2 * last]
-        own = codes[first:last]
-        for k in range(own.size):
+        chunk_codes = codes[first:last]
+        for k in range(chunk_codes.size):
             latitude = chunk[2 * k]
             longitude = chunk[2 * k + 1]
             # Choices are made by multiplying with 0 or 1: a branch would keep the compiler from using vectors.
@@ -224,7 +224,7 @@ def encode(start, stop, coords, shift, codes):
             runner_up = on_z * larger + off_z * max(smaller, az)
             doubt = np.float64(abs(w) - runner_up <= SURE_FACE)
             faces[k] = 2.0 * on_z + off_z * (1.0 - on_x) + 3.0 * back + 8.0 * doubt
-        for k in range(own.size):
+        for k in range(chunk_codes.size):
             i = np.int64(along[k])
             j = np.int64(across[k])
             face = np.int64(faces[k])
@@ -239,7 +239,7 @@ def encode(start, stop, coords, shift, codes):
                 if longitude == 180.0:
                     longitude = -180.0
                 face, i, j = leaf_by_the_book(chunk[2 * k], longitude)
-            own[k] = ((face << (2 * LEVELS)) | hilbert_place(face, i, j)) >> shift
+            chunk_codes[k] = ((face << (2 * LEVELS)) | hilbert_place(face, i, j)) >> shift
 
 
 @kernel

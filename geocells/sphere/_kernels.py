@@ -84,15 +84,15 @@ def add_unit_vectors(start, stop, coords, labels, weights, scale, sums):
     for first in range(start, stop, CHUNK):
         last = min(first + CHUNK, stop)
         chunk = flat[2 * first : 2 * last]
-        own = labels[first:last]
-        for k in range(own.size):
+        chunk_labels = labels[first:last]
+        for k in range(chunk_labels.size):
             sin_latitude, cos_latitude = sincos_degrees(chunk[2 * k])
             sin_longitude, cos_longitude = sincos_degrees(chunk[2 * k + 1])
             xs[k] = cos_latitude * cos_longitude * scale + TO_WHOLE
             ys[k] = cos_latitude * sin_longitude * scale + TO_WHOLE
             zs[k] = sin_latitude * scale + TO_WHOLE
-        for k in range(own.size):
-            label = own[k]
+        for k in range(chunk_labels.size):
+            label = chunk_labels[k]
             if label < 0:
                 continue
             weight = weights[first + k] if weighted else np.int64(1)

@@ -242,14 +242,16 @@ def calibration_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
         if report is None:
             continue
         before, after = report.error_as_trained, report.error_calibrated
-        has_error = before is not None and after is not None
+        error = ""
+        if before is not None and after is not None:
+            error = f"{100 * before:.1f} to {100 * after:.1f}"
         rows.append(
             [
                 model_title(name),
                 report.decoder.replace("_", " "),
                 *_coverage_cells(report.coverage, report.chance),
                 f"{report.temperature:.2f}" if after is not None else "",
-                f"{100 * before:.1f} to {100 * after:.1f}" if has_error else "",
+                error,
                 *_region_cells(report.regions),
                 str(report.n_photos),
             ]

@@ -13,6 +13,7 @@ import pytest
 from command_line import run
 from geoloc_models_small import small_table
 
+from geoloc_models import __version__
 from geoloc_models.cli import main
 from geoloc_models.training.callbacks import RunRecord
 
@@ -279,16 +280,38 @@ def test_a_run_without_a_part_of_its_options_is_refused(trained, part):
     refused(geoloc("train", table, *arguments), "options.json", part)
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["train"], ["evaluate"]])
-def test_help_reads_well(command):
-    result = geoloc(*command, "--help")
-    assert result.exit_code == 0
-    assert "Usage" in result.stdout
+def test_the_list_of_commands_says_what_each_does_and_imports_none():
+    code = "import sys; from geoloc_models.cli import main; main(['--help']); "
+    code += "sys.exit(bool({'torch', 'numba', 'pandas', 'pyarrow'} & {*sys.modules}))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0
+    for words in ("train        Train a model", "demo         Run the whole job", "--verbose"):
+        assert words in ended.stdout
 
 
-def test_help_does_not_wait_for_torch():
-    code = "import sys, geoloc_models.cli; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_help_shows_the_options_that_matter_and_help_all_the_others():
+    brief, whole = geoloc("train", "--help"), geoloc("train", "--help-all")
+    assert brief.exit_code == whole.exit_code == 0
+    for name in (
+        "Usage",
+        "TABLE",
+        "--task",
+        "--min-images",
+        "--features",
+        "--epochs",
+        "--help-all",
+    ):
+        assert name in brief.stdout
+    assert "--weight-decay" not in brief.stdout
+    assert "--weight-decay" in whole.stdout
+    assert "Usage" in geoloc("evaluate", "--help").stdout
+
+
+def test_the_version_is_printed_and_a_command_that_is_none_refused():
+    assert geoloc("--version").stdout.strip() == __version__
+    refused(geoloc("trian"), "trian")
 
 
 def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path, monkeypatch):

@@ -205,21 +205,21 @@ def make_grid(
     """
     extra = options.extra_levels
     n_groups = 1 if group_names is None else len(group_names)
-    if options.grid == "latlon":
-        grids: tuple[Grid, ...] = tuple(
-            LatLonGrid.with_cell_size(box, options.min_cell_size, extra)
-            for box in root_boxes(options.bounds, group_names, boxes_of_images)
-        )
-    elif options.grid == "s2":
-        grids = (S2Grid.with_cell_size(options.min_cell_size, extra),) * n_groups
-    else:
-        assert not isinstance(options.grid, str)
+    grids: tuple[Grid, ...]
+    if not isinstance(options.grid, str):
         if options.grid.max_level < extra:
             raise ValueError(
                 f"overlap={options.overlap} needs leaves {extra} levels below the cells; the grid's max_level is "
                 f"{options.grid.max_level}."
             )
         grids = (options.grid,) * n_groups
+    elif options.grid == "s2":
+        grids = (S2Grid.with_cell_size(options.min_cell_size, extra),) * n_groups
+    else:
+        grids = tuple(
+            LatLonGrid.with_cell_size(box, options.min_cell_size, extra)
+            for box in root_boxes(options.bounds, group_names, boxes_of_images)
+        )
     return GroupedGrid(grids), np.array([grid.max_level - extra for grid in grids], dtype=np.int64)
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.features.embed import embed
+from geoloc_models.features.embed_options import EmbedOptions
 from geoloc_models.models.encoders import build_encoder
 
 
@@ -61,4 +62,4 @@ def keys_of(images):
 
 def embedded(images, path, encoder=None, **options):
     encoder = encoder or tiny_encoder()
-    return embed(images, keys_of(images), encoder, path, progress=False, **options)
+    return embed(images, keys_of(images), encoder, path, EmbedOptions(**options), progress=False)

@@ -35,6 +35,7 @@ INTERRUPTED = 130
 COMMANDS = {
     "demo": "geoloc_models.examples.sweden_or_switzerland:demo",
     "download": "geoloc_models.cli.download:download",
+    "embed": "geoloc_models.cli.embed:embed",
     "evaluate": "geoloc_models.cli.train:evaluate",
     "export": "geoloc_models.cli.predict:export",
     "index": "geoloc_models.cli.index:index",
@@ -58,9 +59,6 @@ MAIN_OPTIONS = {
         "--epochs", "--output",
     ),
 }  # fmt: skip
-
-# Commands that typer still runs: convert one, move it to COMMANDS, and delete it here.
-TYPER_COMMANDS = ("embed",)
 
 _EXTRA_OF_PACKAGE = {
     "PIL": "models",
@@ -137,8 +135,6 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
             look["help_epilogue"] = "`--help-all` shows all options."
         summary = _summary(path) if lists_commands else None
         app.command(path, name=name, help=summary, group_parameters=_OPTIONS, **look)
-    for name in TYPER_COMMANDS:
-        app.command("geoloc_models.cli._typer:placeholder", name=name)
 
     @app.meta.default
     def run_command(
@@ -223,10 +219,6 @@ def main(words: Sequence[str] | None = None) -> None:
     # made a training step forty times slower. After about a microsecond they now sleep.
     os.environ.setdefault("GOMP_SPINCOUNT", "300")
     words = list(sys.argv[1:] if words is None else words)
-    if words and words[0] in TYPER_COMMANDS:
-        from geoloc_models.cli import _typer
-
-        _typer.run(words)
     app = make_app(
         lists_commands=not set(words) & set(COMMANDS), shows_all_options="--help-all" in words
     )

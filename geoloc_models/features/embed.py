@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,17 +23,17 @@ from geoloc_models._devices import (
     resolve_precision,
 )
 from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models.features.cache import FeatureCache
-from geoloc_models.features.files import FeatureCard, FeatureFiles, read_card
-from geoloc_models.features.shared_work import LEASE_SECONDS, SharedWork
+from geoloc_models.features.cache import FeatureCache, FeatureCard, FeatureFiles, read_card
+from geoloc_models.features.embed_options import EmbedOptions
+from geoloc_models.features.shards import Shards
 from geoloc_models.features.writer import FeatureWriter
-from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.photos.dataset import BrokenImages, make_framing, normalised
 from geoloc_models.photos.images import ImageSource
 
+if TYPE_CHECKING:
+    from geoloc_models.models.encoders import ImageEncoder
+
 _FLUSH_SECONDS = 1.0
-_CHUNKS = 200
-_CHUNK_LIMITS = (64, 4096)  # rows: small enough to lose one, large enough to keep the loader busy
 _CPU_BATCH = 16  # at 224 x 224 pixels; larger ones leave the processor's cache and are slower
 _LARGEST_BATCH = 512
 _PROBED_IMAGES = 8
@@ -41,8 +41,8 @@ _SHARE_OF_MEMORY = 0.5
 
 
 @contextmanager
-def _telling_of_lost_workers() -> Iterator[None]:
-    """Tell in words that a process that decodes images was killed.
+def _lost_workers_in_words() -> Iterator[None]:
+    """Say in words that a process that decodes images was killed.
 
     torch raises that from a signal handler, wherever this process is at the time; or the pipe to
     the process breaks first.
@@ -65,15 +65,17 @@ class EmbeddingRecord:
     Parameters
     ----------
     cache : FeatureCache
-        All features, those of earlier runs included.
+        All features, those of earlier runs included; of a shard that waits for others, its own.
     broken : BrokenImages
         All images of the cache that could not be read.
     n_embedded : int
-        Images that this run embedded; of workers that share, this one alone.
+        Images that this run embedded.
     seconds : float
-        Time that took; of workers that share, without waiting for others.
+        Time that took.
     batch_size : int
         Images per step on the device, at the end.
+    missing_shards : tuple of int
+        Shards that are still to be finished by other processes.
     """
 
     cache: FeatureCache
@@ -81,6 +83,7 @@ class EmbeddingRecord:
     n_embedded: int
     seconds: float
     batch_size: int
+    missing_shards: tuple[int, ...] = ()
 
     @property
     def images_per_second(self) -> float:
@@ -88,23 +91,15 @@ class EmbeddingRecord:
         return self.n_embedded / self.seconds if self.seconds > 0 else 0.0
 
 
-@_telling_of_lost_workers()
+@_lost_workers_in_words()
 def embed(
     images: ImageSource,
     keys: Sequence[Any] | np.ndarray,
     encoder: ImageEncoder,
     path: str | Path,
+    options: EmbedOptions | None = None,
     *,
-    batch_size: int | None = None,
-    workers: int = 0,
     device: torch.device | str | None = None,
-    precision: str = "auto",
-    dtype: str = "float32",
-    resume: bool = True,
-    retry_broken: bool = False,
-    shared: bool = False,
-    chunk_rows: int | None = None,
-    lease_seconds: float = LEASE_SECONDS,
     progress: bool = True,
 ) -> EmbeddingRecord:
     """Run an encoder over all images once and keep the features in a file.
@@ -120,32 +115,10 @@ def embed(
         mode on the device, in channels-last order.
     path : str or Path
         ``NAME.npy``, the cache.
-    batch_size : int, optional
-        Images per step; by default 16 at 224 pixels on a CPU, and what half of a graphics card's
-        free memory holds. Halved, and told so in the record, when memory runs out.
-    workers : int, default 0
-        Processes that read and decode images; 0 does it in this one.
+    options : EmbedOptions, optional
+        Batches, precision, numbers on disk, and what becomes of an earlier run.
     device : torch.device or str, optional
         Default: the accelerator, where there is one.
-    precision : {"auto", "32", "16", "bf16"}
-        ``auto``: bf16 or 16 on a graphics card, 32 on a CPU; of a cache that is there already, the
-        one it was begun with.
-    dtype : {"float32", "float16"}
-        Of the numbers on disk. float16 takes half the room; its rounding is 0.05 %.
-    resume : bool, default True
-        Go on with what is at ``path``; else it is replaced.
-    retry_broken : bool, default False
-        Try images again that an earlier run could not read.
-    shared : bool, default False
-        Share the work with other processes, on this machine or on others with the same file
-        system, that call this with the same images, encoder and options. Each returns when the
-        whole cache is finished.
-    chunk_rows : int, optional
-        Shared: rows that a worker claims at a time; by default a two-hundredth of them, at least 64
-        and at most 4096, in whole batches. The worker that begins decides for all.
-    lease_seconds : float, default 60
-        Shared: a worker that gives no sign of life for so long has lost its chunk to the others.
-        The worker that begins decides for all.
     progress : bool, default True
         Show the bar.
 
@@ -157,7 +130,7 @@ def embed(
     ------
     GeolocError
         If the cache there is of another encoder, of other photos, or damaged; if another process
-        writes it and does not share; if one image is too much for the device; if a feature is not finite.
+        writes it; if one image is too much for the device; if a feature is not finite.
 
     Notes
     -----
@@ -165,114 +138,83 @@ def embed(
     as done, so a kill at any moment costs a second's work, and the next call computes the rows
     that are not marked. A row's feature depends on its batch by rounding alone.
 
-    Workers that share claim chunks of rows by files beside the cache, and no row is computed twice,
-    save in the chunk of a worker that was lost. With equal batch sizes the cache has
-    the bytes that one worker gives it. Until all chunks are there the features lie in chunk files,
-    which take as much room again.
+    Shard i of k computes rows ``n * (i - 1) // k`` to ``n * i // k - 1`` into a cache of its own,
+    ``NAME.shard-i-of-k.npy``; the one that finishes last puts all together. So each file has one
+    writer, on network file systems too, and no row is computed twice. Meanwhile the features take
+    up to twice the room.
     """
+    options = options or EmbedOptions()
     if len(images) != len(keys):
         raise GeolocError(
             f"Every image needs a key; got {len(images)} images and {len(keys)} keys."
         )
-    if shared and (retry_broken or not resume):
-        raise GeolocError(
-            "Several workers go on with a cache together; to replace it, or to try broken images "
-            "again, run one worker without --shared first."
-        )
-    if (chunk_rows is not None and chunk_rows < 1) or not lease_seconds > 0:
-        raise GeolocError(
-            "Workers that share need chunks of at least 1 row and a lease above 0 seconds; got "
-            f"{chunk_rows} and {lease_seconds}."
-        )
+    number, n_shards = options.shard_and_count
+    if n_shards > max(len(images), 1):
+        raise GeolocError(f"{len(images)} images cannot be dealt to {n_shards} shards.")
+    files = FeatureFiles(Path(path))
+    own = files if n_shards == 1 else files.shard(number, n_shards)
     runner = _Runner(  # checks its options, before an older cache is replaced
         encoder,
-        batch_size=batch_size,
-        workers=workers,
+        batch_size=options.batch_size,
+        workers=options.workers,
         device=device,
-        precision=_precision_of(path, precision, resume),
+        precision=_precision_of([own, files], options),
     )
     card = FeatureCard(
         encoder=encoder.name,
         fingerprint=encoder.fingerprint(),
         preprocessing=encoder.preprocessing.to_dict(),
         dim=encoder.dim,
-        dtype=dtype,
+        dtype=options.dtype,
         n_rows=len(images),
         keys_digest="",
         precision=runner.precision,
         weights=encoder.weights,
     )
-    if shared:
-        n_embedded, seconds = _embed_share(
-            runner, images, keys, card, path, chunk_rows, lease_seconds, progress
-        )
-    else:
+    shards = Shards(files, keys, card, n_shards)
+    n_embedded, seconds = 0, 0.0
+    missing: tuple[int, ...] = ()
+    if n_shards == 1 or not shards.is_merged():
+        rows = shards.rows(number)
         started = time.perf_counter()
-        with FeatureWriter(path, keys, card, resume=resume) as writer:
-            if retry_broken:
+        with FeatureWriter(
+            own.features, np.asarray(keys, dtype=object)[rows], card, resume=options.resume
+        ) as writer:
+            if n_shards > 1:
+                shards.copy_what_is_done(number, writer)
+            if options.retry_broken:
                 writer.retry_broken()
-            n_embedded = _embed_pending(runner, images, writer, progress)
+            n_embedded = _embed_pending(runner, images, writer, rows[0], progress)
         seconds = time.perf_counter() - started
-    cache = FeatureCache.open(path)
-    if shared:
-        cache.require_finished()
+        missing = shards.merge() if n_shards > 1 else ()
+    cache = FeatureCache.open(own.features if missing else files.features)
+    offset = int(shards.rows(number)[0]) if missing else 0
     broken = BrokenImages()
-    broken.extend(cache.broken_reasons.items())
-    return EmbeddingRecord(cache, broken, n_embedded, seconds, runner.batch_size)
+    broken.extend((row + offset, reason) for row, reason in cache.broken_reasons.items())
+    return EmbeddingRecord(cache, broken, n_embedded, seconds, runner.batch_size, missing)
 
 
 def _embed_pending(
-    runner: _Runner, images: ImageSource, writer: FeatureWriter, progress: bool
+    runner: _Runner, images: ImageSource, writer: FeatureWriter, offset: int, progress: bool
 ) -> int:
-    """Embed every row that is not done, in order; the number of images embedded."""
+    """Embed every row that is not done, in order; the number of images embedded.
+
+    Row r of the writer's cache is image ``r + offset``.
+    """
     rows = writer.pending_rows()
     n_embedded = 0
     flushed = time.perf_counter()
-    with _bar(len(images), len(images) - len(rows), progress) as bar:
-        for batch in runner.run(images, rows):
-            writer.write(batch.rows, batch.features)
-            writer.mark_broken(batch.broken)
+    n_rows = writer.card.n_rows
+    with _bar(n_rows, n_rows - len(rows), progress) as bar:
+        for batch in runner.run(images, rows + offset):
+            writer.write(batch.rows - offset, batch.features)
+            writer.mark_broken([(row - offset, reason) for row, reason in batch.broken])
             n_embedded += len(batch.rows)
             bar.update(len(batch.rows) + len(batch.broken))
             if time.perf_counter() - flushed > _FLUSH_SECONDS:
                 writer.flush()
                 flushed = time.perf_counter()
     return n_embedded
-
-
-def _embed_share(
-    runner: _Runner,
-    images: ImageSource,
-    keys: Sequence[Any] | np.ndarray,
-    card: FeatureCard,
-    path: str | Path,
-    chunk_rows: int | None,
-    lease_seconds: float,
-    progress: bool,
-) -> tuple[int, float]:
-    """Embed chunks until all are done; the images this worker embedded, and the time of that."""
-    batch_size = runner.find_batch_size()
-    if chunk_rows is None:
-        chunk_rows = int(np.clip(len(images) // _CHUNKS, *_CHUNK_LIMITS))
-        chunk_rows = -(-chunk_rows // batch_size) * batch_size
-    work = SharedWork.join(path, keys, card, chunk_rows=chunk_rows, lease_seconds=lease_seconds)
-    if work is None:
-        return 0, 0.0
-    n_embedded, seconds = 0, 0.0
-    n_before = len(images) - len(work.rows)
-    with work, _bar(len(images), n_before, progress) as bar:
-        for chunk in work.chunks():
-            started = time.perf_counter()
-            bar.n = n_before + work.n_rows_done()
-            bar.refresh()
-            for batch in runner.run(images, chunk.rows):
-                work.write(chunk, batch.rows, batch.features)
-                chunk.broken.extend(batch.broken)
-                n_embedded += len(batch.rows)
-                bar.update(len(batch.rows) + len(batch.broken))
-            work.keep(chunk)
-            seconds += time.perf_counter() - started
-    return n_embedded, seconds
 
 
 def _bar(n_images: int, n_done: int, progress: bool) -> Any:
@@ -286,7 +228,7 @@ def _bar(n_images: int, n_done: int, progress: bool) -> Any:
     )
 
 
-@_telling_of_lost_workers()
+@_lost_workers_in_words()
 def embed_images(
     images: ImageSource,
     encoder: ImageEncoder,
@@ -303,8 +245,10 @@ def embed_images(
     ----------
     images : ImageSource
         One per row (n).
-    encoder, batch_size, workers, device, precision, progress
+    encoder, device, progress
         As in :func:`embed`.
+    batch_size, workers, precision
+        As in :class:`EmbedOptions`.
 
     Returns
     -------
@@ -319,8 +263,7 @@ def embed_images(
         encoder, batch_size=batch_size, workers=workers, device=device, precision=precision
     )
     features = np.zeros((len(images), encoder.dim), dtype=np.float32)
-    bar = tqdm(total=len(images), desc="Embedding", unit="image", disable=not progress, leave=False)
-    with bar:
+    with _bar(len(images), 0, progress) as bar:
         for batch in runner.run(images, np.arange(len(images))):
             if batch.broken:
                 raise GeolocError(f"An image has no feature: {batch.broken[0][1]}.")
@@ -350,10 +293,6 @@ class _Runner:
         device: torch.device | str | None = None,
         precision: str = "auto",
     ) -> None:
-        if batch_size is not None and batch_size < 1:
-            raise GeolocError(f"The batch size must be at least 1; got {batch_size}.")
-        if workers < 0:
-            raise GeolocError(f"The number of workers must be at least 0; got {workers}.")
         self.device = best_device() if device is None else torch.device(device)
         self.precision = resolve_precision(precision, self.device)
         # Channels last is up to twice as fast on a CPU, and what tensor cores want.
@@ -362,15 +301,9 @@ class _Runner:
         self.batch_size = batch_size or 0  # 0: to be found
 
     @torch.inference_mode()
-    def find_batch_size(self) -> int:
-        """Images per step: as told, or what fits into the memory."""
-        self.batch_size = self.batch_size or self._fitting_batch_size()
-        return self.batch_size
-
-    @torch.inference_mode()
     def run(self, images: ImageSource, rows: np.ndarray) -> Iterator[_EmbeddedBatch]:
         """Embed these rows, in their order."""
-        self.find_batch_size()
+        self.batch_size = self.batch_size or self._fitting_batch_size()
         size = self.encoder.preprocessing.image_size
         loader = DataLoader(
             _FramedImages(images, rows, make_framing(size)),
@@ -475,9 +408,10 @@ def _collate(samples: Sequence[tuple[int, Tensor | str]]) -> _Loaded:
     return [row for row, _ in whole], pixels, broken
 
 
-def _precision_of(path: str | Path, precision: str, resume: bool) -> str:
+def _precision_of(files: Sequence[FeatureFiles], options: EmbedOptions) -> str:
     """``auto`` goes on as the cache was begun."""
-    files = FeatureFiles(Path(path))
-    if precision == "auto" and resume and files.card.is_file():
-        return read_card(files).precision
-    return precision
+    if options.precision == "auto" and options.resume:
+        for candidate in files:
+            if candidate.card.is_file():
+                return read_card(candidate).precision
+    return options.precision

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import csv
-import io
-import itertools
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
+import filelock
 import numpy as np
 from numpy.typing import ArrayLike
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing, write_json
-from geoloc_models.features.cache import FeatureCache, hash_keys
-from geoloc_models.features.files import BROKEN, DONE, PENDING, FeatureCard, FeatureFiles, digest_of
-from geoloc_models.features.lock import FileLock
+from geoloc_models.features.cache import (
+    BROKEN,
+    DONE,
+    PENDING,
+    FeatureCache,
+    FeatureCard,
+    FeatureFiles,
+    digest_of,
+    hash_keys,
+)
 
 
 class FeatureWriter:
@@ -38,8 +42,6 @@ class FeatureWriter:
         What the features are to be; its ``n_rows`` and ``keys_digest`` are taken from the keys.
     resume : bool, default True
         Go on with a cache that is there already, if it fits. Otherwise it is replaced.
-    shared : bool, default False
-        Write for several workers; without it, a cache that they compute is refused.
 
     Raises
     ------
@@ -59,19 +61,19 @@ class FeatureWriter:
         card: FeatureCard,
         *,
         resume: bool = True,
-        shared: bool = False,
     ) -> None:
         files = FeatureFiles(Path(path))
         key_hashes = hash_keys(keys)
         card = replace(card, n_rows=len(key_hashes), keys_digest=digest_of(key_hashes))
         files.features.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(files.lock, f"Another process is writing {files.features}")
+        self._lock = filelock.FileLock(files.lock, timeout=0)
         try:
-            if files.shared_work.is_dir() and not shared:
-                raise GeolocError(
-                    f"Several workers compute {files.features} together; join them with --shared, "
-                    f"or, if none is left, remove the folder {files.shared_work}."
-                )
+            self._lock.acquire()
+        except filelock.Timeout:
+            raise GeolocError(
+                f"Another process is writing {files.features}; wait until it has ended."
+            ) from None
+        try:
             if not (resume and files.card.is_file()):
                 if resume and files.features.exists() and not files.keys.exists():
                     raise GeolocError(
@@ -81,8 +83,9 @@ class FeatureWriter:
                 _create(files, key_hashes, card)
             self.cache = FeatureCache.open(files.features)
             self.cache.require_card(card)
-            self._features = _RowFile.open(files.features, self.cache.dim)
-            self._state = _RowFile.open(files.state, 1)
+            _drop_half_line(files.broken)
+            self._features = np.load(files.features, mmap_mode="r+")
+            self._state = np.load(files.state, mmap_mode="r+")
         except BaseException:
             self._lock.release()
             raise
@@ -119,7 +122,16 @@ class FeatureWriter:
             If a number is not finite, or too large for float16.
         """
         places = np.asarray(rows, dtype=np.int64).reshape(-1)
-        self._features.write(places, finite_values(places, features, self.card.dtype))
+        with np.errstate(over="ignore"):
+            values = np.asarray(features).astype(self.card.dtype)
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            row = int(places[int((~finite).argmax())])
+            raise GeolocError(
+                f"The feature of row {row} has numbers that are not finite in {self.card.dtype}; "
+                "compute in precision 32 and keep float32, or look at the encoder's weights."
+            )
+        self._features[places] = values
         self._unmarked.append((places, DONE))
 
     def mark_broken(self, broken: Sequence[tuple[int, str]]) -> None:
@@ -127,96 +139,37 @@ class FeatureWriter:
         if not broken:
             return
         path = self.cache.files.broken
-        text = io.StringIO()
-        lines = csv.writer(text, lineterminator="\n")
-        if not path.is_file():
-            lines.writerow(["row", "reason"])
-        lines.writerows((int(row), " ".join(reason.split())) for row, reason in broken)
-        with path.open("a+b") as file:
-            _drop_half_line(file)
-            file.write(text.getvalue().encode())
+        is_new = not path.is_file()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file, lineterminator="\n")
+            if is_new:
+                lines.writerow(["row", "reason"])
+            lines.writerows((int(row), " ".join(reason.split())) for row, reason in broken)
         self._unmarked.append((np.array([row for row, _ in broken], dtype=np.int64), BROKEN))
 
     def flush(self) -> None:
         """Bring what was written to the disk, then mark it."""
         if not self._unmarked:
             return
-        self._features.sync()
+        self._features.flush()
         for rows, state in self._unmarked:
-            self._state.write(rows, np.full((len(rows), 1), state, dtype=np.uint8))
+            self._state[rows] = state
             self.cache.state[rows] = state
-        self._state.sync()
+        self._state.flush()
         self._unmarked.clear()
 
     def close(self) -> None:
         """Mark what was written and let others write."""
-        with ExitStack() as stack:  # all of it, even if the disk is full
-            stack.callback(self._lock.release)
-            stack.callback(self._state.file.close)
-            stack.callback(self._features.file.close)
+        try:
             self.flush()
+        finally:  # even if the disk is full
+            self._lock.release()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def finite_values(rows: np.ndarray, features: np.ndarray, dtype: str) -> np.ndarray:
-    """Features (m, D) in the dtype that is kept; GeolocError, naming the row, if one overflows."""
-    with np.errstate(over="ignore"):
-        values = np.ascontiguousarray(features, dtype=dtype)
-    finite = np.isfinite(values).all(axis=1)
-    if not finite.all():
-        row = int(rows[int((~finite).argmax())])
-        raise GeolocError(
-            f"The feature of row {row} has numbers that are not finite in {dtype}; "
-            "compute in precision 32 and keep float32, or look at the encoder's weights."
-        )
-    return values
-
-
-@dataclass(frozen=True)
-class _RowFile:
-    """A .npy file open for writing rows in place."""
-
-    file: BinaryIO
-    offset: int
-    row_bytes: int
-
-    @classmethod
-    def open(cls, path: Path, n_columns: int) -> _RowFile:
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        return cls(path.open("r+b"), int(mapped.offset), n_columns * mapped.dtype.itemsize)
-
-    def write(self, rows: np.ndarray, values: np.ndarray) -> None:
-        """Write values (m, columns) at rows (m,), a run of neighbouring rows at a time."""
-        borders = np.flatnonzero(np.diff(rows, prepend=-2, append=-2) != 1) if len(rows) else rows
-        try:
-            for begin, end in itertools.pairwise(borders):
-                self.file.seek(self.offset + int(rows[begin]) * self.row_bytes)
-                self.file.write(values[begin:end].tobytes())
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def sync(self) -> None:
-        try:
-            self.file.flush()
-            os.fsync(self.file.fileno())
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: OSError) -> GeolocError:
-        return GeolocError(
-            f"{self.file.name} cannot be written ({error.strerror or error}); what is marked as "
-            "done stays, and the same command again goes on from there."
-        )
 
 
 def _create(files: FeatureFiles, key_hashes: np.ndarray, card: FeatureCard) -> None:
@@ -249,11 +202,8 @@ def _reserve(partial: Path, target: Path) -> None:
             ) from error
 
 
-def _drop_half_line(file: BinaryIO) -> None:
+def _drop_half_line(path: Path) -> None:
     """Cut off what a kill left behind the last whole line."""
-    file.seek(0)
-    content = file.read()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        file.truncate(whole)
-    file.seek(0, os.SEEK_END)
+    if path.is_file():
+        content = path.read_bytes()
+        os.truncate(path, content.rfind(b"\n") + 1)

@@ -21,7 +21,7 @@ from typing import (
 from geoloc_models._errors import GeolocError
 
 if TYPE_CHECKING:
-    from geoloc_models.features.files import FeatureCard
+    from geoloc_models.features.cache import FeatureCard
     from geoloc_models.models.encoders import ImageEncoder
 
 Precision = Literal["auto", "32", "16", "bf16"]

@@ -142,13 +142,14 @@ def with_features(
     """
     from geoloc_models.features.cache import row_keys
     from geoloc_models.features.embed import embed
+    from geoloc_models.features.embed_options import EmbedOptions
 
     record = embed(
         source.images,
         row_keys(source.table),
         options.build_encoder(),
         path,
-        workers=options.workers,
+        EmbedOptions(workers=options.workers),
         progress=progress,
     )
     return replace(source, features=record.cache)

@@ -11,8 +11,7 @@ import torch
 
 from geocells import CellBuilder
 from geoloc_models.features.batches import FeatureDataset
-from geoloc_models.features.cache import FeatureCache
-from geoloc_models.features.files import FeatureCard
+from geoloc_models.features.cache import FeatureCache, FeatureCard
 from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.models.tasks import CellTask

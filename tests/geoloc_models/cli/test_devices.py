@@ -1,4 +1,4 @@
-"""geoloc train --devices 2 and geoloc embed --shared, as a user starts them: in processes."""
+"""geoloc train --devices 2 and geoloc embed --shard, as a user starts them: in processes."""
 
 import csv
 import json
@@ -93,14 +93,14 @@ def cache(folder):
 
 def test_two_commands_share_the_features_of_a_table(folder, cache):
     path = folder / "shared.npy"
-    workers = [start(*embed(folder, path, "--shared", "--batch-size", 4)) for _ in range(2)]
-    for worker in workers:
-        assert f"{N_ROWS} photos" in ended(worker)[0]
+    shards = [embed(folder, path, "--shard", f"{k}/2", "--batch-size", 4) for k in (1, 2)]
+    told = "".join(ended(worker)[0] for worker in [start(*shard) for shard in shards])
+    assert f"{N_ROWS} photos" in told  # by the one that put them together
     for kind in (".npy", ".keys.npy", ".state.npy", ".broken.csv", ".json"):
         ours, theirs = (made.with_suffix(kind).read_bytes() for made in (path, cache))
         assert ours == theirs, kind
     assert FeatureCache.open(path).broken_rows.tolist() == list(BROKEN)
-    assert not list(folder.glob(".shared*"))
+    assert not list(folder.glob("shared.shard*"))
 
 
 def test_training_on_two_devices_gives_the_figures_of_one(folder, cache, tmp_path):

@@ -102,8 +102,10 @@ def test_a_mended_photo_is_tried_again(folder):
         (["--encoder", "resnet99"], "Unknown encoder 'resnet99'"),
         (["--encoder", "timm:resnet99"], "timm has no model 'resnet99'"),
         (["--image-size", "8"], "at least 16 x 16 pixels, not 8"),
-        (["--precision", "7"], "Unknown precision '7'"),
-        (["-o", "features.bin"], "ends otherwise"),
+        (["--precision", "7"], 'Invalid value "7" for --precision'),
+        (["--shard", "3/2"], "one of 1/k to k/k"),
+        (["--shard", "two"], "one of 1/k to k/k"),
+        (["--shard", "1/2", "--retry-broken"], "without a shard"),
     ],
 )
 def test_bad_input_is_answered_in_one_sentence(folder, arguments, words):
@@ -113,6 +115,24 @@ def test_bad_input_is_answered_in_one_sentence(folder, arguments, words):
     assert words in result.stderr
     assert "Traceback" not in result.output
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_name_that_is_no_cache_is_refused(folder):
+    result = geoloc("embed", folder / "photos.csv", "-o", folder / "features.bin")
+    assert result.exit_code == 2
+    assert "ends otherwise" in result.stderr
+
+
+def test_shards_say_what_is_missing_and_the_last_one_puts_together(folder):
+    first = embed(folder, "--shard", "1/2")
+    assert first.exit_code == 0, first.output
+    assert "6 photos, 128 numbers each" in first.stdout
+    assert "Still to be finished" in first.stdout
+    assert "shards 2." in first.stdout
+    last = embed(folder, "--shard", "2/2")
+    assert "12 photos, 128 numbers each" in last.stdout
+    assert "1 broken image was skipped" in last.stdout
+    assert "geoloc train" in last.stdout
 
 
 def test_a_missing_table_is_named(folder):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.features.files import FeatureCard
+from geoloc_models.features.cache import FeatureCard
 from geoloc_models.models.options import ModelPlan, TrainingOptions
 
 CARD = FeatureCard("tiny", "0123", {"image_size": 64}, 128, "float32", 1, "", weights="imagenet")

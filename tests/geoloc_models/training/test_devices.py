@@ -12,8 +12,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.features.batches import FeatureDataset
-from geoloc_models.features.cache import FeatureCache
-from geoloc_models.features.files import FeatureCard
+from geoloc_models.features.cache import FeatureCache, FeatureCard
 from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.photos.dataset import PhotoDataset, make_transform

@@ -1,0 +1,68 @@
+"""What can be chosen about computing features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from geoloc_models._errors import GeolocError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedOptions:
+    """Choices of :func:`geoloc_models.features.embed.embed`.
+
+    Parameters
+    ----------
+    batch_size : int, optional
+        Images per step; by default 16 at 224 pixels on a CPU, and what half of a graphics card's
+        free memory holds. Halved when memory runs out.
+    workers : int
+        Processes that read and decode images; 0 does it in this one.
+    precision : {"auto", "32", "bf16", "16"}
+        What the encoder computes in. auto: bf16 or 16 on a graphics card, 32 on a CPU; of a cache
+        that is there already, the one it was begun with.
+    dtype : {"float32", "float16"}
+        Numbers on disk. float16 takes half the room; its rounding is 0.05 %.
+    resume : bool
+        Go on with the features that are there; else they are replaced.
+    retry_broken : bool
+        Try images again that could not be read before.
+    shard : str, optional
+        i/k, such as 2/4: compute the i-th of k equal parts of the photos, beside other processes
+        that compute the others; the one that ends last puts all together.
+
+    Raises
+    ------
+    GeolocError
+        If a value is out of range, or two contradict each other.
+    """
+
+    batch_size: int | None = None
+    workers: int = 0
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    dtype: Literal["float32", "float16"] = "float32"
+    resume: bool = True
+    retry_broken: bool = False
+    shard: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise GeolocError(f"The batch size must be at least 1; got {self.batch_size}.")
+        if self.workers < 0:
+            raise GeolocError(f"The number of workers must be at least 0; got {self.workers}.")
+        number, n_shards = self.shard_and_count
+        if not 1 <= number <= n_shards:
+            raise GeolocError(f"A shard is one of 1/k to k/k, such as 2/4; got {self.shard!r}.")
+        if self.shard is not None and (self.retry_broken or not self.resume):
+            raise GeolocError(
+                "Shards go on with what is there; to replace it, or to try broken images again, "
+                "run one process without a shard."
+            )
+
+    @property
+    def shard_and_count(self) -> tuple[int, int]:
+        """Number of the shard, from 1, and how many there are; 1 of 1 without shards."""
+        number, _, n_shards = (self.shard or "1/1").partition("/")
+        is_written_well = number.isdecimal() and n_shards.isdecimal()
+        return (int(number), int(n_shards)) if is_written_well else (0, 0)

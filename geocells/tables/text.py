@@ -78,7 +78,7 @@ def _blocks(path: Path, block_bytes: int, encoding: str | None) -> Iterator[tupl
             text = rest + (piece if decoder is None else _decoded(decoder, piece, path, encoding))
             end = text.rfind(b"\n") + 1
             if end:
-                yield text[:end], raw.tell()
+                yield text[:end], _position(raw)
             rest = text[end:]
             if len(rest) > max(_LONGEST_LINE_BYTES, 2 * block_bytes):
                 raise TableError(
@@ -87,7 +87,12 @@ def _blocks(path: Path, block_bytes: int, encoding: str | None) -> Iterator[tupl
         if decoder is not None:
             rest += _decoded(decoder, b"", path, encoding)
         if rest:
-            yield rest, raw.tell()
+            yield rest, _position(raw)
+
+
+def _position(raw: BinaryIO) -> int:
+    """How far reading has got; Arrow closes a damaged file on its own."""
+    return 0 if raw.closed else raw.tell()
 
 
 def _decoded(

@@ -165,7 +165,8 @@ def _code_column(source: Path, columns: list[str], wanted: str | None) -> str:
 
 def _valid_polygons(shapes: np.ndarray, source: Path) -> np.ndarray:
     """Polygons alone, mended where they are invalid; an empty one where there are none."""
-    shapes = np.where(shapely.is_missing(shapes), shapely.Polygon(), shapes)
+    shapes = shapes.copy()
+    shapes[shapely.is_missing(shapes)] = shapely.Polygon()
     broken = ~shapely.is_valid(shapes)
     if broken.any():
         logger.info("%d areas of %s are mended (make_valid).", broken.sum(), source.name)

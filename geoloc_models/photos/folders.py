@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from geocells.tables import coordinates as checked_coordinates
 from geocells.tables import ids, numbers, open_table, texts, write_table
-from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models._errors import BrokenImageError, GeolocError, table_errors
 from geoloc_models.countries import country_of
 from geoloc_models.photos.exif import PhotoExif, is_position, read_exif
 from geoloc_models.photos.opening import looks_like_photo, open_header, quiet_pillow, read_bytes
@@ -127,6 +127,7 @@ class FolderScan:
         return written
 
 
+@table_errors()
 def scan_photos(
     folder: str | Path,
     *,
@@ -173,9 +174,7 @@ def scan_photos(
     ------
     GeolocError
         If there is no such folder, it holds no photo, or no photo has coordinates (unless
-        ``keep_unplaced``).
-    TableError
-        If the table of coordinates is unfit.
+        ``keep_unplaced``); if the table of coordinates is unfit.
 
     Notes
     -----

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geocells.tables import numbers, open_table, texts
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models._files import replacing
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.fingerprints import Fingerprints, fingerprint_images
@@ -72,6 +72,7 @@ class LeakageReport:
             self.pairs.to_parquet(partial, index=False)
 
 
+@table_errors()
 def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> LeakageReport:
     """Look for photos of one part that have a twin in another.
 
@@ -89,10 +90,9 @@ def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> Lea
 
     Raises
     ------
-    TableError
-        If the file is missing or damaged, or has no rows or no column ``part``.
     GeolocError
-        If there is a strange value in ``part``, or no image can be read.
+        If the file is missing or damaged, has no rows, no column ``part`` or a strange value in it,
+        or no image can be read.
 
     Notes
     -----

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geocells.tables import Batch, TableFile, coordinates, numbers, open_table, texts
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models._files import replacing
 from geoloc_models.tables.hashing import HASH_VERSION
 from geoloc_models.tables.parts import assign_parts, id_texts, subset_ranks
@@ -64,6 +64,7 @@ class SplitReport:
         return int(self.parts.to_numpy().sum())
 
 
+@table_errors()
 def split_photo_file(
     source: str | Path,
     target: str | Path,
@@ -95,10 +96,9 @@ def split_photo_file(
 
     Raises
     ------
-    TableError
-        If a file or column is missing or damaged, or a coordinate is out of range.
     GeolocError
-        If an id is missing or there twice, or a part would be empty. No file is left then.
+        If a file or column is missing or damaged, a coordinate is out of range, an id is missing or
+        there twice, or a part would be empty. No file is left then.
 
     Notes
     -----
@@ -135,7 +135,7 @@ def split_photo_file(
     )
     _refuse_empty_parts(part, by, file.path.name)
     rank = subset_ranks(table[key], part, seed=options.seed)
-    settings = {
+    settings: dict[str, object] = {
         "by": by,
         "block_km": options.block_km if by == "place" else None,
         "fractions": list(options.fractions),

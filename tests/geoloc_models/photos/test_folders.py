@@ -237,12 +237,12 @@ def test_a_row_without_coordinates_leaves_the_photos_own(photos, tmp_path):
 )
 def test_an_unfit_table_of_coordinates_is_refused(photos, tmp_path, content, words):
     (tmp_path / "where.csv").write_text(content)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(GeolocError, match=words):
         scan_photos(photos, coordinates=tmp_path / "where.csv")
 
 
 def test_a_missing_table_of_coordinates_is_named(photos, tmp_path):
-    with pytest.raises(ValueError, match=r"no file .*where\.csv"):
+    with pytest.raises(GeolocError, match=r"no file .*where\.csv"):
         scan_photos(photos, coordinates=tmp_path / "where.csv")
 
 

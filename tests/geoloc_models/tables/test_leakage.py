@@ -214,5 +214,5 @@ def test_a_split_without_leaks_has_an_empty_list(tmp_path):
     ],
 )
 def test_tables_that_cannot_be_compared_are_refused(tmp_path, columns, options, words):
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(GeolocError, match=words):
         find_leakage(write_table(tmp_path, **columns), LeakageOptions(**options))

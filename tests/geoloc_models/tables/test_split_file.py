@@ -195,13 +195,13 @@ def changed(column, row, value):
 )
 def test_impossible_splits_leave_no_file(tmp_path, frame, options, words):
     source = write(tmp_path, frame)
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(GeolocError, match=words):
         split_photo_file(source, tmp_path / "split.parquet", SplitOptions(**options))
     assert [path.name for path in tmp_path.iterdir()] == ["photos.parquet"]
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="There is no file"):
+    with pytest.raises(GeolocError, match="There is no file"):
         split_photo_file(tmp_path / "no.parquet", tmp_path / "s.parquet")
     with pytest.raises(GeolocError, match=r"written as \.parquet; got s\.csv"):
         split_photo_file(write(tmp_path, photos()), tmp_path / "s.csv")
@@ -218,7 +218,7 @@ def test_damaged_files_are_refused(tmp_path):
         ("cut.csv", "Row 301 of cut.csv"),
         ("surplus.csv", "Row 301 of surplus.csv"),
     ]:
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(GeolocError, match=words):
             split_photo_file(tmp_path / name, tmp_path / "split.parquet")
     assert not (tmp_path / "split.parquet").exists()
 

@@ -60,6 +60,7 @@ def observe(monkeypatch) -> Callable[[Callable[[], object]], Observed]:
             command()
         except Exception as error:  # noqa: BLE001  (its own business, unless the reader raised it)
             cause = error if isinstance(error, TableError) else error.__cause__
+            assert not isinstance(error, TypeError), error
             observed.refusal = str(cause) if isinstance(cause, TableError) else None
         return observed
 
@@ -86,6 +87,7 @@ def commands(path: Path, cells: Path, folder: Path) -> dict[str, Callable[[], ob
     from geoloc_models.tables.photo_table import read_photo_table
     from geoloc_models.tables.select import select_photos
     from geoloc_models.tables.split_file import split_photo_file
+    from geoloc_models.tables.split_options import LeakageOptions, SplitOptions
 
     def geocells(*words: object) -> None:
         cli.app([str(word) for word in words])
@@ -97,8 +99,8 @@ def commands(path: Path, cells: Path, folder: Path) -> dict[str, Callable[[], ob
         "geocells report": lambda: geocells("report", cells, path),
         "geoloc select": lambda: select_photos(path, out),
         "geoloc index": lambda: _read_positions(path),
-        "geoloc split": lambda: split_photo_file(path, out, by="place"),
-        "geoloc leakage": lambda: find_leakage(path, images=False),
+        "geoloc split": lambda: split_photo_file(path, out, SplitOptions(by="place")),
+        "geoloc leakage": lambda: find_leakage(path, LeakageOptions(images=False)),
         "geoloc train, evaluate, embed": lambda: read_photo_table(path, images=False),
         "geoloc download": lambda: list(_PhotoRows(path, None, None, tell=True).batches()),
     }

@@ -58,7 +58,7 @@ def observe(monkeypatch) -> Callable[[Callable[[], object]], Observed]:
         observed = Observed()
         try:
             command()
-        except Exception as error:  # noqa: BLE001  (its own business, unless the reader raised it)
+        except Exception as error:
             cause = error if isinstance(error, TableError) else error.__cause__
             if isinstance(error, TypeError):  # the test itself calls the command wrongly
                 raise

@@ -25,6 +25,7 @@ from geocells import decoding, sphere
 from geoloc_models.inference.calibration_report import CalibrationReport
 from geoloc_models.inference.decoders import judge_decoders
 from geoloc_models.inference.model import load_model
+from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.reports import (
     Table,
     calibration_table,
@@ -35,9 +36,7 @@ from geoloc_models.reports import (
 )
 from geoloc_models.tables.split import Split, place_blocks
 from geoloc_models.training import (
-    ModelPlan,
     PhotoSource,
-    TrainingOptions,
     bundle_outputs,
     decode_run,
     demo_source,

@@ -33,6 +33,7 @@ from geoloc_models.download import DownloadOptions, DownloadSummary, download_ph
 from geoloc_models.evaluation import Evaluation
 from geoloc_models.features.cache import row_keys
 from geoloc_models.features.embed import embed
+from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.photos.images import FileImages
 from geoloc_models.reports import figures, table_text
@@ -41,15 +42,7 @@ from geoloc_models.tables.photo_table import read_photo_table
 from geoloc_models.tables.select import select_photos
 from geoloc_models.tables.split_file import split_photo_file
 from geoloc_models.tables.split_options import SplitOptions
-from geoloc_models.training import (
-    ModelPlan,
-    TableOptions,
-    TrainingOptions,
-    run_model,
-    seed_run,
-    split_source,
-    table_source,
-)
+from geoloc_models.training import TableOptions, run_model, seed_run, split_source, table_source
 
 sys.path.insert(0, str(Path(__file__).parent))
 from made_up_metadata import Pictures, photos_to_be, write_metadata

@@ -35,6 +35,7 @@ from geoloc_models.evaluation import (
 )
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.inference.decoders import judge_decoders
+from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.reports import (
     CALIBRATION_NOTE,
     PAPER_NOTE,
@@ -54,10 +55,8 @@ from geoloc_models.tables.parts import subset_ranks
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split, largest_block, place_blocks
 from geoloc_models.training import (
-    ModelPlan,
     ModelRun,
     PhotoSource,
-    TrainingOptions,
     decode_run,
     demo_source,
     load_run,

@@ -21,15 +21,14 @@ from geocells import sphere
 from geoloc_models.countries import load_countries
 from geoloc_models.evaluation import errors_km, summarise_training, write_results
 from geoloc_models.inference.calibration_report import calibration_lines
+from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.reports import figures, model_title, table_text
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split, largest_block
 from geoloc_models.training import (
-    ModelPlan,
     ModelRun,
     PhotoSource,
-    TrainingOptions,
     demo_source,
     run_model,
     split_source,

@@ -49,6 +49,8 @@ except ImportError as error:
         "geocells.dask needs Dask, which is not installed: pip install 'geocells[dask]'."
     ) from error
 
+__all__ = ["DaskFit", "assign", "fit"]
+
 logger = logging.getLogger(__name__)
 
 SPLIT_EVERY = 8

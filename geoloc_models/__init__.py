@@ -1,24 +1,6 @@
 """Train models that say where on earth a photo was taken, on the cells that ``geocells`` makes."""
 
-from __future__ import annotations
+import lazy_loader
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from geoloc_models.inference.model import Model, load_model
-
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __version__ = "0.1.0"
-__all__ = ["Model", "load_model"]
-
-
-def __getattr__(name: str) -> Any:
-    # Only these two need torch: they are imported when first used.
-    if name in __all__:
-        from geoloc_models.inference import model
-
-        return getattr(model, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])

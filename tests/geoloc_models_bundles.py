@@ -7,7 +7,7 @@ from geoloc_models_small import small_task
 from geoloc_models.evaluation import summarise_training
 from geoloc_models.inference import place_names as places
 from geoloc_models.inference.bundle import Bundle, save_bundle
-from geoloc_models.training import TrainingOptions
+from geoloc_models.models import TrainingOptions
 
 TOWNS = pa.table(
     {

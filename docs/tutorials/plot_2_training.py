@@ -22,15 +22,9 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from geoloc_models.evaluation import errors_km
+from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.reports import figures
-from geoloc_models.training import (
-    ModelPlan,
-    TrainingOptions,
-    demo_source,
-    run_model,
-    split_source,
-    with_features,
-)
+from geoloc_models.training import demo_source, run_model, split_source, with_features
 
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="lightning")

@@ -1,1 +1,5 @@
-"""Encoders, heads, losses and tasks: torch alone."""
+"""Encoders, heads, losses, tasks and their options: torch alone."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

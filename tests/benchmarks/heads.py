@@ -13,10 +13,11 @@ from geocells import CellBuilder
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.features.cache import FeatureCache, FeatureCard
 from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.models.tasks import CellTask
 from geoloc_models.photos.demo import gallery_coordinates
-from geoloc_models.training import TrainingOptions, fit_task
+from geoloc_models.training import fit_task
 
 from .timing import Row
 

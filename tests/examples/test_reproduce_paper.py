@@ -20,10 +20,11 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from geoloc_models.cli import main
+from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.split import place_blocks
-from geoloc_models.training import PhotoSource, TrainingOptions
+from geoloc_models.training import PhotoSource
 
 TRAINING = TrainingOptions(
     encoder="tiny", image_size=32, batch_size=16, learning_rate=1e-3, epochs=1, hidden=8

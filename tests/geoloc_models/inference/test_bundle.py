@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import summarise_training
 from geoloc_models.inference.bundle import Bundle, load_bundle, save_bundle
+from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.models.tasks import TASKS
-from geoloc_models.training import TrainingOptions
 
 TABLE = small_table()
 

@@ -14,9 +14,10 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.features.cache import FeatureCache, FeatureCard
 from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.photos.dataset import PhotoDataset, make_transform
-from geoloc_models.training import TrainingOptions, fit_task
+from geoloc_models.training import fit_task
 from geoloc_models.training.devices import error_of_process, share_of_device
 
 OPTIONS = TrainingOptions(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from geoloc_models_small import random_batch, small_table, small_task
 
-from geoloc_models.training import TrainingOptions
+from geoloc_models.models import TrainingOptions
 from geoloc_models.training.module import TaskModule
 
 TABLE = small_table()

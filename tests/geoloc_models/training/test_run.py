@@ -14,20 +14,13 @@ from geoloc_models.features.cache import row_keys
 from geoloc_models.features.embed import embed
 from geoloc_models.inference.bundle import load_bundle
 from geoloc_models.inference.network import answer_outputs, run_network
+from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.models.tasks import TASKS
 from geoloc_models.photos.demo import SatelliteCrops
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.photo_table import PhotoTable
-from geoloc_models.training import (
-    ModelPlan,
-    PhotoSource,
-    TrainingOptions,
-    decode_run,
-    load_run,
-    run_model,
-    split_source,
-)
+from geoloc_models.training import PhotoSource, decode_run, load_run, run_model, split_source
 from geoloc_models.training.make_task import make_labels
 from geoloc_models.training.photos import ModelPhotos
 

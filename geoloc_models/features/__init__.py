@@ -1,1 +1,5 @@
 """Features of photos: the cache on disk, and what fills it."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -32,7 +32,7 @@ from geoloc_models.countries import load_countries
 from geoloc_models.download import DownloadOptions, DownloadSummary, download_photos
 from geoloc_models.evaluation import Evaluation
 from geoloc_models.features.cache import row_keys
-from geoloc_models.features.embed import embed
+from geoloc_models.features.embedding import embed
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.photos.images import FileImages

@@ -54,7 +54,7 @@ def embed(
         Folder that relative image paths start from; by default the table's own.
     """
     from geoloc_models.features.cache import FeatureFiles, row_keys
-    from geoloc_models.features.embed import embed as embed_photos
+    from geoloc_models.features.embedding import embed as embed_photos
     from geoloc_models.models.encoders import build_encoder
     from geoloc_models.photos.images import FileImages
     from geoloc_models.tables.photo_table import read_photo_table

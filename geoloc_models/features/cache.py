@@ -164,7 +164,7 @@ class FeatureCard:
 class FeatureCache:
     """Features on disk, one row per photo, read through a memory map.
 
-    Made by :func:`geoloc_models.features.embed.embed`; opened with :meth:`open`.
+    Made by :func:`geoloc_models.features.embedding.embed`; opened with :meth:`open`.
 
     Parameters
     ----------

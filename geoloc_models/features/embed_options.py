@@ -10,7 +10,7 @@ from geoloc_models._errors import GeolocError
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedOptions:
-    """Choices of :func:`geoloc_models.features.embed.embed`.
+    """Choices of :func:`geoloc_models.features.embedding.embed`.
 
     Parameters
     ----------

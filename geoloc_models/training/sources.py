@@ -141,7 +141,7 @@ def with_features(
         Show a progress bar.
     """
     from geoloc_models.features.cache import row_keys
-    from geoloc_models.features.embed import embed
+    from geoloc_models.features.embedding import embed
     from geoloc_models.features.embed_options import EmbedOptions
 
     record = embed(

@@ -11,7 +11,7 @@ from geocells import sphere
 from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
 from geoloc_models.features.cache import row_keys
-from geoloc_models.features.embed import embed
+from geoloc_models.features.embedding import embed
 from geoloc_models.inference.bundle import load_bundle
 from geoloc_models.inference.network import answer_outputs, run_network
 from geoloc_models.models import ModelPlan, TrainingOptions

@@ -16,7 +16,7 @@ from geoloc_models._devices import is_out_of_memory, resolve_precision
 from geoloc_models._errors import GeolocError
 from geoloc_models.features import embed as embedding
 from geoloc_models.features.cache import FeatureCache
-from geoloc_models.features.embed import embed, embed_images
+from geoloc_models.features.embedding import embed, embed_images
 from geoloc_models.models.encoders import ImageEncoder, Preprocessing
 
 # Convolutions of other batch sizes add up in another order: float32 rounding of values near 1.

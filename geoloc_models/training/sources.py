@@ -141,8 +141,8 @@ def with_features(
         Show a progress bar.
     """
     from geoloc_models.features.cache import row_keys
-    from geoloc_models.features.embedding import embed
     from geoloc_models.features.embed_options import EmbedOptions
+    from geoloc_models.features.embedding import embed
 
     record = embed(
         source.images,

@@ -14,7 +14,7 @@ from torch import nn
 
 from geoloc_models._devices import is_out_of_memory, resolve_precision
 from geoloc_models._errors import GeolocError
-from geoloc_models.features import embed as embedding
+from geoloc_models.features import embedding
 from geoloc_models.features.cache import FeatureCache
 from geoloc_models.features.embedding import embed, embed_images
 from geoloc_models.models.encoders import ImageEncoder, Preprocessing

@@ -82,7 +82,7 @@ def test_a_killed_shard_goes_on_where_it_stopped(tmp_path, alone):
     code = (
         f"import sys; sys.path[:0] = {[os.path.dirname(__file__), *sys.path]!r}\n"
         "from test_shards import *\n"
-        "from geoloc_models.features import embed as module\n"
+        "from geoloc_models.features import embedding as module\n"
         "module._FLUSH_SECONDS = 0.0\n"
         f"embed_shard(Path({str(tmp_path)!r}), '2/2', fatal=36)"
     )

@@ -103,7 +103,7 @@ def test_without_resume_everything_is_computed_anew(tmp_path):
 CHILD = """
 import sys
 sys.path[:0] = {path!r}
-from test_embed import NoisyImages, embedded, embedding
+from test_embedding import NoisyImages, embedded, embedding
 import torch
 torch.set_num_threads(1)
 embedding._FLUSH_SECONDS = 0.0

@@ -12,8 +12,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
-from geocells.cells import _ranges_kernels
-from geocells.cells.ranges import Ranges
+from geocells.cells.ranges import Ranges, quadtree_cells
 from geocells.grids import OUTSIDE, GroupedGrid, grid_from_dict, n_codes
 from geocells.sphere import haversine, to_unit_vectors
 
@@ -126,9 +125,9 @@ class CodeRangeIndex:
         """Union of the quadtree cells that the ranges cut into; holes are holes."""
         starts, stops = self.ranges.starts, self.ranges.stops
         bounds = starts, stops, self.grid.max_level_of_code(starts)
-        n = _ranges_kernels.quadtree_cells(*bounds, *_quadtree_columns(0))
+        n = quadtree_cells(*bounds, *_quadtree_columns(0))
         codes, levels, owners = columns = _quadtree_columns(n)
-        _ranges_kernels.quadtree_cells(*bounds, *columns)
+        quadtree_cells(*bounds, *columns)
         return self.grid.union_polygons(codes, levels, self.ranges.cells[owners], n_cells)
 
     def to_file(self, n_cells: int) -> tuple[dict[str, Any], dict[str, Any]]:

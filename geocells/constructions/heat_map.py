@@ -15,7 +15,7 @@ import numpy as np
 from geocells._jit import inline_kernel, kernel
 from geocells._types import CodeArray, IntArray
 from geocells.constructions.bins import Bins, PrioritizedRanges
-from geocells.grids.bits import gather_bits_inline, spread_bits_inline
+from geocells.grids.base import gather_bits_inline, spread_bits_inline
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from geocells._types import CodeArray, IntArray
 from geocells.constructions.bins import Bins
 from geocells.grids import GroupedGrid
-from geocells.grids.bits import gather_bits, spread_bits
+from geocells.grids.base import gather_bits, spread_bits
 
 
 def thin(

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from geocells._jit import inline_kernel, kernel
-from geocells.grids.bits import gather_bits_inline, spread_bits_inline
+from geocells.grids.base import gather_bits_inline, spread_bits_inline
 
 LEVELS = 30
 SIZE = 1 << LEVELS

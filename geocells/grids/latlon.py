@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geocells._jit import over_rows
+from geocells._jit import inline_kernel, kernel, over_rows
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
-from geocells.grids import _latlon_kernels
-from geocells.grids.base import CodeType, outside_code
+from geocells.grids.base import CodeType, gather_bits_inline, outside_code, spread_bits_inline
 from geocells.sphere.polygons import cut_at_antimeridian
 
 DEEPEST = 31
@@ -157,7 +156,7 @@ class LatLonGrid:
         coords = np.ascontiguousarray(coords, dtype=np.float64)
         codes = np.empty(len(coords), dtype=dtype)
         over_rows(
-            _latlon_kernels.encode,
+            encode_leaves,
             len(coords),
             coords,
             float(self.south),
@@ -177,7 +176,7 @@ class LatLonGrid:
         """
         codes = np.ascontiguousarray(codes, dtype=np.uint64)
         rows, columns = np.empty(len(codes), dtype=np.int64), np.empty(len(codes), dtype=np.int64)
-        _latlon_kernels.decode(codes, rows, columns)
+        decode_leaves(codes, rows, columns)
         n_slots = 2.0**self.max_level
         side = 2 ** (self.max_level - np.asarray(levels, dtype=np.int64))
         height, width = self.north - self.south, self._unwrapped_east - self.west
@@ -258,3 +257,78 @@ def wrap(longitude: float) -> float:
     if longitude < -180.0:
         return longitude + 360.0
     return longitude
+
+
+CHUNK = 1024
+"""Rows handled at a time: their slots stay in the first-level cache."""
+
+
+@inline_kernel
+def slot(value, low, extent, n_slots, inverse):
+    """Return the half-open slot that holds ``value``, as a float; the last one is closed.
+
+    Edge i is ``low + extent * (i / n_slots)`` as rounded by float64, the very number that a cell's polygon shows; the
+    guess by multiplication, off by one at most, is put right against it. Selections instead of branches, so that
+    the compiler handles several rows at a time.
+    """
+    width = 1.0 / n_slots
+    index = np.floor((value - low) * inverse)
+    index = min(max(index, 0.0), n_slots - 1.0)
+    index = index - 1.0 if value < low + extent * (index * width) else index
+    index = max(index, 0.0)
+    above = value >= low + extent * ((index + 1.0) * width)
+    index = index + 1.0 if above else index
+    return min(index, n_slots - 1.0)
+
+
+@inline_kernel
+def unwrapped(longitude, west):
+    """Return the longitude's name in [west, west + 360)."""
+    longitude = longitude + 360.0 if longitude < west else longitude
+    return longitude - 360.0 if longitude - 360.0 >= west else longitude
+
+
+@kernel
+def encode_leaves(start, stop, coords, south, west, north, east, max_level, outside, codes):
+    """Write the Morton code of each row of ``coords``: latitude's bits above longitude's.
+
+    ``outside`` is written off the box.
+    """
+    n_slots = float(np.int64(1) << np.int64(max_level))
+    height = north - south
+    width = east - west
+    inverse_height = n_slots / height
+    inverse_width = n_slots / width
+    # One dimension, so that the compiler knows the stride and loads several rows at a time.
+    flat = coords.reshape(-1)
+    rows = np.empty(CHUNK, dtype=np.int32)
+    columns = np.empty(CHUNK, dtype=np.int32)
+    for first in range(start, stop, CHUNK):
+        last = min(first + CHUNK, stop)
+        chunk = flat[2 * first : 2 * last]
+        chunk_codes = codes[first:last]
+        n_off = 0
+        for k in range(chunk_codes.size):
+            latitude = chunk[2 * k]
+            longitude = unwrapped(chunk[2 * k + 1], west)
+            off = (latitude < south) | (latitude > north) | (longitude < west) | (longitude > east)
+            n_off += np.int64(1) if off else np.int64(0)
+            rows[k] = np.int32(slot(latitude, south, height, n_slots, inverse_height))
+            columns[k] = np.int32(slot(longitude, west, width, n_slots, inverse_width))
+        for k in range(chunk_codes.size):
+            row, column = np.uint64(rows[k]), np.uint64(columns[k])
+            chunk_codes[k] = (spread_bits_inline(row) << np.uint64(1)) | spread_bits_inline(column)
+        if n_off > 0:
+            for k in range(chunk_codes.size):
+                latitude = chunk[2 * k]
+                longitude = unwrapped(chunk[2 * k + 1], west)
+                if not (south <= latitude <= north and west <= longitude <= east):
+                    chunk_codes[k] = outside
+
+
+@kernel
+def decode_leaves(codes, rows, columns):
+    """Write the row (latitude) and column (longitude) of each Morton code."""
+    for index in range(codes.size):
+        rows[index] = np.int64(gather_bits_inline(codes[index] >> np.uint64(1)))
+        columns[index] = np.int64(gather_bits_inline(codes[index]))

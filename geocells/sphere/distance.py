@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from geocells._jit import over_rows
+from geocells._jit import inline_kernel, kernel, over_rows
 from geocells._types import ArrayLike, FloatArray
-from geocells.sphere import _kernels
+from geocells.sphere.means import RADIANS, _pairs
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the earth (IUGG) in km."""
-
-
-def _pairs(coords: ArrayLike, name: str) -> FloatArray:
-    pairs = np.atleast_2d(np.ascontiguousarray(coords, dtype=np.float64))
-    if pairs.ndim != 2 or pairs.shape[1] != 2:
-        raise ValueError(
-            f"{name} must hold (latitude, longitude) pairs, shape (n, 2) or (2,); got shape {np.shape(coords)}."
-        )
-    return pairs
 
 
 def haversine(a: ArrayLike, b: ArrayLike) -> FloatArray:
@@ -60,7 +53,7 @@ def haversine(a: ArrayLike, b: ArrayLike) -> FloatArray:
         )
     n_rows = 0 if 0 in (n_left, n_right) else max(n_left, n_right)
     distances = np.empty(n_rows)
-    over_rows(_kernels.haversine_rows, n_rows, left, right, EARTH_RADIUS_KM, distances)
+    over_rows(haversine_rows, n_rows, left, right, EARTH_RADIUS_KM, distances)
     return distances
 
 
@@ -86,5 +79,41 @@ def haversine_matrix(a: ArrayLike, b: ArrayLike) -> FloatArray:
     """
     left, right = _pairs(a, "a"), _pairs(b, "b")
     distances = np.empty((len(left), len(right)))
-    over_rows(_kernels.haversine_table, len(left), left, right, EARTH_RADIUS_KM, distances)
+    over_rows(haversine_table, len(left), left, right, EARTH_RADIUS_KM, distances)
     return distances
+
+
+@inline_kernel
+def haversine_km(latitude_a, longitude_a, latitude_b, longitude_b, radius_km):
+    """Great-circle distance of two points given in degrees."""
+    half_dphi = 0.5 * (latitude_b - latitude_a) * RADIANS
+    half_dlambda = 0.5 * (longitude_b - longitude_a) * RADIANS
+    sin_dphi = math.sin(half_dphi)
+    sin_dlambda = math.sin(half_dlambda)
+    h = (
+        sin_dphi * sin_dphi
+        + math.cos(latitude_a * RADIANS)
+        * math.cos(latitude_b * RADIANS)
+        * sin_dlambda
+        * sin_dlambda
+    )
+    return 2.0 * radius_km * math.asin(math.sqrt(min(1.0, max(0.0, h))))
+
+
+@kernel
+def haversine_rows(start, stop, a, b, radius_km, distances):
+    """Distance of row i of ``a`` to row i of ``b``; a side of one row serves all."""
+    step_a = 0 if a.shape[0] == 1 else 1
+    step_b = 0 if b.shape[0] == 1 else 1
+    for row in range(start, stop):
+        i = row * step_a
+        j = row * step_b
+        distances[row] = haversine_km(a[i, 0], a[i, 1], b[j, 0], b[j, 1], radius_km)
+
+
+@kernel
+def haversine_table(start, stop, a, b, radius_km, distances):
+    """Distance of every row of ``a`` to every row of ``b``."""
+    for i in range(start, stop):
+        for j in range(b.shape[0]):
+            distances[i, j] = haversine_km(a[i, 0], a[i, 1], b[j, 0], b[j, 1], radius_km)

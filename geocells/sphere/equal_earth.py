@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from geocells._types import ArrayLike, FloatArray
-from geocells.sphere.distance import _pairs
+from geocells.sphere.means import _pairs
 
 A1, A2, A3, A4 = 1.340264, -0.081106, 0.000893, 0.003796
 

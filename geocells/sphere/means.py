@@ -5,16 +5,26 @@ Averaging longitudes breaks at +-180 degrees; averaging unit vectors does not.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from geocells._jit import over_rows, row_blocks, run_blocks
+from geocells._jit import inline_kernel, kernel, over_rows, row_blocks, run_blocks
 from geocells._types import ArrayLike, FloatArray, IntArray
-from geocells.sphere import _kernels
-from geocells.sphere.distance import _pairs
+
+RADIANS = math.pi / 180.0
 
 NO_WEIGHTS: IntArray = np.empty(0, dtype=np.int64)
+
+
+def _pairs(coords: ArrayLike, name: str) -> FloatArray:
+    pairs = np.atleast_2d(np.ascontiguousarray(coords, dtype=np.float64))
+    if pairs.ndim != 2 or pairs.shape[1] != 2:
+        raise ValueError(
+            f"{name} must hold (latitude, longitude) pairs, shape (n, 2) or (2,); got shape {np.shape(coords)}."
+        )
+    return pairs
 
 
 def to_unit_vectors(coords: ArrayLike) -> FloatArray:
@@ -38,7 +48,7 @@ def to_unit_vectors(coords: ArrayLike) -> FloatArray:
     """
     pairs = _pairs(coords, "coords")
     vectors = np.empty((len(pairs), 3))
-    over_rows(_kernels.unit_vectors, len(pairs), pairs, vectors)
+    over_rows(unit_vectors, len(pairs), pairs, vectors)
     return vectors
 
 
@@ -111,7 +121,7 @@ class SphereSums:
         blocks = row_blocks(len(coords))
         sums = np.zeros((len(blocks), n_labels, 4), dtype=np.int64)
         run_blocks(
-            _kernels.add_unit_vectors,
+            add_unit_vectors,
             [
                 (start, stop, coords, labels, weights, scale, sums[block])
                 for block, (start, stop) in enumerate(blocks)
@@ -184,3 +194,97 @@ def first_point(coords: FloatArray) -> FloatArray:
     """Return the first of (n, 2) coordinates by latitude, then longitude."""
     first: FloatArray = coords[np.lexsort((coords[:, 1], coords[:, 0]))[0]]
     return first
+
+
+CHUNK = 512
+"""Rows handled at a time: first their vectors, side by side, then the sums."""
+
+TO_WHOLE = 1.5 * 2.0**52
+"""Added to a number below 2^51, it leaves the nearest whole number in the low bits of the sum."""
+
+
+@inline_kernel
+def sincos_degrees(degrees):
+    """Sine and cosine of an angle in degrees to 2e-14, exact at multiples of 90.
+
+    The angle is reduced to [-45, 45] exactly, then Taylor's series to orders 13 and 14. Only additions,
+    multiplications and selections: every machine gives the same bits, and several rows go at a time.
+    """
+    quarter = np.floor(degrees * (1.0 / 90.0) + 0.5)
+    x = (degrees - 90.0 * quarter) * RADIANS
+    x2 = x * x
+    x4 = x2 * x2
+    x8 = x4 * x4
+    sine = x * (
+        (1.0 - x2 * (1.0 / 6.0))
+        + x4 * (1.0 / 120.0 - x2 * (1.0 / 5040.0))
+        + x8 * ((1.0 / 362880.0 - x2 * (1.0 / 39916800.0)) + x4 * (1.0 / 6227020800.0))
+    )
+    cosine = (
+        (1.0 - x2 * 0.5)
+        + x4 * (1.0 / 24.0 - x2 * (1.0 / 720.0))
+        + x8
+        * (
+            (1.0 / 40320.0 - x2 * (1.0 / 3628800.0))
+            + x4 * (1.0 / 479001600.0 - x2 * (1.0 / 87178291200.0))
+        )
+    )
+    # Turn by 0 to 3 quarters.
+    half = 0.5 * quarter
+    odd = half != np.floor(half)
+    turn = quarter - 4.0 * np.floor(0.25 * quarter)
+    first = cosine if odd else sine
+    second = sine if odd else cosine
+    return (-first if turn >= 2.0 else first), (
+        -second if (turn == 1.0) | (turn == 2.0) else second
+    )
+
+
+@kernel
+def unit_vectors(start, stop, coords, vectors):
+    """Write the unit vector of each row of ``coords`` into ``vectors`` (n, 3)."""
+    # One dimension, so that the compiler knows the stride and handles several rows at a time.
+    flat = coords.reshape(-1)[2 * start : 2 * stop]
+    out = vectors.reshape(-1)[3 * start : 3 * stop]
+    for k in range(stop - start):
+        sin_latitude, cos_latitude = sincos_degrees(flat[2 * k])
+        sin_longitude, cos_longitude = sincos_degrees(flat[2 * k + 1])
+        out[3 * k] = cos_latitude * cos_longitude
+        out[3 * k + 1] = cos_latitude * sin_longitude
+        out[3 * k + 2] = sin_latitude
+
+
+@kernel
+def add_unit_vectors(start, stop, coords, labels, weights, scale, sums):
+    """Add each labelled row's unit vector, in fixed point, to its label's sums.
+
+    Whole numbers add up to the same total in any order, so the result depends neither on the order of the rows nor
+    on how they were shared out. ``sums`` (n_labels, 4) int64 takes x, y, z in units of ``1 / scale``, and the images.
+    ``weights`` of length 0 means one image a row; label -1 is passed over. ``scale`` is at most 2^50.
+    """
+    weighted = weights.size > 0
+    # One dimension, so that the compiler knows the stride and loads several rows at a time.
+    flat = coords.reshape(-1)
+    vectors = np.empty((3, CHUNK))
+    xs, ys, zs = vectors[0], vectors[1], vectors[2]
+    whole = vectors.view(np.int64)
+    zero = np.array([TO_WHOLE]).view(np.int64)[0]
+    for first in range(start, stop, CHUNK):
+        last = min(first + CHUNK, stop)
+        chunk = flat[2 * first : 2 * last]
+        chunk_labels = labels[first:last]
+        for k in range(chunk_labels.size):
+            sin_latitude, cos_latitude = sincos_degrees(chunk[2 * k])
+            sin_longitude, cos_longitude = sincos_degrees(chunk[2 * k + 1])
+            xs[k] = cos_latitude * cos_longitude * scale + TO_WHOLE
+            ys[k] = cos_latitude * sin_longitude * scale + TO_WHOLE
+            zs[k] = sin_latitude * scale + TO_WHOLE
+        for k in range(chunk_labels.size):
+            label = chunk_labels[k]
+            if label < 0:
+                continue
+            weight = weights[first + k] if weighted else np.int64(1)
+            sums[label, 0] += weight * (whole[0, k] - zero)
+            sums[label, 1] += weight * (whole[1, k] - zero)
+            sums[label, 2] += weight * (whole[2, k] - zero)
+            sums[label, 3] += weight

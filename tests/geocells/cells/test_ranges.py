@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from geocells.cells import Ranges
-from geocells.cells._ranges_kernels import quadtree_cells
+from geocells.cells.ranges import quadtree_cells
 from geocells.constructions import PrioritizedRanges
 
 LEVELS = 4

@@ -12,8 +12,7 @@ from strategies import coordinates
 
 from geocells import CellBuilder, load_cells, sphere
 from geocells.cells import RepresentativePoints
-from geocells.cells._representative_points_kernels import measure_from
-from geocells.cells.representative_points import _distinct_points, medoids_and_modes
+from geocells.cells.representative_points import _distinct_points, measure_from, medoids_and_modes
 
 KM = 180.0 / (np.pi * sphere.EARTH_RADIUS_KM)
 """Degrees of latitude in a kilometre."""

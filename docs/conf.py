@@ -81,11 +81,19 @@ suppress_warnings = ["ref.python", "config.cache"]
 
 
 def write_reference():
-    """Write a page for each room that hands out public names: those of its ``__all__``."""
+    """Write a page for each room: the names of its ``__all__`` that no room before has listed."""
     folder = DOCS / "reference"
     folder.mkdir(exist_ok=True)
+    listed = set()
     for module, title in ROOMS.items():
-        names = [name for name in importlib.import_module(module).__all__ if name != "__version__"]
+        room = importlib.import_module(module)
+        things = {name: getattr(room, name) for name in room.__all__}
+        names = [
+            name
+            for name, thing in things.items()
+            if not isinstance(thing, types.ModuleType) and id(thing) not in listed
+        ]
+        listed |= {id(thing) for thing in things.values()}
         lines = [
             f"# {title}: `{module}`",
             f"```{{eval-rst}}\n.. automodule:: {module}\n   :no-members:\n",

@@ -20,7 +20,6 @@ from geoloc_models.evaluation.results import (
 from geoloc_models.evaluation.scores import (
     RADII_KM,
     Evaluation,
-    FloatArray,
     Interval,
     Predictions,
     errors_km,
@@ -32,7 +31,6 @@ __all__ = [
     "RADII_KM",
     "Coverage",
     "Evaluation",
-    "FloatArray",
     "Interval",
     "Predictions",
     "TrainingSummary",

@@ -15,19 +15,21 @@ about ten minutes on two cores, one of them for the features.
 
 from __future__ import annotations
 
-import argparse
 import json
-from importlib.util import find_spec
 from pathlib import Path
 
+import cyclopts
 import numpy as np
 import pandas as pd
 import torch
 from scipy import stats
 from scipy.linalg import cho_factor, cho_solve
+from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from geocells import CellBuilder, sphere
+from geoloc_models.models.encoders import LocationEncoder
+from geoloc_models.photos.demo import gallery_coordinates
 
 RADII_KM = (1, 25, 200, 750)
 NOISE = 3.0
@@ -35,9 +37,6 @@ NOISE = 3.0
 often as classifiers of photos are said to be."""
 
 MIN_IMAGES = 50
-
-EQUAL_EARTH_SCALE = 66.50336 / 180.0
-"""geoclip's scale of the Equal Earth plane."""
 
 
 def constructions() -> dict[str, dict[str, object]]:
@@ -68,43 +67,32 @@ def constructions() -> dict[str, dict[str, object]]:
     return rows
 
 
-def package_folder() -> Path:
-    """Folder of the installed package geoclip, which is not imported."""
-    spec = find_spec("geoclip")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("This example reads the package geoclip: pip install 'geocells[demo]'.")
-    return Path(spec.submodule_search_locations[0])
+def load_places(folder: Path, n_places: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct photo places in random order, and what geoclip's location encoder says of each.
 
+    Parameters
+    ----------
+    folder : Path
+        Where the features are stored, and looked for: they take a minute.
+    n_places : int, optional
+        Use only so many.
 
-def gallery() -> np.ndarray:
-    """Distinct photo coordinates, (n, 2) latitude, longitude in degrees."""
-    table = pd.read_csv(package_folder() / "model" / "gps_gallery" / "coordinates_100K.csv")
-    return table[["LAT", "LON"]].drop_duplicates().to_numpy(dtype=np.float64)
-
-
-def place_features(coords: np.ndarray) -> np.ndarray:
-    """What geoclip's location encoder says of each place, (n, 512) float32 of unit length."""
-    weights = torch.load(
-        package_folder() / "model" / "weights" / "location_encoder_weights.pth",
-        weights_only=True,
-        map_location="cpu",
-    )
-    plane = sphere.equal_earth(coords) * EQUAL_EARTH_SCALE
-    out = np.empty((len(coords), 512), dtype=np.float32)
-    for start in tqdm(range(0, len(coords), 4096), desc="features of the places", delay=2):
-        total = torch.zeros(1)
-        for capsule in range(3):
-            layer = f"LocEnc{capsule}."
-            # The phase is multiplied out in float64: wavelengths go down to a few kilometres.
-            phase = plane[start : start + 4096] @ weights[layer + "capsule.0.b"].double().numpy().T
-            phase = torch.from_numpy(2.0 * np.pi * phase)
-            x = torch.cat([phase.cos(), phase.sin()], dim=1).float()
-            for number in (1, 3, 5):
-                name = f"{layer}capsule.{number}"
-                x = torch.relu(x @ weights[name + ".weight"].T + weights[name + ".bias"])
-            total = total + x @ weights[layer + "head.0.weight"].T + weights[layer + "head.0.bias"]
-        out[start : start + 4096] = torch.nn.functional.normalize(total, dim=1).numpy()
-    return out
+    Returns
+    -------
+    coords, features : ndarray
+        (n, 2) latitude, longitude in degrees; (n, 512) float32 of unit length.
+    """
+    coords = pd.DataFrame(gallery_coordinates()).drop_duplicates().to_numpy()
+    coords = coords[np.random.default_rng(0).permutation(len(coords))[:n_places]]
+    path = folder / f"places-{len(coords)}.npy"
+    if not path.exists():
+        encoder = LocationEncoder.from_geoclip(precision="float64")
+        blocks = torch.split(torch.from_numpy(coords), 4096)
+        with torch.inference_mode():
+            features = [normalize(encoder(block)) for block in tqdm(blocks, "features", delay=2)]
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(path, torch.cat(features).numpy())
+    return coords, np.load(path)
 
 
 def simulated(places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -180,77 +168,61 @@ def half_width(values: pd.Series) -> float:
     return float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument(
-        "--seeds", type=int, default=5, help="splits and draws of noise (default 5)"
-    )
-    parser.add_argument("--places", type=int, default=None, help="use only so many places")
-    parser.add_argument("--output", type=Path, default=Path("runs/ablation"))
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
+def main(
+    *, seeds: int = 5, places: int | None = None, output: Path = Path("runs/ablation")
+) -> None:
+    """Measure every construction of cells by the answers of a classifier.
 
-    coords = gallery()
-    coords = coords[np.random.default_rng(0).permutation(len(coords))[: arguments.places]]
-    kept = arguments.output / f"places-{len(coords)}.npy"
-    if not kept.exists():
-        np.save(kept, place_features(coords))
-    places = np.load(kept)
+    Parameters
+    ----------
+    seeds : int
+        Splits and draws of noise.
+    places : int, optional
+        Use only so many places.
+    output : Path
+        Folder for the tables and the features.
+    """
+    coords, features = load_places(output, places)
     print(f"{len(coords)} real photo places; features simulated from the place, with noise.")
     runs = []
-    with tqdm(total=arguments.seeds * len(constructions()), desc="runs") as progress:
-        for seed in range(arguments.seeds):
+    with tqdm(total=seeds * len(constructions()), desc="runs") as progress:
+        for seed in range(seeds):
             rng = np.random.default_rng(seed)
-            feats = simulated(places, rng)
+            feats = simulated(features, rng)
             training = rng.random(len(coords)) < 0.8
             second_moment = (feats[training].T @ feats[training]).astype(np.float64)
             for name, parameters in constructions().items():
-                runs.append(
-                    {"construction": name, "seed": seed}
-                    | one_run(parameters, coords, feats, training, second_moment)
-                )
+                run = one_run(parameters, coords, feats, training, second_moment)
+                runs.append({"construction": name, "seed": seed, **run})
                 progress.update()
     table = pd.DataFrame(runs)
-    table.to_csv(arguments.output / "runs.csv", index=False)
+    table.to_csv(output / "runs.csv", index=False)
 
-    means = table.drop(columns="seed").groupby("construction", sort=False).mean()
-    widths = table.drop(columns="seed").groupby("construction", sort=False).agg(half_width)
+    by_construction = table.drop(columns="seed").groupby("construction", sort=False)
+    means, widths = by_construction.mean(), by_construction.agg(half_width)
     shown = pd.DataFrame({"cells": means["cells"].round().astype(int)})
     for column in means.columns[1:]:
-        digits = [
-            f"{mean:.1f}" if column.startswith("oracle") else f"{mean:.1f} ± {width:.1f}"
-            for mean, width in zip(means[column], widths[column], strict=True)
-        ]
+        digits = means[column].map("{:.1f}".format)
+        if not column.startswith("oracle"):
+            digits += widths[column].map(" ± {:.1f}".format)
         shown[column] = digits
     print(shown.to_string())
-    shown.to_csv(arguments.output / "table.csv")
+    shown.to_csv(output / "table.csv")
+
     # Differences within a seed are sharper than the two means: split and noise are the same.
     by_seed = table.set_index(["seed", "construction"]).unstack()  # noqa: PD010
-    differences = {
-        name: {
-            column: [
-                float(delta.mean()),
-                half_width(delta),
-            ]
-            for column in [f"{radius} km" for radius in RADII_KM]
-            for delta in [by_seed[column][name] - by_seed[column]["consolidated"]]
-        }
-        for name in means.index
-        if name != "consolidated"
-    }
+    differences: dict[str, dict[str, list[float]]] = {}
+    for name in means.index.drop("consolidated"):
+        differences[name] = {}
+        for column in (f"{radius} km" for radius in RADII_KM):
+            delta = by_seed[column][name] - by_seed[column]["consolidated"]
+            differences[name][column] = [float(delta.mean()), half_width(delta)]
+    (output / "differences.json").write_text(json.dumps(differences, indent=2))
     print("\nDifference to consolidated, percentage points, mean ± 95 % interval over seeds:")
     print(
-        pd.DataFrame(
-            {
-                name: {
-                    column: f"{mean:+.2f} ± {width:.2f}" for column, (mean, width) in row.items()
-                }
-                for name, row in differences.items()
-            }
-        ).T.to_string()
+        pd.DataFrame(differences).T.map(lambda pair: "{:+.2f} ± {:.2f}".format(*pair)).to_string()
     )
-    (arguments.output / "differences.json").write_text(json.dumps(differences, indent=2))
 
 
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)

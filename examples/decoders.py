@@ -15,25 +15,20 @@ cores, and one more for the features when run for the first time.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import cyclopts
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from geocells import CellBuilder, CellPartition, decoding, sphere
+from geoloc_models.evaluation import geoscores
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cells_ablation import (
-    MIN_IMAGES,
-    RADII_KM,
-    LinearDiscriminant,
-    gallery,
-    place_features,
-    simulated,
-)
+from cells_ablation import MIN_IMAGES, RADII_KM, LinearDiscriminant, load_places, simulated
 
 N_BOOTSTRAP = 2000
 N_RETRIEVED = 1000
@@ -55,8 +50,8 @@ class Trial:
     """One split, its cells and its classifier."""
 
     cells: CellPartition
+    decoder: decoding.ExpectedUtility
     training: np.ndarray
-    training_labels: np.ndarray
     training_places: np.ndarray
     validation: Part
     test: Part
@@ -77,21 +72,17 @@ def one_trial(coords: np.ndarray, places: np.ndarray, seed: int) -> Trial:
         logits = feats[rows] @ classifier.weights + classifier.bias.astype(np.float32)
         return Part(coords[rows], cells.assign(coords[rows]), logits, feats[rows])
 
-    return Trial(
-        cells,
-        coords[training],
-        builder.labels_,
-        places[training],
-        part(validation),
-        part(draw >= 0.9),
-    )
+    decoder = decoding.ExpectedUtility(cells, radii_km=RADII_KM)
+    decoder.fit(coords[training], builder.labels_)
+    parts = part(validation), part(draw >= 0.9)
+    return Trial(cells, decoder, coords[training], places[training], *parts)
 
 
 def hits(points: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
     """Of each photo: 100 where within the radius, and its GeoScore."""
     km = sphere.haversine(points, truth)
     columns = {f"{radius} km": 100.0 * (km <= radius) for radius in RADII_KM}
-    return pd.DataFrame({**columns, "GeoScore": 5000.0 * np.exp(-km / 1492.7), "km": km})
+    return pd.DataFrame({**columns, "GeoScore": geoscores(km), "km": km})
 
 
 def table_of(answers: dict[str, np.ndarray], truth: np.ndarray, against: str) -> pd.DataFrame:
@@ -116,50 +107,43 @@ def table_of(answers: dict[str, np.ndarray], truth: np.ndarray, against: str) ->
 
 def cell_decoders(trial: Trial, probabilities: np.ndarray) -> dict[str, np.ndarray]:
     """Points of every decoder."""
-    cells = trial.cells
-    every = decoding.ExpectedUtility(cells, radii_km=RADII_KM)
-    every.fit(trial.training, trial.training_labels)
+    cells, decoder = trial.cells, trial.decoder
     return {
         "likeliest cell, mean": decoding.argmax(probabilities, cells),
         "likeliest cell, medoid": decoding.argmax(probabilities, cells.medoids),
         "likeliest cell, mode": decoding.argmax(probabilities, cells.modes),
         "mean of the 5 likeliest": decoding.top_k_mean(probabilities, cells, k=5),
         **{
-            f"expected utility, {radius} km": every.predict(probabilities, radii_km=(radius,))
+            f"expected utility, {radius} km": decoder.predict(probabilities, radii_km=(radius,))
             for radius in RADII_KM
         },
-        "expected utility, all four": every.predict(probabilities),
+        "expected utility, all four": decoder.predict(probabilities),
     }
 
 
 def conformal_radii(trial: Trial, temperature: float) -> pd.DataFrame:
     """Radii that promise 90 % and 50 %, and the share of test photos that they hold."""
-    decoder = decoding.ExpectedUtility(trial.cells, radii_km=RADII_KM)
-    decoder.fit(trial.training, trial.training_labels)
-    rows = [decoding.softmax(part.logits, temperature) for part in (trial.validation, trial.test)]
-    points = [decoder.predict(row) for row in rows]
-    km = [
-        sphere.haversine(point, part.coords)
-        for point, part in zip(points, (trial.validation, trial.test), strict=True)
-    ]
-    spreads = [decoder.mass_radius(row, at, 0.5) for row, at in zip(rows, points, strict=True)]
+    decoder, known, tested = trial.decoder, trial.validation, trial.test
+    known_rows, rows = (decoding.softmax(part.logits, temperature) for part in (known, tested))
+    known_points, points = decoder.predict(known_rows), decoder.predict(rows)
+    known_km = sphere.haversine(known_points, known.coords)
+    km = sphere.haversine(points, tested.coords)
+    known_spread = decoder.mass_radius(known_rows, known_points, 0.5)
+    spread = decoder.mass_radius(rows, points, 0.5)
     lines = {}
     for alpha in (0.1, 0.5):
-        promised = f"{1 - alpha:.0%}"
-        mass = decoding.ConformalMass(decoder, alpha).fit(
-            rows[0], points[0], trial.validation.coords
-        )
-        spread = decoding.ConformalRadius(alpha).fit(km[0], spreads[0])
-        one = decoding.ConformalRadius(alpha).fit(km[0])
+        by_mass = decoding.ConformalMass(decoder, alpha).fit(known_rows, known_points, known.coords)
+        by_spread = decoding.ConformalRadius(alpha).fit(known_km, known_spread)
+        one = decoding.ConformalRadius(alpha).fit(known_km)
         for name, radii in (
-            (f"mass, uncalibrated, {promised}", decoder.mass_radius(rows[1], points[1], 1 - alpha)),
-            (f"conformal mass, {promised}", mass.predict(rows[1], points[1])),
-            (f"conformal, by spread, {promised}", spread.predict(spreads[1])),
-            (f"conformal, one radius, {promised}", one.predict(len(km[1]))),
+            ("mass, uncalibrated", decoder.mass_radius(rows, points, 1 - alpha)),
+            ("conformal mass", by_mass.predict(rows, points)),
+            ("conformal, by spread", by_spread.predict(spread)),
+            ("conformal, one radius", one.predict(len(km))),
         ):
-            held = km[1] <= radii
+            held = km <= radii
             half = 1.96 * np.sqrt(held.mean() * (1 - held.mean()) / len(held))
-            lines[name] = {
+            lines[f"{name}, {1 - alpha:.0%}"] = {
                 "held %": f"{100 * held.mean():.1f} ± {100 * half:.1f}",
                 "median radius km": f"{np.median(radii):.0f}",
                 "mean radius km": f"{radii.mean():.0f}",
@@ -188,8 +172,6 @@ def calibration(trial: Trial, temperature: float) -> pd.DataFrame:
 
 def retrieval(trial: Trial) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Points from a distribution over the gallery of training places."""
-    from scipy.spatial import cKDTree
-
     tree = cKDTree(sphere.to_unit_vectors(trial.training))
     few = slice(0, N_RETRIEVED)
     nearest = tree.query(sphere.to_unit_vectors(trial.validation.coords[few]))[1]
@@ -207,22 +189,28 @@ def retrieval(trial: Trial) -> tuple[dict[str, np.ndarray], np.ndarray]:
     }, trial.test.coords[few]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--seed", type=int, default=0, help="split and noise (default 0)")
-    parser.add_argument("--places", type=int, default=None, help="use only so many places")
-    parser.add_argument("--features", type=Path, default=Path("runs/ablation"))
-    parser.add_argument("--output", type=Path, default=Path("runs/decoders"))
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    arguments.features.mkdir(parents=True, exist_ok=True)
+def main(
+    *,
+    seed: int = 0,
+    places: int | None = None,
+    features: Path = Path("runs/ablation"),
+    output: Path = Path("runs/decoders"),
+) -> None:
+    """Measure every decoder on one classifier's probabilities.
 
-    coords = gallery()
-    coords = coords[np.random.default_rng(0).permutation(len(coords))[: arguments.places]]
-    kept = arguments.features / f"places-{len(coords)}.npy"
-    if not kept.exists():
-        np.save(kept, place_features(coords))
-    trial = one_trial(coords, np.load(kept), arguments.seed)
+    Parameters
+    ----------
+    seed : int
+        Of split and noise.
+    places : int, optional
+        Use only so many places.
+    features : Path
+        Folder of the places' features, which cells_ablation.py uses too.
+    output : Path
+        Folder for the tables.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    trial = one_trial(*load_places(features, places), seed)
     temperature = decoding.temperature_scaling(trial.validation.logits, trial.validation.labels)
     probabilities = decoding.softmax(trial.test.logits, temperature)
     print(f"{trial.cells.n_cells} cells, {len(trial.test.coords)} test photos.")
@@ -236,8 +224,8 @@ def main() -> None:
     }
     for name, table in tables.items():
         print(f"\n{name}\n{table.to_string()}")
-        table.to_csv(arguments.output / f"{name}.csv")
+        table.to_csv(output / f"{name}.csv")
 
 
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)

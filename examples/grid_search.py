@@ -18,20 +18,17 @@ kilometres. The column "perfect classifier" is the distance to the cell alone: i
 
 from __future__ import annotations
 
-import argparse
-from importlib.util import find_spec
-from pathlib import Path
-
+import cyclopts
 import numpy as np
 import pandas as pd
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import GridSearchCV, KFold
 
 from geocells import CellBuilder, sphere
+from geoloc_models.photos.demo import gallery_coordinates
 
 REGION = {"latitude": (42.0, 55.0), "longitude": (-5.0, 16.0)}
 RADIUS_KM = 25
-EARTH_RADIUS_KM = 6371.0
 WAVE_KM = 300.0
 """Half of the simulated waves are shorter than about 2 pi times this."""
 NOISE = 3.0
@@ -41,12 +38,8 @@ GRID = {"min_images": [5, 10, 20, 50, 100, 200], "overlap": [1, 2, 4]}
 
 def photos_of_region(n_photos: int, seed: int = 0) -> pd.DataFrame:
     """Draw photos of the region; latitude and longitude in degrees, a name each as the index."""
-    spec = find_spec("geoclip")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("The coordinates come with geoclip: pip install 'geocells[demo]'.")
-    folder = Path(spec.submodule_search_locations[0]) / "model" / "gps_gallery"
-    photos = pd.read_csv(folder / "coordinates_100K.csv").drop_duplicates()
-    photos = photos.rename(columns={"LAT": "latitude", "LON": "longitude"})
+    photos = pd.DataFrame(gallery_coordinates(), columns=["latitude", "longitude"])
+    photos = photos.drop_duplicates()
     for name, (least, most) in REGION.items():
         photos = photos[photos[name].between(least, most)]
     photos = photos.sample(min(n_photos, len(photos)), random_state=seed)
@@ -56,14 +49,8 @@ def photos_of_region(n_photos: int, seed: int = 0) -> pd.DataFrame:
 def simulated_features(photos: pd.DataFrame, n_features: int = 128, seed: int = 0) -> pd.DataFrame:
     """Random waves over the earth's surface and noise, float32, by the photos' names."""
     rng = np.random.default_rng(seed)
-    latitude, longitude = np.radians(photos[["latitude", "longitude"]].to_numpy()).T
-    places_km = EARTH_RADIUS_KM * np.column_stack(
-        [
-            np.cos(latitude) * np.cos(longitude),
-            np.cos(latitude) * np.sin(longitude),
-            np.sin(latitude),
-        ]
-    )
+    coords = photos[["latitude", "longitude"]].to_numpy()
+    places_km = sphere.EARTH_RADIUS_KM * sphere.to_unit_vectors(coords)
     waves = rng.standard_cauchy((3, n_features)) / WAVE_KM
     signal = np.sqrt(2) * np.cos(places_km @ waves + rng.uniform(0, 2 * np.pi, n_features))
     feats = signal + NOISE * rng.normal(size=signal.shape)
@@ -133,11 +120,9 @@ def table_of(search: GridSearchCV) -> pd.DataFrame:
     ).sort_values(["min_images", "overlap"])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--photos", type=int, default=9000)
-    options = parser.parse_args(arguments)
-    photos = photos_of_region(options.photos)
+def main(*, n_photos: int = 9000) -> None:
+    """Score every candidate of the grid on so many photos of Europe."""
+    photos = photos_of_region(n_photos)
     search = search_over(photos, simulated_features(photos), GRID)
     print(f"{len(photos)} photos, 3 folds; +/- is the standard deviation over the folds.\n")
     print(table_of(search).to_string(index=False))
@@ -147,4 +132,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)

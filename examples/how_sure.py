@@ -16,9 +16,10 @@ what is done.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Literal
 
+import cyclopts
 import numpy as np
 
 from geocells import decoding, sphere
@@ -121,61 +122,77 @@ def held_by_split(reports_by_seed: dict[int, dict[str, CalibrationReport]]) -> s
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--region", choices=sorted(MIN_IMAGES), default="sweden-switzerland")
-    parser.add_argument("--seed", type=int, default=0, help="of split and training (default 0)")
-    parser.add_argument("--splits", type=int, default=1, help="seeds of the split, from --seed on")
-    parser.add_argument(
-        "--fractions", type=float, nargs=3, help="training, validation, test (default by region)"
-    )
-    parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--output", type=Path, default=Path("runs/how_sure"))
-    arguments = parser.parse_args()
-    output = arguments.output / f"{arguments.region}-seed{arguments.seed}"
-    fractions = tuple(arguments.fractions or FRACTIONS[arguments.region])
+def main(
+    *,
+    region: Literal["sweden-switzerland", "world"] = "sweden-switzerland",
+    seed: int = 0,
+    splits: int = 1,
+    fractions: tuple[float, float, float] | None = None,
+    epochs: int = 30,
+    output: Path = Path("runs/how_sure"),
+) -> None:
+    """Hold decoders and radii of the demo's models against its test images.
 
-    source = demo_source(arguments.region, seed=arguments.seed)
+    Parameters
+    ----------
+    region : {"sweden-switzerland", "world"}
+        Whose places.
+    seed : int
+        Of split and training.
+    splits : int
+        Seeds to train on, from `seed` on.
+    fractions : tuple of float, optional
+        Training, validation, test; by default by region.
+    epochs : int
+        Of each model.
+    output : Path
+        Folder for features and runs.
+    """
+    folder = output / f"{region}-seed{seed}"
     options = TrainingOptions(
         encoder="efficientnet_lite0",
         weights="imagenet",
         image_size=128,
-        batch_size=64 if arguments.region == "sweden-switzerland" else 256,
+        batch_size=64 if region == "sweden-switzerland" else 256,
         learning_rate=1e-3,
         schedule="cosine",
-        epochs=arguments.epochs,
+        epochs=epochs,
         dropout=0.3,
-        seed=arguments.seed,
+        seed=seed,
         train_encoder="none",
     )
-    source = with_features(source, options, output / "features.npy")
-    plans = [ModelPlan("cells", method, MIN_IMAGES[arguments.region]) for method in METHODS]
-
-    def train(seed: int, folder: Path) -> tuple[Split, dict[str, CalibrationReport]]:
-        split = split_source(source, fractions=fractions, seed=seed)
-        reports = {}
+    source = with_features(demo_source(region, seed=seed), options, folder / "features.npy")
+    plans = [ModelPlan("cells", method, MIN_IMAGES[region]) for method in METHODS]
+    reports_by_seed: dict[int, dict[str, CalibrationReport]] = {}
+    for split_seed in range(seed, seed + splits):
+        split = split_source(source, fractions=fractions or FRACTIONS[region], seed=split_seed)
+        at = folder if split_seed == seed else folder / f"split-{split_seed}"
+        reports = reports_by_seed[split_seed] = {}
         for plan in plans:
-            run = run_model(source, split, plan, options, folder / plan.name, resume=True)
+            run = run_model(source, split, plan, options, at / plan.name, resume=True)
             if run.calibration_report is None:
                 raise SystemExit(f"{plan.name} was not calibrated.")
             reports[plan.name] = run.calibration_report
-        return split, reports
-
-    split, reports = train(arguments.seed, output)
-    for name in reports:
-        print(f"\n## {name}\n\n{decoders(output / name, source, split.test)}")
-    print(f"\n## How sure\n\n{markdown_table(calibration_table(reports))}")
-    print(f"\nParted anew {N_PARTINGS} times, the 90 % radius holds (mean, standard deviation):")
-    for name in reports:
-        anew = parted_anew(output / name, source, split.validation, split.test)
-        for way, held in anew.items():
-            print(f"- {name}, {way}: {100 * held.mean():.1f} %, {100 * held.std():.1f}")
-    reports_by_seed = {arguments.seed: reports}
-    for seed in range(arguments.seed + 1, arguments.seed + arguments.splits):
-        reports_by_seed[seed] = train(seed, output / f"split-{seed}")[1]
-    if len(reports_by_seed) > 1:
+        if split_seed == seed:
+            print(report_of_split(folder, source, split, reports))
+    if splits > 1:
         print(f"\n## By split\n\n{held_by_split(reports_by_seed)}")
 
 
+def report_of_split(
+    folder: Path, source: PhotoSource, split: Split, reports: dict[str, CalibrationReport]
+) -> str:
+    """Decoders, calibration and partings of the runs in a folder, as Markdown."""
+    parts = [f"## {name}\n\n{decoders(folder / name, source, split.test)}" for name in reports]
+    parts.append(f"## How sure\n\n{markdown_table(calibration_table(reports))}")
+    parts.append(f"Parted anew {N_PARTINGS} times, the 90 % radius holds (mean, deviation):")
+    parts += [
+        f"- {name}, {way}: {100 * held.mean():.1f} %, {100 * held.std():.1f}"
+        for name in reports
+        for way, held in parted_anew(folder / name, source, split.validation, split.test).items()
+    ]
+    return "\n\n".join(parts)
+
+
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)

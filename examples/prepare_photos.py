@@ -14,28 +14,25 @@ the commands that it prints at the end.
 
 from __future__ import annotations
 
-import argparse
-import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cyclopts
 import pandas as pd
 from tqdm import tqdm
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_json, write_json
 from geoloc_models.countries import load_countries
 from geoloc_models.download import DownloadOptions, DownloadSummary, download_photos
 from geoloc_models.evaluation import Evaluation
 from geoloc_models.features.cache import row_keys
-from geoloc_models.features.embedding import embed
+from geoloc_models.features.embedding import EmbeddingRecord, embed
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.models.encoders import build_encoder
-from geoloc_models.photos.images import FileImages
+from geoloc_models.photos import FileImages
 from geoloc_models.reports import figures, table_text
 from geoloc_models.tables.leakage import find_leakage
 from geoloc_models.tables.photo_table import read_photo_table
@@ -62,7 +59,7 @@ BLOCK_KM = 10.0
 """Places of one block are in one part of the split. A pixel of the satellite image is 7.4 km high."""
 DEAD: tuple[Fault, ...] = (not_found, gone, redirect_to_unavailable)
 """Ways of the server to say that a photo is no more."""
-PAPERS_DEAD_SHARE = "a fifth"
+SHOWS_BARS = sys.stderr.isatty()
 
 COMMANDS = """\
 geoloc select metadata.tsv.gz --preset yfcc100m --countries SE,CH -o photos.parquet
@@ -76,7 +73,7 @@ geoloc train split.parquet --features features.npy --min-images 200 \\
 
 @dataclass(frozen=True)
 class Size:
-    """How much of everything there is: for the walk, or for a test of it."""
+    """How much of everything there is: in full, or for a test."""
 
     n_a_country: int | None = None  # all
     n_elsewhere: int = 4000
@@ -106,153 +103,94 @@ QUICK = Size(
 )
 
 
-@dataclass
-class Walk:
-    """Where the walk is, what it was told, and what it has found."""
-
-    output: Path
-    seed: int = 0
-    size: Size = field(default_factory=Size)
-    port: int = 0
-    say: Callable[[str], None] = print
-    found: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def split_file(self) -> Path:
-        return self.output / "split.parquet"
-
-    @property
-    def features_file(self) -> Path:
-        return self.output / "features.npy"
-
-    def head(self, number: int, title: str) -> None:
-        self.say(f"\n{number}. {title}\n")
-
-
-def walk(
-    output: Path, *, seed: int = 0, size: Size | None = None, say: Callable[[str], None] = print
-) -> dict[str, Any]:
-    """Go all the way; the findings of every step by its name."""
+def prepare(output: Path, size: Size, seed: int = 0) -> dict[str, Any]:
+    """Do every step in the folder ``output``; what each of them reports, by its name."""
     started = time.perf_counter()
-    here = Walk(output, seed, size or Size(), say=say)
-    _take_up(here)
-    photos = photos_to_be(here.size.n_a_country, here.size.n_elsewhere, seed)
-    make_metadata(here, photos)
-    select(here)
-    download(here, photos)
-    split(here)
-    embed_photos(here)
-    train(here)
-    draw(here)
-    say(f"\nAll of it took {time.perf_counter() - started:.0f} s. Everything is in {output}.")
-    say(f"\nWith photos of your own (the same steps, larger numbers):\n\n{COMMANDS}")
-    return here.found
+    split_file, features_file = output / "split.parquet", output / "features.npy"
+    photos = photos_to_be(size.n_a_country, size.n_elsewhere, seed)
+    faults = mixed_faults(photos["id"], seed=seed, mix=size.faults)
+    reports: dict[str, Any] = {}
+    with PhotoServer(Pictures(photos, size.served_pixels), faults) as server:
+        make_metadata(output / "metadata.tsv.gz", photos, server, seed)
+        reports["select"] = select(output)
+        reports["download"] = download(output, server, size.stored_pixels)
+    reports["split"], reports["leakage"] = split(output, split_file, size, seed)
+    reports["embed"] = embed_photos(split_file, features_file, size, seed)
+    reports["evaluations"] = train(output, split_file, features_file, size, seed)
+    draw(split_file, output / "photos_map.png")
+    print(f"\nAll of it took {time.perf_counter() - started:.0f} s. Everything is in {output}.")
+    print(f"\nWith photos of your own (the same steps, larger numbers):\n\n{COMMANDS}")
+    return reports
 
 
-def _take_up(here: Walk) -> None:
-    """Go on with what an earlier walk left, if it was the same; its addresses name its port."""
-    settings = here.output / "settings.json"
-    told = {"seed": here.seed, "places": here.size.n_a_country}
-    if settings.is_file():
-        before = read_json(settings)
-        here.port = before.pop("port")
-        if before != told:
-            raise GeolocError(
-                f"{here.output} holds a walk with {before}, not {told}. Choose another --output."
-            )
-    if not here.port or not _is_free(here.port):
-        (here.output / "metadata.tsv.gz").unlink(missing_ok=True)
-        here.port = _free_port()
-    write_json(settings, {**told, "port": here.port})
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def make_metadata(here: Walk, photos: pd.DataFrame) -> None:
+def make_metadata(path: Path, photos: pd.DataFrame, server: PhotoServer, seed: int) -> None:
     """Write the metadata, as a data set of photos comes."""
-    path = here.output / "metadata.tsv.gz"
-    here.head(1, "Metadata")
-    if not path.is_file():
-        server = PhotoServer({}, port=here.port)
-        write_metadata(photos, path, server.url, here.seed)
-    here.say(
+    print("\n1. Metadata\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_metadata(photos, path, server.url, seed)
+    print(
         f"{path}: {path.stat().st_size / 1e3:,.0f} kB, one line per photo in YFCC100M's layout\n"
         "(tabs, no header). The places are real; users, times and addresses are made up."
     )
 
 
-def select(here: Walk) -> None:
+def select(output: Path) -> Any:
     """Keep the photos of the two countries."""
-    here.head(2, "Photos of Sweden and Switzerland")
+    print("\n2. Photos of Sweden and Switzerland\n")
     report = select_photos(
-        here.output / "metadata.tsv.gz",
-        here.output / "photos.parquet",
+        output / "metadata.tsv.gz",
+        output / "photos.parquet",
         preset="yfcc100m",
         countries=COUNTRIES,
     )
-    here.found["select"] = report
-    here.say(f"{report.n_read:>8,} rows read\n{report.n_kept:>8,} photos kept")
+    print(f"{report.n_read:>8,} rows read\n{report.n_kept:>8,} photos kept")
     for reason, n in report.dropped.items():
-        here.say(f"{n:>8,} dropped: {reason}")
-    here.say("\nPhotos per country:\n")
+        print(f"{n:>8,} dropped: {reason}")
+    print("\nPhotos per country:\n")
     for code, n in report.countries.items():
-        here.say(f"{n:>8,} in {_name(code)}")
+        print(f"{n:>8,} in {country_name(code)}")
+    return report
 
 
-def download(here: Walk, photos: pd.DataFrame) -> None:
+def download(output: Path, server: PhotoServer, stored_pixels: int) -> dict[str, Any]:
     """Fetch the photos, and once more, to see that nothing is fetched again."""
-    here.head(3, "Download")
-    faults = mixed_faults(photos["id"], seed=here.seed, mix=here.size.faults)
-    ids = pd.read_parquet(here.output / "photos.parquet", columns=["id"])["id"]
+    print("\n3. Download\n")
+    faults = server.faults
+    ids = pd.read_parquet(output / "photos.parquet", columns=["id"])["id"]
     n_dead = sum(faults.get(photo_id) in DEAD for photo_id in ids)
-    pictures = Pictures(photos, here.size.served_pixels)
-    with PhotoServer(pictures, faults, port=here.port) as server:
-        here.say(
-            f"The server is on this machine ({server.root}). It has lost {n_dead} of the {len(ids)} "
-            f"photos;\n{sum(i in faults for i in ids) - n_dead} more are damaged, huge, forbidden, "
-            "lead astray or come only when asked again.\n"
-        )
-        first = _fetch(here)
-        asked = sum(server.requests.values())
-        here.say(first.text())
-        here.say(
-            f"\n{100 * first.dead_share:.1f} % of the links are dead; of the paper's, "
-            f"{PAPERS_DEAD_SHARE} were. The server was asked {asked:,} times."
-        )
-        again = _fetch(here)
-        asked_again = sum(server.requests.values()) - asked
-    here.say(f"The same once more: the server was asked {asked_again} times.")
-    here.found["download"] = {
-        "first": first,
-        "again": again,
-        "n_dead": n_dead,
-        "asked": asked,
-        "asked_again": asked_again,
-        "requests": dict(server.requests),
-    }
-
-
-def _fetch(here: Walk) -> DownloadSummary:
+    print(
+        f"The server is on this machine ({server.root}). It has lost {n_dead} of the {len(ids)} "
+        f"photos;\n{sum(each in faults for each in ids) - n_dead} more are damaged, huge, "
+        "forbidden, lead astray or come only when asked again.\n"
+    )
     options = DownloadOptions(
-        max_side=here.size.stored_pixels,
+        max_side=stored_pixels,
         allow_networks=("127.0.0.0/8",),  # else no address of one's own machine is asked
         rate=0,  # one's own server may be asked as fast as it answers; a stranger's may not
         backoff=0.05,
     )
+    first = fetch(output, options)
+    n_requests = sum(server.requests.values())
+    print(first.text())
+    print(
+        f"\n{100 * first.dead_share:.1f} % of the links are dead; of the paper's, a fifth were. "
+        f"The server was asked {n_requests:,} times."
+    )
+    again = fetch(output, options)
+    n_requests_again = sum(server.requests.values()) - n_requests
+    print(f"The same once more: the server was asked {n_requests_again} times.")
+    return {
+        "first": first,
+        "again": again,
+        "n_dead": n_dead,
+        "asked": n_requests,
+        "asked_again": n_requests_again,
+        "requests": dict(server.requests),
+    }
+
+
+def fetch(output: Path, options: DownloadOptions) -> DownloadSummary:
+    """Download with a progress bar."""
     with tqdm(unit=" photos", disable=None, leave=False) as bar:
 
         def show(n_new: int, n_left: int) -> None:
@@ -260,108 +198,97 @@ def _fetch(here: Walk) -> DownloadSummary:
                 bar.reset(total=n_left)
             bar.update(n_new)
 
-        return download_photos(
-            here.output / "photos.parquet", here.output / "images", options, progress=show
-        )
+        return download_photos(output / "photos.parquet", output / "images", options, progress=show)
 
 
-def split(here: Walk) -> None:
+def split(output: Path, split_file: Path, size: Size, seed: int) -> tuple[Any, Any]:
     """Split by place, and look for what leaks."""
-    here.head(4, "Training, validation, test")
+    print("\n4. Training, validation, test\n")
     report = split_photo_file(
-        here.output / "images" / "photos.parquet",
-        here.split_file,
-        SplitOptions(by="place", block_km=BLOCK_KM, subsets=here.size.subsets, seed=here.seed),
+        output / "images" / "photos.parquet",
+        split_file,
+        SplitOptions(by="place", block_km=BLOCK_KM, subsets=size.subsets, seed=seed),
     )
-    here.say(
+    print(
         f"Photos of one {BLOCK_KM:g} km block are in one part. A city is one block or two, so that "
         "parts of so\nfew photos stray from 80, 10 and 10 %.\n"
     )
-    here.say(_with_sums(report.parts))
-    here.say("\nSubsets of the training part, each inside the next:\n")
-    here.say(_with_sums(report.subsets))
-    leakage = find_leakage(here.split_file)
-    leakage.save(here.output / "leakage.parquet")
-    here.say(f"\nOf the {leakage.n_photos['test']:,} test photos, those with a twin to train on:\n")
+    print(with_sums(report.parts))
+    print("\nSubsets of the training part, each inside the next:\n")
+    print(with_sums(report.subsets))
+    leakage = find_leakage(split_file)
+    leakage.save(output / "leakage.parquet")
+    print(f"\nOf the {leakage.n_photos['test']:,} test photos, those with a twin to train on:\n")
     for reason in leakage.reasons:
-        here.say(f"{leakage.count(reason, 'test', 'train'):>8,} {reason}")
-    here.say(
+        print(f"{leakage.count(reason, 'test', 'train'):>8,} {reason}")
+    print(
         "\nThe blocks keep equal places together. Satellite crops of neighbours across a block's "
         "border\noverlap, and may look alike. Users have photos in many blocks: `geoloc split --by "
         "user` would\nkeep those together instead."
     )
-    here.found.update(split=report, leakage=leakage)
+    return report, leakage
 
 
-def embed_photos(here: Walk) -> None:
+def embed_photos(split_file: Path, features_file: Path, size: Size, seed: int) -> EmbeddingRecord:
     """Run the encoder over every photo, once."""
-    here.head(5, "Features")
-    photos = read_photo_table(here.split_file.resolve())
-    seed_run(here.seed)  # for an encoder of random numbers
-    encoder = build_encoder(
-        here.size.encoder, weights=here.size.weights, image_size=here.size.image_size
-    )
-    images = FileImages(photos.frame["path"].to_numpy(), min_side=here.size.image_size)
-    record = embed(images, row_keys(photos), encoder, here.features_file, progress=_shows_bars())
-    here.say(
+    print("\n5. Features\n")
+    photos = read_photo_table(split_file.resolve())
+    seed_run(seed)  # for an encoder of random numbers
+    encoder = build_encoder(size.encoder, weights=size.weights, image_size=size.image_size)
+    images = FileImages(photos.frame["path"].to_numpy(), min_side=size.image_size)
+    record = embed(images, row_keys(photos), encoder, features_file, progress=SHOWS_BARS)
+    print(
         f"{len(record.cache):,} photos, {record.cache.dim} numbers each, of {encoder.name} "
-        f"({'ImageNet weights' if here.size.weights else 'random weights'}) at "
-        f"{here.size.image_size} pixels."
+        f"({'ImageNet weights' if size.weights else 'random weights'}) at {size.image_size} pixels."
     )
     if record.n_embedded:
-        here.say(
-            f"{record.n_embedded:,} were embedded now, {record.images_per_second:.0f} a second."
-        )
+        print(f"{record.n_embedded:,} were embedded now, {record.images_per_second:.0f} a second.")
     else:
-        here.say("All were there already.")
-    here.found["embed"] = record
+        print("All were there already.")
+    return record
 
 
-def train(here: Walk) -> None:
+def train(
+    output: Path, split_file: Path, features_file: Path, size: Size, seed: int
+) -> dict[str, Evaluation]:
     """Train the classifier of cells on each subset, and test all on the same photos."""
-    here.head(6, "Cells and models")
+    print("\n6. Cells and models\n")
+    plan = ModelPlan("cells", "consolidated", size.min_images)
     options = TrainingOptions(
-        encoder=here.size.encoder,
-        weights=here.size.weights,
-        image_size=here.size.image_size,
-        epochs=here.size.epochs,
+        encoder=size.encoder,
+        weights=size.weights,
+        image_size=size.image_size,
+        epochs=size.epochs,
         batch_size=64,
         learning_rate=1e-3,
         schedule="cosine",
-        seed=here.seed,
+        seed=seed,
     )
     evaluations: dict[str, Evaluation] = {}
     reference: Mapping[str, float] = {}
-    for subset in (*here.size.subsets, None):
-        columns = TableOptions(features=here.features_file, subset=subset)
-        source = table_source(here.split_file, columns, image_size=here.size.image_size)
+    for subset in (*size.subsets, None):
+        columns = TableOptions(features=features_file, subset=subset)
+        source = table_source(split_file, columns, image_size=size.image_size)
         parts = split_source(source)
+        folder = output / f"cells_{subset or 'all'}"
         began = time.perf_counter()
-        run = run_model(
-            source,
-            parts,
-            ModelPlan("cells", "consolidated", here.size.min_images),
-            options,
-            here.output / f"cells_{subset or 'all'}",
-            resume=True,
-            progress=_shows_bars(),
-        )
+        run = run_model(source, parts, plan, options, folder, resume=True, progress=SHOWS_BARS)
         if run.cells is not None:
             counts = run.cells.counts
-            here.say(
+            print(
                 f"{len(parts.train):>8,} training photos: {len(counts)} cells of {counts.min()} to "
                 f"{counts.max()} photos ({time.perf_counter() - began:.0f} s)"
             )
         evaluations[f"{'' if subset else 'all '}{len(parts.train):,} photos"] = run.evaluation
         reference = run.reference
-    here.say(f"\n{table_text(evaluations, reference)}")
-    here.found["evaluations"] = evaluations
+    print(f"\n{table_text(evaluations, reference)}")
+    return evaluations
 
 
-def draw(here: Walk) -> None:
+def draw(split_file: Path, path: Path) -> None:
     """Draw the paper's Figure 1: where the photos are."""
-    here.head(7, "Map")
-    photos = read_photo_table(here.split_file.resolve())
+    print("\n7. Map\n")
+    photos = read_photo_table(split_file.resolve())
     polygons = load_countries()
     figure = figures.map_of_photos(
         photos.coords,
@@ -370,41 +297,37 @@ def draw(here: Walk) -> None:
         figures.panels_of_countries(polygons, COUNTRIES),
         part=photos.frame["part"].to_numpy(),
     )
-    path = here.output / "photos_map.png"
     figures.save_figure(figure, path)
-    here.say(f"The {photos.n_rows:,} photos on a map: {path}")
-    here.found["map"] = path
+    print(f"The {photos.n_rows:,} photos on a map: {path}")
 
 
-def _with_sums(counts: pd.DataFrame) -> str:
+def with_sums(counts: pd.DataFrame) -> str:
     """Photos by country, with a line of sums, as text."""
-    table = counts.rename(index=_name).rename(columns=str)
+    table = counts.rename(index=country_name).rename(columns=str)
     table.loc["all"] = table.sum()
     table.index.name = None
     return table.to_string()
 
 
-def _name(code: str) -> str:
+def country_name(code: str) -> str:
+    """English name of a country."""
     return str(load_countries().loc[code, "name"])
 
 
-def _shows_bars() -> bool:
-    return sys.stderr.isatty()
+def main(*, output: Path = Path("runs/prepare"), seed: int = 0, quick: bool = False) -> None:
+    """Go from a metadata file to trained models.
 
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("runs/prepare"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--quick", action="store_true", help="few photos and a tiny encoder, for tests"
-    )
-    options = parser.parse_args(arguments)
-    try:
-        walk(options.output, seed=options.seed, size=QUICK if options.quick else Size())
-    except GeolocError as error:
-        raise SystemExit(f"Error: {error}") from None
+    Parameters
+    ----------
+    output : Path
+        Folder for everything; another seed needs another.
+    seed : int
+        Of ids, users, faults, the split and the training.
+    quick : bool
+        Take few photos and a tiny encoder.
+    """
+    prepare(output, QUICK if quick else Size(), seed)
 
 
 if __name__ == "__main__":
-    main()
+    cyclopts.run(main)

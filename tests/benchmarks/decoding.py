@@ -42,14 +42,9 @@ class Problem:
 def problem() -> Problem:
     """Train the classifier on one draw of noise, and ask it about another."""
     coords = gallery()
-    distinct = ablation.gallery()
-    distinct = distinct[np.random.default_rng(0).permutation(len(distinct))]
-    kept = FEATURES / f"places-{len(distinct)}.npy"
-    if not kept.exists():
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, ablation.place_features(distinct))
+    distinct, features = ablation.load_places(FEATURES)
     row_of = {place: row for row, place in enumerate(map(tuple, distinct.tolist()))}
-    places = np.load(kept)[[row_of[place] for place in map(tuple, coords.tolist())]]
+    places = features[[row_of[place] for place in map(tuple, coords.tolist())]]
     rng = np.random.default_rng(0)
     labels = CellBuilder(MIN_IMAGES).fit(coords).labels_
     feats = ablation.simulated(places, rng)

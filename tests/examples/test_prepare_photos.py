@@ -1,9 +1,10 @@
-"""The walk from a metadata file to trained models, on few photos."""
+"""The way from a metadata file to trained models, on few photos."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from typing import Any
+import io
 
 import made_up_metadata
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from photo_server import mixed_faults
 from PIL import Image
 
+from geoloc_models._errors import GeolocError
 from geoloc_models.download import State, read_ledger
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.tables.photo_table import read_photo_table
@@ -25,43 +27,39 @@ pytestmark = [
 N_PLACES = 2 * prepare_photos.QUICK.n_a_country
 
 
-class Walked:
-    """Folder, findings and lines of a walk."""
+class Prepared:
+    """Folder, reports and printed text of a preparation."""
 
     def __init__(self, output):
         self.output = output
-        self.lines: list[str] = []
-        self.found: dict[str, Any] = prepare_photos.walk(
-            output, size=prepare_photos.QUICK, say=self.lines.append
-        )
-
-    @property
-    def text(self):
-        return "\n".join(self.lines)
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            self.reports = prepare_photos.prepare(output, prepare_photos.QUICK)
+        self.text = printed.getvalue()
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory):
-    return Walked(tmp_path_factory.mktemp("prepare"))
+def prepared(tmp_path_factory):
+    return Prepared(tmp_path_factory.mktemp("prepare"))
 
 
 @pytest.fixture(scope="module")
-def selected(walked):
-    return pd.read_parquet(walked.output / "photos.parquet")
+def selected(prepared):
+    return pd.read_parquet(prepared.output / "photos.parquet")
 
 
 @pytest.fixture(scope="module")
-def ledger(walked):
-    return read_ledger(walked.output / "images").to_pandas().set_index("id")
+def ledger(prepared):
+    return read_ledger(prepared.output / "images").to_pandas().set_index("id")
 
 
 @pytest.fixture(scope="module")
-def split(walked):
-    return pd.read_parquet(walked.output / "split.parquet")
+def split(prepared):
+    return pd.read_parquet(prepared.output / "split.parquet")
 
 
-def test_every_line_of_the_metadata_is_kept_or_dropped_for_its_fault(walked, selected):
-    report = walked.found["select"]
+def test_every_line_of_the_metadata_is_kept_or_dropped_for_its_fault(prepared, selected):
+    report = prepared.reports["select"]
     assert report.n_kept == len(selected) == N_PLACES
     assert report.countries == {"CH": N_PLACES // 2, "SE": N_PLACES // 2}
     dropped = dict(report.dropped)
@@ -79,7 +77,7 @@ def test_every_line_of_the_metadata_is_kept_or_dropped_for_its_fault(walked, sel
     }
     assert report.n_read == report.n_kept + elsewhere + sum(dropped.values())
     for line in (f"{report.n_read:,} rows read", f"{N_PLACES} photos kept", "in Sweden"):
-        assert line in walked.text
+        assert line in prepared.text
 
 
 def test_the_kept_photos_are_those_that_were_made_up(selected):
@@ -92,22 +90,22 @@ def test_the_kept_photos_are_those_that_were_made_up(selected):
         np.testing.assert_allclose(selected[column], expected[column], rtol=0, atol=5.1e-7)
 
 
-def test_the_dead_share_is_that_of_the_servers_faults(walked, selected, ledger):
+def test_the_dead_share_is_that_of_the_servers_faults(prepared, selected, ledger):
     faults = mixed_faults(selected["id"], mix=prepare_photos.QUICK.faults)
     dead = {photo_id for photo_id, fault in faults.items() if fault in prepare_photos.DEAD}
     assert set(ledger.index[ledger["state"] == State.GONE]) == dead
-    summary = walked.found["download"]["first"]
-    assert summary.counts[State.GONE] == walked.found["download"]["n_dead"] == len(dead)
+    summary = prepared.reports["download"]["first"]
+    assert summary.counts[State.GONE] == prepared.reports["download"]["n_dead"] == len(dead)
     assert summary.dead_share == len(dead) / N_PLACES
     assert 0.12 < summary.dead_share < 0.28  # a fifth, give or take 3.5 deviations
-    assert f"{100 * len(dead) / N_PLACES:.1f} % of the links are dead" in walked.text
+    assert f"{100 * len(dead) / N_PLACES:.1f} % of the links are dead" in prepared.text
     # What the server serves as it is, is there.
     healthy = selected.loc[~selected["id"].isin(list(faults)), "id"]
     assert (ledger.loc[healthy, "state"] == State.OK).all()
 
 
-def test_nothing_is_fetched_twice_and_nothing_from_elsewhere(walked, selected):
-    download = walked.found["download"]
+def test_nothing_is_fetched_twice_and_nothing_from_elsewhere(prepared, selected):
+    download = prepared.reports["download"]
     assert download["asked_again"] == 0
     assert download["again"].counts == download["first"].counts
     assert download["again"].n_now == 0
@@ -115,59 +113,59 @@ def test_nothing_is_fetched_twice_and_nothing_from_elsewhere(walked, selected):
     assert set(download["requests"]) == set(selected["id"])
     healthy = [n for photo_id, n in download["requests"].items() if photo_id not in faults]
     assert set(healthy) == {1}
-    assert "The same once more: the server was asked 0 times." in walked.text
+    assert "The same once more: the server was asked 0 times." in prepared.text
 
 
-def test_images_are_on_disk_at_the_size_asked_for(walked, split):
+def test_images_are_on_disk_at_the_size_asked_for(prepared, split):
     for path in split["path"].iloc[::20]:
-        with Image.open(walked.output / path) as image:
+        with Image.open(prepared.output / path) as image:
             assert max(image.size) == prepare_photos.QUICK.stored_pixels
 
 
-def test_a_block_is_in_one_part_and_subsets_are_nested(walked, split, ledger):
+def test_a_block_is_in_one_part_and_subsets_are_nested(prepared, split, ledger):
     assert set(split["id"]) == set(ledger.index[ledger["state"] == State.OK])
     block = place_blocks(split[["latitude", "longitude"]].to_numpy(), prepare_photos.BLOCK_KM)
     assert split.groupby(block)["part"].nunique().max() == 1
     is_train = split["part"] == "train"
     assert sorted(split.loc[is_train, "subset_rank"]) == list(range(is_train.sum()))
     assert (split.loc[~is_train, "subset_rank"] == -1).all()
-    report = walked.found["split"]
+    report = prepared.reports["split"]
     assert report.parts.sum().to_dict() == split["part"].value_counts().to_dict()
     assert report.subsets.sum().to_dict() == {n: n for n in prepare_photos.QUICK.subsets}
 
 
-def test_no_image_and_no_place_is_on_both_sides(walked):
-    leakage = walked.found["leakage"]
+def test_no_image_and_no_place_is_on_both_sides(prepared):
+    leakage = prepared.reports["leakage"]
     assert leakage.n_broken == 0
     for reason in ("same image", "same coordinate"):
         assert leakage.count(reason, "test", "train") == 0
-    assert (walked.output / "leakage.parquet").is_file()
+    assert (prepared.output / "leakage.parquet").is_file()
 
 
-def test_every_photo_has_its_features(walked):
-    table = read_photo_table(walked.output / "split.parquet")
-    cache = FeatureCache.open(walked.output / "features.npy")
+def test_every_photo_has_its_features(prepared):
+    table = read_photo_table(prepared.output / "split.parquet")
+    cache = FeatureCache.open(prepared.output / "features.npy")
     cache.require_finished(cache.rows_of(row_keys(table)))
     assert len(cache) == table.n_rows
     assert len(cache.broken_rows) == 0
 
 
-def test_each_subset_has_a_model_and_all_are_tested_on_the_same_photos(walked, split):
+def test_each_subset_has_a_model_and_all_are_tested_on_the_same_photos(prepared, split):
     n_train = int((split["part"] == "train").sum())
-    evaluations = walked.found["evaluations"]
+    evaluations = prepared.reports["evaluations"]
     assert list(evaluations) == ["40 photos", "100 photos", f"all {n_train} photos"]
     tested = [
-        pd.read_parquet(walked.output / f"cells_{name}" / "predictions.parquet")
+        pd.read_parquet(prepared.output / f"cells_{name}" / "predictions.parquet")
         for name in (40, 100, "all")
     ]
     is_test = split["part"] == "test"
     assert {len(predictions) for predictions in tested} == {int(is_test.sum())}
     assert tested[-1]["row"].tolist() == np.flatnonzero(is_test).tolist()
-    assert all(name in walked.text for name in evaluations)
+    assert all(name in prepared.text for name in evaluations)
 
 
-def test_the_map_is_a_picture(walked):
-    with Image.open(walked.output / "photos_map.png") as picture:
+def test_the_map_is_a_picture(prepared):
+    with Image.open(prepared.output / "photos_map.png") as picture:
         assert picture.format == "PNG"
         assert 800 <= picture.width <= 4000
         assert 400 <= picture.height <= 4000
@@ -175,22 +173,20 @@ def test_the_map_is_a_picture(walked):
     assert len(colours) > 50
 
 
-def test_a_second_walk_keeps_what_takes_long(walked):
+def test_a_second_call_keeps_what_takes_long(prepared):
     before = {
         path: (path.stat().st_mtime_ns, path.read_bytes())
-        for name in ("metadata.tsv.gz", "features.npy", "cells_all/bundle/card.json")
-        for path in [walked.output / name]
+        for name in ("features.npy", "cells_all/bundle/card.json")
+        for path in [prepared.output / name]
     }
-    again = Walked(walked.output)
-    assert again.found["download"]["asked"] == 0
-    assert again.found["embed"].n_embedded == 0
-    assert again.found["evaluations"] == walked.found["evaluations"]
+    again = Prepared(prepared.output)
+    assert again.reports["download"]["asked"] == 0
+    assert again.reports["embed"].n_embedded == 0
+    assert again.reports["evaluations"] == prepared.reports["evaluations"]
     for path, then in before.items():
         assert (path.stat().st_mtime_ns, path.read_bytes()) == then
 
 
-def test_another_walk_does_not_go_into_the_same_folder(walked):
-    with pytest.raises(SystemExit, match="Choose another --output"):
-        prepare_photos.main(["--quick", "--seed", "1", "--output", str(walked.output)])
-    with pytest.raises(SystemExit, match="Choose another --output"):
-        prepare_photos.main(["--output", str(walked.output)])
+def test_other_photos_do_not_go_into_the_same_folder(prepared):
+    with pytest.raises(GeolocError, match="another file"):
+        prepare_photos.prepare(prepared.output, prepare_photos.QUICK, seed=1)

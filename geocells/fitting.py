@@ -276,10 +276,14 @@ class _Face:
         """Bins of this root in its own order."""
         start = self.group_start + self.first
         low, high = bins.slice_of(start, start + 4**self.grid.max_level)
-        codes = self.grid.to_morton(bins.codes[low:high] - np.uint64(self.group_start))
-        order = np.argsort(codes, kind="stable")
+        codes = bins.codes[low:high] - np.uint64(self.group_start)
+        morton = self.grid.to_morton(codes)
+        if morton is codes:  # in order already
+            totals = bins.totals[low : high + 1] - bins.totals[low]
+            return Bins(codes - np.uint64(self.first), totals)
+        order = np.argsort(morton, kind="stable")
         counts = np.diff(bins.totals[low : high + 1])
-        return Bins.from_counts(codes[order] - np.uint64(self.first), counts[order])
+        return Bins.from_counts(morton[order] - np.uint64(self.first), counts[order])
 
     def in_grid(self, ranges: PrioritizedRanges) -> PrioritizedRanges:
         """Ranges in the grid's codes. A quadtree cell is one in both orders, but may start at another leaf."""

@@ -209,20 +209,21 @@ def sum_of_squares(values, n_values):
 
 
 @inline_kernel
-def merge_row(group, count, row, row_m2, counts, means, m2, deltas):
-    """Merge images with this mean and sum of squares into a group: Chan's formula."""
+def merge_row(group, count, rows, row, row_m2, counts, means, m2, deltas):
+    """Merge images with the mean ``rows[row]`` and this sum of squares into a group: Chan's formula."""
     n_before = counts[group]
     counts[group] = n_before + count
     if n_before == 0:
-        means[group, :] = row
+        for column in range(deltas.size):
+            means[group, column] = rows[row, column]
         m2[group] = row_m2
         return
     share = count / (n_before + count)
-    for column in range(row.size):
-        delta = np.float64(row[column]) - means[group, column]
+    for column in range(deltas.size):
+        delta = np.float64(rows[row, column]) - means[group, column]
         means[group, column] += delta * share
         deltas[column] = delta
-    m2[group] += row_m2 + n_before * share * sum_of_squares(deltas, row.size)
+    m2[group] += row_m2 + n_before * share * sum_of_squares(deltas, deltas.size)
 
 
 @kernel
@@ -255,7 +256,7 @@ def add_rows(feats, labels, weights, part, last_part, counts, means, m2):
                 for column in range(feats.shape[1]):
                     probe += feats[row, column] - feats[row, column]
             if is_counted:
-                merge_row(label, weight, feats[row], 0.0, counts, means, m2, deltas)
+                merge_row(label, weight, feats, row, 0.0, counts, means, m2, deltas)
                 probe += m2[label]
             if not np.isfinite(probe) and unsound < 0:
                 unsound = row
@@ -272,7 +273,8 @@ def merge_into(counts, means, m2, targets, out_counts, out_means, out_m2):
             merge_row(
                 target,
                 counts[group],
-                means[group],
+                means,
+                group,
                 m2[group],
                 out_counts,
                 out_means,

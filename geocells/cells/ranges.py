@@ -130,8 +130,10 @@ class Ranges:
         least, most = PREFIX_BITS
         prefix_bits = min(max(least, len(self).bit_length() + 2), most)
         shift = max(0, last.bit_length() - prefix_bits)
-        prefixes = np.arange((last >> shift) + 2, dtype=np.uint64) << np.uint64(shift)
-        return shift, np.searchsorted(self.stops, prefixes, side="right").astype(np.int64)
+        # A range ends at or before a prefix from the one on that its end, rounded up, has.
+        prefix_of_stop = (self.stops + np.uint64((1 << shift) - 1)) >> np.uint64(shift)
+        n_ended = np.bincount(prefix_of_stop.astype(np.int64), minlength=(last >> shift) + 2)
+        return shift, np.cumsum(n_ended)
 
 
 @inline_kernel

@@ -307,7 +307,8 @@ def mode(vectors, images, order, chord):
     """Index of the point with most images within ``chord`` (straight through the unit sphere); ties: the lowest.
 
     A tree of boxes over the points in ``order``, in which neighbours are near: a box wholly within the chord counts at
-    once, one wholly outside not at all.
+    once, one wholly outside not at all. A leaf whose neighbourhood as a whole holds fewer images than the best point so
+    far is passed over.
     """
     n = images.size
     n_leaves = 1
@@ -330,39 +331,68 @@ def mode(vectors, images, order, chord):
             lows[node, axis] = min(lows[one, axis], lows[other, axis])
             highs[node, axis] = max(highs[one, axis], highs[other, axis])
     limit = chord * chord
-    best, best_count = -1, np.int64(-1)
     stack = np.empty(128, dtype=np.int64)
-    for point in range(n):
-        count = np.int64(0)
+    # Images in all leaves that have a point of a leaf's neighbourhood: no point of the leaf counts more.
+    most = np.zeros(n_leaves, dtype=np.int64)
+    for leaf in range((n + LEAF_POINTS - 1) // LEAF_POINTS):
+        here = n_leaves - 1 + leaf
         stack[0] = 0
         height = 1
         while height > 0:
             height -= 1
             node = stack[height]
-            nearest = farthest = 0.0
+            nearest = 0.0
             for axis in range(3):
-                below = vectors[axis, point] - lows[node, axis]
-                above = highs[node, axis] - vectors[axis, point]
-                nearest += min(0.0, below, above) ** 2
-                farthest += max(below, above) ** 2
-            if nearest > limit:
+                below = lows[here, axis] - highs[node, axis]
+                above = lows[node, axis] - highs[here, axis]
+                nearest += max(0.0, below, above) ** 2
+            if nearest > limit * (1.0 + 1e-9):
                 continue
-            if farthest <= limit:
-                count += totals[node]
-            elif node < n_leaves - 1:
+            if node >= n_leaves - 1:
+                most[leaf] += totals[node]
+            else:
                 stack[height] = 2 * node + 1
                 stack[height + 1] = 2 * node + 2
                 height += 2
-            else:
-                first = (node - n_leaves + 1) * LEAF_POINTS
-                for place in range(first, min(first + LEAF_POINTS, n)):
-                    distance = 0.0
-                    for axis in range(3):
-                        distance += (vectors[axis, order[place]] - vectors[axis, point]) ** 2
-                    if distance <= limit:
-                        count += images[order[place]]
-        if count > best_count:
-            best, best_count = point, count
+    best, best_count = -1, np.int64(-1)
+    # The most crowded neighbourhood first: most others are then passed over.
+    crowded = np.argmax(most)
+    for turn in range(-1, n_leaves):
+        leaf = crowded if turn < 0 else turn
+        if turn == crowded or most[leaf] < best_count:
+            continue
+        for own_place in range(leaf * LEAF_POINTS, min((leaf + 1) * LEAF_POINTS, n)):
+            point = order[own_place]
+            count = np.int64(0)
+            stack[0] = 0
+            height = 1
+            while height > 0:
+                height -= 1
+                node = stack[height]
+                nearest = farthest = 0.0
+                for axis in range(3):
+                    below = vectors[axis, point] - lows[node, axis]
+                    above = highs[node, axis] - vectors[axis, point]
+                    nearest += min(0.0, below, above) ** 2
+                    farthest += max(below, above) ** 2
+                if nearest > limit:
+                    continue
+                if farthest <= limit:
+                    count += totals[node]
+                elif node < n_leaves - 1:
+                    stack[height] = 2 * node + 1
+                    stack[height + 1] = 2 * node + 2
+                    height += 2
+                else:
+                    first = (node - n_leaves + 1) * LEAF_POINTS
+                    for place in range(first, min(first + LEAF_POINTS, n)):
+                        distance = 0.0
+                        for axis in range(3):
+                            distance += (vectors[axis, order[place]] - vectors[axis, point]) ** 2
+                        if distance <= limit:
+                            count += images[order[place]]
+            if count > best_count or (count == best_count and point < best):
+                best, best_count = point, count
     return best
 
 

@@ -21,7 +21,7 @@ class Bins:
     codes : (n_bins,) uint64
         Sorted, distinct leaf codes.
     totals : (n_bins + 1,) int64
-        ``totals[j] - totals[i]`` images lie in the bins i .. j - 1.
+        From 0 on; ``totals[j] - totals[i]`` images lie in the bins i .. j - 1.
     """
 
     codes: CodeArray
@@ -45,7 +45,9 @@ class Bins:
     def renamed(self, codes: CodeArray) -> Bins:
         """Bins after code i has become ``codes[i]``, in the same order; those of one code joined."""
         first = _first_of_runs(codes)
-        return Bins(codes[first].astype(np.uint64), self.totals[np.append(first, len(codes))])
+        return Bins(
+            codes[first].astype(np.uint64, copy=False), self.totals[np.append(first, len(codes))]
+        )
 
     def coarsened(self, n_levels: int) -> Bins:
         """Bins of the cells ``n_levels`` up, by their codes at that level."""

@@ -81,8 +81,24 @@ class Estimator:
             input_tags=InputTags(two_d_array=True),
         )
 
+    _fitted_attribute = "cells_"
+
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "cells_")
+        return hasattr(self, self._fitted_attribute)
+
+    def _check_is_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError(
+                f"This {type(self).__name__} has no {self._fitted_attribute.strip('_')} yet: call fit(coords) first."
+            )
+
+    assign: Callable[..., Any]
+
+    def predict(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
+        """Do as :meth:`assign`, under scikit-learn's name."""
+        return self.assign(coords, groups)
 
 
 class CellEstimator(Estimator):
@@ -116,17 +132,8 @@ class CellEstimator(Estimator):
         NotFittedError
             Before ``fit``.
         """
-        if not hasattr(self, "cells_"):
-            from sklearn.exceptions import NotFittedError
-
-            raise NotFittedError(
-                f"This {type(self).__name__} has no cells yet: call fit(coords) before assign or predict."
-            )
+        self._check_is_fitted()
         return self.cells_.assign(coords, groups)
-
-    def predict(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
-        """Do as :meth:`assign`, under scikit-learn's name."""
-        return self.assign(coords, groups)
 
 
 def _is_same(value: Any, default: Any) -> bool:

@@ -13,7 +13,6 @@ from geocells._types import ArrayLike, FloatArray, IntArray
 from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, VoronoiIndex
 from geocells.fitting import Images, partition_from_labels
 from geocells.sphere import EARTH_RADIUS_KM, SphereSums, haversine, to_unit_vectors
-from geocells.sphere.means import CANCELLED, first_point
 from geocells.validation import check_choice, check_count, refuse_rows
 
 SAME_PLACE_KM = 0.01
@@ -268,7 +267,7 @@ def _merged_sites(coords: FloatArray, labels: IntArray, min_images: int) -> Floa
     n_clusters = int(labels.max()) + 1
     sums = SphereSums.from_coords(coords, labels, n_clusters)
     vectors, counts = sums.sums.copy(), sums.counts.copy()
-    means = _means(SphereSums(vectors, counts, sums.scale), coords, labels)
+    means = sums.means_of(coords, labels)
     alive = np.arange(n_clusters)
     while len(alive) > 1:
         order = np.lexsort((means[alive, 1], means[alive, 0], counts[alive]))
@@ -287,16 +286,11 @@ def _merged_sites(coords: FloatArray, labels: IntArray, min_images: int) -> Floa
         labels = np.where(labels == smallest, nearest, labels)
         merged = SphereSums(vectors[[nearest]], counts[[nearest]], sums.scale)
         members = labels == nearest
-        means[nearest] = _means(merged, coords[members], np.zeros(members.sum(), dtype=np.int64))[0]
+        means[nearest] = merged.means_of(coords[members], np.zeros(members.sum(), dtype=np.int64))[
+            0
+        ]
         alive = alive[alive != smallest]
     return means[alive]
-
-
-def _means(sums: SphereSums, coords: FloatArray, labels: IntArray) -> FloatArray:
-    means, lengths = sums.means()
-    for cluster in np.flatnonzero(lengths <= CANCELLED):
-        means[cluster] = first_point(coords[labels == cluster])
-    return means
 
 
 def _same_place(means: FloatArray) -> tuple[int, int] | None:

@@ -30,7 +30,7 @@ from geocells.grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
 from geocells.grids.bounds import Box, box_of_bounds, box_of_coords
 from geocells.moments import FeatureRows, Moments, moments_by_label
 from geocells.sphere import SphereSums
-from geocells.sphere.means import CANCELLED, NO_WEIGHTS, first_point
+from geocells.sphere.means import NO_WEIGHTS
 from geocells.validation import (
     Coordinates,
     check_choice,
@@ -531,18 +531,10 @@ def partition_from_labels(
     ``sums`` are those of the images by label, where they are known; ``group_of_cell`` counts where there are groups.
     """
     coords, weights = images.coords.array, images.weights
+    given = NO_WEIGHTS if weights is None else weights
     if sums is None:
-        sums = SphereSums.from_coords(
-            coords, labels, len(levels), NO_WEIGHTS if weights is None else weights
-        )
-    centroids, lengths = sums.means()
-    for cell in np.flatnonzero(lengths <= CANCELLED):
-        # Opposite images cancel out; a row that stands for no image is none of them.
-        rows = np.flatnonzero(
-            labels == cell if weights is None else (labels == cell) & (weights > 0)
-        )
-        if len(rows):
-            centroids[cell] = first_point(coords[rows])
+        sums = SphereSums.from_coords(coords, labels, len(levels), given)
+    centroids = sums.means_of(coords, labels, given)
     points = RepresentativePoints.from_images(coords, labels, weights)
     return CellPartition(
         cell_index=cell_index,

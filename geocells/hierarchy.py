@@ -91,6 +91,8 @@ class CellHierarchy(Estimator):
     True
     """
 
+    _fitted_attribute = "partitions_"
+
     partitions_: list[CellPartition]
     labels_: IntArray
     parents_: list[IntArray | None]
@@ -166,17 +168,6 @@ class CellHierarchy(Estimator):
         ]
         self.is_nested_ = [parents is not None for parents in self.parents_]
 
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "partitions_")
-
-    def _check_is_fitted(self) -> None:
-        if not hasattr(self, "partitions_"):
-            from sklearn.exceptions import NotFittedError
-
-            raise NotFittedError(
-                "This CellHierarchy has no partitions yet: call fit(coords) first."
-            )
-
     def assign(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
         """Cell of each coordinate in each partition.
 
@@ -194,10 +185,6 @@ class CellHierarchy(Estimator):
         self._check_is_fitted()
         columns = [np.asarray(cells.assign(coords, groups)) for cells in self.partitions_]
         return _with_index(np.stack(columns, axis=1), index_of(coords))
-
-    def predict(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
-        """Do as :meth:`assign`, under scikit-learn's name."""
-        return self.assign(coords, groups)
 
     def fit_predict(
         self,

@@ -10,7 +10,7 @@ import pyarrow as pa
 from cyclopts import Parameter
 
 from geocells import CellPartition, load_cells
-from geocells.cli._shared import CLUSTER, TableOptions, busy, check_output, read_photos
+from geocells.cli._shared import CLUSTER, TableOptions, busy, check_output, cluster, read_photos
 from geocells.tables import WRITABLE, TableError, write_table
 
 _ROWS_AT_A_TIME = 1_000_000
@@ -45,7 +45,6 @@ def assign(
     """
     if dask is not None:
         from geocells import dask as over_dask
-        from geocells.cli._cluster import cluster
 
         partition = load_cells(cells)
         with cluster(dask), busy("assigning"):

@@ -18,6 +18,7 @@ from geocells.cli._shared import (
     TableOptions,
     busy,
     check_output,
+    cluster,
     read_features,
     read_photos,
 )
@@ -148,7 +149,6 @@ def _fit_on_cluster(
     feature_columns: list[str] | None,
 ) -> tuple[CellPartition, int]:
     from geocells import dask as over_dask
-    from geocells.cli._cluster import cluster
 
     names: Any = feature_columns or None
     with cluster(scheduler), busy("building cells"):

@@ -9,10 +9,8 @@ import numpy as np
 from geocells._types import ArrayLike, BoolArray, FloatArray
 from geocells.decoding._checks import check_probabilities, check_scores, locations_of
 from geocells.sphere import from_unit_vectors, to_unit_vectors
+from geocells.sphere.means import CANCELLED
 from geocells.validation import check_count
-
-CANCELLED = 1e-9
-"""A mean vector shorter than this points nowhere: the points cancel each other out."""
 
 
 def argmax(scores: ArrayLike, cells: Any) -> FloatArray:

@@ -152,6 +152,20 @@ class SphereSums:
         mean_vectors = self.sums / (self.scale * np.maximum(self.counts, 1))[:, None]
         return from_unit_vectors(mean_vectors), np.linalg.norm(mean_vectors, axis=1)
 
+    def means_of(
+        self, coords: FloatArray, labels: IntArray, weights: IntArray = NO_WEIGHTS
+    ) -> FloatArray:
+        """Mean points, (n_labels, 2) degrees; the first of a label's images by latitude where they cancel out.
+
+        ``coords``, ``labels`` and ``weights`` are those that were summed; a row of weight 0 is no image.
+        """
+        means, lengths = self.means()
+        for label in np.flatnonzero(lengths <= CANCELLED):
+            rows = np.flatnonzero((labels == label) & (weights > 0 if len(weights) else True))
+            if len(rows):
+                means[label] = first_point(coords[rows])
+        return means
+
 
 CANCELLED = 1e-9
 """A mean vector shorter than this points nowhere: the points cancel each other out."""
@@ -186,8 +200,9 @@ def spherical_mean(coords: ArrayLike) -> FloatArray:
     pairs = _pairs(coords, "coords")
     if len(pairs) == 0:
         raise ValueError("The mean of no points does not exist: coords holds no rows.")
-    means, lengths = SphereSums.from_coords(pairs, np.zeros(len(pairs), dtype=np.int64), 1).means()
-    return means[0] if lengths[0] > CANCELLED else first_point(pairs)
+    labels = np.zeros(len(pairs), dtype=np.int64)
+    mean: FloatArray = SphereSums.from_coords(pairs, labels, 1).means_of(pairs, labels)[0]
+    return mean
 
 
 def first_point(coords: FloatArray) -> FloatArray:

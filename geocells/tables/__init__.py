@@ -1,9 +1,8 @@
 """Tables of photos, read and written: the same rules for every command of both packages."""
 
-from geocells.tables.batch import Batch
 from geocells.tables.columns import ROLE_NAMES, columns_note, find_columns, plain_name
-from geocells.tables.errors import LostRow, TableError
 from geocells.tables.reader import TableFile, open_table, read_table, scan_table
+from geocells.tables.rows import Batch, LostRow, TableError
 from geocells.tables.values import (
     MISSING,
     check_coordinates,

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Collection, Mapping, Sequence
 
-from geocells.tables.errors import TableError
+from geocells.tables.rows import TableError
 
 ROLE_NAMES: dict[str, tuple[str, ...]] = {
     "id": (

@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from geocells.tables.batch import Batch
-from geocells.tables.errors import (
+from geocells.tables.rows import (
     HALF_WRITTEN,
     NOT_TEXT,
     UNBALANCED,
     WRONG_FIELDS,
+    Batch,
     LostRow,
     TableError,
 )

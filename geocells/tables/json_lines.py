@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from geocells.tables.batch import Batch
-from geocells.tables.errors import HALF_WRITTEN, NOT_JSON, NOT_TEXT, LostRow
+from geocells.tables.rows import HALF_WRITTEN, NOT_JSON, NOT_TEXT, Batch, LostRow
 
 
 def keys_of(text: bytes, keys: dict[str, None]) -> None:

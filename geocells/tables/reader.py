@@ -14,7 +14,6 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geocells.tables.batch import Batch
 from geocells.tables.columns import (
     ROLE_NAMES,
     candidates,
@@ -28,8 +27,8 @@ from geocells.tables.delimited import (
     fields_of,
     looks_like_a_row,
 )
-from geocells.tables.errors import TableError
 from geocells.tables.json_lines import JsonLinesParser, keys_of
+from geocells.tables.rows import Batch, TableError
 from geocells.tables.text import BLOCK_BYTES, COMPRESSED, text_blocks
 from geocells.tables.values import texts
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from geocells.tables.errors import TableError
+from geocells.tables.rows import TableError
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 BLOCK_BYTES = 16 << 20

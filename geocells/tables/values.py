@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geocells._types import FloatArray, IntArray, ObjectArray
-from geocells.tables.errors import TableError
+from geocells.tables.rows import TableError
 
 MISSING = (
     "", r"\N", "NULL", "null", "Null", "NA", "na", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan",

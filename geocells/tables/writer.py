@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from geocells._files import replacing
 from geocells._types import FloatArray
-from geocells.tables.errors import TableError
 from geocells.tables.reader import PARQUET
+from geocells.tables.rows import TableError
 
 WRITABLE = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".geojson")
 """Endings that :func:`write_table` knows."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from geocells.tables import Batch, ids, numbers, texts
-from geocells.tables.errors import NOT_JSON, NOT_TEXT, UNBALANCED, WRONG_FIELDS
+from geocells.tables.rows import NOT_JSON, NOT_TEXT, UNBALANCED, WRONG_FIELDS
 from geoloc_models._errors import GeolocError
 from geoloc_models.countries.names import country_code
 from geoloc_models.tables.hashing import hash_texts, stream_start

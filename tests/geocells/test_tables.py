@@ -27,7 +27,7 @@ from geocells.tables import (
     texts,
     write_table,
 )
-from geocells.tables.errors import NOT_JSON, NOT_TEXT, UNBALANCED, WRONG_FIELDS
+from geocells.tables.rows import NOT_JSON, NOT_TEXT, UNBALANCED, WRONG_FIELDS
 
 COORDS = [[59.3293, 18.0686], [47.3769, 8.5417], [48.8566, 2.3522]]
 AXES = {"latitude": None, "longitude": None}

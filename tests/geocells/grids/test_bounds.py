@@ -11,18 +11,19 @@ from strategies import coordinates
 from geocells.grids.bounds import box_of_bounds, box_of_coords
 
 
-def test_box_of_data_is_their_extent():
-    assert box_of_coords(np.array([[47.0, 8.0], [46.0, 9.5], [46.5, 6.0]])) == (46, 6, 47, 9.5)
-
-
-def test_box_takes_the_shortest_arc_over_the_antimeridian():
-    assert box_of_coords(np.array([[0.0, 170.0], [1.0, -160.0]])) == (0, 170, 1, -160)
-
-
-def test_box_of_data_on_the_antimeridian_does_not_circle_the_globe():
-    assert box_of_coords(np.array([[0.0, 180.0], [1.0, -180.0]])) == (0, -180, 1, -180)
-    assert box_of_coords(np.array([[0.0, -180.0], [1.0, 175.0]])) == (0, 175, 1, 180)
-    assert box_of_coords(np.array([[0.0, 180.0], [1.0, -175.0]])) == (0, -180, 1, -175)
+@pytest.mark.parametrize(
+    ("coords", "box"),
+    [
+        ([(47, 8), (46, 9.5), (46.5, 6)], (46, 6, 47, 9.5)),
+        # The shortest arc, over the antimeridian or up to it, never around the globe.
+        ([(0, 170), (1, -160)], (0, 170, 1, -160)),
+        ([(0, 180), (1, -180)], (0, -180, 1, -180)),
+        ([(0, -180), (1, 175)], (0, 175, 1, 180)),
+        ([(0, 180), (1, -175)], (0, -180, 1, -175)),
+    ],
+)
+def test_box_of_data_is_their_extent_by_the_shortest_arc(coords, box):
+    assert box_of_coords(np.array(coords, dtype=float)) == box
 
 
 def test_data_around_the_whole_circle_get_all_of_it():
@@ -58,39 +59,39 @@ def test_box_is_the_circle_without_its_widest_gap(coords):
         assert width == pytest.approx(twin_width, abs=1e-12) or 360.0 - twin_width < 0.2
 
 
-def test_a_tuple_is_its_own_box():
-    assert box_of_bounds((45.8, 5.9, 47.9, 10.6)) == (45.8, 5.9, 47.9, 10.6)
-    assert box_of_bounds(np.array([-5.0, 170.0, 5.0, -170.0])) == (-5, 170, 5, -170)
-    assert box_of_bounds((-90, -180, 90, 180)) == (-90, -180, 90, 180)
-    assert box_of_bounds((46, 8, 46, 8)) == (46, 8, 46, 8)  # a builder widens it to one cell
+NEAR, FAR = shapely.box(6, 46, 8, 47), shapely.box(9, 45, 10, 46)
+PAST_180 = [shapely.box(177, -19, 182, -16), shapely.box(170, -30, 172, -25)]
 
 
-def test_polygons_have_the_box_around_all_their_parts():
-    near, far = shapely.box(6, 46, 8, 47), shapely.box(9, 45, 10, 46)
-    expected = (45, 6, 47, 10)
-    assert box_of_bounds(shapely.MultiPolygon([near, far])) == expected
-    assert box_of_bounds([near, far]) == expected
-    assert box_of_bounds(gpd.GeoSeries([near, far], crs=4326)) == expected
-    assert box_of_bounds(gpd.GeoDataFrame(geometry=[near, far])) == expected
-
-
-def test_polygons_may_reach_the_ends_of_the_globe():
-    assert box_of_bounds(shapely.box(-180, -90, 180, 90)) == (-90, -180, 90, 180)
-    assert box_of_bounds(shapely.box(170, -90, 360, 90)) == (-90, 170, 90, 0)
-
-
-def test_polygons_cut_at_the_antimeridian_have_the_box_over_it():
-    fiji = shapely.MultiPolygon(
-        [shapely.box(177, -19, 180, -16), shapely.box(-180, -19, -178, -16)]
-    )
-    assert box_of_bounds(fiji) == (-19, 177, -16, -178)
-
-
-def test_polygons_drawn_past_180_degrees_have_the_box_over_the_antimeridian():
-    assert box_of_bounds(shapely.box(177, -19, 182, -16)) == (-19, 177, -16, -178)
-    several = [shapely.box(177, -19, 182, -16), shapely.box(170, -30, 172, -25)]
-    assert box_of_bounds(several) == (-30, 170, -16, -178)
-    assert box_of_bounds(several[::-1]) == (-30, 170, -16, -178)
+@pytest.mark.parametrize(
+    ("bounds", "box"),
+    [
+        # A box is its own; one without extent too: a builder widens it to one cell.
+        ((45.8, 5.9, 47.9, 10.6), (45.8, 5.9, 47.9, 10.6)),
+        (np.array([-5.0, 170.0, 5.0, -170.0]), (-5, 170, 5, -170)),
+        ((-90, -180, 90, 180), (-90, -180, 90, 180)),
+        ((46, 8, 46, 8), (46, 8, 46, 8)),
+        # Polygons have the box around all their parts.
+        (shapely.MultiPolygon([NEAR, FAR]), (45, 6, 47, 10)),
+        ([NEAR, FAR], (45, 6, 47, 10)),
+        (gpd.GeoSeries([NEAR, FAR], crs=4326), (45, 6, 47, 10)),
+        (gpd.GeoDataFrame(geometry=[NEAR, FAR]), (45, 6, 47, 10)),
+        # They may reach the ends of the globe.
+        (shapely.box(-180, -90, 180, 90), (-90, -180, 90, 180)),
+        (shapely.box(170, -90, 360, 90), (-90, 170, 90, 0)),
+        # Cut at the antimeridian (Fiji) or drawn past it, they have the box over it.
+        (
+            shapely.MultiPolygon([shapely.box(177, -19, 180, -16), shapely.box(-180, -19, -178, -16)]),
+            (-19, 177, -16, -178),
+        ),
+        (PAST_180[0], (-19, 177, -16, -178)),
+        (PAST_180, (-30, 170, -16, -178)),
+        (PAST_180[::-1], (-30, 170, -16, -178)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_bounds_of_every_kind_become_one_box(bounds, box):
+    assert box_of_bounds(bounds) == box
 
 
 def test_polygons_in_another_reference_system_are_converted():

@@ -21,47 +21,49 @@ def grid_of(box: tuple[float, float, float, float], max_level: int) -> LatLonGri
     return LatLonGrid(*box, min(max_level, LatLonGrid.with_cell_size(box, 1e-9).max_level))
 
 
-def codes_by_twin(grid: LatLonGrid, coords: np.ndarray) -> list[int]:
-    twin = naive.Grid(*grid.bounds, grid.max_level)
-    codes = [twin.encode(tuple(point)) for point in coords]
-    return [int(OUTSIDE) if code is None else code for code in codes]
+ABOVE_8 = np.nextafter(8.0, 9.0)
 
 
-def test_quarters_are_numbered_south_west_south_east_north_west_north_east():
-    grid = LatLonGrid(0, 0, 8, 8, max_level=1)
-    assert grid.encode(np.array([[1, 1], [1, 5], [5, 1], [5, 5]])).tolist() == [0, 1, 2, 3]
-
-
-def test_leaves_of_two_levels_have_the_codes_worked_by_hand():
-    grid = LatLonGrid(0, 0, 4, 4, max_level=2)
-    middles = np.array([[row + 0.5, column + 0.5] for row in range(4) for column in range(4)])
-    assert grid.encode(middles).reshape(4, 4).tolist() == [
-        [0, 1, 4, 5],
-        [2, 3, 6, 7],
-        [8, 9, 12, 13],
-        [10, 11, 14, 15],
-    ]
-
-
-def test_southern_and_western_edges_belong_to_the_cell_and_the_last_edges_to_the_last_cell():
-    grid = LatLonGrid(0, 0, 4, 4, max_level=2)
-    on_corners = np.array([[0, 0], [1, 1], [2, 2], [3, 3], [4, 4], [0, 4], [4, 0]])
-    assert grid.encode(on_corners).tolist() == [0, 3, 12, 15, 15, 5, 10]
+@pytest.mark.parametrize(
+    ("box", "max_level", "coords", "codes"),
+    [
+        # Quarters are numbered south-west, south-east, north-west, north-east, on every level.
+        (
+            (0, 0, 4, 4), 2, [(row + 0.5, column + 0.5) for row in range(4) for column in range(4)],
+            [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15],
+        ),
+        # Southern and western edges belong to the cell, the box's last edges to its last cell.
+        ((0, 0, 4, 4), 2, [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (0, 4), (4, 0)], [0, 3, 12, 15, 15, 5, 10]),
+        # A box over the antimeridian runs eastwards through it.
+        (
+            (0, 170, 8, -170), 1, [(1, 170), (1, 179.9), (1, 180), (1, -180), (1, -170), (1, 0), (1, 169.9)],
+            [0, 0, 1, 1, 1, OUTSIDE, OUTSIDE],
+        ),
+        # Poles lie in the first and last rows.
+        ((-90, -180, 90, 180), 2, [(-90, -180), (90, 179)], [0, 15]),
+        (
+            (0, 0, 8, 8), 3, [(ABOVE_8, 1), (-1e-9, 1), (1, ABOVE_8), (1, -1e-9), (1, 180), (-90, 1)],
+            [OUTSIDE] * 6,
+        ),
+        # The deepest codes fill 62 bits.
+        ((-90, -180, 90, 180), 31, [(90, np.nextafter(180.0, 0.0))], [4**31 - 1]),
+        ((0, 0, 8, 8), 3, [], []),
+    ],
+)  # fmt: skip
+def test_codes_of_cases_worked_by_hand(box, max_level, coords, codes):
+    encoded = LatLonGrid(*box, max_level).encode(np.array(coords, dtype=float).reshape(-1, 2))
+    assert encoded.tolist() == codes
 
 
 @given(st.data(), boxes, levels)
 def test_codes_equal_the_twin(data, box, max_level):
-    coords = data.draw(coordinates_in(box, max_rows=40))
+    coords = data.draw(st.one_of(coordinates_in(box, max_rows=40), coordinates(max_rows=60)))
     grid = grid_of(box, max_level)
     codes = grid.encode(coords)
     assert codes.dtype == np.uint64
-    assert codes.tolist() == codes_by_twin(grid, coords)
-
-
-@given(coordinates(max_rows=60), boxes, levels)
-def test_codes_of_coordinates_anywhere_equal_the_twin(coords, box, max_level):
-    grid = grid_of(box, max_level)
-    assert grid.encode(coords).tolist() == codes_by_twin(grid, coords)
+    twin = naive.Grid(*grid.bounds, grid.max_level)
+    expected = [twin.encode(tuple(point)) for point in coords]
+    assert codes.tolist() == [OUTSIDE if code is None else code for code in expected]
 
 
 @given(st.data(), boxes, levels)
@@ -118,33 +120,6 @@ def test_both_names_of_the_antimeridian_have_one_code(box, max_level):
     assert OUTSIDE not in east
 
 
-def test_a_box_over_the_antimeridian_runs_eastwards_through_it():
-    grid = LatLonGrid(0, 170, 8, -170, max_level=1)
-    coords = np.array([[1, 170], [1, 179.9], [1, 180], [1, -180], [1, -170], [1, 0], [1, 169.9]])
-    assert grid.encode(coords).tolist() == [0, 0, 1, 1, 1, OUTSIDE, OUTSIDE]
-
-
-def test_poles_lie_in_the_first_and_last_rows():
-    grid = LatLonGrid(max_level=2)
-    assert grid.encode(np.array([[-90.0, -180.0], [90.0, 179.0]])).tolist() == [0, 15]
-
-
-def test_coordinates_outside_the_box_get_the_code_outside():
-    grid = LatLonGrid(0, 0, 8, 8, max_level=3)
-    above = np.nextafter(8.0, 9.0)
-    outside = np.array([[above, 1], [-1e-9, 1], [1, above], [1, -1e-9], [1, 180], [-90, 1]])
-    assert (grid.encode(outside) == OUTSIDE).all()
-
-
-def test_no_coordinates_have_no_codes():
-    assert LatLonGrid().encode(np.empty((0, 2))).shape == (0,)
-
-
-def test_deepest_codes_fill_62_bits():
-    grid = LatLonGrid(max_level=31)
-    assert int(grid.encode(np.array([[90.0, np.nextafter(180.0, 0.0)]]))[0]) == 4**31 - 1
-
-
 def test_threads_do_not_change_the_codes(monkeypatch):
     coords = np.random.default_rng(0).uniform((-90, -180), (90, 180), size=(203, 2))
     alone = LatLonGrid().encode(coords)
@@ -177,13 +152,8 @@ def test_deepest_level_equals_the_twin(box, size):
     grid = LatLonGrid.with_cell_size(box, size)
     height, width = grid.cell_size(0)
     assert grid.max_level == naive.deepest_level(height, width, size)
-
-
-def test_extra_levels_lie_below_the_deepest_cells():
-    assert LatLonGrid.with_cell_size((0, 0, 8, 8), 1.0, extra_levels=2).max_level == 5
-
-
-def test_levels_stop_at_31():
+    # Extra levels lie below the deepest cells, down to level 31.
+    assert LatLonGrid.with_cell_size(box, size, 2).max_level == min(grid.max_level + 2, 31)
     assert LatLonGrid.with_cell_size((-90, -180, 90, 180), 1e-12).max_level == 31
 
 
@@ -215,14 +185,6 @@ def test_leaves_below_the_deepest_cells_are_never_smaller_than_float64_tells_apa
 )
 def test_a_box_grows_evenly_to_the_smallest_side_and_no_further(bounds, smallest, expected):
     assert widened(bounds, smallest) == expected
-
-
-def test_leaves_too_small_for_float64_are_refused():
-    with pytest.raises(ValueError, match=r"too small to tell apart in float64.*lower max_level"):
-        LatLonGrid(0, 0, 1e-3, 1e-3, max_level=31)
-    for north, east in ((1e-3, 90), (90, 1e-3)):
-        with pytest.raises(ValueError, match="too small to tell apart"):
-            LatLonGrid(0, 0, north, east, max_level=31)
 
 
 @given(coordinates(max_rows=4), st.floats(1e-6, 400.0))
@@ -265,45 +227,38 @@ def test_a_box_at_a_pole_is_widened_towards_the_equator(pole, size):
     assert grid.north - grid.south == pytest.approx(min(size, 180.0), rel=1e-9)
 
 
-def test_polygons_are_boxes_in_longitude_latitude():
+def test_polygons_are_boxes_in_longitude_latitude_that_run_on_past_the_antimeridian():
     grid = LatLonGrid(0, 10, 8, 18, max_level=3)
     polygon = grid.polygons(np.array([4**2], dtype=np.uint64), np.array([1]))[0]
     assert polygon.equals(shapely.box(14, 0, 18, 4))
-
-
-def test_polygons_run_on_past_the_antimeridian():
     grid = LatLonGrid(0, 170, 8, -170, max_level=1)
     polygons = grid.polygons(np.array([0, 1], dtype=np.uint64), np.array([1, 1]))
     assert [polygon.bounds for polygon in polygons] == [(170, 0, 180, 4), (180, 0, 190, 4)]
 
 
 @pytest.mark.parametrize(
-    ("edges", "message"),
+    ("edges", "max_level", "error", "message"),
     [
-        ((8, 0, 8, 8), "south < north"),
-        ((9, 0, 8, 8), "south < north"),
-        ((-91, 0, 8, 8), "-90 <= south"),
-        ((0, 0, float("nan"), 8), "south < north"),
-        ((0, 5, 8, 5), "west and east to differ"),
-        ((0, -181, 8, 8), r"\[-180, 180\]"),
-        ((0, 0, 8, 200), r"\[-180, 180\]"),
+        ((8, 0, 8, 8), 3, ValueError, "south < north"),
+        ((9, 0, 8, 8), 3, ValueError, "south < north"),
+        ((-91, 0, 8, 8), 3, ValueError, "-90 <= south"),
+        ((0, 0, float("nan"), 8), 3, ValueError, "south < north"),
+        ((0, 5, 8, 5), 3, ValueError, "west and east to differ"),
+        ((0, -181, 8, 8), 3, ValueError, r"\[-180, 180\]"),
+        ((0, 0, 8, 200), 3, ValueError, r"\[-180, 180\]"),
+        ((0, 0, 1e-3, 1e-3), 31, ValueError, r"too small to tell apart in float64.*lower max_level"),
+        ((0, 0, 1e-3, 90), 31, ValueError, "too small to tell apart"),
+        ((0, 0, 90, 1e-3), 31, ValueError, "too small to tell apart"),
+        ((0, 0, 8, 8), -1, ValueError, r"max_level must lie in 0\.\.31"),
+        ((0, 0, 8, 8), 32, ValueError, r"max_level must lie in 0\.\.31"),
+        ((0, 0, 8, 8), 2.0, TypeError, "integer"),
+        ((0, 0, 8, 8), "2", TypeError, "integer"),
+        ((0, 0, 8, 8), None, TypeError, "integer"),
     ],
 )
-def test_boxes_without_extent_or_off_the_globe_are_refused(edges, message):
-    with pytest.raises(ValueError, match=message):
-        LatLonGrid(*edges)
-
-
-@pytest.mark.parametrize("max_level", [-1, 32])
-def test_levels_that_no_code_holds_are_refused(max_level):
-    with pytest.raises(ValueError, match=r"max_level must lie in 0\.\.31"):
-        LatLonGrid(max_level=max_level)
-
-
-@pytest.mark.parametrize("max_level", [2.0, "2", None])
-def test_levels_that_are_no_whole_numbers_are_refused(max_level):
-    with pytest.raises(TypeError, match="integer"):
-        LatLonGrid(max_level=max_level)
+def test_unsound_boxes_and_levels_are_refused(edges, max_level, error, message):
+    with pytest.raises(error, match=message):
+        LatLonGrid(*edges, max_level)
 
 
 def test_numbers_of_numpy_become_plain_ones():

@@ -98,3 +98,16 @@ def methods(draw: st.DrawFn) -> dict[str, object]:
     if options["method"] == "top_down" and draw(st.booleans()):
         options["max_images"] = options["min_images"] + draw(st.integers(0, 20))  # type: ignore[operator]
     return options
+
+
+@st.composite
+def bottom_up_options(draw: st.DrawFn) -> dict[str, object]:
+    """Keyword arguments of a builder of bottom-up cells, on both grids."""
+    return {
+        "method": "bottom_up",
+        "min_images": draw(min_images),
+        "overlap": draw(st.sampled_from([1, 2, 4])),
+        "competition": draw(st.sampled_from(["level", "all"])),
+        "rank_by": draw(st.sampled_from(["mean_wcss", "wcss", "count"])),
+        "grid": draw(st.sampled_from(["latlon", "s2"])),
+    }

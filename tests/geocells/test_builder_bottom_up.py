@@ -11,19 +11,7 @@ import strategies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geocells import CellBuilder, CellPartition, LatLonGrid, S2Grid, _jit, load_cells
-
-
-@st.composite
-def options(draw: st.DrawFn) -> dict[str, object]:
-    return {
-        "min_images": draw(strategies.min_images),
-        "min_cell_size": draw(strategies.min_cell_sizes),
-        "overlap": draw(st.sampled_from([1, 2, 4])),
-        "competition": draw(st.sampled_from(["level", "all"])),
-        "rank_by": draw(st.sampled_from(["mean_wcss", "wcss", "count"])),
-        "grid": draw(st.sampled_from(["latlon", "s2"])),
-    }
+from geocells import CellBuilder, CellPartition, LatLonGrid, S2Grid, load_cells
 
 
 def features(n_rows: int, seed: int = 0) -> np.ndarray:
@@ -37,25 +25,9 @@ def assert_same_cells(left: CellPartition, right: CellPartition) -> None:
     assert np.array_equal(left.centroids, right.centroids)
 
 
-@given(strategies.coordinates(), options(), strategies.leftovers, st.booleans(), st.data())
-def test_training_images_are_assigned_to_their_own_cell(
-    coords: np.ndarray,
-    parameters: dict[str, object],
-    leftover: str,
-    grouped: bool,
-    data: st.DataObject,
-) -> None:
-    groups = data.draw(strategies.groups_of(len(coords))) if grouped else None
-    builder = CellBuilder(**parameters, leftover=leftover).fit(
-        coords, features(len(coords)), groups
-    )
-    assigned = builder.assign(coords, groups)
-    kept = builder.labels_ >= 0
-    assert np.array_equal(assigned[kept], builder.labels_[kept])
-    assert kept.all() or leftover == "noise"
-    assert np.array_equal(
-        np.bincount(builder.labels_[kept], minlength=builder.n_cells_), builder.counts_
-    )
+@st.composite
+def options(draw: st.DrawFn) -> dict[str, object]:
+    return draw(strategies.bottom_up_options()) | {"min_cell_size": draw(strategies.min_cell_sizes)}
 
 
 @given(strategies.coordinates(), options())
@@ -67,32 +39,6 @@ def test_cells_hold_enough_images_or_are_the_only_one(
         assert builder.counts_.min() >= parameters["min_images"]
     else:
         assert builder.counts_.sum() == len(coords)
-
-
-@given(strategies.coordinates(), options(), st.integers(0, 2**32 - 1))
-def test_the_order_of_the_images_does_not_show(
-    coords: np.ndarray, parameters: dict[str, object], seed: int
-) -> None:
-    feats = features(len(coords))
-    order = np.random.default_rng(seed).permutation(len(coords))
-    first = CellBuilder(**parameters).fit(coords, feats)
-    second = CellBuilder(**parameters).fit(coords[order], feats[order])
-    assert np.array_equal(second.labels_, first.labels_[order])
-    assert_same_cells(first.cells_, second.cells_)
-
-
-@given(strategies.coordinates(), options(), st.integers(0, 2**32 - 1))
-def test_weights_count_as_repeated_images(
-    coords: np.ndarray, parameters: dict[str, object], seed: int
-) -> None:
-    weights = np.random.default_rng(seed).integers(1, 4, len(coords))
-    feats = features(len(coords))
-    weighted = CellBuilder(**parameters).fit(coords, feats, sample_weight=weights)
-    repeated = CellBuilder(**parameters).fit(
-        np.repeat(coords, weights, axis=0), np.repeat(feats, weights, axis=0)
-    )
-    assert np.array_equal(np.repeat(weighted.labels_, weights), repeated.labels_)
-    assert_same_cells(weighted.cells_, repeated.cells_)
 
 
 @given(
@@ -128,17 +74,6 @@ def test_polygons_are_valid_and_apart(coords: np.ndarray, parameters: dict[str, 
     assert shapely.area(shapely.union_all(polygons)) == pytest.approx(area, rel=1e-3, abs=1e-9)
 
 
-def test_threads_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (3000, 2))
-    feats = features(3000)
-    monkeypatch.setattr(_jit, "ROWS_WORTH_A_THREAD", 100)
-    built = []
-    for threads in ("1", "3"):
-        monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)
-        built.append(CellBuilder(50).fit(coords, feats).cells_)
-    assert_same_cells(*built)
-
-
 def test_features_decide_between_overlapping_hot_spots() -> None:
     # Three places in a row; the middle one looks like its right neighbour, then like its left one.
     coords = np.repeat([[0.5, 1.5], [0.5, 2.5], [0.5, 3.5]], 10, axis=0)
@@ -157,13 +92,14 @@ def test_without_features_places_close_together_are_the_cohesive_ones() -> None:
     assert labels[10] == labels[20]
 
 
-def test_a_million_copies_of_one_point_are_one_cell() -> None:
-    coords = np.tile([[47.4, 8.5]], (1_000_000, 1))
-    builder = CellBuilder(200).fit(coords, np.ones((1_000_000, 2), dtype=np.float32))
-    assert builder.n_cells_ == 1
-    assert builder.counts_.tolist() == [1_000_000]
+@pytest.mark.parametrize("method", ["bottom_up", "consolidated"])
+def test_many_copies_of_one_point_are_one_cell(method: str) -> None:
+    coords = np.tile([[47.3769, 8.5417]], (200_000, 1))
+    builder = CellBuilder(200, method=method).fit(coords, np.ones((200_000, 2), dtype=np.float32))
+    assert builder.counts_.tolist() == [200_000]
+    assert (builder.labels_ == 0).all()
     # 2^-41 of a unit vector and the rounding of degrees.
-    np.testing.assert_allclose(builder.centroids_, [[47.4, 8.5]], atol=1e-9)
+    np.testing.assert_allclose(builder.centroids_, coords[:1], atol=1e-9)
 
 
 @pytest.mark.parametrize("grid", ["latlon", "s2"])
@@ -176,8 +112,8 @@ def test_fewer_images_than_min_images_are_one_cell(grid: str, n_images: int) -> 
 
 
 def test_constant_features_leave_the_choice_to_level_and_code() -> None:
-    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (100_000, 2))
-    constant = np.full((100_000, 3), 0.1, dtype=np.float32)
+    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (10_000, 2))
+    constant = np.full((10_000, 3), 0.1, dtype=np.float32)
     first = CellBuilder(200).fit(coords, constant)
     second = CellBuilder(200).fit(coords[::-1], constant)
     assert first.counts_.min() >= 200

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 
 import naive
 import numpy as np
-import pandas as pd
 import pytest
 import shapely
 from hypothesis import given
@@ -303,9 +302,3 @@ def test_it_is_a_scikit_learn_estimator():
     with pytest.raises(NotFittedError, match="This ClusteredCells has no cells yet"):
         copy.assign([(47.0, 8.0)])
     assert not hasattr(ClusteredCells(KMeans(2)).fit(towns(5)).clusterer, "labels_")
-
-
-def test_a_table_s_index_comes_back():
-    frame = pd.DataFrame(towns(30), columns=["lat", "lon"], index=np.arange(90) + 7)
-    builder = ClusteredCells(KMeans(3, random_state=0), min_images=10).fit(frame)
-    assert builder.predict(frame).index.tolist() == frame.index.tolist()

@@ -4,7 +4,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse
 import shapely
 
 from geocells import CellBuilder
@@ -100,13 +99,6 @@ def test_words_are_refused():
 def test_things_that_hold_no_coordinates_are_refused(coords):
     with pytest.raises((TypeError, ValueError), match="coords must hold"):
         check_coords(coords)
-
-
-def test_sparse_and_complex_coordinates_are_refused():
-    with pytest.raises(TypeError, match=r"coords is a sparse matrix.*toarray"):
-        check_coords(scipy.sparse.csr_matrix(np.ones((3, 2))))
-    with pytest.raises(ValueError, match="Complex data not supported"):
-        check_coords(np.ones((3, 2), dtype=complex))
 
 
 def test_a_table_without_coordinate_columns_is_refused_with_the_columns_it_has():

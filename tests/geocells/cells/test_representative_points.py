@@ -30,58 +30,60 @@ def one_cell(coords: object, weights: object = None, **options: float) -> tuple[
 # ------------------------------------------------------------------------------------------ by hand
 
 
-def test_the_medoid_of_points_on_a_line_is_the_middle_one():
-    assert one_cell([(0, 0), (0, 1), (0, 2), (0, 3), (0, 90)])[0] == (0, 2)
+LINE = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 90)]
+NEAR_THE_POLE = [(89.999, longitude) for longitude in range(-180, 180, 30)]
 
 
-def test_the_medoid_counts_every_copy_of_a_point():
-    points = [(0, 0), (0, 0), (0, 0), (0, 2), (0, 3)]
-    assert one_cell(points)[0] == (0, 0)
+@pytest.mark.parametrize(
+    ("coords", "weights", "medoid"),
+    [
+        (LINE, None, (0, 2)),
+        ([(0, 0), (0, 0), (0, 0), (0, 2), (0, 3)], None, (0, 0)),
+        # Equal sums go to the lowest latitude, then longitude: two images, a square, an equilateral belt.
+        ([(5, 0), (4, 9)], None, (4, 9)),
+        ([(5, 9), (5, -9)], None, (5, -9)),
+        ([(1, 1), (-1, 1), (1, -1), (-1, -1)], None, (-1, -1)),
+        ([(0, 120), (0, -120), (0, 0)], None, (0, -120)),
+        # A pole is no border.
+        ([*NEAR_THE_POLE, (90, 77), (80, 0)], None, (90, 77)),
+        # Sums of very many images do not overflow.
+        (LINE, [2**40] * 5, (0, 2)),
+        (LINE, [1, 1, 1, 2**50, 1], (0, 3)),
+        ([(90, -180)], None, (90, -180)),
+        ([(1, 2)], [5], (1, 2)),
+    ],
+)
+def test_medoids_of_cases_worked_by_hand(coords, weights, medoid):
+    assert one_cell(coords, weights)[0] == medoid
 
 
-def test_of_two_images_the_one_further_south_then_west_is_the_medoid():
-    assert one_cell([(5, 0), (4, 9)])[0] == (4, 9)
-    assert one_cell([(5, 9), (5, -9)])[0] == (5, -9)
-
-
-def test_equal_sums_go_to_the_lowest_latitude_then_longitude():
-    # The corners of a square on the equator have equal sums; so have the points of an equilateral belt.
-    corners = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
-    assert one_cell(corners)[0] == (-1, -1)
-    assert one_cell([(0, 120), (0, -120), (0, 0)])[0] == (0, -120)
-
-
-def test_the_mode_is_where_most_images_lie_within_a_kilometre():
-    near = [(10.0, 20.0), (10.0 + 0.9 * KM, 20.0), (10.0 - 0.9 * KM, 20.0)]
-    assert one_cell([*near, (50, 50), (50, 50 + 0.5 * KM)])[1] == (10.0, 20.0)
-
-
-def test_the_mode_counts_images_and_not_places():
-    assert one_cell([(10, 10), (10, 10), (10, 10), (20, 20), (20 + 0.1 * KM, 20)])[1] == (10, 10)
-
-
-def test_an_image_just_within_the_radius_counts_and_one_just_beyond_does_not():
-    lonely, pair = (0.0, 0.0), [(5.0, 5.0), (5.0 + KM * (1 - 1e-9), 5.0)]
-    assert one_cell([lonely, *pair])[1] == (5.0, 5.0)
-    apart = [(5.0, 5.0), (5.0 + KM * (1 + 1e-9), 5.0)]
-    assert one_cell([lonely, *apart])[1] == lonely
-
-
-def test_equal_counts_go_to_the_lowest_latitude_then_longitude():
-    assert one_cell([(5, 9), (5, -9), (7, 0)])[1] == (5, -9)
-
-
-def test_one_image_is_its_own_medoid_and_mode():
-    assert one_cell([(90, -180)]) == ((90, -180), (90, -180))
-
-
-def test_poles_and_the_antimeridian_are_no_borders():
-    across = [(0, 180 - 0.4 * KM), (0, -180), (0, 180), (0, -180 + 0.4 * KM), (3, 180), (3, 179)]
-    assert one_cell(across)[1] == (0, -180)
-    around_the_pole = [(89.999, longitude) for longitude in range(-180, 180, 30)]
-    medoid, mode = one_cell([*around_the_pole, (90, 77), (80, 0)])
-    assert medoid == (90, 77)
-    assert mode == (89.999, -180)  # 111 m from the pole: all within a kilometre of each other
+@pytest.mark.parametrize(
+    ("coords", "weights", "mode"),
+    [
+        (
+            [(10, 20), (10 + 0.9 * KM, 20), (10 - 0.9 * KM, 20), (50, 50), (50, 50 + 0.5 * KM)],
+            None, (10, 20),
+        ),
+        # Images count, not places.
+        ([(10, 10), (10, 10), (10, 10), (20, 20), (20 + 0.1 * KM, 20)], None, (10, 10)),
+        # One just within the radius counts, one just beyond does not.
+        ([(0, 0), (5, 5), (5 + KM * (1 - 1e-9), 5)], None, (5, 5)),
+        ([(0, 0), (5, 5), (5 + KM * (1 + 1e-9), 5)], None, (0, 0)),
+        # Equal counts go to the lowest latitude, then longitude.
+        ([(5, 9), (5, -9), (7, 0)], None, (5, -9)),
+        # The antimeridian and the pole are no borders; 89.999 is 111 m from it.
+        (
+            [(0, 180 - 0.4 * KM), (0, -180), (0, 180), (0, -180 + 0.4 * KM), (3, 180), (3, 179)],
+            None, (0, -180),
+        ),
+        ([*NEAR_THE_POLE, (90, 77), (80, 0)], None, (89.999, -180)),
+        (LINE, [1, 1, 1, 2**50, 1], (0, 3)),
+        ([(90, -180)], None, (90, -180)),
+        ([(1, 2)], [5], (1, 2)),
+    ],
+)  # fmt: skip
+def test_modes_of_cases_worked_by_hand(coords, weights, mode):
+    assert one_cell(coords, weights)[1] == mode
 
 
 def test_a_million_copies_of_one_point_are_one_point():
@@ -103,6 +105,7 @@ def test_images_of_no_cell_and_rows_of_no_image_are_passed_over():
     assert medoids[1].tolist() == modes[1].tolist() == [0.0, 1.0]
     assert np.isnan(medoids[[0, 2]]).all()
     assert np.isnan(modes[[0, 2]]).all()
+    assert np.isnan(one_cell([(1.0, 2.0)], weights=[0])).all()
 
 
 def test_places_can_tell_when_points_or_images_are_known():
@@ -110,17 +113,6 @@ def test_places_can_tell_when_points_or_images_are_known():
     assert RepresentativePoints.from_points(coords, coords).is_known
     assert RepresentativePoints.from_images(coords, np.zeros(1, np.int64)).is_known
     assert not RepresentativePoints().is_known
-
-
-def test_a_single_row_of_no_image_leaves_its_cell_empty():
-    assert np.isnan(one_cell([(1.0, 2.0)], weights=[0])).all()
-    assert one_cell([(1.0, 2.0)], weights=[5]) == ((1.0, 2.0), (1.0, 2.0))
-
-
-def test_sums_of_very_many_images_do_not_overflow():
-    line = [(0, 0), (0, 1), (0, 2), (0, 3), (0, 90)]
-    assert one_cell(line, weights=[2**40] * 5)[0] == (0, 2)
-    assert one_cell(line, weights=[1, 1, 1, 2**50, 1]) == ((0, 3), (0, 3))
 
 
 # ------------------------------------------------------------------------------------------- twins

@@ -246,7 +246,12 @@ def test_polygons_are_boxes_in_longitude_latitude_that_run_on_past_the_antimerid
         ((0, 5, 8, 5), 3, ValueError, "west and east to differ"),
         ((0, -181, 8, 8), 3, ValueError, r"\[-180, 180\]"),
         ((0, 0, 8, 200), 3, ValueError, r"\[-180, 180\]"),
-        ((0, 0, 1e-3, 1e-3), 31, ValueError, r"too small to tell apart in float64.*lower max_level"),
+        (
+            (0, 0, 1e-3, 1e-3),
+            31,
+            ValueError,
+            r"too small to tell apart in float64.*lower max_level",
+        ),
         ((0, 0, 1e-3, 90), 31, ValueError, "too small to tell apart"),
         ((0, 0, 90, 1e-3), 31, ValueError, "too small to tell apart"),
         ((0, 0, 8, 8), -1, ValueError, r"max_level must lie in 0\.\.31"),

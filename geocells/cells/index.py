@@ -173,14 +173,16 @@ def _code_lists(table: Any, name: str) -> tuple[IntArray, CodeArray]:
     """Length of each cell's list of codes, and the codes one list after the other."""
     import pyarrow as pa
 
+    from geocells.tables import as_numpy
+
     lists = table[name].combine_chunks()
     if not (pa.types.is_list(lists.type) and pa.types.is_integer(lists.type.value_type)):
         raise ValueError(f"its {name} holds {lists.type}, not lists of codes")
     codes = lists.flatten()
     if lists.null_count or codes.null_count:
         raise ValueError(f"its {name} misses codes")
-    lengths = lists.value_lengths().to_numpy(zero_copy_only=False)
-    return lengths.astype(np.int64), codes.to_numpy().astype(np.uint64)
+    lengths = as_numpy(lists.value_lengths())
+    return lengths.astype(np.int64), as_numpy(codes).astype(np.uint64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,7 +256,9 @@ class VoronoiIndex:
 
 def points_of(table: Any, prefix: str, name: str) -> FloatArray:
     """Columns ``{prefix}latitude`` and ``{prefix}longitude`` of a pyarrow table as (n_cells, 2) float64, checked."""
-    columns = [table[f"{prefix}{axis}"].to_numpy() for axis in ("latitude", "longitude")]
+    from geocells.tables import as_numpy
+
+    columns = [as_numpy(table[f"{prefix}{axis}"]) for axis in ("latitude", "longitude")]
     points = np.column_stack(columns).astype(np.float64)
     if not (np.abs(points) <= (90.0, 180.0)).all():
         raise ValueError(f"its {name} are not on the globe")

@@ -5,6 +5,7 @@ from geocells.tables.reader import TableFile, open_table, read_table, scan_table
 from geocells.tables.rows import Batch, LostRow, TableError
 from geocells.tables.values import (
     MISSING,
+    as_numpy,
     check_coordinates,
     coordinates,
     groups,
@@ -22,6 +23,7 @@ __all__ = [
     "LostRow",
     "TableError",
     "TableFile",
+    "as_numpy",
     "check_coordinates",
     "columns_note",
     "coordinates",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from geocells._types import FloatArray, IntArray, ObjectArray
 from geocells.tables.rows import TableError
@@ -235,3 +236,14 @@ def _digits(column: pa.ChunkedArray) -> pa.ChunkedArray:
     )
     written = pc.replace_with_mask(digits, pa.array(~whole), others)
     return pa.chunked_array([written])
+
+
+def as_numpy(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
+    """Values of a column as NumPy has them; numbers without loading pandas, which ``to_numpy`` does (0.4 s)."""
+    is_plain = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    arrays = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    chunks = [array for array in arrays if len(array)]
+    if not is_plain or column.null_count or not chunks:
+        values: NDArray[Any] = pa.chunked_array(arrays, column.type).to_numpy()
+        return values
+    return np.concatenate([np.from_dlpack(chunk) for chunk in chunks])

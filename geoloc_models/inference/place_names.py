@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from scipy.spatial import cKDTree
 
 from geocells import sphere
+from geocells.tables import as_numpy
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.tables.coordinates import as_coords
@@ -83,7 +84,7 @@ class Gazetteer:
             raise GeolocError("A gazetteer needs at least one place.")
         self.places = places
         self._coords = np.column_stack(
-            [places[name].to_numpy() for name in ("latitude", "longitude")]
+            [as_numpy(places[name]) for name in ("latitude", "longitude")]
         )
         self._tree = cKDTree(sphere.to_unit_vectors(self._coords))
 
@@ -104,15 +105,16 @@ class Gazetteer:
         _, row = self._tree.query(sphere.to_unit_vectors(points))
         distances_km = sphere.haversine(points, self._coords[row]).tolist()
         return [
-            NearestPlace(**place, distance_km=km)
-            for place, km in zip(self.places.take(row).to_pylist(), distances_km, strict=True)
+            # take() of an array would load pandas, 0.4 s
+            NearestPlace(**self.places.slice(place, 1).to_pylist()[0], distance_km=km)
+            for place, km in zip(row.tolist(), distances_km, strict=True)
         ]
 
 
 def ordered_places(places: pa.Table) -> pa.Table:
     """Places by falling population and then by name, and of each coordinate the first alone."""
     ordered = places.sort_by([("population", "descending"), ("name", "ascending")])
-    coords = np.column_stack([ordered[name].to_numpy() for name in ("latitude", "longitude")])
+    coords = np.column_stack([as_numpy(ordered[name]) for name in ("latitude", "longitude")])
     _, first = np.unique(coords, axis=0, return_index=True)
     return ordered.take(np.sort(first))
 
@@ -187,7 +189,7 @@ def _store(places: pa.Table, path: Path) -> None:
 def _read_cached(path: Path) -> pa.Table | None:
     """Table that an earlier process stored; None where there is none, or none that is sound."""
     try:
-        places = pq.read_table(path, columns=list(_COLUMNS))
+        places = pq.ParquetFile(path).read(columns=list(_COLUMNS))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
@@ -182,6 +182,43 @@ class _Borders:
             distance = float(self._trees[region].query(here)[0].min())
             best = min(best, (distance, block_of[region]))
         return best[1]
+
+
+class Cuts(NamedTuple):
+    """Cells that blocks were cut into, block by block.
+
+    Attributes
+    ----------
+    boxes : (n_cells, 4) float64
+        South, west, north, east in degrees, half-open; without bounds where nothing was cut.
+    levels : (n_cells,) int64
+        Cuts that made each cell.
+    block_of_cell : (n_cells,) int64
+    """
+
+    boxes: FloatArray
+    levels: IntArray
+    block_of_cell: IntArray
+
+
+def cut_blocks(
+    coords: FloatArray,
+    block_of_image: IntArray,
+    n_blocks: int,
+    min_images: int,
+    max_images: int | None,
+) -> Cuts:
+    """Cut each block with more than ``max_images`` images by `bisect`, from the (n, 2) coordinates of all images."""
+    coords = coords[np.argsort(block_of_image, kind="stable")]
+    coords[coords[:, 1] == 180.0, 1] = -180.0
+    ends = np.cumsum(np.bincount(block_of_image, minlength=n_blocks))
+    cuts_of_block = [
+        [(EVERYWHERE, 0)] if max_images is None else bisect(inside, min_images, max_images)
+        for inside in np.split(coords, ends[:-1])
+    ]
+    boxes, levels = zip(*(cut for cuts in cuts_of_block for cut in cuts), strict=True)
+    block_of_cell = np.repeat(np.arange(n_blocks), [len(cuts) for cuts in cuts_of_block])
+    return Cuts(np.array(boxes), np.array(levels, dtype=np.int64), block_of_cell)
 
 
 def bisect(coords: FloatArray, min_images: int, max_images: int) -> list[Cut]:

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -699,7 +700,9 @@ def fit(
     passes = Passes(photos, client)
     encoding, deepest = _encoding_of(options, photos, passes)
     grid = encoding.grid
-    bins, n_rows = passes.run("counts", _counts, _added, encoding, finish=_Thinning(options, grid))
+    bins, n_rows = passes.run(
+        "counts", _counts, _added, encoding, finish=partial(_thinned, options, grid)
+    )
     if n_rows == 0:
         check_coords(np.empty((0, 2)))  # refuses
     n_images = int(bins.totals[-1])
@@ -756,25 +759,20 @@ def fit(
     return DaskFit(cells, n_rows, photos, fitting.outside_of_training(options))
 
 
-@dataclass(frozen=True)
-class _Thinning:
-    """The end of the pass of counts, where the merged counts are."""
-
-    options: Options
-    grid: GroupedGrid
-
-    def __call__(self, merged: tuple[pd.DataFrame, ...]) -> tuple[Bins, int]:
-        images, rows = merged
-        codes = images.index.to_numpy(dtype=np.uint64)
-        bins = Bins.from_counts(codes, images["images"].to_numpy(dtype=np.int64))
-        thinned = thin(
-            bins,
-            self.grid,
-            min_images=self.options.min_images,
-            extra_levels=self.options.extra_levels,
-            has_windows=self.options.method == "bottom_up",
-        )
-        return thinned, int(rows["rows"].sum())
+def _thinned(
+    options: Options, grid: GroupedGrid, merged: tuple[pd.DataFrame, ...]
+) -> tuple[Bins, int]:
+    """Bins that a construction can tell apart, and the number of rows: the end of the pass of counts."""
+    images, rows = merged
+    bins = Bins.from_counts(images.index.to_numpy(np.uint64), images["images"].to_numpy(np.int64))
+    thinned = thin(
+        bins,
+        grid,
+        min_images=options.min_images,
+        extra_levels=options.extra_levels,
+        has_windows=options.method == "bottom_up",
+    )
+    return thinned, int(rows["rows"].sum())
 
 
 # ----------------------------------------------------------------------------------------------- assign

@@ -8,7 +8,7 @@ import numpy as np
 import shapely
 
 from geocells._estimator import CellEstimator
-from geocells._region_blocks import EVERYWHERE, bisect, merge_regions
+from geocells._region_blocks import EVERYWHERE, cut_blocks, merge_regions
 from geocells._types import ArrayLike, IntArray, ObjectArray
 from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, RegionIndex
 from geocells.fitting import Images, partition_from_labels
@@ -176,26 +176,17 @@ class RegionCells(CellEstimator):
         blocks, number = np.unique(block_of_region[occupied], return_inverse=True)
         number_of_region = np.full(len(outlines), -1, dtype=np.int64)
         number_of_region[occupied] = number
-        inside = np.flatnonzero(first >= 0)
-        block_of_image = number_of_region[first[inside]]
-        order = np.argsort(block_of_image, kind="stable")
-        edges = np.searchsorted(block_of_image[order], np.arange(len(blocks) + 1))
-        boxes, levels, block_of_cell = [], [], []
-        for block in range(len(blocks)):
-            block_coords = array[inside[order[edges[block] : edges[block + 1]]]].copy()
-            block_coords[block_coords[:, 1] == 180.0, 1] = -180.0
-            cuts = [(EVERYWHERE, 0)]
-            if max_images is not None:
-                cuts = bisect(block_coords, min_images, max_images)
-            boxes += [box for box, _ in cuts]
-            levels += [depth for _, depth in cuts]
-            block_of_cell += [block] * len(cuts)
+        inside = first >= 0
+        cuts = cut_blocks(
+            array[inside], number_of_region[first[inside]], len(blocks), min_images, max_images
+        )
+        group_of_occupied = None if group_of_region is None else group_of_region[occupied]
         cell_index = RegionIndex(
             outlines[occupied],
             number.astype(np.int64),
-            np.array(boxes),
-            np.array(block_of_cell, dtype=np.int64),
-            None if group_of_region is None else group_of_region[occupied],
+            cuts.boxes,
+            cuts.block_of_cell,
+            group_of_occupied,
         )
         centres = np.empty((0, 2))
         labels = cell_index.cells_that_hold(array, group_of_row, centres)
@@ -209,11 +200,11 @@ class RegionCells(CellEstimator):
             cell_index,
             images,
             labels,
-            np.array(levels, dtype=np.int64),
+            cuts.levels,
             group_of_cell=(
                 None
-                if group_of_region is None
-                else group_of_region[occupied][first_region_of_block][cell_index.block_of_cell]
+                if group_of_occupied is None
+                else group_of_occupied[first_region_of_block][cuts.block_of_cell]
             ),
             outside=outside,
             location=self.location,
@@ -226,7 +217,7 @@ class RegionCells(CellEstimator):
             },
         )
         self.region_of_image_ = region_of_image
-        self.regions_of_cell_ = [occupied[number == block] for block in block_of_cell]
+        self.regions_of_cell_ = [occupied[number == block] for block in cuts.block_of_cell]
         return self._store(cells, labels)
 
     def _groups_of_regions(self, n_regions: int) -> tuple[IntArray | None, ObjectArray | None]:

@@ -124,13 +124,11 @@ def bin_codes(codes: CodeArray, code_bits: int, weights: IntArray | None = None)
     """
     if weights is None:
         ordered = radix_sort(codes, code_bits)
-        totals = np.arange(len(codes) + 1)
-    else:
-        order = np.argsort(codes, kind="stable")
-        order = order[weights[order] > 0]
-        ordered = codes[order]
-        totals = np.concatenate([[0], np.cumsum(weights[order])])
-    return Bins(ordered, totals).renamed(ordered)
+        first = _first_of_runs(ordered)
+        return Bins(ordered[first].astype(np.uint64, copy=False), np.append(first, len(codes)))
+    order = np.argsort(codes, kind="stable")
+    order = order[weights[order] > 0]
+    return Bins.from_counts(codes[order], weights[order]).renamed(codes[order])
 
 
 def _first_of_runs(ordered: CodeArray) -> IntArray:

@@ -20,7 +20,7 @@ import pandas as pd
 from geocells import CellBuilder
 from geoloc_models.countries import load_countries
 from geoloc_models.photos.demo import demo_places
-from geoloc_models.tables.split import split_rows
+from geoloc_models.tables import split_rows
 
 places = demo_places()
 split = split_rows(places.n_rows, groups=places.groups, strata=places.countries, exchangeable=True)

@@ -70,8 +70,8 @@ print(source.features.dim, "features of", len(source.features), "images")
 # Cells and a head
 # ----------------
 #
-# :class:`~geoloc_models.training.ModelPlan` says what to train: the cells of the training places, and a
-# classifier over them. :class:`~geoloc_models.training.TrainingOptions` says how. The cells come from the
+# :class:`~geoloc_models.models.ModelPlan` says what to train: the cells of the training places, and a
+# classifier over them. :class:`~geoloc_models.models.TrainingOptions` says how. The cells come from the
 # training places alone; the epoch with the lowest validation loss is kept.
 
 plans = [

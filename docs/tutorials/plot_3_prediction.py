@@ -21,7 +21,7 @@ import pandas as pd
 from geocells import decoding, sphere
 from geoloc_models import load_model
 from geoloc_models.countries import load_countries
-from geoloc_models.inference.network import run_network
+from geoloc_models.inference import run_network
 from geoloc_models.photos.dataset import PhotoDataset, make_loader
 from geoloc_models.photos.demo import SatelliteCrops, demo_places
 from geoloc_models.training import read_split

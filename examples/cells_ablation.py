@@ -28,7 +28,7 @@ from torch.nn.functional import normalize
 from tqdm import tqdm
 
 from geocells import CellBuilder, sphere
-from geoloc_models.models.encoders import LocationEncoder
+from geoloc_models.models import LocationEncoder
 from geoloc_models.photos.demo import gallery_coordinates
 
 RADII_KM = (1, 25, 200, 750)

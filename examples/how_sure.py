@@ -23,9 +23,7 @@ import cyclopts
 import numpy as np
 
 from geocells import decoding, sphere
-from geoloc_models.inference.calibration_report import CalibrationReport
-from geoloc_models.inference.decoders import judge_decoders
-from geoloc_models.inference.model import load_model
+from geoloc_models.inference import CalibrationReport, judge_decoders, load_model
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.reports import (
     Table,
@@ -35,7 +33,7 @@ from geoloc_models.reports import (
     model_title,
     results_table,
 )
-from geoloc_models.tables.split import Split, place_blocks
+from geoloc_models.tables import Split, place_blocks
 from geoloc_models.training import (
     PhotoSource,
     bundle_outputs,

@@ -19,7 +19,7 @@ import pandas as pd
 
 from geoloc_models._files import replacing
 from geoloc_models.photos.demo import SatelliteCrops, demo_places, gallery_coordinates
-from geoloc_models.tables.split import place_blocks
+from geoloc_models.tables import place_blocks
 
 N_COLUMNS = 23
 """Of a line of YFCC100M."""

@@ -28,17 +28,17 @@ from tqdm import tqdm
 from geoloc_models.countries import load_countries
 from geoloc_models.download import DownloadOptions, DownloadSummary, download_photos
 from geoloc_models.evaluation import Evaluation
-from geoloc_models.features.cache import row_keys
-from geoloc_models.features.embedding import EmbeddingRecord, embed
-from geoloc_models.models import ModelPlan, TrainingOptions
-from geoloc_models.models.encoders import build_encoder
+from geoloc_models.features import EmbeddingRecord, embed, row_keys
+from geoloc_models.models import ModelPlan, TrainingOptions, build_encoder
 from geoloc_models.photos import FileImages
 from geoloc_models.reports import figures, table_text
-from geoloc_models.tables.leakage import find_leakage
-from geoloc_models.tables.photo_table import read_photo_table
-from geoloc_models.tables.select import select_photos
-from geoloc_models.tables.split_file import split_photo_file
-from geoloc_models.tables.split_options import SplitOptions
+from geoloc_models.tables import (
+    SplitOptions,
+    find_leakage,
+    read_photo_table,
+    select_photos,
+    split_photo_file,
+)
 from geoloc_models.training import TableOptions, run_model, seed_run, split_source, table_source
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -20,12 +20,11 @@ from cyclopts.types import NonNegativeInt
 from geocells import sphere
 from geoloc_models.countries import load_countries
 from geoloc_models.evaluation import errors_km, summarise_training, write_results
-from geoloc_models.inference.calibration_report import calibration_lines
+from geoloc_models.inference import calibration_lines
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.reports import figures, model_title, table_text
-from geoloc_models.tables.photo_table import PhotoTable
-from geoloc_models.tables.split import Split, largest_block
+from geoloc_models.tables import PhotoTable, Split, largest_block
 from geoloc_models.training import (
     ModelRun,
     PhotoSource,
@@ -50,6 +49,7 @@ MAPS = {
     "cells_consolidated": "cells_map.png",
     "cells_bottom_up_pretrained": "cells_map_bottom_up.png",
 }
+N_EXAMPLES = 18
 ZOOMS = [
     figures.MapPanel("Zurich", (47.29, 8.42, 47.47, 8.70)),
     figures.MapPanel("Stockholm", (59.16, 17.72, 59.53, 18.45)),
@@ -227,8 +227,18 @@ def draw(
         distances_km, centre_km=sphere.haversine(np.tile(centre, (len(tested), 1)), tested)
     )
     best = min(runs, key=lambda name: runs[name].evaluation.median_km.value)
+    # Test images at even steps from the best guess to the worst.
+    order = np.argsort(distances_km[best], kind="stable")
+    shown = order[np.unique(np.linspace(0, len(order) - 1, N_EXAMPLES).round().astype(np.int64))]
+    examples = figures.examples_of(
+        runs[best].predictions.take(shown),
+        table.coords,
+        table.countries,
+        source.images,
+        countries["name"].to_dict(),
+    )
     pictures["examples.png"] = figures.example_sheet(
-        {"": examples_of(runs[best], source, distances_km[best])},
+        {"": examples},
         title=f"{model_title(best)}: test images (satellite crops, 150 km wide), from the best "
         "guess to the worst",
     )
@@ -236,28 +246,6 @@ def draw(
         {name: run.history for name, run in runs.items()}
     )
     return pictures
-
-
-def examples_of(
-    run: ModelRun, source: PhotoSource, distances_km: np.ndarray, n_examples: int = 18
-) -> list[figures.Example]:
-    """Test images at even steps from the best guess to the worst."""
-    names = load_countries()["name"].to_dict()
-    order = np.argsort(distances_km, kind="stable")
-    steps = np.linspace(0, len(order) - 1, n_examples).round().astype(np.int64)
-    examples = []
-    for position in order[np.unique(steps)]:
-        row = int(run.predictions.rows[position])
-        truth, guess = source.table.countries[row], run.predictions.countries[position]
-        examples.append(
-            figures.Example(
-                np.asarray(source.images.load(row)),
-                str(names.get(truth, truth)),
-                str(names.get(guess, guess)),
-                float(distances_km[position]),
-            )
-        )
-    return examples
 
 
 if __name__ == "__main__":

@@ -220,16 +220,9 @@ class PhotoPredictions(DecodedOutputs):
 
     def _ranked(self, number: int, k: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
         """Classes of the k highest probabilities of a photo, and these."""
-        probabilities: Any = self.probabilities
-        labels: Any
-        shares: Any
-        if sparse.issparse(probabilities):
-            row = probabilities[[number]]
-            labels, shares = row.indices.astype(np.int64), row.data
-        else:
-            dense = self._dense(number)
-            labels = np.flatnonzero(dense > 0)
-            shares = dense[labels]
+        dense = self._dense(number)
+        labels = np.flatnonzero(dense > 0)
+        shares = dense[labels]
         if self.classes is not None and self.classes.kind == "gallery" and len(labels):
             _, first, group = np.unique(
                 self.classes.coords[labels], axis=0, return_index=True, return_inverse=True

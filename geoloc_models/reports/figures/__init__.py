@@ -14,7 +14,7 @@ from geoloc_models.reports.figures.curves import (
     training_curves,
 )
 from geoloc_models.reports.figures.embeddings import tsne_of_features
-from geoloc_models.reports.figures.examples import Example, example_sheet
+from geoloc_models.reports.figures.examples import Example, example_sheet, examples_of
 from geoloc_models.reports.figures.maps import (
     WORLD_PANEL,
     MapPanel,
@@ -33,6 +33,7 @@ __all__ = [
     "error_against_distance",
     "error_curves",
     "example_sheet",
+    "examples_of",
     "map_of_cells",
     "map_of_photos",
     "panels_of_countries",

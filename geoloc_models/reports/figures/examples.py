@@ -5,13 +5,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
+from geoloc_models.evaluation import errors_km
 from geoloc_models.reports.figures.style import OKABE_ITO, QUIET
+
+if TYPE_CHECKING:
+    from geoloc_models.evaluation import Predictions
+    from geoloc_models.photos import ImageSource
 
 LINE_CHARACTERS = 22
 COLUMN_INCHES = 2.2
@@ -30,15 +35,12 @@ class Example:
         Country of each.
     error_km : float
         Distance between them.
-    confidence : float, optional
-        Probability of the class the guess comes from, 0 to 1.
     """
 
     image: npt.NDArray[np.uint8]
     truth: str
     guess: str
     error_km: float
-    confidence: float | None = None
 
     @property
     def colour(self) -> str:
@@ -52,13 +54,42 @@ class Example:
 
     @property
     def guess_text(self) -> str:
-        """What stands under it: guess, distance and confidence."""
+        """What stands under it: guess and distance."""
         guess = f"{'✓' if self.truth == self.guess else '✗'} {self.guess}"
         distance = f"{self.error_km:,.{0 if self.error_km >= 10 else 1}f} km"
-        if self.confidence is None or not np.isfinite(self.confidence):
-            return textwrap.fill(f"{guess}, {distance}", LINE_CHARACTERS)
-        sure = f"{distance}, {100 * self.confidence:.0f} % sure"
-        return f"{textwrap.fill(guess, LINE_CHARACTERS)}\n{sure}"
+        return textwrap.fill(f"{guess}, {distance}", LINE_CHARACTERS)
+
+
+def examples_of(
+    predictions: Predictions,
+    true_coords: npt.NDArray[np.float64],
+    true_countries: npt.NDArray[np.object_],
+    images: ImageSource,
+    names: Mapping[str, str],
+) -> list[Example]:
+    """Load test images for :func:`example_sheet`.
+
+    Parameters
+    ----------
+    predictions : Predictions
+        Of the images to show: few, since all are loaded.
+    true_coords, true_countries : ndarray
+        (m, 2) degrees and (m,), of all rows of the photo table.
+    images : ImageSource
+        Of all rows of the photo table.
+    names : mapping of str to str
+        Names of countries by their codes.
+    """
+    rows = predictions.rows
+    distances_km = errors_km(predictions, true_coords[rows]).tolist()
+    return [
+        Example(
+            np.asarray(images.load(int(row))), names.get(truth, truth), names.get(guess, guess), km
+        )
+        for row, truth, guess, km in zip(
+            rows, true_countries[rows], predictions.countries, distances_km, strict=True
+        )
+    ]
 
 
 def example_sheet(

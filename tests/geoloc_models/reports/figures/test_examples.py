@@ -18,14 +18,14 @@ def shown(figure):
     return [axis for axis in figure.axes if axis.axison]
 
 
-def test_right_and_wrong_stand_apart_with_confidence_and_distance():
-    right = [figures.Example(PIXELS, "Sweden", "Sweden", 3.25, 0.87)] * 7
-    wrong = [figures.Example(PIXELS, "Sweden", "Switzerland", 1234.5, 0.4)]
+def test_right_and_wrong_stand_apart_with_their_distance():
+    right = [figures.Example(PIXELS, "Sweden", "Sweden", 3.25)] * 7
+    wrong = [figures.Example(PIXELS, "Sweden", "Switzerland", 1234.5)]
     sheet = figures.example_sheet({"Right": right, "Wrong": wrong}, title="Examples")
     axes = shown(sheet)
     assert len(axes) == 8
-    assert axes[0].get_xlabel() == "✓ Sweden\n3.2 km, 87 % sure"
-    assert axes[-1].get_xlabel() == "✗ Switzerland\n1,234 km, 40 % sure"
+    assert axes[0].get_xlabel() == "✓ Sweden, 3.2 km"
+    assert axes[-1].get_xlabel() == "✗ Switzerland, 1,234\nkm"
     assert axes[0].spines["left"].get_edgecolor() != axes[-1].spines["left"].get_edgecolor()
 
 
@@ -34,13 +34,6 @@ def test_a_kind_without_images_says_so():
     words = [text.get_text() for part in sheet.subfigs for text in part.texts]
     assert words.count("There is no such image.") == 2
     assert not shown(sheet)
-
-
-def test_a_confidence_that_is_missing_is_left_out():
-    for confidence in (None, float("nan")):
-        example = figures.Example(PIXELS, "Sweden", "Sweden", 12.0, confidence)
-        sheet = figures.example_sheet({"": [example]}, title="One")
-        assert shown(sheet)[0].get_xlabel() == "✓ Sweden, 12 km"
 
 
 def test_long_names_are_broken_into_lines():

@@ -1,5 +1,6 @@
 """Images of noise and a tiny encoder, for tests of embedding."""
 
+import multiprocessing
 import os
 import signal
 import time
@@ -51,6 +52,28 @@ class FailingImages(NoisyImages):
         return super().load(row)
 
 
+class InterruptedImages(FailingImages):
+    """Ctrl-C at one row."""
+
+    def __init__(self, n, row, broken=()):
+        super().__init__(n, row, KeyboardInterrupt())
+        self.broken = set(broken)
+
+
+def start_process(function, *arguments):
+    """Run the function in a copy of this process, one thread each: nothing is imported again."""
+    process = multiprocessing.get_context("fork").Process(
+        target=_on_one_thread, args=(function, arguments)
+    )
+    process.start()
+    return process
+
+
+def _on_one_thread(function, arguments):
+    torch.set_num_threads(1)
+    function(*arguments)
+
+
 def tiny_encoder(seed=0, image_size=16):
     torch.manual_seed(seed)
     return build_encoder("tiny", image_size=image_size)
@@ -61,5 +84,6 @@ def keys_of(images):
 
 
 def embedded(images, path, encoder=None, **options):
-    encoder = encoder or tiny_encoder()
-    return embed(images, keys_of(images), encoder, path, EmbedOptions(**options), progress=False)
+    encoder, options = encoder or tiny_encoder(), EmbedOptions(**options)
+    keys = keys_of(images)
+    return embed(images, keys, encoder, path, options, device="cpu", progress=False)

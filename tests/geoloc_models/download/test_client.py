@@ -52,17 +52,13 @@ def resolver(*answers):
 def test_a_photo_is_delivered_with_a_polite_request():
     with PhotoServer({"1": PHOTO}) as server:
         assert fetch(server.url("1")) == Success(PHOTO, 200)
-        _, _, headers = server.log[0]
+        fetch(server.url("1"), quick(user_agent="my study; me@uni.example"))
+        (_, _, headers), (_, _, of_study) = server.log
     assert headers["Host"] == f"127.0.0.1:{server.port}"
     assert headers["User-Agent"].startswith("geoloc-download/")
+    assert of_study["User-Agent"] == "my study; me@uni.example"
     assert headers["Accept-Encoding"] == "identity"
     assert "Cookie" not in headers
-
-
-def test_the_user_agent_can_be_chosen():
-    with PhotoServer({"1": PHOTO}) as server:
-        fetch(server.url("1"), quick(user_agent="my study; me@uni.example"))
-        assert server.log[0][2]["User-Agent"] == "my study; me@uni.example"
 
 
 def test_cookies_are_not_kept():
@@ -78,23 +74,24 @@ def test_cookies_are_not_kept():
         assert "Cookie" not in server.log[1][2]
 
 
-@pytest.mark.parametrize("code", [404, 410, 451])
-def test_gone_is_gone(code):
-    expected = Rejected(State.GONE, f"status {code}", code)
-    assert answer_of(photo_server.status(code)) == expected
+GONE, AGAIN, FAILED = (
+    (404, 410, 451),
+    (408, 425, 500, 502, 504),
+    (400, 401, 403, 204, 206, 304, 418),
+)
 
 
-@pytest.mark.parametrize("code", [400, 401, 403, 204, 206, 304, 418])
-def test_other_refusals_fail_at_once(code):
+@pytest.mark.parametrize("code", GONE + AGAIN + FAILED)
+def test_gone_is_final_passing_trouble_is_tried_again_and_the_rest_fails(code):
     async def bare(reply):
         await reply.send(code)
 
-    assert answer_of(bare) == Rejected(State.FAILED, f"status {code}", code)
-
-
-@pytest.mark.parametrize("code", [408, 425, 500, 502, 504])
-def test_passing_trouble_is_tried_again(code):
-    assert answer_of(photo_server.status(code)) == Retry(f"status {code}", code)
+    reason = f"status {code}"
+    if code in AGAIN:
+        assert answer_of(bare) == Retry(reason, code)
+    else:
+        state = State.GONE if code in GONE else State.FAILED
+        assert answer_of(bare) == Rejected(state, reason, code)
 
 
 def test_a_busy_host_says_how_long_to_wait():
@@ -364,30 +361,15 @@ def test_what_is_no_web_address_is_refused_before_any_request(url):
     assert asyncio.run(ask()).state == State.REFUSED
 
 
+SELF_SIGNED = """openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2
+-subj /CN=photos.example -addext subjectAltName=DNS:photos.example""".split()  # noqa: SIM905
+
+
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl for a certificate")
 def test_tls_is_checked_against_the_name_not_the_address(tmp_path, monkeypatch):
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
-        [
-            "openssl",
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=photos.example",
-            "-addext",
-            "subjectAltName=DNS:photos.example",
-            "-keyout",
-            key,
-            "-out",
-            certificate,
-        ],
+        [*SELF_SIGNED, "-keyout", key, "-out", certificate],
         check=True,
         capture_output=True,
     )

@@ -1,10 +1,9 @@
 """The queue of photos: one row each, readable after any kill, exported and taken up again."""
 
 import dataclasses
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,19 +110,18 @@ def test_the_last_state_counts_and_what_has_none_waits(first, second, retry, is_
 
 
 def test_a_killed_process_leaves_every_finished_photo(tmp_path):
-    code = f"""
-import os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from test_queue import *
-queue = queue_of(Path({str(tmp_path)!r}), [str(k) for k in range(500)])
-for k in range(200):
-    queue.finish([record(str(k))])
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ, check=False)
-    assert done.returncode == -signal.SIGKILL
+    def finish_some():
+        queue = queue_of(tmp_path, map(str, range(500)))
+        for k in range(200):
+            queue.finish([record(str(k))])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=finish_some)
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
     assert states(tmp_path) == dict.fromkeys(map(str, range(200)), "gone")
-    queue = queue_of(tmp_path, [str(k) for k in range(500)])
+    queue = queue_of(tmp_path, map(str, range(500)))
     assert queue.n_waiting() == 300
     queue.close()
 

@@ -227,6 +227,6 @@ def test_a_name_cannot_be_taken_by_an_id_that_looks_like_it():
     assert safe_name(name) != name
 
 
-@pytest.mark.parametrize("photo_id", ["2034871", "a", "0_b-c", "f" * 64])
-def test_plain_ids_are_their_own_names(photo_id):
-    assert safe_name(photo_id) == photo_id
+def test_plain_ids_are_their_own_names():
+    for photo_id in ("2034871", "a", "0_b-c", "f" * 64):
+        assert safe_name(photo_id) == photo_id

@@ -1,15 +1,17 @@
 """Embedding: every image once, whatever happens on the way."""
 
-import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import torch
-from geoloc_models_noisy import NoisyImages, embedded, tiny_encoder
+from geoloc_models_noisy import (
+    InterruptedImages,
+    NoisyImages,
+    embedded,
+    start_process,
+    tiny_encoder,
+)
 from torch import nn
 
 from geoloc_models._devices import is_out_of_memory, resolve_precision
@@ -100,33 +102,22 @@ def test_without_resume_everything_is_computed_anew(tmp_path):
     assert (record.n_embedded, record.broken.rows) == (9, [])
 
 
-CHILD = """
-import sys
-sys.path[:0] = {path!r}
-from test_embedding import NoisyImages, embedded, embedding
-import torch
-torch.set_num_threads(1)
-embedding._FLUSH_SECONDS = 0.0
-embedded(NoisyImages(40, broken=[2], seconds=0.02), {cache!r}, batch_size=3)
-"""
-
-
-def test_after_a_kill_only_what_was_not_marked_is_computed(tmp_path, expected):
+def test_after_a_kill_only_what_was_not_marked_is_computed(tmp_path, expected, monkeypatch):
     path = tmp_path / "f.npy"
-    code = CHILD.format(path=[os.path.dirname(__file__), *sys.path], cache=str(path))
-    child = subprocess.Popen([sys.executable, "-c", code])
+    monkeypatch.setattr(embedding, "_FLUSH_SECONDS", 0.0)
+    child = start_process(
+        lambda: embedded(NoisyImages(40, broken=[2], seconds=0.02), path, batch_size=3)
+    )
     try:
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and child.poll() is None:
+        while time.monotonic() < deadline and child.is_alive():
             if (tmp_path / "f.json").is_file() and FeatureCache.open(path).n_pending <= 31:
                 break
             time.sleep(0.005)
-        child.send_signal(signal.SIGKILL)
     finally:
         child.kill()
-        child.wait()
-    before = FeatureCache.open(path)
-    pending = np.flatnonzero(before.state == 0).tolist()
+        child.join()
+    pending = np.flatnonzero(FeatureCache.open(path).state == 0).tolist()
     assert 0 < len(pending) <= 31
     images = NoisyImages(40, broken=[2])
     record = embedded(images, path)
@@ -138,14 +129,8 @@ def test_after_a_kill_only_what_was_not_marked_is_computed(tmp_path, expected):
 
 
 def test_an_interruption_marks_what_was_done(tmp_path):
-    class Interrupted(NoisyImages):
-        def load(self, row):
-            if row == 8:
-                raise KeyboardInterrupt
-            return super().load(row)
-
     with pytest.raises(KeyboardInterrupt):
-        embedded(Interrupted(12), tmp_path / "f.npy", batch_size=4)
+        embedded(InterruptedImages(12, 8), tmp_path / "f.npy", batch_size=4)
     assert np.flatnonzero(FeatureCache.open(tmp_path / "f.npy").state).tolist() == list(range(8))
 
 
@@ -174,17 +159,12 @@ def small_encoder(limit, error, dim=3):
 
 
 @pytest.mark.parametrize("error", OUT_OF_MEMORY)
-def test_the_batch_is_halved_until_it_fits(error):
+def test_the_batch_is_halved_until_it_fits_and_recorded(tmp_path, error):
     images = NoisyImages(19)
-    features = embed_images(images, small_encoder(3, error), batch_size=8)
-    np.testing.assert_allclose(
-        features, embed_images(images, small_encoder(99, error)), atol=ROUNDING
-    )
-
-
-def test_the_record_tells_the_batch_size_that_fitted(tmp_path):
-    encoder = small_encoder(3, OUT_OF_MEMORY[0])
-    assert embedded(NoisyImages(19), tmp_path / "f.npy", encoder, batch_size=8).batch_size == 2
+    record = embedded(images, tmp_path / "f.npy", small_encoder(3, error), batch_size=8)
+    assert record.batch_size == 2
+    whole = embed_images(images, small_encoder(99, error))
+    np.testing.assert_allclose(record.cache.features, whole, atol=ROUNDING)
 
 
 def test_one_image_too_large_is_told():
@@ -219,14 +199,8 @@ def test_encoders_are_not_mixed(tmp_path):
 
 
 def test_auto_goes_on_in_the_precision_that_the_cache_was_begun_with(tmp_path):
-    class Interrupted(NoisyImages):
-        def load(self, row):
-            if row == 4:
-                raise KeyboardInterrupt
-            return super().load(row)
-
     with pytest.raises(KeyboardInterrupt):
-        embedded(Interrupted(8), tmp_path / "f.npy", batch_size=4, precision="bf16")
+        embedded(InterruptedImages(8, 4), tmp_path / "f.npy", batch_size=4, precision="bf16")
     with pytest.raises(GeolocError, match="begun with precision bf16, not 32"):
         embedded(NoisyImages(8), tmp_path / "f.npy", precision="32")
     assert embedded(NoisyImages(8), tmp_path / "f.npy").cache.card.precision == "bf16"

@@ -1,17 +1,21 @@
 """Several processes compute one cache, a part each: every row once, the bytes of one process."""
 
 import itertools
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from geoloc_models_noisy import NoisyImages, embedded, tiny_encoder
+from geoloc_models_noisy import (
+    InterruptedImages,
+    NoisyImages,
+    embedded,
+    start_process,
+    tiny_encoder,
+)
 
 from geoloc_models._errors import GeolocError
+from geoloc_models.features import embedding
 from geoloc_models.features.cache import FeatureCache, FeatureFiles
 
 N, BROKEN = 48, [2, 13, 40, 41, 42, 43]
@@ -56,38 +60,26 @@ def test_a_shard_tells_of_its_own_broken_images_by_the_tables_rows(tmp_path):
     assert record.n_embedded == 12
 
 
+def embed_shard_slowly(folder, shard):
+    images, _ = embed_shard(folder, shard, seconds=0.01)
+    np.savetxt(folder / f"loaded-{shard[0]}", images.loaded)
+
+
 def test_processes_at_a_time_compute_every_row_once(tmp_path, alone):
-    code = (
-        "import sys; sys.path[:0] = {path!r}\n"
-        "from test_shards import *\n"
-        "images, record = embed_shard(Path({folder!r}), {shard!r}, seconds=0.01)\n"
-        "print(*images.loaded)"
-    )
-    folder, path = str(tmp_path), [os.path.dirname(__file__), *sys.path]
-    workers = [
-        subprocess.Popen(
-            [sys.executable, "-c", code.format(path=path, folder=folder, shard=f"{k}/2")],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for k in (1, 2)
-    ]
-    loaded = [int(row) for worker in workers for row in worker.communicate(timeout=120)[0].split()]
+    workers = [start_process(embed_shard_slowly, tmp_path, f"{k}/2") for k in (1, 2)]
+    for worker in workers:
+        worker.join(120)
+    loaded = np.concatenate([np.loadtxt(tmp_path / f"loaded-{k}") for k in (1, 2)])
     assert sorted(loaded) == list(range(N))
     assert files_of(tmp_path) == alone
 
 
-def test_a_killed_shard_goes_on_where_it_stopped(tmp_path, alone):
+def test_a_killed_shard_goes_on_where_it_stopped(tmp_path, alone, monkeypatch):
     embed_shard(tmp_path, "1/2")
-    code = (
-        f"import sys; sys.path[:0] = {[os.path.dirname(__file__), *sys.path]!r}\n"
-        "from test_shards import *\n"
-        "from geoloc_models.features import embedding as module\n"
-        "module._FLUSH_SECONDS = 0.0\n"
-        f"embed_shard(Path({str(tmp_path)!r}), '2/2', fatal=36)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], check=False)
-    assert done.returncode == -signal.SIGKILL
+    monkeypatch.setattr(embedding, "_FLUSH_SECONDS", 0.0)
+    killed = start_process(lambda: embed_shard(tmp_path, "2/2", fatal=36))
+    killed.join(120)
+    assert killed.exitcode == -signal.SIGKILL
     own = FeatureCache.open(FeatureFiles(tmp_path / "f.npy").shard(2, 2).features)
     images, record = embed_shard(tmp_path, "2/2")
     assert images.loaded == [24 + row for row in np.flatnonzero(own.state == 0)]
@@ -97,14 +89,8 @@ def test_a_killed_shard_goes_on_where_it_stopped(tmp_path, alone):
 
 
 def test_shards_go_on_with_what_one_process_began(tmp_path, alone):
-    class Interrupted(NoisyImages):
-        def load(self, row):
-            if row == 10:
-                raise KeyboardInterrupt
-            return super().load(row)
-
     with pytest.raises(KeyboardInterrupt):
-        embedded(Interrupted(N, broken=BROKEN), tmp_path / "f.npy", batch_size=2)
+        embedded(InterruptedImages(N, 10, BROKEN), tmp_path / "f.npy", batch_size=2)
     loaded = [row for k in (1, 2) for row in embed_shard(tmp_path, f"{k}/2")[0].loaded]
     assert loaded == list(range(10, N))
     assert files_of(tmp_path) == alone

@@ -1,4 +1,3 @@
-from .callbacks import METRICS as METRICS
 from .fit import FitRecord as FitRecord
 from .fit import fit_task as fit_task
 from .fit import seed_run as seed_run
@@ -10,6 +9,7 @@ from .run import decode_run as decode_run
 from .run import evaluate_run as evaluate_run
 from .run import load_run as load_run
 from .run import run_model as run_model
+from .run_folder import METRICS as METRICS
 from .run_folder import read_split as read_split
 from .run_folder import run_options as run_options
 from .sources import TableOptions as TableOptions

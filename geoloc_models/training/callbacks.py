@@ -13,8 +13,7 @@ from tqdm import tqdm
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.photos.dataset import BrokenImages
-
-METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+from geoloc_models.training.run_folder import METRICS
 
 
 class RunRecord(pl.Callback):

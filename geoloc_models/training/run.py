@@ -40,7 +40,6 @@ from geoloc_models.models.tasks import CellTask
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split
-from geoloc_models.training.fit import FitRecord, fit_task, seed_run
 from geoloc_models.training.make_task import Labels, make_labels, make_task
 from geoloc_models.training.photos import ModelPhotos, PhotoSource
 from geoloc_models.training.run_folder import (
@@ -144,6 +143,8 @@ def run_model(
     GeolocError
         Unsound input, or a run folder that holds another run.
     """
+    from geoloc_models.training.fit import FitRecord, fit_task, seed_run  # Lightning: seconds
+
     run_dir = Path(run_dir)
     options = options.resolve(None if source.features is None else source.features.card)
     content = {

@@ -14,11 +14,11 @@ from geoloc_models._files import read_json, replacing
 from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.models.tasks import TASKS
 from geoloc_models.tables.split import Split
-from geoloc_models.training.callbacks import METRICS
 
 RUN_FORMAT = "geoloc-run"
 RUN_VERSION = 2
 PARTS = ("train", "validation", "test")
+METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 _CHANGEABLE = ("epochs", "workers", "log", "devices", "compile")  # what a resumed run may change
 
 

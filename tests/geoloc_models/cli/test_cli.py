@@ -280,15 +280,33 @@ def test_a_run_without_a_part_of_its_options_is_refused(trained, part):
     refused(geoloc("train", table, *arguments), "options.json", part)
 
 
-def test_the_list_of_commands_says_what_each_does_and_imports_none():
-    code = "import sys; from geoloc_models.cli import main; main(['--help']); "
-    code += "sys.exit(bool({'torch', 'numba', 'pandas', 'pyarrow'} & {*sys.modules}))"
+@pytest.mark.parametrize(
+    ("arguments", "unloaded", "words"),
+    [
+        (
+            ["--help"],
+            {"torch", "numba", "pandas", "pyarrow"},
+            ["train        Train a model", "demo         Run the whole job", "--verbose"],
+        ),
+        (["demo", "--help"], {"lightning"}, ["--region"]),
+        (["evaluate", "nowhere"], {"lightning"}, ["options.json is missing"]),
+    ],
+)
+def test_a_command_imports_no_more_than_it_needs(arguments, unloaded, words):
+    code = f"""
+import sys
+from geoloc_models.cli import main
+try:
+    main({arguments})
+finally:
+    print("unloaded" if not {unloaded} & set(sys.modules) else sorted(sys.modules))
+"""
     ended = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 0
-    for words in ("train        Train a model", "demo         Run the whole job", "--verbose"):
-        assert words in ended.stdout
+    assert ended.stdout.strip().endswith("unloaded")
+    for word in words:
+        assert word in ended.stdout + ended.stderr
 
 
 def test_help_shows_the_options_that_matter_and_help_all_the_others():

@@ -189,7 +189,7 @@ def _store(places: pa.Table, path: Path) -> None:
 def _read_cached(path: Path) -> pa.Table | None:
     """Table that an earlier process stored; None where there is none, or none that is sound."""
     try:
-        places = pq.ParquetFile(path).read(columns=list(_COLUMNS))
+        places = pq.ParquetFile(path).read().select(_COLUMNS)  # a lost one is a KeyError
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError):

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from geocells import sphere
@@ -85,6 +86,8 @@ def test_the_gazetteer_knows_the_world_and_is_kept_for_the_next_process(tmp_path
         (kept,) = (tmp_path / "geoloc").iterdir()
         assert len(places_module._read_cached(kept)) > 200_000
         kept.write_bytes(b"PAR1 damaged")
+        assert places_module._read_cached(kept) is None
+        pq.write_table(pa.table({"name": ["Suva"]}), kept)  # columns are missing
         assert places_module._read_cached(kept) is None
     finally:
         gazetteer.cache_clear()

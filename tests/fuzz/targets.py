@@ -104,7 +104,7 @@ class Tables:
 class Photos:
     """JPEG, PNG, WebP, TIFF, GIF, AVIF and HEIC with EXIF data."""
 
-    instrumented = ("geoloc_models.data",)
+    instrumented = ("geoloc_models.photos",)
 
     def __init__(self, folder):
         from geoloc_models_photos import encoded, gps_exif, noise
@@ -164,7 +164,7 @@ class Photos:
 class Cells:
     """Cells, hierarchies and country polygons in GeoParquet, GeoJSON and GeoPackage."""
 
-    instrumented = ("geocells.cells.io", "geocells.cli", "geoloc_models.data")
+    instrumented = ("geocells.cells.io", "geocells.cli", "geoloc_models.countries")
 
     def __init__(self, folder):
         import geopandas as gpd

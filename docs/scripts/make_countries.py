@@ -1,4 +1,4 @@
-"""Make geoloc_models/data/countries.parquet from Natural Earth's 1:10m countries.
+"""Make geoloc_models/countries/countries.parquet from Natural Earth's 1:10m countries.
 
 Usage::
 

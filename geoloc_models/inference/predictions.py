@@ -222,7 +222,7 @@ class PhotoPredictions(DecodedOutputs):
         """Classes of the k highest probabilities of a photo, and these."""
         dense = self._dense(number)
         labels = np.flatnonzero(dense > 0)
-        shares = dense[labels]
+        shares: Any = dense[labels]
         if self.classes is not None and self.classes.kind == "gallery" and len(labels):
             _, first, group = np.unique(
                 self.classes.coords[labels], axis=0, return_index=True, return_inverse=True

@@ -116,7 +116,7 @@ def test_errors_are_one_sentence(cluster, photos, tmp_path, monkeypatch):
             raise ModuleNotFoundError(f"No module named {name!r}")
         return real_import(name, *arguments, **options)
 
-    for name in [name for name in sys.modules if name.startswith("geocells.distributed")]:
+    for name in [name for name in sys.modules if name.startswith("geocells.dask")]:
         monkeypatch.delitem(sys.modules, name)
     import geocells
 

@@ -47,7 +47,10 @@ def try_installation() -> None:
         require(package.__version__ == version, f"{package.__name__} {version} says its version")
         require((home / "py.typed").is_file(), f"{package.__name__} says that it is typed")
     files = {str(path) for path in importlib.metadata.files("geocells") or []}
-    for name in ("geoloc_models/countries/countries.parquet", "geoloc_models/inference/leaflet/LICENSE.leaflet"):
+    for name in (
+        "geoloc_models/countries/countries.parquet",
+        "geoloc_models/inference/leaflet/LICENSE.leaflet",
+    ):
         require(name in files, f"{name} is in the wheel")
     require(any(name.endswith("licenses/LICENSE") for name in files), "the licence is in the wheel")
     ours = {name.split("/")[0] for name in files if not name.startswith("..")}

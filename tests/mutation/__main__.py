@@ -29,9 +29,8 @@ LIBRARIES = (
 TARGETS = {
     "grids": ("geocells/grids/*.py",),
     "moments": ("geocells/moments.py",),
-    "assign": (
-        "geocells/cells/index.py", "geocells/cells/*representative_points*.py",
-        "geocells/cells/*ranges*.py", "geocells/cells/partition.py",
+    "assign": tuple(
+        f"geocells/cells/{name}.py" for name in ("index", "partition", "ranges", "representative_points")
     ),
 }  # fmt: skip
 TESTS = {
@@ -43,7 +42,9 @@ TESTS = {
     "assign": (
         "tests/geocells/cells/test_ranges.py", "tests/geocells/cells/test_representative_points.py",
         "tests/geocells/cells/test_partition.py", "tests/geocells/cells/test_io.py",
-        "tests/geocells/cells/test_geometry.py", f"{DOCTEST}[geocells.cells.partition]",
+        "tests/geocells/cells/test_geometry.py", "tests/geocells/cells/test_voronoi.py",
+        "tests/geocells/test_clustered.py", "tests/geocells/test_hierarchy.py",
+        f"{DOCTEST}[geocells.cells.partition]",
         # Its threads cannot be stopped, and take minutes.
         "--deselect=tests/geocells/cells/test_representative_points.py::test_row_order_and_threads_change_nothing",
     ),

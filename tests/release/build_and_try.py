@@ -16,24 +16,9 @@ import time
 import zipfile
 from pathlib import Path
 
-from environments import ROOT, VERSIONS, Environment, ReleaseError, pythons, run
+from environments import ROOT, VERSIONS, ReleaseError, make_environment, pythons, run
 
 SMOKE = Path(__file__).with_name("smoke.py")
-NEEDED_IN_SDIST = (
-    "CHANGELOG.md",
-    "CITATION.cff",
-    "CONTRIBUTING.md",
-    "LICENSE",
-    "Makefile",
-    "README.md",
-    "docs/index.md",
-    "geocells/py.typed",
-    "geoloc_models/py.typed",
-    "pyproject.toml",
-    "tests/conftest.py",
-    "tests/naive.py",
-    "tests/release/smoke.py",
-)
 DEMO_EXTRAS = "models,plot,demo"
 
 
@@ -57,41 +42,28 @@ def _contents(wheel: Path) -> set[tuple[str, int]]:
 
 
 def check_sdist(sdist: Path) -> list[str]:
-    """Return the files of the sdist that git does not track; stop where one is missing."""
+    """Return the files of the sdist that git does not track; stop where a tracked one is missing."""
     with tarfile.open(sdist) as archive:
-        names = {
-            member.name.split("/", 1)[1]
-            for member in archive.getmembers()
-            if member.isfile() and "/" in member.name
-        }
-    missing = set(NEEDED_IN_SDIST) - names
-    tracked = _tracked()
-    folders = ("geocells/", "geoloc_models/", "tests/", "docs/", "examples/")
-    missing |= {name for name in tracked if name.startswith(folders)} - names
+        members = [member.name for member in archive.getmembers() if member.isfile()]
+    names = {name.split("/", 1)[1] for name in members}
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    tracked = {name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
+    missing = {name for name in tracked if not name.startswith(".")} - names
     if missing:
         raise ReleaseError(f"The sdist lacks {sorted(missing)}.")
-    return sorted(names - tracked - {"PKG-INFO"}) if tracked else []
-
-
-def _tracked() -> set[str]:
-    """Files of this tree that git knows and that are there; none outside a repository."""
-    try:
-        listed = subprocess.run(
-            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return set()
-    return {name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
+    return sorted(names - tracked - {"PKG-INFO"})
 
 
 def try_wheel(wheel: Path, python: Path, extras: str) -> str:
     """Install the wheel in a clean environment and run ``smoke.py``; returns what it printed."""
     with tempfile.TemporaryDirectory(prefix="geocells-release-") as folder:
-        environment = Environment.make(python, Path(folder) / "environment")
-        environment.install(f"geocells[{extras}] @ {wheel.as_uri()}" if extras else wheel)
+        what = f"geocells[{extras}] @ {wheel.as_uri()}" if extras else wheel
+        interpreter = make_environment(python, Path(folder) / "environment", [what])
         empty = Path(folder) / "empty"
         empty.mkdir()
-        return run(environment.python, "-I", SMOKE, cwd=empty)
+        return run(interpreter, "-I", SMOKE, cwd=empty)
 
 
 def arguments() -> argparse.Namespace:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,25 +61,15 @@ def pythons(versions: tuple[str, ...] = VERSIONS) -> dict[str, Path]:
     return found
 
 
-@dataclass(frozen=True)
-class Environment:
-    """A virtual environment in a folder of its own."""
+def make_environment(python: Path, home: Path, *lists: list[str | Path]) -> Path:
+    """Make a virtual environment and install each list in turn; returns its interpreter.
 
-    home: Path
-
-    @classmethod
-    def make(cls, python: Path, home: Path) -> Environment:
-        """Make an empty one with an interpreter."""
-        run(python, "-m", "venv", home)
-        return cls(home)
-
-    @property
-    def python(self) -> Path:
-        """Its interpreter."""
-        return self.home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-    def install(self, *words: str | Path) -> None:
-        """Install with pip; no source distribution is built."""
-        pip = (self.python, "-m", "pip", "--disable-pip-version-check")
+    No source distribution is built.
+    """
+    run(python, "-m", "venv", home)
+    interpreter = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    pip = (interpreter, "-m", "pip", "--disable-pip-version-check")
+    for words in lists:
         run(*pip, "install", "--quiet", "--only-binary", ":all:", *words)
         run(*pip, "check")
+    return interpreter

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from environments import ROOT, Environment, pythons
+from environments import ROOT, make_environment, pythons
 
 HERE = Path(__file__).parent
 VERSION = "3.11"
@@ -24,7 +24,7 @@ RUNNERS = ("pytest", "pytest-xdist", "hypothesis", "pyproj", "s2sphere")
 MODELS_TESTS = [
     "tests/geoloc_models",
     "--ignore=tests/geoloc_models/serve",
-    "--deselect=tests/geoloc_models/test_cli_predict.py::"
+    "--deselect=tests/geoloc_models/cli/test_predict.py::"
     "test_export_says_what_it_wrote_and_refuses_in_one_sentence",
 ]
 
@@ -41,13 +41,14 @@ def main() -> int:
     lists = ["lowest.txt", *(["lowest_models.txt"] if chosen.models else [])]
     wanted = chosen.tests or (MODELS_TESTS if chosen.models else ["tests/geocells"])
     with tempfile.TemporaryDirectory(prefix="geocells-lowest-") as folder:
-        environment = Environment.make(python, Path(folder) / "environment")
-        pins = [word for name in lists for word in ("--requirement", HERE / name)]
-        environment.install(*pins, *RUNNERS)
+        pins = [f"--requirement={HERE / name}" for name in lists]
         extras = "plot,dask,models,timm,download,places,demo" if chosen.models else "plot,dask"
         # Against the pins, pip itself says where a bound of pyproject.toml lies above its pin.
-        constraints = [word for name in lists for word in ("--constraint", HERE / name)]
-        environment.install(f"geocells[{extras}] @ {ROOT.as_uri()}", *constraints)
+        constraints = [f"--constraint={HERE / name}" for name in lists]
+        package = [f"geocells[{extras}] @ {ROOT.as_uri()}", *constraints]
+        interpreter = make_environment(
+            python, Path(folder) / "environment", [*pins, *RUNNERS], package
+        )
         # Beside copies of the tests, so that geocells comes from the environment alone.
         copy = Path(folder) / "copy"
         copy.mkdir()
@@ -55,7 +56,7 @@ def main() -> int:
         for name in ("tests", "examples"):
             shutil.copytree(ROOT / name, copy / name)
         environ = {key: text for key, text in os.environ.items() if not key.startswith("PYTHON")}
-        tests = [environment.python, "-m", "pytest", "-q", "-n", "2", *wanted]
+        tests = [interpreter, "-m", "pytest", "-q", "-n", "2", *wanted]
         return subprocess.run(tests, cwd=copy, env=environ, check=False).returncode
 
 

@@ -8,6 +8,8 @@ minutes.
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import time
 
 import dask.array as da
@@ -43,54 +45,52 @@ def collection(n_rows: int) -> da.Array:
     return da.concatenate(parts)
 
 
-def _count(labels: np.ndarray) -> np.ndarray:
-    return np.array([len(labels)])
+def measure(rows: da.Array, n_workers: int, method: str) -> str:
+    """Fit and assign: a line of the table."""
+    start = time.perf_counter()
+    result = over_dask.fit(CellBuilder(200, method=method), rows)
+    fitted = time.perf_counter()
+    # Counted where they are, so that labels of no more than a partition are in memory.
+    labels = over_dask.assign(result.cells, rows)
+    counts = labels.map_blocks(lambda block: np.array([len(block)]), chunks=(1,), dtype=np.int64)
+    n_rows = int(counts.sum().compute())
+    assigned = time.perf_counter()
+    return (
+        f"| {n_rows:,} | {n_workers} | {method} | {fitted - start:.1f} s "
+        f"| {result.n_cells:,} | {assigned - fitted:.1f} s |"
+    )
 
 
-def main(millions: list[int], workers: list[int], methods: list[str]) -> None:
+def main() -> None:
     """Print a row for every number of rows and workers."""
-    print("| rows | workers | method | fit | cells | assign |")
-    print("| --- | --- | --- | --- | --- | --- |")
-    for n_millions in millions:
-        for n_workers in workers:
-            with (
-                LocalCluster(
-                    n_workers=n_workers,
-                    threads_per_worker=1,
-                    host="127.0.0.1",
-                    dashboard_address=None,
-                    memory_limit=0,
-                ) as cluster,
-                Client(cluster) as client,
-            ):
-                client.run(_one_thread)
-                rows = collection(n_millions * 1_000_000)
-                for method in methods:
-                    builder = CellBuilder(200, method=method)
-                    start = time.perf_counter()
-                    result = over_dask.fit(builder, rows)
-                    fitted = time.perf_counter() - start
-                    start = time.perf_counter()
-                    labels = over_dask.assign(result.cells, rows)
-                    done = labels.map_blocks(_count, chunks=(1,), dtype=np.int64).sum().compute()
-                    assigned = time.perf_counter() - start
-                    print(
-                        f"| {int(done):,} | {n_workers} | {method} | {fitted:.1f} s "
-                        f"| {result.n_cells:,} | {assigned:.1f} s |",
-                        flush=True,
-                    )
-
-
-def _one_thread() -> None:
-    import os
-
-    os.environ["GEOCELLS_NUM_THREADS"] = "1"
-
-
-if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("millions", nargs="*", type=int, default=[10, 100, 300])
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--methods", nargs="+", default=["consolidated", "bottom_up"])
-    arguments = parser.parse_args()
-    main(arguments.millions, arguments.workers, arguments.methods)
+    options = parser.parse_args()
+    print("| rows | workers | method | fit | cells | assign |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for n_millions, n_workers in itertools.product(options.millions, options.workers):
+        with (
+            LocalCluster(
+                n_workers=n_workers,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address=None,
+                memory_limit=0,
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            client.run(one_thread)
+            rows = collection(n_millions * 1_000_000)
+            for method in options.methods:
+                print(measure(rows, n_workers, method), flush=True)
+
+
+def one_thread() -> None:
+    """Let a worker's kernels use one thread."""
+    os.environ["GEOCELLS_NUM_THREADS"] = "1"
+
+
+if __name__ == "__main__":
+    main()

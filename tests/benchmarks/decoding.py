@@ -1,13 +1,12 @@
 """Expected utility: fitting, predicting against the bare product of dense matrices, and memory.
 
-``python -m tests.benchmarks.decoding``. 100 000 real coordinates; about 2 000 cells; 10 000 predictions by the
-classifier of ``examples/cells_ablation.py`` on its simulated features, cooled or heated to fit. The simulated features
-are kept in ``runs/ablation``; making them takes a minute.
+``python -m tests.benchmarks.decoding``; with ``check``, answers are compared with utilities of all images. 100 000 real
+coordinates; about 2 000 cells; 10 000 predictions by the classifier of ``examples/cells_ablation.py`` on its simulated
+features, cooled or heated to fit. The simulated features are kept in ``runs/ablation``; making them takes a minute.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from geocells import CellBuilder, decoding, sphere
+from tests.benchmarks.real_density import gallery
+from tests.benchmarks.timing import ROOT, Row, in_turns, seconds, table
 
-from .real_density import gallery
-from .timing import Row, in_turns, median_ratio, seconds, table
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+sys.path.insert(0, str(ROOT / "examples"))
 import cells_ablation as ablation
 
 N_PREDICTIONS = 10_000
@@ -59,12 +57,6 @@ def problem() -> Problem:
     return Problem(coords, labels, probabilities, likeness)
 
 
-def dense_shares(candidates: np.ndarray, own: Problem) -> np.ndarray:
-    """Matrix (n_cells, n_candidates) float32 for the bare product: its values do not matter to its speed."""
-    rng = np.random.default_rng(0)
-    return rng.random((own.probabilities.shape[1], len(candidates)), dtype=np.float32)
-
-
 def bare_product(probabilities: np.ndarray, shares: np.ndarray) -> None:
     """Utility of every candidate by BLAS; 500 rows at a time, as all would take gigabytes."""
     out = np.empty((500, shares.shape[1]), dtype=np.float32)
@@ -74,90 +66,80 @@ def bare_product(probabilities: np.ndarray, shares: np.ndarray) -> None:
 
 def rows() -> list[Row]:
     """Measure everything of this file."""
-    own = problem()
-    n_cells = own.probabilities.shape[1]
+    given = problem()
+    probabilities, n_cells = given.probabilities, given.probabilities.shape[1]
     decoder = decoding.ExpectedUtility(radii_km=RADII_KM)
-    decoder.fit(own.coords, own.labels)
-    decoder.predict(own.probabilities[:100])
-    fits = [seconds(lambda: decoder.fit(own.coords, own.labels)) for _ in range(3)]
-    shares = dense_shares(decoder.candidates_, own)
+    # The values of the dense matrix do not matter to its speed.
+    decoder.fit(given.coords, given.labels)
+    shape = n_cells, len(decoder.candidates_)
+    shares = np.random.default_rng(0).random(shape, dtype=np.float32)
+    fit = in_turns({"fit": lambda: decoder.fit(given.coords, given.labels)}, rounds=3, warm_up=0)
+    decoder.predict(probabilities[:100])
     times = in_turns(
         {
-            "product": lambda: bare_product(own.probabilities, shares),
-            "predict": lambda: decoder.predict(own.probabilities),
+            "product": lambda: bare_product(probabilities, shares),
+            "predict": lambda: decoder.predict(probabilities),
         },
         rounds=3,
         warm_up=0,
     )
-    what = f"{n_cells} cells, {len(decoder.candidates_)} candidates"
+    dense_mib = shares.nbytes / 2**20
     measured = [
         Row(
-            "fit, 100 000 images, four radii", "", statistics.median(fits), "s", at_most=20.0,
-            detail=f"({what})",
+            "fit, 100 000 images, four radii",
+            "",
+            fit.median("fit"),
+            "s",
+            at_most=20.0,
+            detail=f"({n_cells} cells, {len(decoder.candidates_)} candidates)",
         ),
         Row(
             "predict, 10 000 rows",
             "probabilities @ dense shares, float32",
-            median_ratio(times, "predict", "product"),
+            times.ratio("predict", "product"),
             at_most=10.0,
-            detail=f"({statistics.median(times['predict']):.2f} s, product "
-            f"{statistics.median(times['product']):.1f} s)",
+            detail=f"({times.median('predict'):.2f} s, product {times.median('product'):.1f} s)",
         ),
-        Row("table and bounds", f"dense: {shares.nbytes / 2**20:.0f} MiB", decoder.nbytes_ / 2**20, "MiB"),
-    ]  # fmt: skip
-    shares = np.empty(0)
-    points = decoder.predict(own.probabilities)
-    for name, call in (
-        ("predict, one radius: 25 km", lambda: decoder.predict(own.probabilities, radii_km=(25,))),
-        (
-            "mass within four radii",
-            lambda: decoder.mass_within(own.probabilities, points, RADII_KM),
-        ),
-        ("radius of half the mass", lambda: decoder.mass_radius(own.probabilities, points, 0.5)),
-        ("credible region, 90 %", lambda: decoding.credible_region(own.probabilities)),
-        (
-            "likeliest cell",
-            lambda: decoding.argmax(own.probabilities, np.zeros((n_cells, 2))),
-        ),
-        (
-            "mean of the 5 likeliest",
-            lambda: decoding.top_k_mean(own.probabilities, np.zeros((n_cells, 2))),
-        ),
+        Row("table and bounds", f"dense: {dense_mib:.0f} MiB", decoder.nbytes_ / 2**20, "MiB"),
+    ]
+    points, anywhere = decoder.predict(probabilities), np.zeros((n_cells, 2))
+    calls = {
+        "predict, one radius: 25 km": lambda: decoder.predict(probabilities, radii_km=(25,)),
+        "mass within four radii": lambda: decoder.mass_within(probabilities, points, RADII_KM),
+        "radius of half the mass": lambda: decoder.mass_radius(probabilities, points, 0.5),
+        "credible region, 90 %": lambda: decoding.credible_region(probabilities),
+        "likeliest cell": lambda: decoding.argmax(probabilities, anywhere),
+        "mean of the 5 likeliest": lambda: decoding.top_k_mean(probabilities, anywhere),
+    }
+    for name, (elapsed,) in in_turns(calls, rounds=1).items():
+        measured.append(Row(f"{name}, 10 000 rows", "", elapsed, "s"))
+    retrieval = decoding.ExpectedUtility.from_points(given.coords, radii_km=RADII_KM)
+    retrieval.predict(given.likeness[:2])
+    top = np.argsort(-given.likeness, axis=1)[:, :20]
+    votes = decoding.nearest_images(top, len(given.coords))
+    for name, answers in (
+        ("retrieval, 100 000 gallery places, a row", given.likeness),
+        ("20 nearest of 100 000 images, a row", votes),
     ):
-        call()
-        measured.append(Row(f"{name}, 10 000 rows", "", seconds(call), "s"))
-    return measured + _other_searches(own)
-
-
-def _other_searches(own: Problem) -> list[Row]:
-    measured = []
-    retrieval = decoding.ExpectedUtility.from_points(own.coords, radii_km=RADII_KM)
-    retrieval.predict(own.likeness[:2])
-    time = seconds(lambda: retrieval.predict(own.likeness))
-    measured.append(
-        Row("retrieval, 100 000 gallery places, a row", "", 1000 * time / N_RETRIEVED, "ms")
-    )
-    top = np.argsort(-own.likeness, axis=1)[:, :20]
-    votes = decoding.nearest_images(top, len(own.coords))
-    time = seconds(lambda: retrieval.predict(votes))
-    measured.append(Row("20 nearest of 100 000 images, a row", "", 1000 * time / N_RETRIEVED, "ms"))
+        elapsed = seconds(lambda answers=answers: retrieval.predict(answers))
+        measured.append(Row(name, "", 1000 * elapsed / N_RETRIEVED, "ms"))
     return measured
 
 
-def check(own: Problem, n_rows: int = 100, n_candidates: int = 4000) -> tuple[float, float]:
+def check(given: Problem, n_rows: int = 100, n_candidates: int = 4000) -> tuple[float, float]:
     """Answers against utilities worked out from all images, in full.
 
     Returns the largest error of the utility that an answer claims, and the most by which any of some candidates, drawn
     at random, beats an answer; neither may exceed rounding.
     """
-    decoder = decoding.ExpectedUtility(radii_km=RADII_KM).fit(own.coords, own.labels)
-    decoded = decoder.predict_with_confidence(own.probabilities[:n_rows])
+    decoder = decoding.ExpectedUtility(radii_km=RADII_KM).fit(given.coords, given.labels)
+    decoded = decoder.predict_with_confidence(given.probabilities[:n_rows])
     rng = np.random.default_rng(0)
     drawn = decoder.candidates_[rng.choice(len(decoder.candidates_), n_candidates, replace=False)]
-    by_image = own.probabilities[:n_rows].astype(np.float64)
+    by_image = given.probabilities[:n_rows].astype(np.float64)
     by_image /= by_image.sum(axis=1, keepdims=True)
-    by_image = (by_image / np.bincount(own.labels))[:, own.labels]
-    images = sphere.to_unit_vectors(own.coords)
+    by_image = (by_image / np.bincount(given.labels))[:, given.labels]
+    images = sphere.to_unit_vectors(given.coords)
     points = sphere.to_unit_vectors(np.concatenate([decoded.points, drawn]))
     cosines = np.cos(np.array(RADII_KM) / sphere.EARTH_RADIUS_KM) - 1e-15
     utilities = []
@@ -165,9 +147,9 @@ def check(own: Problem, n_rows: int = 100, n_candidates: int = 4000) -> tuple[fl
         near = images @ points[start : start + 200].T
         worth = sum((near >= cosine).astype(np.float64) for cosine in cosines) / len(RADII_KM)
         utilities.append(by_image @ worth)
-    table_ = np.concatenate(utilities, axis=1)
-    claimed = np.abs(np.diag(table_[:, :n_rows]) - decoded.utilities).max()
-    beaten = (table_[:, n_rows:].max(axis=1) - decoded.utilities).max()
+    in_full = np.concatenate(utilities, axis=1)
+    claimed = np.abs(np.diag(in_full[:, :n_rows]) - decoded.utilities).max()
+    beaten = (in_full[:, n_rows:].max(axis=1) - decoded.utilities).max()
     return float(claimed), float(beaten)
 
 

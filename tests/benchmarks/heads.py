@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from geocells import CellBuilder
-from geoloc_models.features.batches import FeatureDataset
-from geoloc_models.features.cache import FeatureCache, FeatureCard
+from geoloc_models.features import FeatureCache, FeatureDataset
+from geoloc_models.features.cache import FeatureCard
 from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.models.tasks import CellTask
-from geoloc_models.photos.demo import gallery_coordinates
 from geoloc_models.training import fit_task
-
-from .timing import Row
+from tests.benchmarks.real_density import gallery
+from tests.benchmarks.timing import Row, seconds, table
 
 N_ROWS, DIM, HIDDEN, BATCH = 100_000, 768, 256, 1024
 
 
-def products(features: torch.Tensor, n_cells: int) -> float:
-    """Seconds of the products of one epoch: forwards, gradients of weights, gradients of inputs."""
+def products(features: torch.Tensor, n_cells: int) -> None:
+    """Compute the products of one epoch: forwards, gradients of weights, gradients of inputs."""
     shapes = [(DIM, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, n_cells)]
     weights = [torch.randn(shape) for shape in shapes]
     gradients = [torch.randn(BATCH, shape[1]) for shape in shapes]
-    started = time.perf_counter()
     for begin in range(0, N_ROWS, BATCH):
         values = features[begin : begin + BATCH]
         n = len(values)
@@ -39,15 +36,14 @@ def products(features: torch.Tensor, n_cells: int) -> float:
             if number:
                 _ = gradients[number][:n] @ weight.T
             values = above
-    return time.perf_counter() - started
 
 
 def rows() -> list[Row]:
     """Measure both in turns; the best of three, since other work on the machine only adds."""
-    coords = gallery_coordinates()
+    coords = gallery()
     earth = ["earth"] * len(coords)
-    cells = CellBuilder(28, method="consolidated").fit(coords, groups=earth).cells_
-    labels = cells.assign(coords, groups=earth)
+    builder = CellBuilder(28, method="consolidated").fit(coords, groups=earth)
+    cells, labels = builder.cells_, builder.labels_
     features = np.random.default_rng(0).normal(size=(N_ROWS, DIM)).astype(np.float32)
     keys = [str(row) for row in range(N_ROWS)]
     epochs, alone = [], []
@@ -59,8 +55,8 @@ def rows() -> list[Row]:
         cache = FeatureCache.open(path)
         country = np.zeros(N_ROWS, dtype=np.int64)
         train, small = (
-            FeatureDataset(cache, keys, coords, country, cell_labels=labels, rows=chosen)
-            for chosen in (np.arange(N_ROWS), np.arange(256))
+            FeatureDataset(cache, keys, coords, country, cell_labels=labels, rows=np.arange(n))
+            for n in (N_ROWS, 256)
         )
         options = TrainingOptions(
             encoder="tiny", image_size=64, batch_size=BATCH, epochs=2, train_encoder="none"
@@ -70,7 +66,7 @@ def rows() -> list[Row]:
             run_dir = Path(folder) / str(repetition)
             record = fit_task(task, train, small, options, run_dir, progress=False)
             epochs.append(record.seconds / options.epochs)
-            alone.append(products(torch.from_numpy(features), cells.n_cells))
+            alone.append(seconds(lambda: products(torch.from_numpy(features), cells.n_cells)))
     return [
         Row(
             f"epoch of the cell classifier, {cells.n_cells} cells, {N_ROWS // 1000} K x {DIM} cached features",
@@ -80,3 +76,7 @@ def rows() -> list[Row]:
             detail=f"{min(epochs):.2f} s",
         )
     ]
+
+
+if __name__ == "__main__":
+    print(table(rows()))

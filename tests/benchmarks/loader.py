@@ -1,14 +1,12 @@
 """Loading photos: images a second beside plain Pillow in one process.
 
-``python -m tests.benchmarks.loader`` prints the table. The photos are made up: 1600 x 1200 pixels,
-JPEG of quality 85, smooth shapes with the noise of a sensor on them (about 0.3 MB each).
+``python -m tests.benchmarks.loader``. The photos are made up: 1600 x 1200 pixels, JPEG of quality 85, smooth shapes
+with the noise of a sensor on them (about 0.3 MB each).
 """
 
 from __future__ import annotations
 
 import io
-import os
-import statistics
 import tarfile
 import tempfile
 import time
@@ -18,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 from torchvision.io import decode_jpeg
 from torchvision.transforms import v2
 
 from geoloc_models.photos.dataset import PhotoDataset, make_loader, make_transform
 from geoloc_models.photos.images import FileImages
 from geoloc_models.photos.opening import open_photo
-
-from .timing import Row, in_turns, median_ratio, table
+from tests.benchmarks.timing import Row, in_turns, table
 
 N_PHOTOS = 200
 N_DIFFERENT = 20
@@ -33,7 +31,8 @@ WIDTH, HEIGHT = 1600, 1200
 SIZE = 224
 PER_SHARD = 50
 ROUNDS = 3
-_DRAFT = "draft at 1/4 (min_side=224), transform"
+PILLOW = "plain Pillow"
+DRAFT = "draft at 1/4 (min_side=224), transform"
 
 
 def photo(seed: int) -> bytes:
@@ -50,123 +49,110 @@ def photo(seed: int) -> bytes:
 def write_photos(folder: Path) -> tuple[list[str], list[str]]:
     """Write the photos twice: in a tree of folders, and in tar shards."""
     contents = [photo(seed) for seed in range(N_DIFFERENT)]
-    in_tree, in_tars = [], []
-    for number in range(N_PHOTOS):
-        path = folder / f"{number % 16:02x}" / f"{number:06d}.jpg"
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(contents[number % N_DIFFERENT])
-        in_tree.append(str(path.relative_to(folder)))
-    for start in range(0, N_PHOTOS, PER_SHARD):
-        shard = folder / "shards" / f"{start // PER_SHARD:05d}.tar"
-        shard.parent.mkdir(exist_ok=True)
-        with tarfile.open(shard, "w") as tar:
-            for number in range(start, min(start + PER_SHARD, N_PHOTOS)):
-                tar.add(folder / in_tree[number], f"{number:06d}.jpg")
-                in_tars.append(f"shards/{shard.name}/{number:06d}.jpg")
+    in_tree = [f"{number % 16:02x}/{number:06d}.jpg" for number in range(N_PHOTOS)]
+    in_tars = [f"{n // PER_SHARD:05d}.tar/{n:06d}.jpg" for n in range(N_PHOTOS)]
+    for number, path in enumerate(in_tree):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(contents[number % N_DIFFERENT])
+        tar, member = in_tars[number].split("/")
+        with tarfile.open(folder / tar, "a") as shard:
+            shard.add(folder / path, member)
     return in_tree, in_tars
 
 
-def plain_pillow(folder: Path, paths: list[str]) -> None:
-    """What a first script does: open, convert, resize, and nothing more."""
-    for path in paths:
-        with Image.open(folder / path) as image:
-            np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR))
+def plain_pillow(image: Image.Image, **options: float) -> None:
+    """What a first script does: convert, resize, and nothing more."""
+    np.asarray(image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR, **options))
 
 
-def load_all(loader: object) -> None:
+def load_all(loader: DataLoader) -> None:
     """Go through one epoch."""
     n = 0
-    for batch in loader:  # type: ignore[attr-defined]
+    for batch in loader:
         assert not batch["broken"]
         n += len(batch["image"])
     assert n == N_PHOTOS
 
 
 def rows() -> list[Row]:
-    """Wall time of the loader with and without drafts, worker processes and shards."""
+    """Wall time of the loader with and without drafts, worker processes and shards; one thread a process."""
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         in_tree, in_tars = write_photos(folder)
+
+        def loader_of(paths: list[str], min_side: int | None, workers: int) -> DataLoader:
+            images = FileImages(paths, folder, min_side=min_side)
+            coords, countries = np.zeros((N_PHOTOS, 2)), np.zeros(N_PHOTOS)
+            dataset = PhotoDataset(images, coords, countries, make_transform(SIZE))
+            return make_loader(dataset, batch_size=32, shuffle=True, seed=0, workers=workers)
+
+        def pillow_alone() -> None:
+            for path in in_tree:
+                with Image.open(folder / path) as image:
+                    plain_pillow(image)
+
         cases = {
-            "files, full size": (in_tree, None, 0),
-            "files, draft": (in_tree, SIZE, 0),
-            "tar shards, draft": (in_tars, SIZE, 0),
-            "files, full size, 2 workers": (in_tree, None, 2),
-            "files, draft, 2 workers": (in_tree, SIZE, 2),
-            "tar shards, draft, 2 workers": (in_tars, SIZE, 2),
+            f"{kind}{', 2 workers' if workers else ''}": loader_of(paths, min_side, workers)
+            for workers in (0, 2)
+            for kind, paths, min_side in (
+                ("files, full size", in_tree, None),
+                ("files, draft", in_tree, SIZE),
+                ("tar shards, draft", in_tars, SIZE),
+            )
         }
-        loaders = {}
-        for case, (paths, min_side, workers) in cases.items():
-            dataset = PhotoDataset(
-                FileImages(paths, folder, min_side=min_side),
-                np.zeros((N_PHOTOS, 2)),
-                np.zeros(N_PHOTOS),
-                make_transform(SIZE),
-            )
-            loaders[case] = make_loader(
-                dataset, batch_size=32, shuffle=True, seed=0, workers=workers
-            )
-        functions = {"Pillow": lambda: plain_pillow(folder, in_tree)}
-        for case, loader in loaders.items():
-            functions[case] = lambda loader=loader: load_all(loader)
         # The first round starts the workers, which stay.
-        times = in_turns(functions, rounds=ROUNDS)
-        loaders.clear()
-    found = [Row("plain Pillow, images a second", "-", _speed(times["Pillow"]), unit="images/s")]
-    for case in cases:
-        ratio = 1 / median_ratio(times, case, "Pillow")
-        detail = f"{_speed(times[case]):.0f} images/s"
-        found.append(Row(case, "plain Pillow", ratio, detail=detail))
-    return found
+        functions = {case: lambda loader=loader: load_all(loader) for case, loader in cases.items()}
+        times = in_turns({PILLOW: pillow_alone, **functions}, rounds=ROUNDS)
+        names = list(cases)
+        del cases, functions
+    speed = {name: N_PHOTOS / times.median(name) for name in times}
+    return [
+        Row(f"{PILLOW}, images a second", "-", speed[PILLOW], unit="images/s"),
+        *(
+            Row(name, PILLOW, 1 / times.ratio(name, PILLOW), detail=f"{speed[name]:.0f} images/s")
+            for name in names
+        ),
+    ]
 
 
 def decoders() -> list[Row]:
     """Processor time of ways to a tensor of one photo, in one process with one thread."""
+    torch.set_num_threads(1)
     contents = [photo(seed) for seed in range(4)]
-    buffers = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in contents]
     transform = make_transform(SIZE)
     resize = v2.Resize(SIZE, antialias=True)
 
-    def pillow(k: int, **options: float) -> None:
-        with Image.open(io.BytesIO(contents[k])) as image:
-            small = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR, **options)
-            np.asarray(small)
+    def pillow(content: bytes, **options: float) -> None:
+        with Image.open(io.BytesIO(content)) as image:
+            plain_pillow(image, **options)
 
-    def draft(k: int, min_side: int | None) -> None:
-        transform(open_photo(contents[k], min_side=min_side))
+    def torchvision(content: bytes) -> None:
+        resize(decode_jpeg(torch.frombuffer(bytearray(content), dtype=torch.uint8)))
 
-    ways: dict[str, Callable[[int], object]] = {
-        "plain Pillow": pillow,
-        "plain Pillow, reducing_gap=2": lambda k: pillow(k, reducing_gap=2.0),
-        "torchvision decode_jpeg, resize": lambda k: resize(decode_jpeg(buffers[k])),
-        "full size, transform": lambda k: draft(k, None),
-        "draft at 1/2 (min_side=400), transform": lambda k: draft(k, 400),
-        _DRAFT: lambda k: draft(k, SIZE),
-        "draft at 1/8 (min_side=150), transform": lambda k: draft(k, 150),
+    def draft(content: bytes, min_side: int | None) -> None:
+        transform(open_photo(content, min_side=min_side))
+
+    ways: dict[str, Callable[[bytes], None]] = {
+        PILLOW: pillow,
+        f"{PILLOW}, reducing_gap=2": lambda content: pillow(content, reducing_gap=2.0),
+        "torchvision decode_jpeg, resize": torchvision,
+        "full size, transform": lambda content: draft(content, None),
+        "draft at 1/2 (min_side=400), transform": lambda content: draft(content, 400),
+        DRAFT: lambda content: draft(content, SIZE),
+        "draft at 1/8 (min_side=150), transform": lambda content: draft(content, 150),
     }
     least = dict.fromkeys(ways, float("inf"))
     for _ in range(10):
         for name, way in ways.items():
             start = time.process_time()
-            for k in range(len(contents)):
-                way(k)
+            for content in contents:
+                way(content)
             least[name] = min(least[name], (time.process_time() - start) / len(contents))
-    found = [Row(name, "-", 1000 * least[name], unit="ms") for name in ways]
-    ratio = least["plain Pillow"] / least[_DRAFT]
-    return [*found, Row("images by the same processor time", "plain Pillow", ratio, at_least=2.0)]
-
-
-def _speed(seconds: list[float]) -> float:
-    return N_PHOTOS / statistics.median(seconds)
-
-
-def main() -> None:
-    """Print the table."""
-    torch.set_num_threads(1)  # what DataLoader gives each worker; the same for all
-    print(f"{len(os.sched_getaffinity(0))} cores, one thread a process, {N_PHOTOS} photos")
-    print(table(decoders()), flush=True)
-    print("\n" + table(rows()), flush=True)
+    measured = [Row(name, "-", 1000 * least[name], unit="ms") for name in ways]
+    ratio = least[PILLOW] / least[DRAFT]
+    return [*measured, Row("images by the same processor time", PILLOW, ratio, at_least=2.0)]
 
 
 if __name__ == "__main__":
-    main()
+    print(f"{table(decoders())}\n\n{table(rows())}")

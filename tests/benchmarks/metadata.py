@@ -7,7 +7,8 @@ in a process of its own. 14 million rows by default: 4 GB of disk, some minutes.
 
 from __future__ import annotations
 
-import subprocess
+import contextlib
+import io
 import sys
 import tempfile
 import time
@@ -16,23 +17,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .real_density import BLOCK, gallery
-from .timing import Row, table
+from tests.benchmarks.real_density import BLOCK, gallery
+from tests.benchmarks.timing import Row, in_fresh_process, peak_gib, table
 
 N_ROWS = 14_000_000
 JITTER_DEGREES = 0.01
-MOST_MINUTES, MOST_GIB = 10, 4
-
-RUN = """
-import re, sys
-from pathlib import Path
-from geoloc_models.cli import main
-try:
-    main({arguments!r})
-finally:
-    peak = re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]
-    print("peak_kib", peak)
-"""
 
 
 def write_metadata(path: Path, n_rows: int) -> None:
@@ -60,56 +49,47 @@ def write_metadata(path: Path, n_rows: int) -> None:
         frame.to_csv(path, mode="a", header=start == 0, index=False)
 
 
-def measured(arguments: list[str]) -> tuple[float, float]:
-    """Seconds and GiB at the peak of one command."""
+def run_command(words: list[str]) -> tuple[str, float, float]:
+    """What a command prints, its seconds from the import on, and GiB at its peak."""
     start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", RUN.format(arguments=arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.perf_counter() - start
-    if done.returncode:
-        raise SystemExit(f"geoloc {' '.join(arguments)} failed:\n{done.stderr}")
-    *said, peak = done.stdout.strip().splitlines()
-    print(f"\n$ geoloc {' '.join(Path(a).name for a in arguments)}")
-    print("\n".join(f"  {line}" for line in said), flush=True)
-    return seconds, int(peak.split()[1]) / 2**20
+    from geoloc_models.cli import main
+
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        main(words)
+    return printed.getvalue(), time.perf_counter() - start, peak_gib()
 
 
 def rows(n_rows: int = N_ROWS) -> list[Row]:
     """Measure the steps, and all of them together."""
+    lines, total = [], 0.0
     with tempfile.TemporaryDirectory(prefix="geoloc-metadata-") as name:
-        folder = Path(name)
-        metadata = folder / "metadata.csv"
-        start = time.perf_counter()
-        write_metadata(metadata, n_rows)
-        print(
-            f"{n_rows:,} rows, {metadata.stat().st_size / 1e9:.2f} GB, made in "
-            f"{time.perf_counter() - start:.0f} s",
-            flush=True,
+        metadata, two, world, split = (
+            f"{name}/{file}"
+            for file in ("metadata.csv", "two.parquet", "world.parquet", "split.parquet")
         )
-        two, world, split = (str(folder / f"{name}.parquet") for name in ("two", "world", "split"))
-        steps = {
-            "select SE,CH": ["select", str(metadata), "-o", two, "--countries", "SE,CH"],
-            "select, the world, within 5 km": [
-                "select", str(metadata), "-o", world, "--tolerance-km", "5",
-            ],
-            "split, the world": ["split", world, "-o", split],
-        }  # fmt: skip
-        figures = {step: measured(arguments) for step, arguments in steps.items()}
-    lines = []
-    for step, (seconds, gib) in figures.items():
-        lines.append(Row(f"{step}: time", "-", seconds, unit="s"))
-        lines.append(Row(f"{step}: peak memory", "-", gib, unit="GiB", at_most=MOST_GIB))
-    minutes = sum(seconds for seconds, _ in figures.values()) / 60
-    return [*lines, Row("all steps: time", "-", minutes, unit="min", at_most=MOST_MINUTES)]
+        write_metadata(Path(metadata), n_rows)
+        print(f"{n_rows:,} rows, {Path(metadata).stat().st_size / 1e9:.2f} GB", flush=True)
+        for step, words in (
+            ("select SE,CH", ["select", metadata, "-o", two, "--countries", "SE,CH"]),
+            (
+                "select, the world, within 5 km",
+                ["select", metadata, "-o", world, "--tolerance-km", "5"],
+            ),
+            ("split, the world", ["split", world, "-o", split]),
+        ):
+            printed, seconds, gib = in_fresh_process("metadata.run_command", words)
+            print(
+                f"\n$ geoloc {' '.join(Path(word).name for word in words)}\n{printed}", flush=True
+            )
+            lines.append(Row(f"{step}: time", "-", seconds, unit="s"))
+            lines.append(Row(f"{step}: peak memory", "-", gib, unit="GiB", at_most=4))
+            total += seconds
+    return [*lines, Row("all steps: time", "-", total / 60, unit="min", at_most=10)]
 
 
 def main() -> int:
     """Print the table of figures."""
-    n_rows = int(sys.argv[1].replace("_", "")) if len(sys.argv) > 1 else N_ROWS
+    n_rows = int(sys.argv[1]) if len(sys.argv) > 1 else N_ROWS
     lines = rows(n_rows)
     print(f"\nmetadata, {n_rows:,} rows\n{table(lines)}")
     return int(any(line.holds is False for line in lines))

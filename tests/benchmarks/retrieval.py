@@ -1,12 +1,11 @@
 """A gallery of 100 000 places: the search, beside encoding the gallery anew as geoclip's predict does.
 
-``python -m tests.benchmarks.retrieval``. The image's own encoder, the same on both sides, is left out.
+The image's own encoder, the same on both sides, is left out.
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
+import time
 import warnings
 
 import numpy as np
@@ -14,9 +13,8 @@ import torch
 
 from geoloc_models.models.encoders import LocationEncoder
 from geoloc_models.models.gallery import Gallery, embed_places
-from geoloc_models.photos.demo import gallery_coordinates
-
-from .timing import Row, in_turns, seconds, table
+from tests.benchmarks.real_density import gallery as gallery_coordinates
+from tests.benchmarks.timing import Row, in_turns, table
 
 N_QUERIES = 1_000
 K = 10
@@ -28,15 +26,6 @@ def queries_near(vectors: np.ndarray, n: int, seed: int) -> np.ndarray:
     chosen = vectors[random.integers(len(vectors), size=n)]
     noise = random.normal(0, 0.5 / np.sqrt(vectors.shape[1]), chosen.shape)
     return np.asarray(chosen + noise, dtype=np.float32)
-
-
-def geoclips_way() -> tuple[torch.nn.Module, torch.Tensor]:
-    """geoclip's location encoder and its gallery, as its ``predict`` meets them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from geoclip.model.location_encoder import LocationEncoder as GeoclipEncoder
-    coords = torch.from_numpy(gallery_coordinates()).float()
-    return GeoclipEncoder().eval(), coords
 
 
 @torch.no_grad()
@@ -51,29 +40,25 @@ def encode_and_search(
 
 
 def rows() -> list[Row]:
-    theirs, their_coords = geoclips_way()
+    """Measure everything of this file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from geoclip.model.location_encoder import LocationEncoder as GeoclipEncoder
     coords = gallery_coordinates()
-    vectors: list[np.ndarray] = []
-    seconds_of_embedding = seconds(
-        lambda: vectors.append(embed_places(LocationEncoder.from_geoclip(), coords))
-    )
-    gallery = Gallery.from_vectors(vectors[0])
+    start = time.perf_counter()
+    gallery = Gallery.from_vectors(embed_places(LocationEncoder.from_geoclip(), coords))
+    embedded = time.perf_counter() - start
     queries = queries_near(gallery.vectors, N_QUERIES, seed=0)
-    one, one_tensor = queries[:1], torch.from_numpy(queries[:1])
-
-    answers: list[np.ndarray] = []
-    theirs_once = seconds(
-        lambda: answers.append(encode_and_search(theirs, their_coords, one_tensor))
-    )
+    one = queries[:1]
+    encoder = GeoclipEncoder().eval()
+    start = time.perf_counter()
+    theirs = encode_and_search(encoder, torch.from_numpy(coords).float(), torch.from_numpy(one))[0]
+    theirs_once = time.perf_counter() - start
     ours, cosines = gallery.search(one, K)
     # Repeated coordinates have equal cosines: the places are compared, not the rows.
-    same_places = bool(np.array_equal(coords[ours[0]], coords[answers[0][0]]))
-    same_places |= bool(
-        np.allclose(
-            cosines[0], (gallery.vectors[answers[0][0]] @ one[0]) / np.linalg.norm(one), atol=1e-6
-        )
+    is_same = np.array_equal(coords[ours[0]], coords[theirs]) or np.allclose(
+        cosines[0], gallery.vectors[theirs] @ one[0] / np.linalg.norm(one), atol=1e-6
     )
-
     times = in_turns(
         {
             "one": lambda: gallery.search(one, K),
@@ -81,32 +66,26 @@ def rows() -> list[Row]:
             "product": lambda: queries @ gallery.vectors.T,
         }
     )
-    median = {name: statistics.median(values) for name, values in times.items()}
-    of_product = statistics.median(
-        a / b for a, b in zip(times["thousand"], times["product"], strict=True)
-    )
     return [
-        Row("one query", "-", 1e3 * median["one"], unit="ms", at_most=20),
+        Row("one query", "-", 1e3 * times.median("one"), unit="ms", at_most=20),
         Row(
             "one query",
             "geoclip, gallery encoded anew",
-            theirs_once / median["one"],
+            theirs_once / times.median("one"),
             at_least=100,
             detail=f"geoclip {theirs_once:.1f} s, once",
         ),
-        Row("1 000 queries", "-", median["thousand"], unit="s", at_most=1.0),
-        Row("1 000 queries", "their matrix product", of_product),
+        Row("1 000 queries", "-", times.median("thousand"), unit="s", at_most=1.0),
+        Row("1 000 queries", "their matrix product", times.ratio("thousand", "product")),
         Row(
             "encoding the gallery, once",
             "geoclip",
-            seconds_of_embedding / theirs_once,
-            detail=f"{seconds_of_embedding:.1f} s",
+            embedded / theirs_once,
+            detail=f"{embedded:.1f} s",
         ),
-        Row("answers that differ", "geoclip", 0.0 if same_places else 1.0, unit="", at_most=0),
+        Row("answers that differ", "geoclip", float(not is_same), unit="", at_most=0),
     ]
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
     print(table(rows()))
-    sys.exit(0)

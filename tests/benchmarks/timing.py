@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import json
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,25 @@ class Row:
             return self.value >= self.at_least
         return None
 
+    def cells(self) -> list[str]:
+        """What the table shows."""
+        figure = f"{self.value:.2f} x" if self.unit == "x" else f"{self.value:.3g} {self.unit}"
+        bound = "-" if self.at_most is None else f"{self.at_most:g}"
+        if self.at_least is not None:
+            bound = f">= {self.at_least:g}"
+        aim = "-" if self.aim is None else f"{self.aim:g}"
+        verdict = {True: "holds", False: "MISSED", None: ""}[self.holds]
+        return [self.what, self.against, figure, bound, aim, f"{verdict} {self.detail}".strip()]
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows as aligned text."""
+    header = ["what", "against", "measured", "at most", "aim", ""]
+    lines = [header, *(row.cells() for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
 
 def seconds(function: Callable[[], object]) -> float:
     """Wall time of one call."""
@@ -46,63 +69,53 @@ def seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+class Times(dict[str, list[float]]):
+    """Seconds of some functions, a number for each round."""
+
+    def median(self, name: str) -> float:
+        return statistics.median(self[name])
+
+    def ratio(self, name: str, baseline: str) -> float:
+        """Median over the rounds of one function's time over the baseline's in the same round."""
+        return statistics.median(a / b for a, b in zip(self[name], self[baseline], strict=True))
+
+
 def in_turns(
     functions: dict[str, Callable[[], object]], *, rounds: int = 5, warm_up: int = 1
-) -> dict[str, list[float]]:
-    """Seconds of each function, every round running all of them once, one after the other."""
-    for _ in range(warm_up):
-        for function in functions.values():
-            function()
-    times: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
+) -> Times:
+    """Times of functions, every round running all of them once, one after the other."""
+    times = Times({name: [] for name in functions})
+    for number in range(warm_up + rounds):
         for name, function in functions.items():
-            times[name].append(seconds(function))
+            elapsed = seconds(function)
+            if number >= warm_up:
+                times[name].append(elapsed)
     return times
 
 
-def median_ratio(times: dict[str, list[float]], name: str, baseline: str) -> float:
-    """Median over the rounds of one function's time over the baseline's in the same round."""
-    return statistics.median(a / b for a, b in zip(times[name], times[baseline], strict=True))
+def in_fresh_process(function: str, *arguments: object) -> Any:
+    """Answer of ``tests.benchmarks.MODULE.FUNCTION``, given as "MODULE.FUNCTION", in a process of its own."""
+    module, name = function.split(".")
+    return json.loads(
+        fresh_process(
+            f"import json; from tests.benchmarks.{module} import {name}\n"
+            f"print(json.dumps({name}(*{arguments!r})))"
+        )
+    )
 
 
 def fresh_process(code: str) -> str:
-    """Run Python code in a new process and return what it printed."""
+    """Run Python code in a new process and return the last line that it printed."""
     done = subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=1800
+        [sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     )
-    return done.stdout
+    return done.stdout.splitlines()[-1]
 
 
-def peak_kib() -> int:
-    """Most memory this process has had resident so far, in KiB.
+def peak_gib() -> float:
+    """Most memory this process has had resident so far, in GiB.
 
     Of ``VmHWM``: ``ru_maxrss`` starts at what the parent process had when it made this one.
     """
     status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
-
-
-def table(rows: list[Row]) -> str:
-    """Rows as aligned text."""
-    lines = [("what", "against", "measured", "at most", "aim", "")]
-    for row in rows:
-        figure = f"{row.value:.3g} {row.unit}" if row.unit != "x" else f"{row.value:.2f} x"
-        bound = (
-            f"{row.at_most:g}"
-            if row.at_most is not None
-            else f">= {row.at_least:g}"
-            if row.at_least is not None
-            else "-"
-        )
-        verdict = {True: "holds", False: "MISSED", None: ""}[row.holds]
-        aim = "-" if row.aim is None else f"{row.aim:g}"
-        lines.append((row.what, row.against, figure, bound, aim, f"{verdict} {row.detail}".strip()))
-    widths = [max(len(line[column]) for line in lines) for column in range(6)]
-    text = []
-    for number, line in enumerate(lines):
-        text.append(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        )
-        if number == 0:
-            text.append("  ".join("-" * width for width in widths))
-    return "\n".join(text)
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**20

@@ -9,8 +9,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geocells.tables import ids, numbers, open_table, texts
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import read_json, replacing, write_json
 from geoloc_models.download.download_options import DownloadOptions, State
 from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto, now_utc
 from geoloc_models.download.store import FolderStore, StoredImage, TarStore, safe_name
+from geoloc_models.photos.opening import open_header
 
 if TYPE_CHECKING:
     from geoloc_models.download.addresses import Resolver
@@ -38,15 +39,6 @@ _FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 _SQLITE_FULL = frozenset([sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
 _SQLITE_PRIMARY = 0xFF
 _ABOUT = ("latitude", "longitude", "country")
-_FOUND_AT_A_TIME = 1000
-_WORDS = {
-    State.OK: "ok",
-    State.GONE: "gone",
-    State.NOT_AN_IMAGE: "not an image",
-    State.TOO_LARGE: "too large",
-    State.FAILED: "failed",
-    State.REFUSED: "refused address",
-}
 
 Progress = Callable[[int, int], None]
 
@@ -99,7 +91,8 @@ class DownloadSummary:
         """Lines for a reader."""
         width = len(f"{self.n_photos:,}")
         lines = [f"{'photos':<16} {self.n_photos:>{width},}"]
-        for state, words in _WORDS.items():
+        for state in State:
+            words = "refused address" if state == State.REFUSED else state.replace("_", " ")
             share = 100 * self.counts[state] / self.n_photos if self.n_photos else 0.0
             lines.append(f"{words:<16} {self.counts[state]:>{width},}  {share:5.1f} %")
         n_left = self.n_photos - self.n_done
@@ -160,8 +153,10 @@ def download_photos(
     Raises
     ------
     ValueError
-        If the table or the folder does not fit, aiohttp is not installed, or the disk is full. The
-        ledger is readable even then.
+        If the table or the folder does not fit, or the disk is full. The ledger is readable even
+        then.
+    ImportError
+        If aiohttp is not installed.
     KeyboardInterrupt
         When it is interrupted; all is in order, the ledger and ``photos.parquet`` written.
 
@@ -170,7 +165,8 @@ def download_photos(
     The queue takes about 140 bytes a photo on disk, and 64 MB of memory; besides, what
     ``parallel`` requests hold, at most ``max_bytes`` each before decoding.
     """
-    _check_installed()
+    from geoloc_models.download.fetching import Fetching  # needs aiohttp
+
     options = options or DownloadOptions()
     folder = Path(output)
     rows = _PhotoRows(Path(table), id_column, url_column, tell=options.shard_size is not None)
@@ -179,91 +175,83 @@ def download_photos(
             f"{table} is what the download itself writes; name the table that it came from, or "
             "another output folder."
         )
-    with _disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with _only_one(folder):
-            return _download(rows, folder, options, progress, resolve)
-
-
-def _download(
-    rows: _PhotoRows,
-    folder: Path,
-    options: DownloadOptions,
-    progress: Progress | None,
-    resolve: Resolver | None,
-) -> DownloadSummary:
-    from geoloc_models.download.fetching import Fetching
-
-    start = time.monotonic()
-    for leftover in folder.glob(".part-*"):
-        leftover.unlink(missing_ok=True)
-    _check_same_files(folder, options)
-    store = (
-        FolderStore(folder) if options.shard_size is None else TarStore(folder, options.shard_size)
-    )
-    queue = DownloadQueue(folder)
     report = progress or (lambda n_new, n_left: None)
-    try:
+    start = time.monotonic()
+    with _disk_errors(folder), _open_folder(folder, options) as (queue, store):
         n_photos = queue.fill(rows.batches(), options.retry)
-        images, unread_shards = store.scan(queue.shards)
+        images, unread_shards = store.scan(queue.shards() if options.shard_size else ())
         n_lost, found = queue.compare(images, unread_shards)
-        n_recovered = _recover(found, queue, store)
+        n_recovered = queue.finish(_found_records(found, folder))
         n_left = queue.n_waiting()
         report(0, n_left)
         fetching = Fetching(queue, store, options, progress=lambda n: report(n, 0), resolve=resolve)
-
-        def finish() -> DownloadSummary:
-            store.close()
-            rows.write_fetched(folder / TABLE, queue)
-            queue.export()
-            summary = DownloadSummary(
-                n_photos=n_photos,
-                counts=queue.counts(),
-                n_now=fetching.n_now,
-                n_fetched_now=fetching.n_fetched_now,
-                n_recovered=n_recovered,
-                n_lost=n_lost,
-                bytes_on_disk=queue.bytes_on_disk(),
-                seconds=time.monotonic() - start,
-                table=folder / TABLE,
-            )
-            queue.close(remove=True)
-            return summary
-
+        interruption = None
         try:
             if n_left:
                 _run_to_end(fetching.run)
-        except KeyboardInterrupt:
-            finish()
-            raise
-        return finish()
-    except BaseException:
-        with suppress(OSError):  # a full disk may refuse this too; the queue has every state
-            store.close()
-        raise
-    finally:
-        queue.close()
+        except KeyboardInterrupt as error:
+            interruption = error
+        store.close()
+        rows.write_fetched(folder / TABLE, queue)
+        queue.export()
+        summary = DownloadSummary(
+            n_photos=n_photos,
+            counts=queue.counts(),
+            n_now=fetching.n_now,
+            n_fetched_now=fetching.n_fetched_now,
+            n_recovered=n_recovered,
+            n_lost=n_lost,
+            bytes_on_disk=queue.bytes_on_disk(),
+            seconds=time.monotonic() - start,
+            table=folder / TABLE,
+        )
+        queue.close(remove=True)
+        if interruption is not None:
+            raise interruption
+        return summary
 
 
-def _recover(
-    found: list[tuple[str, str | None, StoredImage]],
-    queue: DownloadQueue,
-    store: FolderStore | TarStore,
-) -> int:
-    """Count images as fetched that a killed run stored before it could say so; how many."""
-    n_recovered = 0
-    for start in range(0, len(found), _FOUND_AT_A_TIME):
-        records = []
-        for photo_id, url, image in found[start : start + _FOUND_AT_A_TIME]:
-            whole = store.measure(image)
-            if whole is not None:
-                record = PhotoRecord(photo_id, url, State.OK, "found on disk", time=now_utc())
-                fields = whole._asdict()
-                del fields["name"]
-                records.append(replace(record, **fields))
-        queue.finish(records)
-        n_recovered += len(records)
-    return n_recovered
+@contextmanager
+def _open_folder(
+    folder: Path, options: DownloadOptions
+) -> Iterator[tuple[DownloadQueue, FolderStore | TarStore]]:
+    """Queue and store of a folder, for one download at a time; closed whatever happens."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder / _LOCK, timeout=0):  # ends with the process
+            for leftover in folder.glob(".part-*"):
+                leftover.unlink(missing_ok=True)
+            _check_same_files(folder, options)
+            size = options.shard_size
+            store = FolderStore(folder) if size is None else TarStore(folder, size)
+            with closing(DownloadQueue(folder)) as queue:
+                try:
+                    yield queue, store
+                except BaseException:
+                    with suppress(OSError):  # a full disk may refuse this; the queue has all states
+                        store.close()
+                    raise
+    except filelock.Timeout:
+        raise GeolocError(
+            f"Another download is at work in {folder}; wait for it, or take another folder."
+        ) from None
+
+
+def _found_records(
+    found: list[tuple[str, str | None, StoredImage]], folder: Path
+) -> Iterator[PhotoRecord]:
+    """Records of images that a killed run stored before it could say so, if they are whole."""
+    for photo_id, url, image in found:
+        sizes = image.bytes, image.width, image.height
+        if image.width is None:  # a file, whose header tells
+            try:
+                with open_header(folder / image.path) as opened:
+                    sizes = (folder / image.path).stat().st_size, *opened.size
+            except (OSError, BrokenImageError):
+                continue
+        yield PhotoRecord(
+            photo_id, url, State.OK, "found on disk", None, *sizes, image.path, time=now_utc()
+        )
 
 
 class _PhotoRows:
@@ -350,16 +338,6 @@ def _run_to_end(work: Callable[[], Any]) -> None:
         thread.submit(lambda: asyncio.run(work())).result()
 
 
-def _check_installed() -> None:
-    try:
-        import aiohttp  # noqa: F401
-    except ImportError as error:
-        raise GeolocError(
-            f"A download needs the package {error.name}; run: pip install "
-            "'geocells[download,models]'."
-        ) from None
-
-
 def _check_same_files(folder: Path, options: DownloadOptions) -> None:
     """Refuse to mix images of two kinds in one folder."""
     chosen = options.shared_by_all_images()
@@ -392,18 +370,6 @@ def _disk_errors(folder: Path) -> Iterator[None]:
             f"The disk that holds {folder} is full ({reason}); everything fetched so far is kept "
             "in the ledger. Make room, then run the same command again to go on."
         ) from error
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Keep a second download out of the folder; the lock ends with the process, however it ends."""
-    try:
-        with filelock.FileLock(folder / _LOCK, timeout=0):
-            yield
-    except filelock.Timeout:
-        raise GeolocError(
-            f"Another download is at work in {folder}; wait for it, or take another folder."
-        ) from None
 
 
 def _photos(n: int) -> str:

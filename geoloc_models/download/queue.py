@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -129,24 +129,14 @@ class DownloadQueue:
         try:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
-            with self._transaction():
+            with self._db:
+                self._db.execute("BEGIN IMMEDIATE")
                 if not _is_filled(self._db):
                     for statement in _CREATE.split(";"):
                         self._db.execute(statement)
                     self._import_ledger()
         except BaseException:
             self._db.close()
-            raise
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
             raise
 
     def _import_ledger(self) -> None:
@@ -184,7 +174,7 @@ class DownloadQueue:
             If two photos share an id.
         """
         n_photos = 0
-        with self._transaction():
+        with self._db:
             self._db.execute("UPDATE photos SET position = NULL, waiting = 0")
             for batch in batches:
                 n_photos += len(batch)
@@ -238,11 +228,9 @@ class DownloadQueue:
             Photos of the table that are there, and not ``ok``.
         """
         db = self._db
-        with self._transaction():
-            db.execute(
-                "CREATE TEMP TABLE found (name TEXT PRIMARY KEY, path, bytes, width, height)"
-            )
-            db.execute("CREATE TEMP TABLE unread (shard TEXT PRIMARY KEY)")
+        db.execute("CREATE TEMP TABLE found (name TEXT PRIMARY KEY, path, bytes, width, height)")
+        db.execute("CREATE TEMP TABLE unread (shard TEXT PRIMARY KEY)")
+        with db:
             db.executemany("INSERT OR REPLACE INTO found VALUES (?, ?, ?, ?, ?)", images)
             db.executemany("INSERT INTO unread VALUES (?)", ((shard,) for shard in unread_shards))
             n_lost = db.execute(
@@ -251,12 +239,12 @@ class DownloadQueue:
                 "(SELECT 1 FROM found WHERE found.name = photos.name AND found.path = photos.path) "
                 f"AND {_SHARD_OF_PATH} NOT IN (SELECT shard FROM unread)"
             ).rowcount
-            rows = db.execute(
-                "SELECT id, url, found.* FROM photos JOIN found USING (name) "
-                "WHERE position IS NOT NULL AND state IS NOT 'ok'"
-            ).fetchall()
-            db.execute("DROP TABLE found")
-            db.execute("DROP TABLE unread")
+        rows = db.execute(
+            "SELECT id, url, found.* FROM photos JOIN found USING (name) "
+            "WHERE position IS NOT NULL AND state IS NOT 'ok'"
+        ).fetchall()
+        db.execute("DROP TABLE found")
+        db.execute("DROP TABLE unread")
         return n_lost, [(row[0], row[1], StoredImage(*row[2:])) for row in rows]
 
     def waiting(self, after: int, n: int) -> list[QueuedPhoto]:
@@ -267,14 +255,15 @@ class DownloadQueue:
         )
         return [QueuedPhoto(*row) for row in self._db.execute(query, (after, n))]
 
-    def finish(self, records: Iterable[PhotoRecord]) -> None:
-        """Write how photos ended, all or none; they wait no longer."""
-        assignments = ", ".join(f"{name} = ?" for name in SCHEMA.names)
-        with self._transaction():
-            self._db.executemany(
-                f"UPDATE photos SET waiting = 0, {assignments} WHERE name = ?",
-                ([*_values(record), safe_name(record.id)] for record in records),
+    def finish(self, records: Iterable[PhotoRecord]) -> int:
+        """Write how photos ended, all or none; they wait no longer. The number of records."""
+        assignments = ", ".join(f"{name} = :{name}" for name in SCHEMA.names)
+        with self._db:
+            changed = self._db.executemany(
+                f"UPDATE photos SET waiting = 0, {assignments} WHERE name = :name",
+                map(_values, records),
             )
+        return changed.rowcount
 
     def n_waiting(self) -> int:
         """Photos that are still to be fetched."""
@@ -353,7 +342,7 @@ def now_utc() -> datetime:
 
 
 def _open(file: Path) -> sqlite3.Connection:
-    db = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=60)
+    db = sqlite3.connect(file, isolation_level="IMMEDIATE", check_same_thread=False, timeout=60)
     try:
         db.execute("PRAGMA journal_mode = WAL")
     except sqlite3.DatabaseError as error:
@@ -380,11 +369,10 @@ def _batches(db: sqlite3.Connection) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
 
 
-def _values(record: PhotoRecord) -> list[Any]:
-    values = {name: getattr(record, name) for name in SCHEMA.names}
-    values["state"] = str(record.state)
-    values["time"] = None if record.time is None else round(record.time.timestamp() * 1000)
-    return list(values.values())
+def _values(record: PhotoRecord) -> dict[str, Any]:
+    time = None if record.time is None else round(record.time.timestamp() * 1000)
+    name = safe_name(record.id)
+    return {**asdict(record), "state": str(record.state), "time": time, "name": name}
 
 
 def _open_parquet(folder: Path) -> pq.ParquetFile:

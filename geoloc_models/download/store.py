@@ -1,26 +1,25 @@
 """Where images are kept, under names made of their ids: a tree of folders, or tar shards.
 
-Both stores have the same four methods: scan, measure, write and close.
+Both stores have the same methods: scan, write and close.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import re
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from geoloc_models._errors import BrokenImageError
+from geoloc_models._files import replacing
 from geoloc_models.download.verify import EXTENSIONS, PreparedImage
-from geoloc_models.photos.opening import open_header
-
-MAX_NAME_LENGTH = 80
+from geoloc_models.photos.tar_shards import tar_members
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _UNSAFE_RUN = re.compile(r"[^a-z0-9_-]+")
@@ -29,8 +28,7 @@ _SLUG_LENGTH = 40
 _DEVICES = frozenset(
     ["con", "prn", "aux", "nul", *(f"{port}{k}" for port in ("com", "lpt") for k in range(10))]
 )
-_HASH_FOLDER = re.compile(r"[0-9a-f]{2}")
-_PARTIAL = ".part-"
+_HASH_FOLDER = "[0-9a-f][0-9a-f]"
 
 _SHARDS = "shards"
 _SHARD_NAME = re.compile(r"([0-9]{5,9})\.tar")
@@ -64,58 +62,39 @@ class FolderStore:
     def __init__(self, root: Path):
         self._root = root
 
-    def scan(self, known_shards: Callable[[], set[str]]) -> tuple[Iterator[StoredImage], list[str]]:
+    def scan(self, known_shards: Collection[str]) -> tuple[Iterator[StoredImage], list[str]]:
         """Walk the tree once; leftovers of a killed run are cleared away.
 
         Parameters
         ----------
-        known_shards : callable
-            Gives the tar files whose photos the queue knows; not asked here.
+        known_shards : collection of str
+            Tar files whose photos the queue knows; there are none here.
 
         Returns
         -------
         iterator of StoredImage
-            All images: one listing per folder, no look at the files themselves.
+            All images, without their sizes: no file is looked at.
         list of str
             Shards that were left out; none here.
         """
         return self._images(), []
 
     def _images(self) -> Iterator[StoredImage]:
-        for outer in _hash_folders(self._root):
-            for inner in _hash_folders(Path(outer.path)):
-                with os.scandir(inner.path) as entries:
-                    for entry in entries:
-                        name, dot, suffix = entry.name.partition(".")
-                        if name and dot + suffix in EXTENSIONS:
-                            yield StoredImage(name, f"{outer.name}/{inner.name}/{entry.name}")
-                        elif entry.name.startswith(_PARTIAL):
-                            with suppress(OSError):
-                                os.unlink(entry.path)
-
-    def measure(self, image: StoredImage) -> StoredImage | None:
-        """Fill in size and pixels of an image on disk, by its header; None if it is not whole."""
-        file = self._root / image.path
-        try:
-            n_bytes = file.stat().st_size
-            with open_header(file) as opened:
-                return StoredImage(image.name, image.path, n_bytes, *opened.size)
-        except (OSError, BrokenImageError):
-            return None
+        pattern = f"{_HASH_FOLDER}/{_HASH_FOLDER}/*"
+        for path in glob.iglob(pattern, root_dir=self._root, include_hidden=True):
+            file = os.path.basename(path)
+            name, dot, suffix = file.partition(".")
+            if name and dot + suffix in EXTENSIONS:
+                yield StoredImage(name, path.replace(os.sep, "/"))
+            elif file.startswith(".part-"):
+                with suppress(OSError):
+                    os.unlink(self._root / path)
 
     def write(self, name: str, image: PreparedImage, about: dict[str, Any]) -> str:
-        """Write a file beside its target, then rename it; its path from the output folder."""
+        """Write a file, whole or not at all; its path from the output folder."""
         path = f"{folder_of(name)}/{name}{image.extension}"
-        target = self._root / path
-        partial = target.with_name(f"{_PARTIAL}{target.name}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with replacing(self._root / path) as partial:
             partial.write_bytes(image.content)
-            os.replace(partial, target)
-        except OSError:
-            with suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
         return path
 
     def close(self) -> None:
@@ -140,62 +119,59 @@ class TarStore:
     """
 
     def __init__(self, root: Path, shard_size: int):
-        self._folder = root / _SHARDS
+        self._root = root
         self._shard_size = shard_size
         self._shard = 0
         self._n_photos = 0
         self._end = 0
         self._file: Any = None
 
-    def scan(self, known_shards: Callable[[], set[str]]) -> tuple[Iterator[StoredImage], list[str]]:
+    def scan(self, known_shards: Collection[str]) -> tuple[Iterator[StoredImage], list[str]]:
         """Read the members of the last shard, and of those that the queue knows nothing of.
 
-        As :meth:`FolderStore.scan`; shards that are full and known are left out.
+        As :meth:`FolderStore.scan`; shards that are full and known are left out. The JSON members
+        tell the sizes.
         """
-        names = os.listdir(self._folder) if self._folder.is_dir() else []
+        folder = self._root / _SHARDS
+        names = os.listdir(folder) if folder.is_dir() else []
         shards = sorted(int(match[1]) for match in map(_SHARD_NAME.fullmatch, names) if match)
         if not shards:
             return iter(()), []
-        known = known_shards()
-        unread = [shard for shard in shards[:-1] if _path_of(shard) in known]
-        last, self._end = whole_photos(self._file_of(shards[-1]), _path_of(shards[-1]))
-        self._shard, self._n_photos = shards[-1], len(last)
+        self._shard = shards.pop()
+        last, self._end = whole_photos(self._root, _path_of(self._shard))
+        self._n_photos = len(last)
+        paths = [_path_of(shard) for shard in shards]
 
         def images() -> Iterator[StoredImage]:
-            for shard in sorted({*shards[:-1]} - {*unread}):
-                yield from whole_photos(self._file_of(shard), _path_of(shard))[0]
+            for path in paths:
+                if path not in known_shards:
+                    yield from whole_photos(self._root, path)[0]
             yield from last
 
-        return images(), [_path_of(shard) for shard in unread]
-
-    def measure(self, image: StoredImage) -> StoredImage | None:
-        """Give the image back: the member's JSON has told its size."""
-        return image
+        return images(), [path for path in paths if path in known_shards]
 
     def write(self, name: str, image: PreparedImage, about: dict[str, Any]) -> str:
         """Append an image and its JSON to the open shard; its path from the output folder."""
         if self._n_photos >= self._shard_size:
             self.close()
             self._shard, self._n_photos, self._end = self._shard + 1, 0, 0
+        path = _path_of(self._shard)
         if self._file is None:
-            self._open()
-        facts = {
-            **about,
-            "width": image.width,
-            "height": image.height,
-            "bytes": len(image.content),
-        }
-        members = _member(name + image.extension, image.content)
-        members += _member(f"{name}.json", json.dumps(facts, ensure_ascii=True).encode("ascii"))
+            file = self._root / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            self._file = file.open("r+b" if file.exists() else "x+b", buffering=0)
+            self._cut()
+        sizes = {"width": image.width, "height": image.height, "bytes": len(image.content)}
+        facts = json.dumps({**about, **sizes}, ensure_ascii=True).encode("ascii")
+        members = _member(name + image.extension, image.content) + _member(f"{name}.json", facts)
         try:
             self._append(members)
         except OSError:
-            self._file.truncate(self._end)
-            self._file.seek(self._end)
+            self._cut()
             raise
         self._end += len(members)
         self._n_photos += 1
-        return f"{_path_of(self._shard)}/{name}{image.extension}"
+        return f"{path}/{name}{image.extension}"
 
     def close(self) -> None:
         """Write the end-of-archive mark of the open shard, if there is one."""
@@ -207,10 +183,8 @@ class TarStore:
             self._file.close()
             self._file = None
 
-    def _open(self) -> None:
-        path = self._file_of(self._shard)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("r+b" if path.exists() else "x+b", buffering=0)
+    def _cut(self) -> None:
+        """Cut off what follows the last whole photo."""
         self._file.truncate(self._end)
         self._file.seek(self._end)
 
@@ -219,19 +193,16 @@ class TarStore:
         while view:  # an unbuffered file may write a part
             view = view[self._file.write(view) :]
 
-    def _file_of(self, shard: int) -> Path:
-        return self._folder / f"{shard:05d}.tar"
 
-
-def whole_photos(file: Path, path: str) -> tuple[list[StoredImage], int]:
+def whole_photos(root: Path, path: str) -> tuple[list[StoredImage], int]:
     """Photos of a tar file whose two members are whole.
 
     Parameters
     ----------
-    file : path
-        A shard, which may break off anywhere.
+    root : path
+        The output folder.
     path : str
-        Its path from the output folder.
+        A shard in it, which may break off anywhere.
 
     Returns
     -------
@@ -241,34 +212,24 @@ def whole_photos(file: Path, path: str) -> tuple[list[StoredImage], int]:
         Bytes from the file's start to the end of the last whole photo.
     """
     photos: list[StoredImage] = []
-    end = offset = 0
-    image_name = ""
-    with file.open("rb") as opened:
+    end = 0
+    with (root / path).open("rb") as opened:
         n_bytes = os.fstat(opened.fileno()).st_size
-        while True:
-            opened.seek(offset)
+        members, _ = tar_members(opened)
+        for image, about in zip(members[::2], members[1::2], strict=False):
+            name, dot, suffix = image.name.partition(".")
+            opened.seek(about.offset)
             try:
-                member = tarfile.TarInfo.frombuf(opened.read(_BLOCK), "utf-8", "surrogateescape")
-            except tarfile.HeaderError:  # the end mark, the file's end, or half a header
-                break
-            content_start = offset + _BLOCK
-            offset = content_start + -(-member.size // _BLOCK) * _BLOCK
-            if offset > n_bytes:
-                break
-            if not member.name.endswith(".json"):
-                image_name = member.name
-                continue
-            name, dot, suffix = image_name.partition(".")
-            opened.seek(content_start)
-            try:
-                facts = json.loads(opened.read(member.size))
+                facts = json.loads(opened.read(about.size))
                 sizes = [int(facts[key]) for key in ("bytes", "width", "height")]
             except (ValueError, KeyError, TypeError):
                 break
-            if f"{name}.json" != member.name or dot + suffix not in EXTENSIONS:
+            stop = about.offset + -(-about.size // _BLOCK) * _BLOCK
+            follows = image.offset == end + _BLOCK and stop <= n_bytes
+            if not follows or about.name != f"{name}.json" or dot + suffix not in EXTENSIONS:
                 break
-            photos.append(StoredImage(name, f"{path}/{image_name}", *sizes))
-            image_name, end = "", offset
+            photos.append(StoredImage(name, f"{path}/{image.name}", *sizes))
+            end = stop
     return photos, end
 
 
@@ -320,15 +281,6 @@ def folder_of(name: str) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _hash_folders(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return [
-            entry
-            for entry in entries
-            if _HASH_FOLDER.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
-        ]
 
 
 def _path_of(shard: int) -> str:

@@ -128,10 +128,12 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, argume
 
 def test_without_aiohttp_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "aiohttp", None)
+    for name in ("fetching", "client", "addresses"):
+        monkeypatch.delitem(sys.modules, f"geoloc_models.download.{name}", raising=False)
     table = write_photos(tmp_path / "photos.parquet", ["a"], ["http://127.0.0.1/a"])
     result = geoloc(table, "-o", tmp_path / "images")
     assert result.exit_code == 2
-    assert "pip install 'geocells[download,models]'" in result.stderr
+    assert "pip install 'geocells[download]'" in result.stderr
 
 
 def lingering(fault):

@@ -28,7 +28,6 @@ PENDING, DONE, BROKEN = 0, 1, 2  # states of a row
 _BLOCK_ROWS = 1 << 14
 
 
-@dataclass(frozen=True)
 class FeatureFiles:
     """Where the files of a cache lie.
 
@@ -38,42 +37,21 @@ class FeatureFiles:
         ``NAME.npy``; the others lie beside it.
     """
 
-    features: Path
-
-    def __post_init__(self) -> None:
-        if self.features.suffix != ".npy":
+    def __init__(self, features: Path) -> None:
+        if features.suffix != ".npy":
             raise GeolocError(
-                f"A feature cache is a .npy file; {self.features.name} ends otherwise. Name it "
-                f"{self.features.name}.npy, say."
+                f"A feature cache is a .npy file; {features.name} ends otherwise. Name it "
+                f"{features.name}.npy, say."
             )
+        self.features = features
+        self.card = self._beside(".json")  # what the features are
+        self.keys = self._beside(".keys.npy")  # hash of every row's key
+        self.state = self._beside(".state.npy")  # of every row
+        self.broken = self._beside(".broken.csv")  # rows without an image, with the reasons
+        self.lock = features.with_name(f".{features.stem}.lock")  # held by who writes
 
     def _beside(self, ending: str) -> Path:
         return self.features.with_name(self.features.stem + ending)
-
-    @property
-    def card(self) -> Path:
-        """What the features are: NAME.json."""
-        return self._beside(".json")
-
-    @property
-    def keys(self) -> Path:
-        """Hash of every row's key: NAME.keys.npy."""
-        return self._beside(".keys.npy")
-
-    @property
-    def state(self) -> Path:
-        """State of every row: NAME.state.npy."""
-        return self._beside(".state.npy")
-
-    @property
-    def broken(self) -> Path:
-        """Rows without an image, with the reasons: NAME.broken.csv."""
-        return self._beside(".broken.csv")
-
-    @property
-    def lock(self) -> Path:
-        """Held by the process that writes: .NAME.lock."""
-        return self.features.with_name(f".{self.features.stem}.lock")
 
     def shard(self, number: int, n_shards: int) -> FeatureFiles:
         """Cache of the rows that one of several processes computes: NAME.shard-2-of-4.npy."""
@@ -231,13 +209,10 @@ class FeatureCache:
         return self.card.n_rows
 
     @cached_property
-    def _order(self) -> np.ndarray:
-        return np.argsort(self.key_hashes, kind="stable")
-
-    @cached_property
-    def _sorted_hashes(self) -> np.ndarray:
-        hashes: np.ndarray = self.key_hashes[self._order]
-        return hashes
+    def _row_of_hash(self) -> tuple[np.ndarray, np.ndarray]:
+        """Hashes in ascending order, and the first row of each."""
+        hashes, rows = np.unique(self.key_hashes, return_index=True)
+        return hashes, rows
 
     @property
     def path(self) -> Path:
@@ -261,8 +236,15 @@ class FeatureCache:
 
     @cached_property
     def broken_reasons(self) -> dict[int, str]:
-        """Reason of each broken row, ascending."""
-        return read_reasons(self.files.broken, self.broken_rows)
+        """Reason of each broken row, ascending; of several in the file the last one counts."""
+        reasons = {int(row): "cannot be read" for row in self.broken_rows}
+        if not self.files.broken.is_file():
+            return reasons
+        with self.files.broken.open(newline="", encoding="utf-8", errors="replace") as file:
+            for line in csv.reader(file):
+                if len(line) == 2 and line[0].isdecimal() and int(line[0]) in reasons:
+                    reasons[int(line[0])] = line[1]
+        return reasons
 
     def rows_of(self, keys: Sequence[Any] | np.ndarray) -> np.ndarray:
         """Rows of the cache that belong to the rows of any table.
@@ -285,16 +267,16 @@ class FeatureCache:
         wanted = hash_keys(keys)
         if np.array_equal(wanted, self.key_hashes):
             return np.arange(len(self))
-        place = np.searchsorted(self._sorted_hashes, wanted).clip(max=len(self) - 1)
-        missing = self._sorted_hashes[place] != wanted
+        hashes, rows = self._row_of_hash
+        place = np.searchsorted(hashes, wanted).clip(max=len(hashes) - 1)
+        missing = hashes[place] != wanted
         if missing.any():
             first = int(missing.argmax())
             raise GeolocError(
                 f"{np.count_nonzero(missing)} of {len(wanted)} photos are not in {self.path} "
                 f"(first: row {first}, {str(keys[first])!r}); run geoloc embed on this table."
             )
-        rows: np.ndarray = self._order[place]
-        return rows
+        return np.asarray(rows[place])
 
     def gather(self, rows: ArrayLike) -> np.ndarray:
         """Copy features of these rows of the cache: (m, D) of the cache's dtype.
@@ -411,18 +393,6 @@ def hash_keys(keys: Sequence[Any] | np.ndarray) -> np.ndarray:
         row = int(as_text.isna().to_numpy().argmax())
         raise GeolocError(f"Every photo needs a key, an id or a path; row {row} has none.")
     return hash_texts(as_text.astype(str).to_numpy(dtype=object), stream_start("features/key", 0))
-
-
-def read_reasons(path: Path, rows: np.ndarray) -> dict[int, str]:
-    """Reasons of broken rows from NAME.broken.csv; the last one of a row counts."""
-    reasons = {int(row): "cannot be read" for row in rows}
-    if not path.is_file():
-        return reasons
-    with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        for line in csv.reader(file):
-            if len(line) == 2 and line[0].isdecimal() and int(line[0]) in reasons:
-                reasons[int(line[0])] = line[1]
-    return reasons
 
 
 def read_card(files: FeatureFiles) -> FeatureCard:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from geoloc_models._devices import (
@@ -22,12 +21,18 @@ from geoloc_models._devices import (
     is_out_of_memory,
     resolve_precision,
 )
-from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models._errors import GeolocError
 from geoloc_models.features.cache import FeatureCache, FeatureCard, FeatureFiles, read_card
 from geoloc_models.features.embed_options import EmbedOptions
 from geoloc_models.features.shards import Shards
 from geoloc_models.features.writer import FeatureWriter
-from geoloc_models.photos.dataset import BrokenImages, make_framing, normalised
+from geoloc_models.photos.dataset import (
+    BrokenImages,
+    PhotoDataset,
+    make_framing,
+    make_loader,
+    normalised,
+)
 from geoloc_models.photos.images import ImageSource
 
 if TYPE_CHECKING:
@@ -206,11 +211,11 @@ def _embed_pending(
     flushed = time.perf_counter()
     n_rows = writer.card.n_rows
     with _bar(n_rows, n_rows - len(rows), progress) as bar:
-        for batch in runner.run(images, rows + offset):
-            writer.write(batch.rows - offset, batch.features)
-            writer.mark_broken([(row - offset, reason) for row, reason in batch.broken])
-            n_embedded += len(batch.rows)
-            bar.update(len(batch.rows) + len(batch.broken))
+        for whole, features, broken in runner.run(images, rows + offset):
+            writer.write(whole - offset, features)
+            writer.mark_broken([(row - offset, reason) for row, reason in broken])
+            n_embedded += len(whole)
+            bar.update(len(whole) + len(broken))
             if time.perf_counter() - flushed > _FLUSH_SECONDS:
                 writer.flush()
                 flushed = time.perf_counter()
@@ -264,21 +269,12 @@ def embed_images(
     )
     features = np.zeros((len(images), encoder.dim), dtype=np.float32)
     with _bar(len(images), 0, progress) as bar:
-        for batch in runner.run(images, np.arange(len(images))):
-            if batch.broken:
-                raise GeolocError(f"An image has no feature: {batch.broken[0][1]}.")
-            features[batch.rows] = batch.features
-            bar.update(len(batch.rows))
+        for rows, values, broken in runner.run(images, np.arange(len(images))):
+            if broken:
+                raise GeolocError(f"An image has no feature: {broken[0][1]}.")
+            features[rows] = values
+            bar.update(len(rows))
     return features
-
-
-@dataclass(frozen=True)
-class _EmbeddedBatch:
-    """Features (B, D) float32 of rows (B,) int64, and the rows without an image."""
-
-    rows: np.ndarray
-    features: np.ndarray
-    broken: list[tuple[int, str]]
 
 
 class _Runner:
@@ -301,28 +297,36 @@ class _Runner:
         self.batch_size = batch_size or 0  # 0: to be found
 
     @torch.inference_mode()
-    def run(self, images: ImageSource, rows: np.ndarray) -> Iterator[_EmbeddedBatch]:
-        """Embed these rows, in their order."""
+    def run(
+        self, images: ImageSource, rows: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, list[tuple[int, str]]]]:
+        """Embed these rows, in their order.
+
+        Yields
+        ------
+        rows : ndarray (B,) int64
+            Of a batch, without the broken ones.
+        features : ndarray (B, D) float32
+            Of these rows.
+        broken : list of (row, reason)
+            The others.
+        """
+        if not len(rows):
+            return
         self.batch_size = self.batch_size or self._fitting_batch_size()
         size = self.encoder.preprocessing.image_size
-        loader = DataLoader(
-            _FramedImages(images, rows, make_framing(size)),
-            batch_size=self.batch_size,
-            num_workers=min(self.workers, len(rows)),
-            collate_fn=_collate,
-            pin_memory=self.device.type == "cuda",
-        )
-        for whole_rows, pixels, broken in loader:
-            features = self._features(pixels) if len(whole_rows) else np.zeros((0, 0))
-            yield _EmbeddedBatch(
-                np.asarray(whole_rows, dtype=np.int64),
-                features.reshape(len(whole_rows), self.encoder.dim),
-                broken,
-            )
+        nowhere, no_country = np.zeros((len(images), 2)), np.zeros(len(images))
+        dataset = PhotoDataset(images, nowhere, no_country, make_framing(size), rows=rows)
+        workers = min(self.workers, len(rows))
+        for batch in make_loader(
+            dataset, batch_size=self.batch_size, shuffle=False, seed=0, workers=workers
+        ):
+            whole = batch["row"].numpy()
+            yield whole, self._features(batch["image"]), batch["broken"]
 
     def _features(self, pixels: Tensor) -> np.ndarray:
         """Embed uint8 pixels (B, 3, H, W) in as many steps as the memory asks for."""
-        parts: list[np.ndarray] = []
+        parts = [np.zeros((0, self.encoder.dim), dtype=np.float32)]
         begin = 0
         while begin < len(pixels):
             try:
@@ -339,8 +343,8 @@ class _Runner:
                     ) from error
             else:
                 continue
-            free_memory(self.device)
-            self.batch_size = max(1, self.batch_size // 2)
+            free_memory(self.device)  # here, as the exception kept tensors of the step alive
+            self.batch_size //= 2
         return np.concatenate(parts)
 
     def _step(self, pixels: Tensor) -> np.ndarray:
@@ -376,36 +380,6 @@ class _Runner:
         free, _ = torch.cuda.mem_get_info(self.device)
         fitting = _SHARE_OF_MEMORY * free / max(used / _PROBED_IMAGES, 1)
         return int(2 ** np.floor(np.log2(np.clip(fitting, _PROBED_IMAGES, _LARGEST_BATCH))))
-
-
-class _FramedImages(Dataset[tuple[int, Tensor | str]]):
-    """Row and pixels, uint8 (3, H, W), of each image; or the row and why there are none."""
-
-    def __init__(
-        self, images: ImageSource, rows: np.ndarray, framing: Callable[[Any], Tensor]
-    ) -> None:
-        self.images, self.rows, self.framing = images, rows, framing
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, i: int) -> tuple[int, Tensor | str]:
-        row = int(self.rows[i])
-        try:
-            return row, self.framing(self.images.load(row))
-        except BrokenImageError as error:
-            return row, str(error)
-
-
-_Loaded = tuple[list[int], Tensor, list[tuple[int, str]]]
-
-
-def _collate(samples: Sequence[tuple[int, Tensor | str]]) -> _Loaded:
-    """Rows, pixels (B, 3, H, W) uint8, and the broken rows with their reasons."""
-    whole = [(row, pixels) for row, pixels in samples if isinstance(pixels, Tensor)]
-    broken = [(row, reason) for row, reason in samples if isinstance(reason, str)]
-    pixels = torch.stack([pixels for _, pixels in whole]) if whole else torch.zeros(0)
-    return [row for row, _ in whole], pixels, broken
 
 
 def _precision_of(files: Sequence[FeatureFiles], options: EmbedOptions) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import filelock
@@ -89,21 +89,12 @@ def _copy(cache: FeatureCache, rows: np.ndarray, writer: FeatureWriter, offset: 
     """Copy these rows of a cache, a run, to rows from ``offset`` that are pending there."""
     is_pending = np.zeros(writer.card.n_rows, dtype=bool)
     is_pending[writer.pending_rows()] = True
-    targets = rows - rows[0] + offset
-    for block in _blocks(len(rows)):
-        source, target = rows[block], targets[block]
-        done = (cache.state[source] == DONE) & is_pending[target]
-        writer.write(target[done], cache.features[source[done]])
-        broken = (cache.state[source] == BROKEN) & is_pending[target]
-        reasons = cache.broken_reasons
+    for begin in range(0, len(rows), _BLOCK_ROWS):
+        source = rows[begin : begin + _BLOCK_ROWS]
+        source = source[is_pending[source - rows[0] + offset]]
+        done, broken = (source[cache.state[source] == state] for state in (DONE, BROKEN))
+        writer.write(done - rows[0] + offset, cache.features[done])
         writer.mark_broken(
-            [
-                (int(to), reasons[int(row)])
-                for row, to in zip(source[broken], target[broken], strict=True)
-            ]
+            [(row - rows[0] + offset, cache.broken_reasons[row]) for row in broken.tolist()]
         )
         writer.flush()
-
-
-def _blocks(n: int) -> Iterator[slice]:
-    return (slice(begin, begin + _BLOCK_ROWS) for begin in range(0, n, _BLOCK_ROWS))

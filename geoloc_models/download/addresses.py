@@ -21,6 +21,41 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
+# Blocks of the IPv4 and IPv6 Special-Purpose Address Registries of IANA, of multicast, and what
+# clouds answer at from inside. Python's own list differs from release to release.
+REFUSED_NETWORKS: tuple[Network, ...] = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "0.0.0.0/8",  # this network
+            "10.0.0.0/8",  # private use
+            "100.64.0.0/10",  # shared by customers of a provider
+            "127.0.0.0/8",  # loopback
+            "168.63.129.16/32",  # not of IANA: a cloud's own services
+            "169.254.0.0/16",  # link-local; metadata of clouds
+            "172.16.0.0/12",  # private use
+            "192.0.0.0/24",  # protocol assignments; metadata of a cloud
+            "192.0.2.0/24",  # documentation
+            "192.31.196.0/24",  # AS112-v4
+            "192.52.193.0/24",  # AMT
+            "192.88.99.0/24",  # relays of 6to4, given up
+            "192.168.0.0/16",  # private use
+            "192.175.48.0/24",  # AS112
+            "198.18.0.0/15",  # benchmarks
+            "198.51.100.0/24",  # documentation
+            "203.0.113.0/24",  # documentation
+            "224.0.0.0/4",  # multicast
+            "240.0.0.0/4",  # reserved, and broadcast
+            "2001::/23",  # protocol assignments: Teredo, benchmarks, ORCHID
+            "2001:db8::/32",  # documentation
+            "2620:4f:8000::/48",  # AS112
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+_UNICAST = ipaddress.IPv6Network(
+    "2000::/3"
+)  # all of IPv6 that is given out for use on the internet
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _MAX_HOSTS = 4096
 _MAX_LOOK_UPS = 16
@@ -47,9 +82,9 @@ class AddressPolicy:
 
     Notes
     -----
-    Without these, only globally routed unicast addresses may be: neither private, loopback,
-    link-local, shared (100.64/10), multicast, reserved, documentation nor unspecified ones. An IPv6
-    address that carries an IPv4 one (mapped, compatible, 6to4, Teredo, NAT64) is judged by both.
+    Without these, only addresses for use on the internet may be: of IPv4 all but
+    ``REFUSED_NETWORKS``, of IPv6 ``2000::/3`` but those. An IPv6 address that stands for an IPv4 one
+    (mapped, 6to4, NAT64) is judged by that one.
     """
 
     def __init__(self, *, allow_private: bool = False, allow_networks: Sequence[Network] = ()):
@@ -64,14 +99,12 @@ class AddressPolicy:
             return False
         if self._allow_private:
             return True
-        faces = _embedded(address)
-        if any(
+        carried = _carried(address)
+        return any(
             face.version == network.version and face in network
-            for face in faces
+            for face in (address, carried)
             for network in self._networks
-        ):
-            return True
-        return all(_is_public(face) for face in faces)
+        ) or _is_public(carried)
 
     def check(self, host: str, addresses: Sequence[str]) -> None:
         """Refuse a host if any one of its addresses may not be asked."""
@@ -81,29 +114,19 @@ class AddressPolicy:
                 raise RefusedAddressError(f"{name}{address}, which is not a public address")
 
 
-def _embedded(address: Address) -> list[Address]:
-    """Return the address, and the IPv4 addresses that it carries."""
-    faces: list[Address] = [address]
-    if isinstance(address, ipaddress.IPv6Address):
-        carried: list[ipaddress.IPv4Address | None] = [address.ipv4_mapped, address.sixtofour]
-        carried.extend(address.teredo or ())
-        number = int(address)
-        if address in _NAT64 or (number >> 32 == 0 and number > 1):
-            carried.append(ipaddress.IPv4Address(number & 0xFFFFFFFF))
-        faces.extend(face for face in carried if face is not None)
-        if address.ipv4_mapped is not None:
-            faces = faces[1:]  # another spelling of the IPv4 address, no more
-    return faces
+def _carried(address: Address) -> Address:
+    """IPv4 address that an IPv6 one stands for; any other address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _is_public(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.is_site_local or address.scope_id is not None:
-            return False
-        if address in _NAT64 or address.sixtofour is not None:
-            # The IPv4 address that it carries decides; releases of Python differ on 2002::/16.
-            return True
-    return address.is_global and not (address.is_multicast or address.is_reserved)
+    if address.version == 6 and (address.scope_id is not None or address not in _UNICAST):
+        return False
+    return not any(address in network for network in REFUSED_NETWORKS)
 
 
 class CheckedResolver(AbstractResolver):

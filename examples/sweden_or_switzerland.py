@@ -20,7 +20,6 @@ from cyclopts.types import NonNegativeInt
 from geocells import sphere
 from geoloc_models.countries import load_countries
 from geoloc_models.evaluation import errors_km, summarise_training, write_results
-from geoloc_models.inference import calibration_lines
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.reports import figures, model_title, table_text
@@ -180,16 +179,13 @@ def shares_of_countries(table: PhotoTable) -> str:
 def results_text(runs: dict[str, ModelRun], table: PhotoTable, split: Split) -> str:
     """Table 1, and how sure each model is."""
     evaluations = {name: run.evaluation for name, run in runs.items()}
-    lines = [table_text(evaluations, runs["country"].reference), ""]
-    for name, run in runs.items():
-        if run.calibration_report is not None:
-            lines.append(f"{model_title(name)}. {calibration_lines(run.calibration_report)[0]}")
-    lines.append(
+    calibration = {name: run.calibration_report for name, run in runs.items()}
+    return (
+        f"{table_text(evaluations, runs['country'].reference, calibration)}\n"
         "Blocks of 10 km are trained on whole or not at all; the fullest has "
-        f"{largest_block(table.coords[split.test])} of the {len(split.test)} test "
-        "photos. For photos of places without validation photos the radius may hold less."
+        f"{largest_block(table.coords[split.test])} of the\n{len(split.test)} test "
+        "photos. Far from all validation photos the radius may cover less."
     )
-    return "\n".join(lines)
 
 
 def draw(

@@ -164,69 +164,57 @@ def _text(predictions: PhotoPredictions, kind: str, top: int) -> str:
 def _table(predictions: PhotoPredictions, top: int) -> str:
     from geoloc_models.inference.place_names import CREDIT
     from geoloc_models.inference.predictions import percent, place_text
+    from geoloc_models.reports import Table, text_table
 
-    header = ["File", "Place", "Country", "Latitude", "Longitude", "P 25 km", "90 % radius"]
+    header = ["File", "Place", "Position", "In 25 km", "90 % radius"]
     if predictions.exif_coords is not None:
-        header += ["EXIF latitude", "EXIF longitude", "Error"]
+        header.append("Off EXIF")
     names = _short_names(predictions.names)
     rows, ranked = [], []
     for number, record in enumerate(predictions.to_records(top=top)):
         country = str(record["country"])
-        place = (
-            "" if predictions.places is None else place_text(predictions.places[number], country)
-        )
+        place = None
+        if predictions.places is not None:
+            place = place_text(predictions.places[number], country)
         within = record["probability_within_25_km"]
         row = [
             names[number],
-            place,
-            country,
-            *_degrees(record["latitude"], record["longitude"]),
+            _place_and_country(place, country),
+            _position(record),
             "" if within is None else percent(within),
             _kilometres(record["radius_90_km"], 0),
         ]
         if predictions.exif_coords is not None:
-            row += _degrees(record["exif_latitude"], record["exif_longitude"])
             row.append(_kilometres(record["error_km"], 1))
         rows.append(row)
         ranked += [
             [
                 names[number] if place["rank"] == 1 else "",
-                str(place["rank"]),
-                place["place"] or "",
-                str(place["country"]),
-                *_degrees(place["latitude"], place["longitude"]),
+                _place_and_country(place["place"], str(place["country"])),
+                _position(place),
                 percent(place["probability"]),
             ]
             for place in record.get("likeliest", ())
         ]
-    lines = _columns(header, rows, left=3)
+    lines = [text_table(Table(header, rows), left=2)]
     if top:
-        header = ["File", "Rank", "Place", "Country", "Latitude", "Longitude", "Probability"]
-        lines.append("")
-        lines += _columns(header, ranked, left=4) if ranked else ["No probabilities to rank by."]
+        likeliest = text_table(Table(["File", "Likeliest", "Position", "P"], ranked), left=2)
+        lines += ["", likeliest if ranked else "No probabilities to rank by."]
     if predictions.places is not None:
         lines += ["", CREDIT]
     return "\n".join(lines)
 
 
-def _degrees(*values: float | None) -> list[str]:
-    return ["" if value is None else f"{value:.4f}" for value in values]
+def _place_and_country(place: str | None, country: str) -> str:
+    return country if place is None else f"{place}, {country}"
+
+
+def _position(record: dict[str, Any]) -> str:
+    return f"{record['latitude']:.3f}, {record['longitude']:.3f}"
 
 
 def _kilometres(value: float | None, digits: int) -> str:
     return "" if value is None or not math.isfinite(value) else f"{value:,.{digits}f} km"
-
-
-def _columns(header: list[str], rows: list[list[str]], *, left: int) -> list[str]:
-    """Lines of a table; the first ``left`` columns begin, the others end at one edge."""
-    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if number < left else cell.rjust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, ["-" * width for width in widths], *rows]
-    ]
 
 
 def _short_names(names: list[str]) -> list[str]:

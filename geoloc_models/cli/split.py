@@ -80,8 +80,10 @@ def _print_split(report: SplitReport, options: SplitOptions) -> None:
 def _counts_text(counts: pd.DataFrame, *, shares: bool = False) -> str:
     """Counts per country (rows, the most frequent first) as aligned text with a line of sums."""
     total = counts.sum()
-    lines = [["", *(f"{c:,}" if isinstance(c, int) else str(c) for c in counts.columns)]]
-    lines.append(["all", *(f"{value:,}" for value in total)])
+    from geoloc_models.reports import Table, text_table
+
+    header = ["", *(f"{c:,}" if isinstance(c, int) else str(c) for c in counts.columns)]
+    lines = [["all", *(f"{value:,}" for value in total)]]
     if shares:
         lines.append(["", *(f"{value / max(total.sum(), 1):.2%}" for value in total)])
     if counts.index.tolist() != ["all"]:
@@ -89,11 +91,7 @@ def _counts_text(counts: pd.DataFrame, *, shares: bool = False) -> str:
         lines += [[str(name), *(f"{v:,}" for v in row)] for name, *row in shown.itertuples()]
         if len(rest):
             lines.append([f"{len(rest)} others", *(f"{value:,}" for value in rest.sum())])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join([name.ljust(widths[0]), *map(str.rjust, values, widths[1:])]).rstrip()
-        for name, *values in lines
-    )
+    return text_table(Table(header, lines))
 
 
 def leakage(

@@ -132,9 +132,7 @@ def evaluate(
 
 
 def _report_results(run: ModelRun) -> None:
-    from geoloc_models.inference.calibration_report import calibration_lines
     from geoloc_models.reports import table_text
 
-    print("\n" + table_text({run.name: run.evaluation}, run.reference))
-    if run.calibration_report is not None:
-        print("\n" + "\n".join(calibration_lines(run.calibration_report)))
+    calibration = {run.name: run.calibration_report}
+    print("\n" + table_text({run.name: run.evaluation}, run.reference, calibration))

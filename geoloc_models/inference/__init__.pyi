@@ -6,7 +6,6 @@ from .calibration import fit_calibration as fit_calibration
 from .calibration import load_calibration as load_calibration
 from .calibration import save_calibration as save_calibration
 from .calibration_report import CalibrationReport as CalibrationReport
-from .calibration_report import calibration_lines as calibration_lines
 from .calibration_report import judge_calibration as judge_calibration
 from .calibration_report import read_calibration_report as read_calibration_report
 from .calibration_report import write_calibration_report as write_calibration_report

@@ -241,30 +241,3 @@ def read_calibration_report(path: str | Path) -> CalibrationReport:
     if content.pop("version", None) != VERSION:
         raise GeolocError(f"{path} is of another version than {VERSION}. Train the model again.")
     return CalibrationReport.from_dict(content)
-
-
-def calibration_lines(report: CalibrationReport) -> list[str]:
-    """Say in sentences how sure a model is, and whether rightly."""
-    counted, chance = report.coverage, report.chance
-    if counted is None or chance is None:
-        return [
-            f"How sure: {report.n_calibration} validation photos are too few for a "
-            f"{100 * LEVEL:.0f} % radius."
-        ]
-    lines = [
-        f"How sure: the {100 * counted.promised:.0f} % radius (median {counted.median_km:,.0f} km) holds "
-        f"{100 * counted.held:.1f} % of {counted.n_photos} test photos; of exchangeable photos "
-        f"{_percent_range(counted.low, counted.high)} were to be expected, {_percent_range(*chance)} "
-        f"with the chance of the {report.n_calibration} calibration photos."
-    ]
-    if report.error_as_trained is not None and report.error_calibrated is not None:
-        lines.append(
-            f"Temperature {report.temperature:.2f} takes the calibration error of the likeliest "
-            f"class from {100 * report.error_as_trained:.1f} to "
-            f"{100 * report.error_calibrated:.1f} %."
-        )
-    return lines
-
-
-def _percent_range(low: float, high: float) -> str:
-    return f"{100 * low:.1f} to {100 * high:.1f} %"

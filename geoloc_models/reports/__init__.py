@@ -14,6 +14,7 @@ from geoloc_models.reports.tables import (
     results_table,
     table_note,
     table_text,
+    text_table,
 )
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "results_table",
     "table_note",
     "table_text",
+    "text_table",
     "write_report",
 ]

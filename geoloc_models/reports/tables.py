@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -66,6 +67,10 @@ CALIBRATION_NOTE = (
 )
 """What the figures of :func:`calibration_table` mean, as one paragraph."""
 
+_RADIUS_NOTE = (
+    "Covers: share of the test photos within it; expected: of one that keeps its\n"
+    "promise, in 95 of 100 draws."
+)
 # A bracket alone is a bracket; it makes a link only with what follows.
 _SPECIAL = re.compile(r"([\\`*_<>|#~]|\](?=[\[(:]))")
 
@@ -133,29 +138,93 @@ def results_table(
 
 
 def table_text(
-    evaluations: Mapping[str, Evaluation], references: Mapping[str, float] | None = None
+    evaluations: Mapping[str, Evaluation],
+    references: Mapping[str, float] | None = None,
+    calibration: Mapping[str, CalibrationReport | None] | None = None,
 ) -> str:
-    """Lay out evaluations like Table 1 of the paper, as :func:`results_table` has them.
+    """Lay out results for a terminal: one table of figures, and a small one of calibration.
+
+    Parameters
+    ----------
+    evaluations : mapping of str to Evaluation
+        By model name.
+    references : mapping of str to float, optional
+        As in :func:`results_table`.
+    calibration : mapping of str to CalibrationReport or None, optional
+        By model name.
 
     Returns
     -------
     str
-        Lines without a newline at the end. Under each row stand its intervals.
+        Lines without a newline at the end. Behind each figure stands half the width of its 95 %
+        interval; figures and intervals in full are those of :func:`results_table`.
     """
     if not evaluations:
         return "No model has been evaluated."
-    names, header = _columns(evaluations)
-    rows = [row for pair in _pairs_of_rows(evaluations, names, header) for row in pair]
+    names, _ = _columns(evaluations)
+    names = [name for name in names if name not in ("2500 km", "geoscore")]
+    header = ["Model", *(_column_title(name).removesuffix(" %") for name in names)]
+    figures = [evaluation.figures() for evaluation in evaluations.values()]
+    columns = [_with_half_widths([each.get(name) for each in figures], name) for name in names]
+    rows = [
+        [model_title(model), *(column[number] for column in columns)]
+        for number, model in enumerate(evaluations)
+    ]
     rows += _reference_rows(references, names, header)
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    rule = "  ".join("-" * width for width in widths)
-    lines = ["  ".join(_aligned(row, widths)).rstrip() for row in [header, *rows]]
-    return "\n".join([lines[0], rule, *lines[1:], rule, *_notes(evaluations)])
+    parts = [text_table(Table(header, rows)), *_notes(evaluations, after="±")]
+    radii = [
+        [model_title(name), *_radius_cells(report)]
+        for name, report in (calibration or {}).items()
+        if report is not None
+    ]
+    if radii:
+        header = ["90 % radius", "Covers", "Expected", "Median km"]
+        parts += ["", text_table(Table(header, radii)), _RADIUS_NOTE]
+    return "\n".join(parts)
+
+
+def text_table(table: Table, *, left: int = 1) -> str:
+    """Lay out a table for a terminal, no wider than that.
+
+    Parameters
+    ----------
+    table : Table
+        What to lay out.
+    left : int
+        So many columns begin at one edge, and are folded where the terminal is narrow; the others
+        end at one.
+
+    Returns
+    -------
+    str
+        Lines without a newline at the end; a terminal narrower than 80 columns gets 80.
+    """
+    import rich.table
+    from rich.box import Box
+    from rich.console import Console
+    from rich.text import Text
+
+    rule = Box("    \n" * 2 + " -  \n" + "    \n" * 5)
+    grid = rich.table.Table(box=rule, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    for number, title in enumerate(table.header):
+        if number < left:
+            grid.add_column(Text(title), overflow="fold")
+        else:
+            grid.add_column(Text(title), justify="right", no_wrap=True)
+    for row in table.rows:
+        grid.add_row(*map(Text, row))
+    console = Console(width=max(80, shutil.get_terminal_size().columns), color_system=None)
+    with console.capture() as capture:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
 def table_note(evaluations: Mapping[str, Evaluation]) -> str:
     """What the figures and intervals of a table mean, as one paragraph."""
-    return " ".join(_notes(evaluations)) if evaluations else "No model has been evaluated."
+    if not evaluations:
+        return "No model has been evaluated."
+    score = "GeoScore: mean of 5000 exp(-d / 1492.7 km), 5000 is perfect."
+    return " ".join([*_notes(evaluations, after="In brackets"), score])
 
 
 def differences_table(differences: Mapping[str, Mapping[str, Interval]]) -> Table:
@@ -318,8 +387,8 @@ def _reference_rows(
         return []
     rows = []
     for title, name, key in (
-        ("Always the largest country", "country", "majority_country"),
-        ("Always the training centre", "median_km", "centre_median_km"),
+        ("Guess: largest country", "country", "majority_country"),
+        ("Guess: training centre", "median_km", "centre_median_km"),
     ):
         row = [title, *("" for _ in header[1:])]
         row[1 + names.index(name)] = _number(references[key], name)
@@ -327,20 +396,19 @@ def _reference_rows(
     return rows
 
 
-def _notes(evaluations: Mapping[str, Evaluation]) -> list[str]:
+def _notes(evaluations: Mapping[str, Evaluation], *, after: str) -> list[str]:
     sizes = {evaluation.n_test for evaluation in evaluations.values()}
-    tested = f"{sizes.pop()} test images." if len(sizes) == 1 else "n: test images."
+    tested = f"{sizes.pop()} test photos" if len(sizes) == 1 else "Test photos"
     have_runs = [evaluation.n_runs > 1 for evaluation in evaluations.values()]
     if not any(have_runs):
-        over = "bootstrap 95 % intervals over the test images."
+        over = "bootstrap 95 % intervals over the test photos."
     elif all(have_runs):
         over = "95 % t-intervals over runs that differ by their seed."
     else:
-        over = "95 % intervals: over seeds (t) where there are several runs, else over test images."
+        over = "95 % intervals: over seeds (t) where there are several runs, else over test photos."
     return [
-        f"{tested} Share of images in the right country, and at most so far from the truth;",
-        "GeoScore: mean of 5000 exp(-d / 1492.7 km), 5000 is perfect;",
-        f"in brackets, {over}",
+        f"{tested}: percent in the right country, and so near the truth.",
+        f"{after}: {over}",
     ]
 
 
@@ -367,6 +435,29 @@ def _interval(figure: Interval | None, column: str) -> str:
     return f"[{_number(figure.low, column)}, {_number(figure.high, column)}]"
 
 
+def _with_half_widths(figures: Sequence[Interval | None], column: str) -> list[str]:
+    """Figures and half the width of each interval; decimals only where all intervals are narrow."""
+    halves = [0.0 if each is None else (each.high - each.low) / 2 for each in figures]
+    digits = 1 if 0 < max(halves) < 1 else 0
+    return [
+        ""
+        if each is None
+        else f"{each.value:.{digits}f} ±{half:.{digits}f}"
+        if np.isfinite(half)
+        else _number(each.value, column)
+        for each, half in zip(figures, halves, strict=True)
+    ]
+
+
+def _radius_cells(report: CalibrationReport) -> list[str]:
+    """Coverage of a 90 % radius, what was to be expected, and its median."""
+    if report.coverage is None or report.chance is None:
+        return ["too few photos", "", ""]
+    low, high = (f"{100 * share:.0f}" for share in report.chance)
+    held = f"{100 * report.coverage.held:.1f} %"
+    return [held, f"{low} to {high} %", _median_radius(report.coverage)]
+
+
 def _signed(figure: Interval | None, column: str) -> str:
     if figure is None:
         return ""
@@ -382,8 +473,11 @@ def _coverage_cells(coverage: Coverage | None, chance: tuple[float, float] | Non
         f"[{100 * low:.1f}, {100 * high:.1f}]"
         for low, high in ((coverage.low, coverage.high), chance)
     )
-    radius = f"{coverage.median_km:,.0f}" if np.isfinite(coverage.median_km) else "no bound"
-    return [f"{100 * coverage.held:.1f} {by_test}", by_both, radius]
+    return [f"{100 * coverage.held:.1f} {by_test}", by_both, _median_radius(coverage)]
+
+
+def _median_radius(coverage: Coverage) -> str:
+    return f"{coverage.median_km:,.0f}" if np.isfinite(coverage.median_km) else "no bound"
 
 
 def _region_cells(regions: tuple[Region, ...]) -> list[str]:

@@ -58,7 +58,7 @@ def error_curves(
         style = {**line_style(index), "marker": "", "linewidth": 2 if are_few else 1.5}
         axis.plot(*_cumulative(values), label=model_title(name), **style)
     if centre_km is not None:
-        label = "Always the training centre"
+        label = "Guess: training centre"
         axis.plot(*_cumulative(centre_km), color=QUIET, linewidth=1.2, label=label)
     for radius in radii_km:
         axis.axvline(radius, color="#bbbbbb", linewidth=0.8, zorder=0)

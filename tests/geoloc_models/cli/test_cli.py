@@ -49,7 +49,7 @@ def test_training_prints_a_table_and_leaves_a_whole_run_folder(trained):
     folder, _, result = trained
     assert result.exit_code == 0, result.output
     assert "Cells, consolidated" in result.stdout
-    assert "Always the training centre" in result.stdout
+    assert "Guess: training" in result.stdout
     names = {path.name for path in (folder / "run").iterdir()}
     assert names == {
         "bundle",

@@ -1,5 +1,7 @@
 """Tables of results as text and as cells, and Markdown read back by a Markdown parser."""
 
+import re
+
 import numpy as np
 import pytest
 from geoloc_models_answers import answers
@@ -19,6 +21,7 @@ from geoloc_models.reports import (
     results_table,
     table_note,
     table_text,
+    text_table,
 )
 
 GUESSES = answers([[0.0, 0.0], [0.0, 1.0]], ["A", "B"])
@@ -34,29 +37,41 @@ REFERENCES = {"majority_country": 55.5, "centre_median_km": 807.4}
 EXPECTED = ["50.0", "50.0", "50.0", "100.0", "100.0", "100.0", "55.6", "4821", "2"]
 
 
-def test_each_model_has_a_row_of_figures_and_a_row_of_intervals():
+def test_results_on_a_terminal_fit_80_columns_and_stand_under_their_titles():
     figures = figures_of()
-    text = table_text({"country": figures, "cells_top_down": figures}, REFERENCES)
+    report = CalibrationReport(
+        200, "top_k", "mass", 202, 1.0, Coverage(200, 181, 0.9, 0.86, 0.94, 178.0), 0.12, 0.045
+    )
+    few = CalibrationReport(200, "top_k", "mass", 5, 1.0, None, None, None)
+    name = "cells_consolidated_pretrained"
+    text = table_text({"country": figures, name: figures}, REFERENCES, {name: report, "few": few})
     lines = text.splitlines()
-    assert lines[0].split()[:2] == ["Model", "Country"]
-    columns = ("1 km %", "25 km %", "200 km %", "750 km %", "2500 km %", "Median km", "GeoScore")
-    for column in columns:
-        assert column in lines[0]
-    assert lines[0].split()[-1] == "n"
-    assert lines[2].split()[-9:] == EXPECTED
-    assert lines[3].count("[") == 8
-    assert "55.5" in text
-    assert "807" in text
-    assert "2 test images" in text
-    assert "bootstrap" in text
+    assert max(map(len, lines)) <= 80
+    assert re.split(" {2,}", lines[0]) == [
+        "Model", "Country", "1 km", "25 km", "200 km", "750 km", "Median km",
+    ]  # fmt: skip
+    # All of the 20 bootstrap samples are either photo twice, or both: 50 or so around the median.
+    assert re.split(" {2,}", lines[2]) == [
+        "Country (baseline)", "50 ±50", "50 ±50", "50 ±50", "100 ±0", "100 ±0", "56 ±56",
+    ]  # fmt: skip
+    end = lines[0].index("Median km") + len("Median km")
+    assert any(line[:end].endswith(" 807") for line in lines)
+    assert "Guess: largest country" in text
+    assert "2 test photos: " in text
+    assert "±: bootstrap" in text
+    radii = [re.split(" {2,}", line) for line in text.split("\n\n")[1].splitlines()]
+    assert radii[0] == ["90 % radius", "Covers", "Expected", "Median km"]
+    assert radii[2] == ["Cells, consolidated, ImageNet", "90.5 %", "84 to 96 %", "178"]
+    assert radii[3] == ["few", "too few photos"]
 
 
-def test_columns_stand_under_their_titles():
-    lines = table_text({"country": figures_of()}, REFERENCES).splitlines()
-    end = lines[0].index("GeoScore") + len("GeoScore")
-    assert lines[2][:end].endswith(" 4821")
-    centre = next(line for line in lines if line.startswith("Always the training centre"))
-    assert centre.index("807") + 3 == lines[0].index("Median km") + len("Median km")
+def test_a_long_text_is_folded_and_a_wide_terminal_is_used(monkeypatch):
+    table = Table(["File", "Place", "Km"], [["a/" * 50 + "b.jpg", "Zürich, 東京", "7"]])
+    text = text_table(table, left=2)
+    assert max(map(len, text.splitlines())) == 80
+    assert len(text.splitlines()) == 4
+    monkeypatch.setenv("COLUMNS", "200")
+    assert len(text_table(table, left=2).splitlines()) == 3
 
 
 def test_as_cells_each_figure_has_its_interval_beside_it():
@@ -66,8 +81,8 @@ def test_as_cells_each_figure_has_its_interval_beside_it():
     assert rows[0][0] == "Regression, multi-task"
     assert [cell.split(" ")[0] for cell in rows[0][1:]] == EXPECTED
     assert rows[0][4] == "100.0 [100.0, 100.0]"
-    assert rows[1] == ["Always the largest country", "55.5", *[""] * 8]
-    assert rows[2] == ["Always the training centre", *[""] * 6, "807", "", ""]
+    assert rows[1] == ["Guess: largest country", "55.5", *[""] * 8]
+    assert rows[2] == ["Guess: training centre", *[""] * 6, "807", "", ""]
 
 
 def test_every_model_has_a_title_and_unknown_names_pass_through():

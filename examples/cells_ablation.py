@@ -89,7 +89,10 @@ def load_places(folder: Path, n_places: int | None = None) -> tuple[np.ndarray, 
         encoder = LocationEncoder.from_geoclip(precision="float64")
         blocks = torch.split(torch.from_numpy(coords), 4096)
         with torch.inference_mode():
-            features = [normalize(encoder(block)) for block in tqdm(blocks, "features", delay=2)]
+            features = [
+                normalize(encoder(block))
+                for block in tqdm(blocks, "features", delay=2, disable=None)
+            ]
         folder.mkdir(parents=True, exist_ok=True)
         np.save(path, torch.cat(features).numpy())
     return coords, np.load(path)
@@ -185,7 +188,7 @@ def main(
     coords, features = load_places(output, places)
     print(f"{len(coords)} real photo places; features simulated from the place, with noise.")
     runs = []
-    with tqdm(total=seeds * len(constructions()), desc="runs") as progress:
+    with tqdm(total=seeds * len(constructions()), desc="runs", disable=None) as progress:
         for seed in range(seeds):
             rng = np.random.default_rng(seed)
             feats = simulated(features, rng)

@@ -59,7 +59,6 @@ BLOCK_KM = 10.0
 """Places of one block are in one part of the split. A pixel of the satellite image is 7.4 km high."""
 DEAD: tuple[Fault, ...] = (not_found, gone, redirect_to_unavailable)
 """Ways of the server to say that a photo is no more."""
-SHOWS_BARS = sys.stderr.isatty()
 
 COMMANDS = """\
 geoloc select metadata.tsv.gz --preset yfcc100m --countries SE,CH -o photos.parquet
@@ -236,7 +235,7 @@ def embed_photos(split_file: Path, features_file: Path, size: Size, seed: int) -
     seed_run(seed)  # for an encoder of random numbers
     encoder = build_encoder(size.encoder, weights=size.weights, image_size=size.image_size)
     images = FileImages(photos.frame["path"].to_numpy(), min_side=size.image_size)
-    record = embed(images, row_keys(photos), encoder, features_file, progress=SHOWS_BARS)
+    record = embed(images, row_keys(photos), encoder, features_file)
     print(
         f"{len(record.cache):,} photos, {record.cache.dim} numbers each, of {encoder.name} "
         f"({'ImageNet weights' if size.weights else 'random weights'}) at {size.image_size} pixels."
@@ -272,7 +271,7 @@ def train(
         parts = split_source(source)
         folder = output / f"cells_{subset or 'all'}"
         began = time.perf_counter()
-        run = run_model(source, parts, plan, options, folder, resume=True, progress=SHOWS_BARS)
+        run = run_model(source, parts, plan, options, folder, resume=True)
         if run.cells is not None:
             counts = run.cells.counts
             print(

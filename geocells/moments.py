@@ -118,7 +118,11 @@ class FeatureRows:
         rows_a_block = min(BLOCK_ROWS, max(1, BLOCK_BYTES // (8 * max(1, self.n_features))))
         starts = range(0, self.n_rows, rows_a_block)
         for start in tqdm(
-            starts, desc="features", unit="block", disable=not progress or len(starts) < 32, delay=2
+            starts,
+            desc="features",
+            unit="block",
+            disable=not progress or len(starts) < 32 or None,
+            delay=2,
         ):
             stop = min(start + rows_a_block, self.n_rows)
             yield start, stop, self.read(start, stop)

@@ -187,7 +187,11 @@ def medoids_and_modes(
     tasks = _tasks(edges)
     n_at_once = 4 * n_threads()
     with tqdm(
-        total=len(points), desc="medoids and modes", unit="point", disable=not progress, delay=2
+        total=len(points),
+        desc="medoids and modes",
+        unit="point",
+        disable=not progress or None,
+        delay=2,
     ) as bar:
         for done in range(0, len(tasks), n_at_once):
             bar.update(sum(run_blocks(work, tasks[done : done + n_at_once])))

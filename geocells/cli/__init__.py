@@ -11,6 +11,8 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack, redirect_stderr
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
@@ -48,6 +50,7 @@ for _name in COMMANDS:
 def _run_command(
     *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     verbose: Annotated[bool, Parameter(negative=())] = False,
+    quiet: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Run one command.
 
@@ -57,13 +60,19 @@ def _run_command(
         The command and its own options.
     verbose : bool
         Log what happens, tracebacks of errors included.
+    quiet : bool
+        Print results and errors alone.
     """
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s: %(message)s"
     )
     for name in ("matplotlib", "PIL", "numba", "fsspec", "pyogrio"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    app(words)
+    with ExitStack() as stack:
+        if quiet:
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(redirect_stderr(nowhere))
+        app(words)
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -136,7 +135,7 @@ def busy(what: str) -> Iterator[None]:
         bar_format="{desc} {elapsed}",
         delay=2,
         leave=False,
-        disable=not sys.stderr.isatty(),
+        disable=None,
     )
     done = threading.Event()
 

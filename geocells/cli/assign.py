@@ -92,7 +92,7 @@ def _labels(
         names: dict[Any, Any] = {str(name): name for name in np.unique(cells.groups)}
         groups = np.array([names.get(str(group), group) for group in groups], dtype=object)
     labels = np.empty(len(coords), dtype=np.int64)
-    with tqdm(total=len(coords), desc="assigning", unit="photo", delay=2) as bar:
+    with tqdm(total=len(coords), desc="assigning", unit="photo", delay=2, disable=None) as bar:
         for start in range(0, len(coords), _ROWS_AT_A_TIME):
             rows = slice(start, start + _ROWS_AT_A_TIME)
             some = None if groups is None else groups[rows]

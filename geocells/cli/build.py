@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -26,6 +27,7 @@ from geocells.fitting import Options
 from geocells.tables import TableError, numbers
 from geocells.tables.writer import table_suffix
 
+_FEW_CELLS = 5
 _OUTPUTS = (".parquet", ".geojson", ".csv")
 _HOW_CELLS_ARE_MADE = Group("How cells are made", sort_key=2)
 
@@ -137,7 +139,15 @@ def build(
     counts = partition.counts
     span = f"{int(counts.min())} to {int(counts.max())}" if len(counts) else "none"
     left = f"; {unassigned} photos belong to none" if unassigned else ""
-    print(f"{partition.n_cells} cells of {n_rows} photos, {span} a cell{left}: {output}{note}")
+    n_cells = partition.n_cells
+    word = "cell" if n_cells == 1 else "cells"
+    print(f"{n_cells} {word} of {n_rows} photos, {span} a cell{left}: {output}{note}")
+    if n_cells < _FEW_CELLS:
+        fewer = min(200, max(10, n_rows // 100))
+        advice = (
+            f"Try --min-images {fewer}" if fewer < builder.min_images else "More photos are needed"
+        )
+        print(f"Note: a classifier learns little from {n_cells} {word}. {advice}.", file=sys.stderr)
 
 
 def _fit_on_cluster(

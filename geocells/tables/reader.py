@@ -127,7 +127,7 @@ class TableFile:
         tables = []
         with tqdm(
             total=self.n_bytes, desc=f"reading {self.path.name}", unit="B", unit_scale=True, delay=2,
-            disable=not progress,
+            disable=not progress or None,
         ) as bar:  # fmt: skip
             for batch in self.batches(columns):
                 if batch.lost:

@@ -9,6 +9,7 @@ or listed, so heavy imports stand inside the function.
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib.util
 import logging
 import os
@@ -32,21 +33,29 @@ logger = logging.getLogger(__name__)
 BAD_INPUT = 2
 INTERRUPTED = 130
 
-COMMANDS = {
-    "demo": "geoloc_models.examples.sweden_or_switzerland:demo",
-    "download": "geoloc_models.cli.download:download",
-    "embed": "geoloc_models.cli.embed:embed",
-    "evaluate": "geoloc_models.cli.train:evaluate",
-    "export": "geoloc_models.cli.predict:export",
-    "index": "geoloc_models.cli.index:index",
-    "leakage": "geoloc_models.cli.split:leakage",
-    "predict": "geoloc_models.cli.predict:predict",
-    "reproduce": "geoloc_models.examples.reproduce_paper:reproduce",
-    "select": "geoloc_models.cli.select:select",
-    "serve": "geoloc_models.cli.serve:serve",
-    "split": "geoloc_models.cli.split:split",
-    "strip": "geoloc_models.cli.strip:strip",
-    "train": "geoloc_models.cli.train:train",
+COMMANDS = {  # in the order of the work
+    "Prepare": {
+        "index": "geoloc_models.cli.index:index",
+        "select": "geoloc_models.cli.select:select",
+        "download": "geoloc_models.cli.download:download",
+        "split": "geoloc_models.cli.split:split",
+        "leakage": "geoloc_models.cli.split:leakage",
+        "embed": "geoloc_models.cli.embed:embed",
+    },
+    "Train": {
+        "train": "geoloc_models.cli.train:train",
+        "evaluate": "geoloc_models.cli.train:evaluate",
+    },
+    "Ask": {
+        "predict": "geoloc_models.cli.predict:predict",
+        "serve": "geoloc_models.cli.serve:serve",
+        "export": "geoloc_models.cli.predict:export",
+    },
+    "More": {
+        "strip": "geoloc_models.cli.strip:strip",
+        "demo": "geoloc_models.examples.sweden_or_switzerland:demo",
+        "reproduce": "geoloc_models.examples.reproduce_paper:reproduce",
+    },
 }
 # What `--help` shows of a command with many options; `--help-all` shows all.
 MAIN_OPTIONS = {
@@ -127,19 +136,22 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
         result_action="return_value",
     )
     app.meta.suppress_keyboard_interrupt = False
-    app.meta.group_parameters = _EVERY_COMMAND
-    for name, path in COMMANDS.items():
-        look: dict[str, Any] = {}
-        if name in MAIN_OPTIONS and not shows_all_options:
-            look["help_formatter"] = _BriefHelp(MAIN_OPTIONS[name])
-            look["help_epilogue"] = "`--help-all` shows all options."
-        summary = _summary(path) if lists_commands else None
-        app.command(path, name=name, help=summary, group_parameters=_OPTIONS, **look)
+    app.group_commands = app.meta.group_parameters = _EVERY_COMMAND
+    for place, (title, commands) in enumerate(COMMANDS.items()):
+        group = Group(title, sort_key=place)
+        for number, (name, path) in enumerate(commands.items()):
+            look: dict[str, Any] = {"group": group, "sort_key": number}
+            if name in MAIN_OPTIONS and not shows_all_options:
+                look["help_formatter"] = _BriefHelp(MAIN_OPTIONS[name])
+                look["help_epilogue"] = "`--help-all` shows all options."
+            summary = _summary(path) if lists_commands else None
+            app.command(path, name=name, help=summary, group_parameters=_OPTIONS, **look)
 
     @app.meta.default
     def run_command(
         *words: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
         verbose: Annotated[bool, Parameter(negative=())] = False,
+        quiet: Annotated[bool, Parameter(negative=())] = False,
         config: Path | None = None,
     ) -> None:
         """Run one command.
@@ -150,6 +162,8 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
             The command and its own options.
         verbose : bool
             Log what happens, tracebacks of errors included.
+        quiet : bool
+            Print results and errors alone.
         config : Path, optional
             YAML or JSON file of the command's options, such as a run's options.json; options of
             the command line win.
@@ -157,7 +171,11 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
         _set_up_logging(verbose=verbose)
         if config is not None:
             app.config = (_read_config(config),)
-        app(words)
+        with contextlib.ExitStack() as stack:
+            if quiet:
+                nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+                stack.enter_context(contextlib.redirect_stderr(nowhere))
+            app(words)
 
     return app
 
@@ -220,7 +238,8 @@ def main(words: Sequence[str] | None = None) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "300")
     words = list(sys.argv[1:] if words is None else words)
     app = make_app(
-        lists_commands=not set(words) & set(COMMANDS), shows_all_options="--help-all" in words
+        lists_commands=not any(set(words) & set(commands) for commands in COMMANDS.values()),
+        shows_all_options="--help-all" in words,
     )
     try:
         app.meta(["--help" if word == "--help-all" else word for word in words])

@@ -95,7 +95,7 @@ def predict(
         names=None if names else False,
         batch_size=batch_size,
         workers=workers,
-        progress=sys.stderr.isatty(),
+        progress=True,
     )
     if len(predictions) == 0:
         name, reason = predictions.broken[0]

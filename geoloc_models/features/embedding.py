@@ -228,7 +228,7 @@ def _bar(n_images: int, n_done: int, progress: bool) -> Any:
         initial=n_done,
         desc="Embedding",
         unit="image",
-        disable=not progress,
+        disable=not progress or None,
         leave=False,
     )
 

@@ -64,7 +64,7 @@ def run_network(
     parts: dict[str, list[np.ndarray]] = {}
     rows: list[np.ndarray] = []
     broken = BrokenImages()
-    bar = tqdm(batches, desc=description, unit="batch", disable=not progress, leave=False)
+    bar = tqdm(batches, desc=description, unit="batch", disable=not progress or None, leave=False)
     for batch in bar:
         broken.extend(batch.get("broken", ()))
         if len(batch["image"]) == 0:

@@ -342,7 +342,10 @@ def _read_headers(files: PhotoFiles, threads: int, progress: bool) -> list[_Head
     headers: list[_Header] = []
     pool = ThreadPoolExecutor(threads)
     try:
-        with quiet_pillow(), tqdm(total=len(names), unit=" files", disable=not progress) as bar:
+        with (
+            quiet_pillow(),
+            tqdm(total=len(names), unit=" files", disable=not progress or None) as bar,
+        ):
             for some in pool.map(lambda turn: [_header(files.folder, n) for n in turn], turns):
                 headers.extend(some)
                 bar.update(len(some))

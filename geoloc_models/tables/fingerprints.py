@@ -87,7 +87,9 @@ def fingerprint_images(
     with (
         warnings.catch_warnings(),
         ThreadPoolExecutor(n_workers or _n_processors()) as pool,
-        tqdm(total=n, desc="Fingerprints", unit=" images", delay=2, leave=False) as bar,
+        tqdm(
+            total=n, desc="Fingerprints", unit=" images", delay=2, leave=False, disable=None
+        ) as bar,
     ):
         for begin in range(0, n, _CHUNK):
             places = range(begin, min(begin + _CHUNK, n))

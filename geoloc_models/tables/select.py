@@ -237,7 +237,7 @@ def _clean_rows(
     helpers = [*(preset.flickr_url or ()), *(preset.unwanted or ())[:1]]
     with tqdm(
         total=sum(file.n_bytes for file, _ in files), desc="Metadata", unit="B", unit_scale=True,
-        delay=2, leave=False, disable=not progress,
+        delay=2, leave=False, disable=not progress or None,
     ) as bar:  # fmt: skip
         n_bytes_before = 0
         for file, columns in files:

@@ -99,7 +99,9 @@ class RunProgress(pl.Callback):
         if trainer.is_global_zero:
             total = int(trainer.num_training_batches) * int(trainer.max_epochs or 0)
             step = trainer.global_step
-            self.bar = tqdm(total=total, initial=step, desc=self.description, unit="batch")
+            self.bar = tqdm(
+                total=total, initial=step, desc=self.description, unit="batch", disable=None
+            )
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int

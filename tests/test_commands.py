@@ -1,0 +1,67 @@
+"""What holds for every command of both programs: help, options, quietness."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from command_line import run
+
+from geocells import cli as geocells_cli
+from geoloc_models import cli as geoloc_cli
+from geoloc_models.cli._app import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+COMMANDS_OF_BOTH = [
+    *(
+        pytest.param(geoloc_cli.main, name, id=f"geoloc {name}")
+        for commands in COMMANDS.values()
+        for name in commands
+    ),
+    *(
+        pytest.param(geocells_cli.main, name, id=f"geocells {name}")
+        for name in geocells_cli.COMMANDS
+    ),
+]
+
+
+@pytest.mark.parametrize(("program", "command"), COMMANDS_OF_BOTH)
+def test_help_fits_80_columns_and_the_output_is_always_named_alike(program, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = run(program, command, "--help")
+    assert result.exit_code == 0, result.output
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "--output" not in result.stdout or "--output (-o)" in result.stdout.replace(
+        " -o", " (-o)"
+    )
+
+
+def test_a_progress_bar_shows_on_a_terminal_alone():
+    for folder in ("geocells", "geoloc_models", "examples"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == "tqdm":
+                    disable = {each.arg: ast.unparse(each.value) for each in call.keywords}
+                    where = f"{path.relative_to(ROOT)}:{call.lineno}"
+                    assert disable["disable"].endswith("None"), (
+                        where
+                    )  # as tqdm has it: off a terminal
+
+
+def test_quiet_leaves_results_and_errors_alone(tmp_path):
+    photos = tmp_path / "photos.csv"
+    photos.write_text("lat,lon\n" + "47,8\n48,9\n" * 3)
+    cells = tmp_path / "cells.parquet"
+    loud, quiet = (
+        run(geocells_cli.main, "build", photos, "-o", cells, "--min-images", "4", *words)
+        for words in ([], ["--quiet"])
+    )
+    assert loud.exit_code == quiet.exit_code == 0
+    assert loud.stdout == quiet.stdout
+    assert "Note" in loud.stderr
+    assert quiet.stderr == ""
+    for program, command in ((geocells_cli.main, "build"), (geoloc_cli.main, "split")):
+        refused = run(program, command, tmp_path / "none.csv", "--quiet")
+        assert refused.exit_code == 2
+        assert "none.csv" in refused.stderr

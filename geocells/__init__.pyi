@@ -10,5 +10,8 @@ from .grids import S2Grid as S2Grid
 from .hierarchy import CellHierarchy as CellHierarchy
 from .hierarchy import CellIntersections as CellIntersections
 from .regions import RegionCells as RegionCells
+from .duckdb_sql import sql as sql
+from .table_partition import PartitionedTable as PartitionedTable
+from .table_partition import partition_table as partition_table
 
 __version__: str

@@ -1,4 +1,4 @@
-"""The program ``geocells``: build, assign, report and map; a module of this folder each.
+"""The program ``geocells``: build, assign, report, map and partition; a module of this folder each.
 
 A command is a plain function: typed parameters, frozen dataclasses for options that several share, and a numpydoc
 docstring, which is its help. Its module is imported when it is run or listed.
@@ -41,7 +41,7 @@ app = App(
     result_action="return_value",
 )
 app.meta.suppress_keyboard_interrupt = False
-COMMANDS = ("build", "assign", "report", "map")
+COMMANDS = ("build", "assign", "report", "map", "partition")
 for _name in COMMANDS:
     app.command(f"geocells.cli.{_name}:{_name}", name=_name)
 

@@ -127,7 +127,7 @@ def numbers(column: pa.ChunkedArray) -> tuple[FloatArray, Any, Any]:
 
 
 def coordinates(
-    table: pa.Table, columns: Mapping[str, str], *, where: str = "the table"
+    table: pa.Table, columns: Mapping[str, str], *, where: str = "the table", first_row: int = 1
 ) -> FloatArray:
     """Coordinates of every row of a table.
 
@@ -139,6 +139,8 @@ def coordinates(
         The columns ``latitude`` and ``longitude``, as :func:`~geocells.tables.find_columns` finds them.
     where : str
         What messages call the table.
+    first_row : int
+        Number of the first row in its file.
 
     Returns
     -------
@@ -165,10 +167,10 @@ def coordinates(
             )
             raise TableError(
                 f"Column {columns[role]!r} must hold numbers; {wrong.sum()} of {len(values)} rows of {where} do not "
-                f"(first: row {row + 1}, {value!r}). {remedy}"
+                f"(first: row {first_row + row}, {value!r}). {remedy}"
             )
         coords[:, axis] = values
-    check_coordinates(coords[:, 0], coords[:, 1], where, first_row=1)
+    check_coordinates(coords[:, 0], coords[:, 1], where, first_row=first_row)
     return coords
 
 

@@ -9,7 +9,16 @@ import sys
 import numba
 import numpy as np
 
-from tests.benchmarks import bottom_up, decoding, heads, loader, quadtree, retrieval, s2
+from tests.benchmarks import (
+    bottom_up,
+    decoding,
+    heads,
+    loader,
+    quadtree,
+    retrieval,
+    s2,
+    table_partition,
+)
 from tests.benchmarks.timing import table
 
 SUITES = {
@@ -22,8 +31,13 @@ SUITES = {
     "decoders": loader.decoders,
     "decoding": decoding.rows,
     "growth": bottom_up.growth,
+    "table_partition": table_partition.rows,
 }
-BY_NAME_ONLY = {"decoding", "growth"}  # minutes, and 10 GB for 100 million coordinates
+BY_NAME_ONLY = {
+    "decoding",
+    "growth",
+    "table_partition",
+}  # minutes, and 10 GB for 100 million coordinates
 
 
 def main(names: list[str]) -> int:

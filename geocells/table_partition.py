@@ -28,27 +28,6 @@ _GROUP_ROWS = 10_000
 _GEOMETRY = "geometry"
 
 
-@dataclass(frozen=True)
-class PartitionedTable:
-    """What `partition_table` wrote.
-
-    Attributes
-    ----------
-    folder : Path
-        ``cell=0/part-0.parquet``, ``cell=1/part-0.parquet``, ...; and ``_cells.parquet``.
-    cells : CellPartition
-        Cell i is the folder ``cell=i``.
-    columns : dict
-        Column of each role, such as ``{"latitude": "lat", "longitude": "lon"}``.
-    n_rows : int
-    """
-
-    folder: Path
-    cells: CellPartition
-    columns: dict[str, str]
-    n_rows: int
-
-
 def partition_table(
     photos: str | Path,
     folder: str | Path,
@@ -58,7 +37,7 @@ def partition_table(
     longitude_column: str | None = None,
     quoting: bool = True,
     run_bytes: int = _RUN_BYTES,
-) -> PartitionedTable:
+) -> CellPartition:
     """Write a table as one GeoParquet file a cell, in Hive's layout of folders.
 
     Parameters
@@ -78,7 +57,8 @@ def partition_table(
 
     Returns
     -------
-    partitioned : PartitionedTable
+    cells : CellPartition
+        Cell i is the folder ``cell=i``; also in ``_cells.parquet``.
 
     Raises
     ------
@@ -112,7 +92,8 @@ def partition_table(
     builder = CellBuilder(
         min_rows, method="consolidated", min_cell_size=1e-4, bounds=(-90.0, -180.0, 90.0, 180.0)
     ).fit(coords)
-    cells, labels = builder.cells_, builder.labels_
+    cells: CellPartition = builder.cells_
+    labels = builder.labels_
     codes = cells.grid.encode(coords)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
@@ -138,7 +119,7 @@ def partition_table(
         if folder.exists():
             folder.rmdir()
         shutil.move(draft, folder)
-    return PartitionedTable(folder, cells, columns, len(coords))
+    return cells
 
 
 def _coordinates(file: TableFile, columns: Mapping[str, str]) -> FloatArray:

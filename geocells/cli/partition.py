@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from geocells.cli._shared import busy
 from geocells.table_partition import partition_table
-from geocells.tables import columns_note
+from geocells.tables import columns_note, open_table
 
 
 def partition(
@@ -39,13 +39,14 @@ def partition(
     quoting : bool
         Double quotes enclose texts.
     """
-    with busy("partitioning"):
-        written = partition_table(
-            photos, output, min_rows=min_rows, latitude_column=latitude_column,
-            longitude_column=longitude_column, quoting=quoting,
-        )  # fmt: skip
-    counts = written.cells.counts
-    print(
-        f"{len(counts)} files of {written.n_rows} rows, {counts.min()} to {counts.max()} a file: {output}"
+    columns = open_table(photos, quoting=quoting).find_columns(
+        {"latitude": latitude_column, "longitude": longitude_column}
     )
-    print(columns_note(written.columns))
+    with busy("partitioning"):
+        cells = partition_table(
+            photos, output, min_rows=min_rows, latitude_column=columns["latitude"],
+            longitude_column=columns["longitude"], quoting=quoting,
+        )  # fmt: skip
+    n_rows, least, most = cells.counts.sum(), cells.counts.min(), cells.counts.max()
+    print(f"{cells.n_cells} files of {n_rows} rows, {least} to {most} a file: {output}")
+    print(columns_note(columns))

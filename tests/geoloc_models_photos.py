@@ -1,6 +1,7 @@
 """Photos and tars for the tests: pixels, EXIF data and shards made on the spot."""
 
 import io
+import struct
 import tarfile
 
 import numpy as np
@@ -50,6 +51,36 @@ def encoded(image, kind="JPEG", **options):
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def many_scans(n_scans=3000, size=(800, 600)):
+    """A progressive JPEG that goes over its picture again and again, at 40 bytes a time."""
+    content = encoded(Image.new("RGB", size, (9, 99, 9)), progressive=True)
+    last = content[content.rfind(b"\xff\xda") : -2]
+    return content[:-2] + last * n_scans + b"\xff\xd9"
+
+
+def sequential_scans(n_scans, size=(800, 600)):
+    """A JPEG that is not progressive, of many scans of a third of its components each."""
+    content = encoded(Image.new("L", size), quality=50)
+    frame = content.index(b"\xff\xc0")
+    scan = content.index(b"\xff\xda")
+    components = bytes([3, 1, 17, 0, 2, 17, 0, 3, 17, 0])
+    head = content[:frame] + b"\xff\xc0\0\x11" + content[frame + 4 : frame + 9] + components
+    between = content[frame + 13 : scan]
+    return head + between + content[scan:-2] * n_scans + b"\xff\xd9"
+
+
+def jpeg_in_tiff(content, size):
+    """A TIFF of one strip that is a JPEG."""
+    width, height = size
+    entries = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 158), (259, 3, 1, 7)]
+    entries += [(262, 3, 1, 6), (273, 4, 1, 164), (277, 3, 1, 3), (278, 4, 1, height)]
+    entries += [(279, 4, 1, len(content)), (530, 3, 2, 2 << 16 | 2)]
+    ifd = struct.pack("<H", len(entries))
+    ifd += b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    head = b"II*\0" + struct.pack("<I", 8) + ifd
+    return head.ljust(158, b"\0") + struct.pack("<3H", 8, 8, 8) + content
 
 
 def write_tar(path, content_of_name, *, format=tarfile.PAX_FORMAT):

@@ -12,7 +12,7 @@ from http.client import HTTPConnection
 
 import uvicorn
 from geoloc_models_bundles import save_small_bundle
-from geoloc_models_photos import encoded, gps_exif, noise
+from geoloc_models_photos import encoded, gps_exif, many_scans, noise
 from geoloc_models_small import small_table
 from PIL import Image, PngImagePlugin
 
@@ -141,15 +141,6 @@ SVG = (
 def long_and_narrow():
     """A valid picture whose shorter side, scaled to a network's size, would take terabytes."""
     return encoded(Image.new("L", (1_000_000, 1)), "PNG")
-
-
-def many_scans(n_scans=3000, size=(800, 600)):
-    """A progressive JPEG that goes over its picture again and again, at 40 bytes a time."""
-    file = io.BytesIO()
-    Image.new("RGB", size, (9, 99, 9)).save(file, "JPEG", progressive=True)
-    content = file.getvalue()
-    last = content[content.rfind(b"\xff\xda") : -2]
-    return content[:-2] + last * n_scans + b"\xff\xd9"
 
 
 def hostile_uploads():

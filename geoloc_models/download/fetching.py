@@ -20,6 +20,7 @@ from geoloc_models.download.politeness import HostTurns, backoff_wait
 from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto, now_utc
 from geoloc_models.download.store import FolderStore, TarStore
 from geoloc_models.download.verify import PreparedImage, prepare_image
+from geoloc_models.photos.guarded import GuardedDecoder
 from geoloc_models.photos.opening import TooManyPixelsError, quiet_pillow
 
 _LOOKAHEAD = 4096  # photos that wait in memory, so that many hosts are at work at a time
@@ -42,8 +43,8 @@ class Fetching:
 
     Notes
     -----
-    Network traffic runs in one event loop, decoding in a pool of threads, and everything that is
-    written in one more thread: an image first, its state next. The first error of the disk ends the
+    Network traffic runs in one event loop, decoding in processes behind a pool of threads, and everything
+    that is written in one more thread: an image first, its state next. The first error of the disk ends the
     run.
     """
 
@@ -71,6 +72,7 @@ class Fetching:
         in_memory = asyncio.Semaphore(_LOOKAHEAD)
         with (
             quiet_pillow(),
+            GuardedDecoder() as self._decoder,
             ThreadPoolExecutor(options.n_workers, "geoloc-decode") as self._decoders,
             ThreadPoolExecutor(1, "geoloc-write") as self._writer,
         ):
@@ -160,6 +162,7 @@ class Fetching:
             quality=options.quality,
             keep_original=options.keep_original,
             max_megapixels=options.max_megapixels,
+            decode=self._decoder.open_photo,
         )
         try:
             image = await asyncio.get_running_loop().run_in_executor(self._decoders, work)

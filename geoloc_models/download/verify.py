@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -40,6 +41,7 @@ def prepare_image(
     quality: int = 90,
     keep_original: bool = False,
     max_megapixels: float = 80.0,
+    decode: Callable[..., Image.Image] = open_photo,
 ) -> PreparedImage:
     """Check that bytes are a whole image, and make the file that is stored of it.
 
@@ -55,6 +57,8 @@ def prepare_image(
         Give back ``content`` as it is, once it has been decoded to its end.
     max_megapixels : float
         Largest image that is decoded. The size is read from the header, before any pixel.
+    decode : callable
+        ``open_photo``, or that of a :class:`~geoloc_models.photos.guarded.GuardedDecoder`.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def prepare_image(
     max_pixels = int(max_megapixels * 1e6)
     _check_kind(content)
     try:
-        pixels = open_photo(content, name=_NAME, min_side=max_side, max_pixels=max_pixels)
+        pixels = decode(content, name=_NAME, min_side=max_side, max_pixels=max_pixels)
         if keep_original:
             with open_header(content, name=_NAME) as header:
                 kind = str(header.format)

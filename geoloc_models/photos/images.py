@@ -58,7 +58,7 @@ class FileImages:
     -----
     An image is turned upright by its EXIF orientation; nothing else of its EXIF data is used, its
     GPS position least of all, and none of it is in the image that comes out. What cannot be read
-    whole (missing, truncated, no image, above 200 million pixels) raises BrokenImageError; it is
+    whole (missing, truncated, no image, above 179 million pixels) raises BrokenImageError; it is
     never padded with grey. Of an animation the first picture is taken, transparency is left out.
 
     Where the members of a tar lie is found once per process, at the first read from it, and takes

@@ -14,12 +14,14 @@ import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from geoloc_models._errors import BrokenImageError
+from geoloc_models.photos.scans import MOST_SCANS, count_scans
 from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path
 
 logger = logging.getLogger(__name__)
 
 Openable: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | Image.Image | np.ndarray
 
+MAX_BYTES = 1 << 30  # of a file
 MAX_PIXELS = 178_956_970  # where Pillow itself suspects a decompression bomb
 
 # Formats that photos come in. Pillow reads more, but some of those start other programs (EPS runs
@@ -36,6 +38,7 @@ _HEIF_BRANDS = {
 }  # fmt: skip
 _AVIF_BRANDS = {b"avif", b"avis"}
 _SIXTEEN_BIT_FORMATS = ("PNG", "PPM")  # whose mode I holds 16 bits a pixel
+_TAGS_OF_TILES = ((273, 279), (324, 325))  # of a TIFF: offsets and sizes of strips, of tiles
 _TRANSPOSE_OF_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -84,10 +87,15 @@ def open_photo(
     ------
     BrokenImageError
         If it cannot be read whole (missing, truncated, of another kind, pixels that are
-        floating-point or 32-bit numbers of unknown scale); one sentence with the name and the
-        reason. A truncated photo is never padded with grey.
+        floating-point or 32-bit numbers of unknown scale), has more than 1 GB or, as a JPEG, more than
+        50 scans; one sentence with the name and the reason. A truncated photo is never padded with grey.
     TooManyPixelsError
         If it is larger than ``max_pixels``.
+
+    Notes
+    -----
+    All limits are looked at before a pixel is decoded. A pixel then takes up to 25 bytes of memory in JPEG 2000, 17 in
+    WebP, 14 in all other kinds; 4 of them are the result.
     """
     with open_header(source, name=name, max_pixels=max_pixels) as image, _one_reason(name, source):
         is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
@@ -121,6 +129,8 @@ def open_header(
                 raise TooManyPixelsError(
                     f"{_name_of(name, source)}: has {n_pixels:,} pixels, more than {limit:,}"
                 )
+            with _one_reason(name, source):
+                _check_scans(image)
             yield image
 
 
@@ -202,6 +212,29 @@ def _opened(source: Openable) -> Image.Image:
     return Image.open(file, formats=[kind for kind in PHOTO_FORMATS if kind in Image.OPEN])
 
 
+def _check_scans(image: Image.Image) -> None:
+    """Refuse a JPEG, alone or in a TIFF, that has its decoder walk over the pixels without end."""
+    file = getattr(image, "fp", None)  # none of an array, nor of what is decoded already
+    if file is None:
+        return
+    position = file.tell()
+    pictures = [file]
+    if image.info.get("compression") == "jpeg":  # a TIFF
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        file.seek(0)
+        content = file.read()
+        pictures = [
+            BytesIO(content[start : start + size])
+            for offsets, sizes in _TAGS_OF_TILES
+            for start, size in set(zip(tags.get(offsets, ()), tags.get(sizes, ()), strict=False))
+        ]
+    if any(count_scans(picture) > MOST_SCANS for picture in pictures):
+        raise BrokenImageError(
+            f"is a JPEG of more than {MOST_SCANS} scans, which would take too long to decode"
+        )
+    file.seek(position)
+
+
 def _file_of(source: Any) -> str | BinaryIO:
     if isinstance(source, bytes):
         return BytesIO(source)
@@ -214,13 +247,15 @@ def _file_of(source: Any) -> str | BinaryIO:
 
 
 def _head_of(file: str | BinaryIO) -> bytes:
-    if isinstance(file, str):
-        with open(file, "rb") as opened:
-            return opened.read(64)
-    file.seek(0)
-    head = file.read(64)
-    file.seek(0)
-    return head
+    """First bytes of a file that is not too large."""
+    with open(file, "rb") if isinstance(file, str) else nullcontext(file) as opened:
+        n_bytes = opened.seek(0, os.SEEK_END)
+        if n_bytes > MAX_BYTES:
+            raise BrokenImageError(f"has {n_bytes:,} bytes, more than {MAX_BYTES:,}")
+        opened.seek(0)
+        head = opened.read(64)
+        opened.seek(0)
+        return head
 
 
 def _iso_media_kind(head: bytes) -> str | None:
@@ -237,8 +272,7 @@ def _iso_media_kind(head: bytes) -> str | None:
 def _in_rgb(image: Image.Image, format: str | None) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and format in _SIXTEEN_BIT_FORMATS):
         # convert("RGB") would cut off, not scale
-        grey = np.asarray(image).astype(np.int64) >> 8
-        image = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     elif image.mode in ("F", "I"):
         numbers = "floating-point" if image.mode == "F" else "32-bit"
         raise ValueError(f"its pixels are {numbers} numbers of unknown scale; save it with 8 bits")

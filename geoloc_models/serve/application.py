@@ -77,6 +77,7 @@ class PlaceEndpoint:
     def close(self) -> None:
         """Forget the photos that wait."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+        self._placer.close()
 
 
 async def read_body(request: Request, limits: Limits) -> bytes:

@@ -12,6 +12,7 @@ from geoloc_models.inference.map import map_content, tile_source
 from geoloc_models.inference.model import Model
 from geoloc_models.inference.place_names import CREDIT
 from geoloc_models.inference.predictions import PhotoPredictions
+from geoloc_models.photos.guarded import GuardedDecoder
 from geoloc_models.serve.components import answer_html, nearby_html
 from geoloc_models.serve.nearby import TrainingPhotoIndex
 from geoloc_models.serve.upload import Limits, read_upload
@@ -57,6 +58,7 @@ class PhotoPlacer:
         self.decoder = model.check_decoder(decoder)
         self._training_photos = TrainingPhotoIndex(model)
         self._one_at_a_time = threading.Lock()
+        self._decoder = GuardedDecoder()
 
     def place(self, content: bytes) -> dict[str, Any]:
         """Place the photo in an upload.
@@ -79,7 +81,9 @@ class PhotoPlacer:
         """
         with self._one_at_a_time:
             least_side = max(self.model.image_size, _SHOWN_PIXELS)
-            pixels = read_upload(content, self.limits, min_side=least_side)
+            pixels = read_upload(
+                content, self.limits, min_side=least_side, decode=self._decoder.open_photo
+            )
             predictions = self._predict(pixels)
             shown = pixels.copy()
             shown.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
@@ -92,6 +96,10 @@ class PhotoPlacer:
                     named=predictions.places is not None,
                 ),
             }
+
+    def close(self) -> None:
+        """End the process that decodes."""
+        self._decoder.close()
 
     def warm_up(self) -> None:
         """Place a grey photo, so that the first visitor does not wait for what loads once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image
@@ -14,13 +14,6 @@ _NAME = "The file"
 _MOST_ELONGATED = 20
 _LONGEST_REASON = 200
 
-MOST_SCANS = 50
-
-_START, _START_OF_SCAN, _END = b"\xff\xd8\xff", 0xDA, 0xD9
-_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
-_MARKER_AFTER_DATA = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -31,8 +24,8 @@ class Limits:
     megabytes : float, default 20
         Of an upload.
     megapixels : float, default 50
-        Of the photo in it. While one is decoded, each takes up to 20 bytes of memory (16-bit grey,
-        JPEG 2000).
+        Of the photo in it. While one is decoded, each takes up to 25 bytes of memory (JPEG 2000),
+        17 (WebP) or 14 (all other kinds).
     waiting : int, default 8
         Uploads at a time, the one that is being placed included; the next is asked to come again.
     seconds : float, default 60
@@ -66,7 +59,13 @@ class Limits:
         return max(1, int(self.megapixels * 1e6))
 
 
-def read_upload(content: bytes, limits: Limits, *, min_side: int | None = None) -> Image.Image:
+def read_upload(
+    content: bytes,
+    limits: Limits,
+    *,
+    min_side: int | None = None,
+    decode: Callable[..., Image.Image] = open_photo,
+) -> Image.Image:
     """Decode an upload by its content alone, whatever it was called.
 
     Parameters
@@ -77,6 +76,8 @@ def read_upload(content: bytes, limits: Limits, *, min_side: int | None = None) 
         Pixels are counted by the file's header, before any are decoded.
     min_side : int, optional
         As for :func:`~geoloc_models.photos.opening.open_photo`.
+    decode : callable
+        ``open_photo``, or that of a :class:`~geoloc_models.photos.guarded.GuardedDecoder`.
 
     Returns
     -------
@@ -105,11 +106,7 @@ def read_upload(content: bytes, limits: Limits, *, min_side: int | None = None) 
             raise BrokenImageError(
                 f"The picture is {width:,} x {height:,} pixels: too long and narrow for a photo."
             )
-        if count_scans(content) > MOST_SCANS:
-            raise BrokenImageError(
-                f"The file is a JPEG of more than {MOST_SCANS} scans, which would take too long."
-            )
-        return open_photo(content, name=_NAME, min_side=min_side)
+        return decode(content, name=_NAME, min_side=min_side)
     except BrokenImageError as error:
         message = str(error)
         if "decompression bomb" in message:  # what Pillow says of pixels beyond its own limit
@@ -130,36 +127,3 @@ def _for_people(message: str) -> str:
     if "not an image of a known kind" in text:
         text += " JPEG, PNG, WebP, TIFF, GIF, HEIC and AVIF are known."
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"
-
-
-def count_scans(content: bytes, *, most: int = MOST_SCANS) -> int:
-    """Scans of the first picture in a JPEG file; counting ends above ``most``.
-
-    Parameters
-    ----------
-    content : bytes
-        A whole file; what is no JPEG has no scans.
-    most : int
-        From one more than this on, the number is not needed exactly.
-
-    Notes
-    -----
-    A progressive JPEG may hold any number of scans, each of a few dozen bytes and each a walk over
-    all pixels: 300 kB of them keep a decoder busy for a minute, 20 MB for hours. Cameras and
-    editors write 1 to about 12. Segments are stepped over by their length, so that the thumbnail in
-    one is not counted; O(len(content)).
-    """
-    if not content.startswith(_START):
-        return 0
-    n_scans, position, pattern = 0, 2, _MARKER
-    while n_scans <= most and (marker := pattern.search(content, position)) is not None:
-        position, kind, pattern = marker.end(), marker[1][0], _MARKER
-        if kind == _END:
-            break
-        if kind in _ALONE:
-            continue
-        if kind == _START_OF_SCAN:
-            n_scans += 1
-            pattern = _MARKER_AFTER_DATA
-        position += max(int.from_bytes(content[position : position + 2], "big"), 2)
-    return n_scans

@@ -1,9 +1,12 @@
 import builtins
 import io
+import os
 import pickle
 import struct
+import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -321,6 +324,52 @@ def test_kinds_that_photos_never_come_in_are_not_opened(tmp_path):
 def test_pixels_of_unknown_scale_are_broken(tmp_path, mode, words):
     Image.new(mode, (4, 4), 1).save(tmp_path / "a.tif")
     assert words in broken_message(tmp_path / "a.tif")
+
+
+MEMORY = """
+import sys
+from geoloc_models.photos.opening import open_photo
+def field(name):
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(name)).split()[1])
+for path in sys.argv[2:]:
+    content = open(path, "rb").read()
+    open_photo(open(sys.argv[1], "rb").read())
+    before = field("VmRSS")
+    open("/proc/self/clear_refs", "w").write("5")
+    pixels = open_photo(content)
+    print((field("VmHWM") - before) / (pixels.width * pixels.height))
+    del pixels
+"""
+KINDS_OF_MEMORY = {
+    "grey_16_bit.png": ("I;16", {}),
+    "grey_16_bit.tif": ("I;16", {"compression": "tiff_lzw"}),
+    "grey_16_bit.pgm": ("I;16", {}),
+    "progressive.jpg": ("CMYK", {"progressive": True, "subsampling": 0}),
+    "rgba.png": ("RGBA", {}),
+    "rgba.webp": ("RGBA", {}),
+    "rgba.jp2": ("RGBA", {}),
+}
+BYTES_A_PIXEL = {".jp2": 25, ".webp": 17}  # and 14 of all others
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="Linux tells a peak")
+@pytest.mark.parametrize("name", KINDS_OF_MEMORY)
+def test_a_pixel_takes_no_more_memory_than_the_docs_state(tmp_path, name):
+    mode, options = KINDS_OF_MEMORY[name]
+    grey = noise(50, 50).convert("L").resize((2000, 2000))
+    picture = (
+        Image.fromarray(np.asarray(grey).astype(np.uint16) << 8)
+        if mode == "I;16"
+        else grey.convert("RGB").convert(mode)
+    )
+    picture.save(tmp_path / name, **options)
+    picture.resize((8, 8)).save(tmp_path / f"small_{name}", **options)
+    paths = [str(tmp_path / f"small_{name}"), str(tmp_path / name)]
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, *paths], check=True, capture_output=True, text=True
+    )
+    assert 4 < float(done.stdout) <= BYTES_A_PIXEL.get(Path(name).suffix, 14)
 
 
 # Other sources than paths.

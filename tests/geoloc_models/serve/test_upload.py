@@ -6,7 +6,6 @@ import pytest
 from geoloc_models_photos import encoded, gps_exif, noise
 from geoloc_models_serve import (
     hostile_uploads,
-    many_scans,
     photo,
     png_bomb,
     png_with_text_bomb,
@@ -15,7 +14,6 @@ from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.serve import Limits, read_upload
-from geoloc_models.serve.upload import MOST_SCANS, count_scans
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -70,26 +68,6 @@ def test_a_strip_is_refused_and_a_panorama_is_not():
     assert read_upload(panorama, Limits()).size == (2000, 100)
     with pytest.raises(BrokenImageError, match="too long and narrow"):
         read_upload(encoded(Image.new("RGB", (2001, 100)), "PNG"), Limits())
-
-
-@pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_s_scans_are_counted_and_those_of_its_thumbnail_are_not(progressive):
-    thumbnail = many_scans(90)
-    content = encoded(noise(80, 60), "JPEG", progressive=progressive, comment=thumbnail[:40_000])
-    assert count_scans(content) == (10 if progressive else 1)
-    assert count_scans(content + thumbnail) == (10 if progressive else 1)  # an MPO's second picture
-    assert count_scans(thumbnail) == MOST_SCANS + 1
-    assert count_scans(thumbnail, most=1000) == 100
-    assert count_scans(encoded(noise(8, 6), "PNG")) == 0
-    for end in range(0, len(content), 97):
-        assert count_scans(content[:end]) <= 10
-
-
-def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(monkeypatch):
-    content = many_scans()
-    monkeypatch.setattr(Image.Image, "load", _never)
-    with pytest.raises(BrokenImageError, match="more than 50 scans"):
-        read_upload(content, Limits())
 
 
 def test_exif_says_what_is_up_even_where_it_says_too_much():

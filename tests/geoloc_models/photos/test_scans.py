@@ -1,0 +1,92 @@
+"""JPEG files that have their decoder walk over the pixels without end are refused by every reader."""
+
+import io
+
+import pytest
+from geoloc_models_photos import (
+    encoded,
+    jpeg_in_tiff,
+    many_scans,
+    noise,
+    sequential_scans,
+    write_tar,
+)
+from PIL import Image
+
+from geoloc_models._errors import BrokenImageError
+from geoloc_models.download.verify import prepare_image
+from geoloc_models.photos import open_photo, read_exif, strip_photo
+from geoloc_models.photos.images import FileImages
+from geoloc_models.photos.opening import is_photo
+from geoloc_models.photos.scans import MOST_SCANS, count_scans
+from geoloc_models.photos.strip import reencode_photo
+from geoloc_models.serve import Limits, read_upload
+
+SIZE = (64, 48)
+KINDS = {
+    "progressive": lambda n: many_scans(n - 10, SIZE),
+    "sequential": lambda n: sequential_scans(n, SIZE),
+    "in a TIFF": lambda n: jpeg_in_tiff(many_scans(n - 10, SIZE), SIZE),
+}
+READERS = {
+    "bytes": open_photo,
+    "file": lambda content: open_photo(io.BytesIO(content)),
+    "image": lambda content: open_photo(Image.open(io.BytesIO(content))),
+    "header": read_exif,
+    "strip": lambda content: strip_photo(content, "a"),
+    "reencode": lambda content: reencode_photo(content, "a"),
+    "download": prepare_image,
+    "original": lambda content: prepare_image(content, keep_original=True),
+    "serve": lambda content: read_upload(content, Limits()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_so_many_scans_are_decoded(kind):
+    assert open_photo(KINDS[kind](MOST_SCANS)).size == SIZE
+    with pytest.raises(BrokenImageError, match="more than 50 scans"):
+        open_photo(KINDS[kind](MOST_SCANS + 1))
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_every_reader_refuses_before_it_decodes(reader, monkeypatch):
+    content = many_scans(60, SIZE)
+    monkeypatch.setattr(Image.Image, "load", _never)
+    with pytest.raises(BrokenImageError, match="more than 50 scans"):
+        READERS[reader](content)
+
+
+def _never(*_):
+    raise RuntimeError("decoded")
+
+
+def test_files_and_members_of_tars_are_looked_at_too(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(many_scans(60, SIZE))
+    write_tar(tmp_path / "0.tar", {"a.jpg": many_scans(60, SIZE)})
+    images = FileImages(["a.jpg", "0.tar/a.jpg"], tmp_path)
+    for row in range(2):
+        with pytest.raises(BrokenImageError, match=r"a\.jpg: is a JPEG of more than 50 scans"):
+            images.load(row)
+    assert is_photo(str(tmp_path / "a.jpg"), "a.jpg")  # counted among the broken ones
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_scans_are_counted_and_those_of_the_thumbnail_are_not(progressive):
+    def scans_of(content, most=MOST_SCANS):
+        return count_scans(io.BytesIO(content), most=most)
+
+    thumbnail = many_scans(90)
+    content = encoded(noise(80, 60), "JPEG", progressive=progressive, comment=thumbnail[:40_000])
+    assert scans_of(content) == (10 if progressive else 1)
+    assert scans_of(content + thumbnail) == (10 if progressive else 1)  # an MPO's second picture
+    assert scans_of(thumbnail) == MOST_SCANS + 1
+    assert scans_of(thumbnail, most=1000) == 100
+    assert scans_of(encoded(noise(8, 6), "PNG")) == 0
+    for end in range(0, len(content), 97):
+        assert scans_of(content[:end]) <= 10
+
+
+def test_of_a_photo_as_cameras_write_it_the_head_is_read_only():
+    file = io.BytesIO(encoded(noise(400, 400), quality=100))
+    assert count_scans(file) == 1
+    assert file.tell() == 1 << 16 < len(file.getvalue())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
+from geocells._errors import GeocellsWarning
 from geocells._estimator import CellEstimator
 from geocells._types import ArrayLike
 from geocells.constructions import Competition, Ranking, bin_codes
@@ -17,6 +19,8 @@ from geocells.fitting import (
     refuse_outside,
 )
 from geocells.grids import Grid
+
+FEW_CELLS = 5  # fewer are told with a warning
 
 
 class CellBuilder(CellEstimator):
@@ -170,4 +174,21 @@ class CellBuilder(CellEstimator):
         codes = grid.encode(images.coords.array, images.group_of_row)
         refuse_outside(codes, images)
         bins = bin_codes(codes, grid.code_bits, images.weights)
-        return self._store(*fit_cells(options, grid, deepest, codes, bins, images))
+        self._store(*fit_cells(options, grid, deepest, codes, bins, images))
+        self._warn_of_few_cells()
+        return self
+
+    def _warn_of_few_cells(self) -> None:
+        n_cells, n_images = self.n_cells_, int(self.cells_.counts.sum())
+        if n_cells >= FEW_CELLS:
+            return
+        fewer = min(200, max(10, n_images // 100))
+        advice = "More images are needed."
+        if fewer < self.min_images:
+            advice = f"Try min_images={fewer}, in place of {self.min_images}."
+        warnings.warn(
+            f"A classifier learns little from {n_cells} cell{'s' if n_cells != 1 else ''} "
+            f"of {n_images} images. {advice}",
+            GeocellsWarning,
+            stacklevel=3,
+        )

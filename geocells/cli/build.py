@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import sys
 from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,7 +26,6 @@ from geocells.fitting import Options
 from geocells.tables import TableError, numbers
 from geocells.tables.writer import table_suffix
 
-_FEW_CELLS = 5
 _OUTPUTS = (".parquet", ".geojson", ".csv")
 _HOW_CELLS_ARE_MADE = Group("How cells are made", sort_key=2)
 
@@ -142,12 +140,6 @@ def build(
     n_cells = partition.n_cells
     word = "cell" if n_cells == 1 else "cells"
     print(f"{n_cells} {word} of {n_rows} photos, {span} a cell{left}: {output}{note}")
-    if n_cells < _FEW_CELLS:
-        fewer = min(200, max(10, n_rows // 100))
-        advice = (
-            f"Try --min-images {fewer}" if fewer < builder.min_images else "More photos are needed"
-        )
-        print(f"Note: a classifier learns little from {n_cells} {word}. {advice}.", file=sys.stderr)
 
 
 def _fit_on_cluster(

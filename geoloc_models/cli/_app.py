@@ -14,6 +14,7 @@ import importlib.util
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,7 +243,10 @@ def main(words: Sequence[str] | None = None) -> None:
         shows_all_options="--help-all" in words,
     )
     try:
-        app.meta(["--help" if word == "--help-all" else word for word in words])
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = _show_warning
+            app.meta(["--help" if word == "--help-all" else word for word in words])
     except KeyboardInterrupt:
         _end(
             "\nInterrupted; no result is half-written. The same command goes on where it can: "
@@ -261,6 +265,13 @@ def main(words: Sequence[str] | None = None) -> None:
     except (CycloptsError, ValueError, OSError) as error:
         logger.debug("bad input", exc_info=True)
         _end(f"Error: {' '.join(str(error).split())}")
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if category.__name__ == "GeocellsWarning":  # for the user; importing it would take seconds
+        print(f"Note: {message}", file=sys.stderr)
+    else:
+        logger.debug("%s: %s", category.__name__, message)
 
 
 def _end(message: str, code: int = BAD_INPUT) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import geopandas as gpd
 import naive
@@ -22,7 +23,7 @@ from strategies import (
     min_cell_sizes,
 )
 
-from geocells import CellBuilder, LatLonGrid, sphere
+from geocells import CellBuilder, GeocellsWarning, LatLonGrid, sphere
 
 
 def consolidated(min_images: int, **options: object) -> CellBuilder:
@@ -549,3 +550,17 @@ def test_text_html_and_clones_of_builders_with_bounds_of_any_kind(bounds):
     assert repr(builder).startswith("CellBuilder(min_images=5, bounds=")
     assert "bounds" in builder._repr_html_()
     assert clone(builder).fit([(46.0, 7.0)]).cells_.grid.grids[0].bounds == SWISS
+
+
+@pytest.mark.parametrize(
+    ("n_images", "min_images", "words"),
+    [
+        (400, 400, "1 cell of 400 images. Try min_images=10, in place of 400."),
+        (20_000, 10_000, "of 20000 images. Try min_images=200, in place of 10000."),
+        (3, 1, "3 cells of 3 images. More images are needed."),
+    ],
+)
+def test_few_cells_are_told_with_what_to_try(n_images, min_images, words):
+    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (n_images, 2))
+    with pytest.warns(GeocellsWarning, match=re.escape(words)):
+        CellBuilder(min_images, method="top_down").fit(coords)

@@ -153,9 +153,9 @@ def copy_of(folder):
 
 
 def refused(result, *words):
-    """Exit code 2, one sentence on stderr (below a progress bar), no traceback."""
+    """Exit code 2, one sentence on stderr (below notes), no traceback."""
     assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.strip().splitlines() if "batch/s]" not in line]
+    lines = [line for line in result.stderr.strip().splitlines() if line[:5] != "Note:"]
     assert len(lines) == 1
     assert lines[0].startswith("Error: ")
     assert "Traceback" not in result.output

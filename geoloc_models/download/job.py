@@ -219,8 +219,6 @@ def _open_folder(
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / _LOCK, timeout=0):  # ends with the process
-            for leftover in folder.glob(".part-*"):
-                leftover.unlink(missing_ok=True)
             _check_same_files(folder, options)
             size = options.shard_size
             store = FolderStore(folder) if size is None else TarStore(folder, size)

@@ -10,10 +10,10 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tarfile
 import time
 from collections.abc import Collection, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,8 +87,7 @@ class FolderStore:
             if name and dot + suffix in EXTENSIONS:
                 yield StoredImage(name, path.replace(os.sep, "/"))
             elif file.startswith(".part-"):
-                with suppress(OSError):
-                    os.unlink(self._root / path)
+                shutil.rmtree(self._root / path, ignore_errors=True)
 
     def write(self, name: str, image: PreparedImage, about: dict[str, Any]) -> str:
         """Write a file, whole or not at all; its path from the output folder."""

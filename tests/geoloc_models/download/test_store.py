@@ -69,7 +69,8 @@ def test_other_files_are_left_alone_and_leftovers_removed(tmp_path):
     path = tmp_path / store.write("a", image(0), {})
     notes = path.with_name("notes.txt")
     leftover = path.with_name(".part-b.jpg")
-    for file in (notes, leftover):
+    leftover.mkdir()
+    for file in (notes, leftover / "b.jpg"):
         file.write_text("x")
     assert [found.name for found in scan(store)[0]] == ["a"]
     assert notes.exists()

@@ -7,7 +7,7 @@ small classifier learns them from features, and its answers for the photos of th
 kilometres. The column "perfect classifier" is the distance to the cell alone: it always prefers the smallest cells.
 
 - Coordinates: real ones, of western and central Europe, from the gallery that the package geoclip carries
-  (``pip install 'geocells[demo]'``); repeated ones are dropped.
+  (``pip install '.[demo]'``); repeated ones are dropped.
 - Features: *simulated*, since no photos can be shipped: random waves over the earth's surface, long ones and short
   ones, and noise. They tell of the place, not surely. The best ``min_images`` is that of these features; yours will
   have another.

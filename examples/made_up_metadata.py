@@ -1,7 +1,7 @@
 """Metadata as people have it, made up around real places, and pictures for it.
 
 Photos cannot be shipped, so ``prepare_photos.py`` starts from here. Real are the coordinates: all of Sweden and
-Switzerland in the gallery of the package geoclip (``pip install 'geocells[demo]'``), and some of the rest of the world.
+Switzerland in the gallery of the package geoclip (``pip install '.[demo]'``), and some of the rest of the world.
 Made up by a seed are ids, users, times and addresses, and what is wrong with some of the lines, as in every large file
 from the web. The pictures are crops of NASA's Blue Marble around the places.
 """

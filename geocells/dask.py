@@ -1,7 +1,7 @@
 """Cells of more photos than one machine holds, by Dask.
 
 `fit` builds the cells that `geocells.CellBuilder` builds, of photos in the partitions of a Dask collection or of a
-Parquet dataset; `assign` finds the cell of each, partition by partition. Needs ``pip install 'geocells[dask]'``.
+Parquet dataset; `assign` finds the cell of each, partition by partition. Needs ``pip install '.[dask]'`` in the source folder.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ try:
     from fsspec.core import url_to_fs
 except ImportError as error:
     raise ImportError(
-        "geocells.dask needs Dask, which is not installed: pip install 'geocells[dask]'."
+        "geocells.dask needs Dask, which is not installed: pip install '.[dask]' in the source folder."
     ) from error
 
 __all__ = ["DaskFit", "assign", "fit"]

@@ -150,7 +150,7 @@ class Report:
             import matplotlib.pyplot as plt
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
-                "Plots need matplotlib: pip install 'geocells[plot]'."
+                "Plots need matplotlib: pip install '.[plot]' in the source folder."
             ) from error
         if axes is None:
             _, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")

@@ -26,7 +26,9 @@ def places() -> np.ndarray:
     """Photo coordinates in and around Switzerland, of the gallery that the package geoclip carries."""
     spec = importlib.util.find_spec("geoclip")
     if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("The pictures need the gallery of geoclip: pip install 'geocells[demo]'.")
+        raise SystemExit(
+            "The pictures need the gallery of geoclip: pip install '.[demo]' in the source folder."
+        )
     path = Path(spec.submodule_search_locations[0]) / "model/gps_gallery/coordinates_100K.csv"
     coords = pd.read_csv(path)[["LAT", "LON"]].to_numpy(dtype=np.float64)
     south, west, north, east = BOX

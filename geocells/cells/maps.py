@@ -43,7 +43,9 @@ def plot(
         import matplotlib.pyplot as plt
         from matplotlib.colors import LogNorm
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("Maps need matplotlib: pip install 'geocells[plot]'.") from error
+        raise ModuleNotFoundError(
+            "Maps need matplotlib: pip install '.[plot]' in the source folder."
+        ) from error
     check_choice(color_by, "color_by", ("cell", "count", "level"))
     if ax is None:
         _, ax = plt.subplots(figsize=(9.0, 7.0), layout="constrained")
@@ -102,7 +104,7 @@ def explore(
         from matplotlib import colormaps, colors
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "Maps in a browser need folium and matplotlib: pip install 'geocells[plot]'."
+            "Maps in a browser need folium and matplotlib: pip install '.[plot]' in the source folder."
         ) from error
     check_choice(color_by, "color_by", ("cell", "count", "level", "group"))
     check_count(max_cells, "max_cells")

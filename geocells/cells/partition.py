@@ -313,7 +313,7 @@ class CellPartition:
         Raises
         ------
         ModuleNotFoundError
-            Without folium: ``pip install 'geocells[plot]'``.
+            Without folium: ``pip install '.[plot]'`` in the source folder.
         """
         return maps.explore(self.to_geodataframe(), **options)
 

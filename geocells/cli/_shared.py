@@ -162,7 +162,7 @@ def cluster(scheduler: str) -> Iterator[None]:
         from distributed import Client, KilledWorker, LocalCluster
     except ImportError as error:
         raise ImportError(
-            "--dask needs Dask, which is not installed: pip install 'geocells[dask]'."
+            "--dask needs Dask, which is not installed: pip install '.[dask]' in the source folder."
         ) from error
     # What workers log is not for one who waits for a sentence.
     if not logger.isEnabledFor(logging.DEBUG):

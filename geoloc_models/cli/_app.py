@@ -260,7 +260,7 @@ def main(words: Sequence[str] | None = None) -> None:
             raise
         _end(
             f"Error: This command needs {package}, which is not installed: "
-            f"pip install 'geocells[{_EXTRA_OF_PACKAGE[package]}]'."
+            f"pip install '.[{_EXTRA_OF_PACKAGE[package]}]' in the source folder."
         )
     except (CycloptsError, ValueError, OSError) as error:
         logger.debug("bad input", exc_info=True)

@@ -26,7 +26,9 @@ VERSION = 1
 TOLERANCE = 1e-4
 """Largest difference between the outputs of torch and of onnxruntime that passes the check."""
 
-_MISSING = "Export needs onnx, onnxscript and onnxruntime; run: pip install 'geocells[onnx]'"
+_MISSING = (
+    "Export needs onnx, onnxscript and onnxruntime; run pip install '.[onnx]' in the source folder"
+)
 
 
 class _Network(nn.Module):

@@ -154,7 +154,9 @@ def draw_map(
     try:
         import jinja2
     except ModuleNotFoundError as error:
-        raise GeolocError("Maps need jinja2; run: pip install 'geocells[plot]'") from error
+        raise GeolocError(
+            "Maps need jinja2; run pip install '.[plot]' in the source folder"
+        ) from error
     scripts = [_package_file("leaflet.js"), _package_file("map.js"), _package_file("draw.js")]
     styles = [_inlined_style("leaflet.css"), _inlined_style("map.css")]
     if len(photos) > 1:

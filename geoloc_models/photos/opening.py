@@ -205,8 +205,7 @@ def _opened(source: Openable) -> Image.Image:
             import pillow_heif
         except ImportError as error:
             raise BrokenImageError(
-                "is a HEIC image, which needs the package pillow-heif; run: "
-                "pip install 'geocells[heif]'"
+                "is a HEIC image, which needs the package pillow-heif; run: pip install '.[heif]'"
             ) from error
         pillow_heif.register_heif_opener()
     return Image.open(file, formats=[kind for kind in PHOTO_FORMATS if kind in Image.OPEN])

@@ -284,7 +284,7 @@ def _logger(options: TrainingOptions, run_dir: Path) -> Any:
     except ModuleNotFoundError:
         raise GeolocError(
             "The log tensorboard needs the package tensorboard (pip install "
-            "'geocells[tensorboard]'); or choose the log csv."
+            "'.[tensorboard]' in the source folder); or choose the log csv."
         ) from None
 
 

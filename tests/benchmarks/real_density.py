@@ -18,7 +18,7 @@ def gallery() -> np.ndarray:
     spec = importlib.util.find_spec("geoclip")
     if spec is None or not spec.submodule_search_locations:
         raise SystemExit(
-            "The benchmarks need the gallery of geoclip: pip install 'geocells[demo]'."
+            "The benchmarks need the gallery of geoclip: pip install '.[demo]' in the source folder."
         )
     folder = Path(spec.submodule_search_locations[0])
     table = pd.read_csv(folder / "model" / "gps_gallery" / "coordinates_100K.csv")

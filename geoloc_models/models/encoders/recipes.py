@@ -422,6 +422,6 @@ def _import_timm(encoder: str) -> Any:
         import timm
     except ModuleNotFoundError:
         raise GeolocError(
-            f"The encoder {encoder} needs the package timm; run: pip install 'geocells[timm]'"
+            f"The encoder {encoder} needs the package timm; run pip install '.[timm]' in the source folder"
         ) from None
     return timm

@@ -122,7 +122,7 @@ def test_errors_are_one_sentence(cluster, photos, tmp_path, monkeypatch):
 
     monkeypatch.delattr(geocells, "distributed", raising=False)
     monkeypatch.setattr(builtins, "__import__", without_dask)
-    assert "pip install 'geocells[dask]'" in refused("build", photos, "-o", out, "--dask", "local")
+    assert "pip install '.[dask]'" in refused("build", photos, "-o", out, "--dask", "local")
 
 
 def test_an_address_without_a_scheduler_is_told(photos, tmp_path, monkeypatch):

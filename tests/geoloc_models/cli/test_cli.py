@@ -358,5 +358,5 @@ def test_a_command_without_its_extra_says_what_to_install(tmp_path):
     )
     assert ended.returncode == 2
     assert ended.stderr == (
-        "Error: This command needs PIL, which is not installed: pip install 'geocells[models]'.\n"
+        "Error: This command needs PIL, which is not installed: pip install '.[models]' in the source folder.\n"
     )

@@ -133,7 +133,7 @@ def test_without_aiohttp_it_says_what_to_install(tmp_path, monkeypatch):
     table = write_photos(tmp_path / "photos.parquet", ["a"], ["http://127.0.0.1/a"])
     result = geoloc(table, "-o", tmp_path / "images")
     assert result.exit_code == 2
-    assert "pip install 'geocells[download]'" in result.stderr
+    assert "pip install '.[download]'" in result.stderr
 
 
 def lingering(fault):

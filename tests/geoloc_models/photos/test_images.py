@@ -296,7 +296,7 @@ def test_without_its_package_a_heic_photo_is_broken_and_the_package_is_named(tmp
     monkeypatch.delitem(sys.modules, "pillow_heif", raising=False)
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
     monkeypatch.setattr(builtins, "__import__", without_heif)
-    assert "pip install 'geocells[heif]'" in broken_message(tmp_path / "a.jpg")
+    assert "pip install '.[heif]'" in broken_message(tmp_path / "a.jpg")
 
 
 def test_a_bomb_is_refused_by_its_header(tmp_path):

@@ -37,7 +37,7 @@ def test_without_starlette_one_sentence_says_what_to_install():
     assert done.returncode == 2
     assert done.stderr == (
         "Error: This command needs starlette, which is not installed: "
-        "pip install 'geocells[serve]'.\n"
+        "pip install '.[serve]' in the source folder.\n"
     )
 
 

@@ -1,7 +1,8 @@
 """Cells of more photos than one machine holds, by Dask.
 
 `fit` builds the cells that `geocells.CellBuilder` builds, of photos in the partitions of a Dask collection or of a
-Parquet dataset; `assign` finds the cell of each, partition by partition. Needs ``pip install '.[dask]'`` in the source folder.
+Parquet dataset; `assign` finds the cell of each, partition by partition. Needs Dask: ``pip install '.[dask]'`` in the
+source folder.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shlex
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from command_line import run
 from geocells import cli as geocells_cli
 from geoloc_models import cli as geoloc_cli
 from geoloc_models.cli._app import COMMANDS
+from geoloc_models.cli._shared import command_line
 
 ROOT = Path(__file__).parents[1]
 COMMANDS_OF_BOTH = [
@@ -65,3 +67,9 @@ def test_quiet_leaves_results_and_errors_alone(tmp_path):
         refused = run(program, command, tmp_path / "none.csv", "--quiet")
         assert refused.exit_code == 2
         assert "none.csv" in refused.stderr
+
+
+def test_advice_can_be_copied_into_a_shell():
+    given = {"--features": "it's.npy", "--root": None}
+    words = command_line("geoloc", "train", Path("my photos.csv"), **given)
+    assert shlex.split(words) == ["geoloc", "train", "my photos.csv", "--features", "it's.npy"]

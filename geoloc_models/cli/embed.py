@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from geoloc_models.cli._shared import report_skipped
+from geoloc_models.cli._shared import command_line, report_skipped
 from geoloc_models.features.embed_options import EmbedOptions
 
 _DEFAULTS = EmbedOptions()
@@ -90,4 +90,12 @@ def embed(
         missing = ", ".join(map(str, record.missing_shards))
         print(f"\nStill to be finished before {output} is put together: shards {missing}.")
     else:
-        print(f"\nTrain on them: geoloc train {table} --features {output}")
+        columns = {
+            "--path-column": path_column,
+            "--latitude-column": latitude_column,
+            "--longitude-column": longitude_column,
+            "--country-column": country_column,
+            "--root": root,
+        }
+        given = {"--features": output, **columns}
+        print(f"\nTrain on them: {command_line('geoloc', 'train', table, **given)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Group, Parameter
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.cli._shared import report_skipped
+from geoloc_models.cli._shared import command_line, report_skipped
 from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.training.sources import TableOptions
 
@@ -71,7 +71,11 @@ def train(
         print(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}.")
     _report_results(run)
     report_skipped(run.broken, run_dir / "skipped.csv")
-    print(f"\nThe run is in {run_dir}; evaluate it again with: geoloc evaluate {run_dir}")
+    print(
+        f"\nThe run is in {run_dir}. Ask it, or test it again:\n"
+        f"  {command_line('geoloc', 'predict', 'PHOTOS', **{'--model': run_dir})}\n"
+        f"  {command_line('geoloc', 'evaluate', run_dir)}"
+    )
 
 
 def evaluate(

@@ -4,7 +4,6 @@ ROOMS = {
     "geocells": "Cells",
     "geocells.decoding": "From probabilities to places",
     "geocells.sphere": "Geometry on the sphere",
-    "geocells.tables": "Reading tables",
     "geocells.dask": "Cells by Dask",
     "geoloc_models": "Answers",
     "geoloc_models.tables": "Tables of photos",

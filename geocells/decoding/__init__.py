@@ -15,9 +15,8 @@ from geocells.decoding.conformal import (
     ConformalMass,
     ConformalRadius,
     conformal_quantile,
-    conformal_rank,
 )
-from geocells.decoding.expected_utility import Decoded, ExpectedUtility
+from geocells.decoding.expected_utility import ExpectedUtility
 from geocells.decoding.points import argmax, top_k_mean
 from geocells.decoding.probabilities import (
     credible_region,
@@ -29,11 +28,9 @@ from geocells.decoding.probabilities import (
 __all__ = [
     "ConformalMass",
     "ConformalRadius",
-    "Decoded",
     "ExpectedUtility",
     "argmax",
     "conformal_quantile",
-    "conformal_rank",
     "credible_region",
     "expected_calibration_error",
     "hierarchical",

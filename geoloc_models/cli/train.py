@@ -105,7 +105,9 @@ def evaluate(
     import numpy as np
 
     from geoloc_models.evaluation import write_predictions, write_results
-    from geoloc_models.training import evaluate_run, read_split, run_options
+    from geoloc_models.training import read_split
+    from geoloc_models.training.run import evaluate_run
+    from geoloc_models.training.run_folder import run_options
     from geoloc_models.training.sources import source_of_run, table_source
 
     run_options(run_dir)

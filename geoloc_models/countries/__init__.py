@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from geoloc_models.countries.lookup import country_of
-from geoloc_models.countries.names import country_code
 from geoloc_models.countries.polygons import load_countries, read_countries
 
-__all__ = ["country_code", "country_of", "load_countries", "read_countries"]
+__all__ = ["country_of", "load_countries", "read_countries"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from geocells.decoding import conformal_rank
+from geocells.decoding.conformal import conformal_rank
 from geoloc_models._errors import GeolocError
 
 
@@ -90,7 +90,7 @@ def chance_interval(
 
     Examples
     --------
-    >>> from geoloc_models.evaluation import chance_interval
+    >>> from geoloc_models.evaluation.coverage import chance_interval
     >>> chance_interval(200)
     (0.855, 0.94)
     >>> chance_interval(200, n_calibration=200)
@@ -142,7 +142,7 @@ def coverage(
 
     Examples
     --------
-    >>> from geoloc_models.evaluation import coverage
+    >>> from geoloc_models.evaluation.coverage import coverage
     >>> counted = coverage([1.0, 2.0, 9.0, 3.0], [2.0, 2.0, 2.0, 5.0], promised=0.75)
     >>> counted.n_held, counted.held, counted.is_as_promised
     (3, 0.75, True)

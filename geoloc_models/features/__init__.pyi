@@ -1,4 +1,3 @@
-from .batches import FeatureBatches as FeatureBatches
 from .batches import FeatureDataset as FeatureDataset
 from .cache import FeatureCache as FeatureCache
 from .cache import row_keys as row_keys

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_json, replacing_folder, write_json
-from geoloc_models.evaluation import TrainingSummary
+from geoloc_models.evaluation.references import TrainingSummary
 from geoloc_models.models.encoders import CachedFeatures, Preprocessing, build_encoder
 from geoloc_models.models.tasks import TASKS, PlaceTask
 

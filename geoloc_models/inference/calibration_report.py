@@ -13,7 +13,7 @@ import numpy.typing as npt
 from geocells import decoding, sphere
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_json, write_json
-from geoloc_models.evaluation import Coverage, chance_interval, coverage
+from geoloc_models.evaluation.coverage import Coverage, chance_interval, coverage
 from geoloc_models.inference.calibration import LEVEL
 from geoloc_models.inference.class_locations import predict_proba
 from geoloc_models.inference.model import Model

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from scipy import sparse
 
 from geocells import decoding
-from geoloc_models.evaluation import Evaluation, Interval, Predictions, compare, evaluate
+from geoloc_models.evaluation import Evaluation, Predictions, compare, evaluate
+from geoloc_models.evaluation.scores import Interval
 from geoloc_models.inference.calibration import scaled
 from geoloc_models.inference.class_locations import predict_proba
 from geoloc_models.inference.model import TOP_K, Model

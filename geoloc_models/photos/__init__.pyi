@@ -1,17 +1,7 @@
-from .dataset import BrokenImages as BrokenImages
 from .dataset import PhotoDataset as PhotoDataset
-from .dataset import collate_photos as collate_photos
-from .dataset import make_loader as make_loader
-from .dataset import make_transform as make_transform
-from .demo import SatelliteCrops as SatelliteCrops
-from .demo import demo_places as demo_places
-from .exif import PhotoExif as PhotoExif
 from .exif import read_exif as read_exif
-from .folders import FolderScan as FolderScan
 from .folders import scan_photos as scan_photos
 from .images import FileImages as FileImages
 from .images import ImageSource as ImageSource
-from .opening import open_header as open_header
 from .opening import open_photo as open_photo
-from .strip import strip_file as strip_file
 from .strip import strip_photo as strip_photo

@@ -13,7 +13,9 @@ import numpy as np
 from geoloc_models._errors import GeolocError
 
 if TYPE_CHECKING:
-    from geoloc_models.evaluation import Coverage, Evaluation, Interval
+    from geoloc_models.evaluation import Evaluation
+    from geoloc_models.evaluation.coverage import Coverage
+    from geoloc_models.evaluation.scores import Interval
     from geoloc_models.inference.calibration_report import CalibrationReport, Region
 
 MODEL_TITLES = {

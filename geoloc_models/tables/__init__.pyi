@@ -1,4 +1,3 @@
-from .leakage import LeakageReport as LeakageReport
 from .leakage import find_leakage as find_leakage
 from .parts import assign_parts as assign_parts
 from .parts import split_of_table as split_of_table
@@ -6,14 +5,10 @@ from .parts import subset_ranks as subset_ranks
 from .parts import subset_rows as subset_rows
 from .photo_table import PhotoTable as PhotoTable
 from .photo_table import read_photo_table as read_photo_table
-from .select import METADATA_PRESETS as METADATA_PRESETS
-from .select import MetadataReport as MetadataReport
 from .select import select_photos as select_photos
 from .split import Split as Split
 from .split import largest_block as largest_block
 from .split import place_blocks as place_blocks
 from .split import split_rows as split_rows
-from .split_file import SplitReport as SplitReport
 from .split_file import split_photo_file as split_photo_file
-from .split_options import LeakageOptions as LeakageOptions
 from .split_options import SplitOptions as SplitOptions

@@ -19,11 +19,11 @@ from geoloc_models.evaluation import (
     Predictions,
     evaluate,
     read_predictions,
-    references,
     summarise_training,
     write_predictions,
     write_results,
 )
+from geoloc_models.evaluation.references import references
 from geoloc_models.inference.bundle import Bundle, load_bundle, save_bundle
 from geoloc_models.inference.calibration_report import (
     CALIBRATION_REPORT_FILE,

@@ -15,7 +15,7 @@ from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.models.tasks import CellTask
-from geoloc_models.training import fit_task
+from geoloc_models.training.fit import fit_task
 from tests.benchmarks.real_density import gallery
 from tests.benchmarks.timing import Row, seconds, table
 

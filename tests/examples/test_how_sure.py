@@ -31,7 +31,7 @@ def test_whole_blocks_are_parted_as_one():
 def test_splits_are_counted_by_both_intervals():
     from how_sure import held_by_split
 
-    from geoloc_models.evaluation import chance_interval
+    from geoloc_models.evaluation.coverage import chance_interval
     from geoloc_models.inference.calibration_report import CalibrationReport, Coverage
 
     low, high = chance_interval(200)

@@ -23,10 +23,10 @@ from geocells.tables import (
     ids,
     open_table,
     read_table,
-    scan_table,
     texts,
     write_table,
 )
+from geocells.tables.reader import scan_table
 from geocells.tables.rows import NOT_JSON, NOT_TEXT, UNBALANCED, WRONG_FIELDS
 
 COORDS = [[59.3293, 18.0686], [47.3769, 8.5417], [48.8566, 2.3522]]

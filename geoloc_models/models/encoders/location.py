@@ -44,9 +44,13 @@ def equal_earth(coords: Tensor) -> Tensor:
 
     Notes
     -----
-    The formula is :func:`geocells.sphere.equal_earth`'s, here with gradients and on any device.
-    Its powers are written out one by one: in float32 the last bit depends on how they are taken,
-    and published weights depend on the last bit.
+    ``sin t = (sqrt 3 / 2) sin phi``, ``x = 2 sqrt 3 lambda cos t / (3 (9 A4 t^8 + 7 A3 t^6 + 3 A2 t^2 + A1))``,
+    ``y = A4 t^9 + A3 t^7 + A2 t^3 + A1 t`` [1]_. Powers are written out one by one: in float32 the last
+    bit depends on how they are taken, and published weights depend on the last bit.
+
+    References
+    ----------
+    Savric, Patterson, Jenny (2019), The Equal Earth map projection, IJGIS 33(3).
 
     Examples
     --------

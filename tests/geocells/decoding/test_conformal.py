@@ -8,13 +8,8 @@ from naive_decoding import conformal_quantile as naive_quantile
 from scipy import stats
 
 from geocells import decoding, sphere
-from geocells.decoding import (
-    ConformalMass,
-    ConformalRadius,
-    ExpectedUtility,
-    conformal_quantile,
-    conformal_rank,
-)
+from geocells.decoding import ConformalMass, ConformalRadius, ExpectedUtility, conformal_quantile
+from geocells.decoding.conformal import conformal_rank
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=60), st.integers(1, 9))

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.countries import country_code, country_of, load_countries, read_countries
+from geoloc_models.countries import country_of, load_countries, read_countries
+from geoloc_models.countries.names import country_code
 
 # Degrees of latitude per km.
 KM = 1 / 111.195

@@ -6,7 +6,7 @@ from scipy import stats
 
 from geocells.decoding import conformal_quantile
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation import chance_interval, coverage
+from geoloc_models.evaluation.coverage import chance_interval, coverage
 
 
 def test_a_photo_at_its_radius_is_held_and_one_without_is_left_out():

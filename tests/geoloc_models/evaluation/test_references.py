@@ -6,7 +6,8 @@ from geoloc_models_answers import DEGREE_KM
 
 from geocells import sphere
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation import nearest_km, references, summarise_training
+from geoloc_models.evaluation import nearest_km, summarise_training
+from geoloc_models.evaluation.references import references
 
 
 def test_references_of_a_case_worked_by_hand():

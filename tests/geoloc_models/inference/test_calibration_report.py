@@ -11,7 +11,8 @@ from geoloc_models_small import small_table
 from geocells import decoding, sphere
 from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation import Predictions, chance_interval
+from geoloc_models.evaluation import Predictions
+from geoloc_models.evaluation.coverage import chance_interval
 from geoloc_models.inference.calibration_report import (
     CalibrationReport,
     judge_calibration,

@@ -8,7 +8,9 @@ from geoloc_models_answers import answers
 from markdown_it import MarkdownIt
 from scipy import stats
 
-from geoloc_models.evaluation import Coverage, Interval, evaluate, over_seeds
+from geoloc_models.evaluation import evaluate, over_seeds
+from geoloc_models.evaluation.coverage import Coverage
+from geoloc_models.evaluation.scores import Interval
 from geoloc_models.inference.calibration_report import CalibrationReport, Region
 from geoloc_models.reports import (
     PAPER_RESULTS,

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from geocells.decoding import conformal_quantile
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation import chance_interval
+from geoloc_models.evaluation.coverage import chance_interval
 from geoloc_models.tables.split import largest_block, place_blocks, split_rows
 
 

@@ -17,8 +17,8 @@ from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.photos.dataset import PhotoDataset, make_transform
-from geoloc_models.training import fit_task
 from geoloc_models.training.devices import error_of_process, share_of_device
+from geoloc_models.training.fit import fit_task
 
 OPTIONS = TrainingOptions(
     encoder="tiny", image_size=32, batch_size=8, learning_rate=1e-2, epochs=2, hidden=32

@@ -10,7 +10,7 @@ from geoloc_models_small import small_dataset, small_table, small_task
 from geoloc_models._errors import GeolocError
 from geoloc_models.models import TrainingOptions
 from geoloc_models.photos.dataset import PhotoDataset
-from geoloc_models.training import fit_task
+from geoloc_models.training.fit import fit_task
 
 OPTIONS = TrainingOptions(
     encoder="tiny", image_size=32, batch_size=4, learning_rate=1e-3, epochs=3, augment="crop"

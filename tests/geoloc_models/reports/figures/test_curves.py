@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation import Evaluation, Interval
+from geoloc_models.evaluation import Evaluation
+from geoloc_models.evaluation.scores import Interval
 from geoloc_models.inference.calibration_report import Bin
 from geoloc_models.reports import figures
 

@@ -137,9 +137,8 @@ def build(
     counts = partition.counts
     span = f"{int(counts.min())} to {int(counts.max())}" if len(counts) else "none"
     left = f"; {unassigned} photos belong to none" if unassigned else ""
-    n_cells = partition.n_cells
-    word = "cell" if n_cells == 1 else "cells"
-    print(f"{n_cells} {word} of {n_rows} photos, {span} a cell{left}: {output}{note}")
+    n_cells = f"{partition.n_cells} cell{'s' if partition.n_cells != 1 else ''}"
+    print(f"{n_cells} of {n_rows} photos, {span} a cell{left}: {output}{note}")
 
 
 def _fit_on_cluster(

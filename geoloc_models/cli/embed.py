@@ -22,7 +22,6 @@ def embed(
     path_column: str | None = None,
     latitude_column: str | None = None,
     longitude_column: str | None = None,
-    country_column: str | None = None,
     root: Path | None = None,
 ) -> None:
     """Run an encoder over all photos once and keep the features.
@@ -48,8 +47,6 @@ def embed(
         Column of latitudes, in degrees.
     longitude_column : str, optional
         Column of longitudes, in degrees.
-    country_column : str, optional
-        Column of countries, by name or ISO code; without one, countries come from the coordinates.
     root : Path, optional
         Folder that relative image paths start from; by default the table's own.
     """
@@ -66,9 +63,8 @@ def embed(
         path_column=path_column,
         latitude_column=latitude_column,
         longitude_column=longitude_column,
-        country_column=country_column,
         root=None if root is None else root.resolve(),
-        unplaced="drop",
+        countries=False,
     )
     size = image_encoder.preprocessing.image_size
     images = FileImages(photos.frame["path"].to_numpy(), min_side=size)
@@ -94,7 +90,6 @@ def embed(
             "--path-column": path_column,
             "--latitude-column": latitude_column,
             "--longitude-column": longitude_column,
-            "--country-column": country_column,
             "--root": root,
         }
         given = {"--features": output, **columns}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from geoloc_models.photos.folders import FolderScan
 
 _MOST_COUNTRIES = 10
+_MOST_NAMED = 5
 _WHAT_OF_LIST = {
     "without_position.csv": "photos without coordinates",
     "unreadable.csv": "what could not be read",
@@ -100,11 +101,12 @@ def _report_countries(frame: pd.DataFrame) -> None:
         shown = [f"{code} {count:,}" for code, count in countries.head(_MOST_COUNTRIES).items()]
         more = len(countries) - len(shown)
         print(f"Countries: {', '.join(shown)}{f' and {more} more' if more else ''}.")
-    at_sea = int((frame["country"].isna() & frame["latitude"].notna()).sum())
-    if at_sea:
+    at_sea = frame.loc[frame["country"].isna() & frame["latitude"].notna(), "path"]
+    if len(at_sea):
+        etc = ", ..." if len(at_sea) > _MOST_NAMED else ""
         print(
-            f"{_counted(at_sea, 'photo')} at sea {'has' if at_sea == 1 else 'have'} no country; "
-            "training needs one, or the row removed."
+            f"{_counted(len(at_sea), 'photo')} at sea: {', '.join(at_sea[:_MOST_NAMED])}{etc}. "
+            "Training leaves them out, unless the column country is filled in."
         )
 
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 _CARRIED = ("url", "user", "time", "part", "subset_rank")
 _PATHS_TO_TRY = 100
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,7 @@ def read_photo_table(
     quoting: bool = True,
     root: str | Path | None = None,
     sea_tolerance_km: float = 20.0,
-    unplaced: Literal["raise", "drop"] = "raise",
+    countries: bool = True,
 ) -> PhotoTable:
     """Read a table of photos from a file of any kind that :mod:`geocells.tables` reads.
 
@@ -163,7 +164,8 @@ def read_photo_table(
     path_column, latitude_column, longitude_column : str, optional
         Columns of the image files and of the coordinates, in degrees.
     country_column : str, optional
-        Column of country codes or names. Without one, the country is found from the coordinates.
+        Column of country codes or names. Without one, and where it is empty, the country is found
+        from the coordinates.
     group_column : str, optional
         Column of groups (say, the photographer) that are never both trained on and held out.
     quoting : bool
@@ -172,8 +174,9 @@ def read_photo_table(
         Folder that relative image files start from; by default the table's own folder.
     sea_tolerance_km : float
         Where countries come from coordinates: how far off a country's shore a photo may lie.
-    unplaced : {"raise", "drop"}
-        Where countries come from coordinates: what happens to photos on the high seas.
+    countries : bool
+        Whether each photo needs a country: those on the high seas are then left out, with a
+        warning that lists them. Otherwise all rows are kept, and none has a country.
 
     Returns
     -------
@@ -189,14 +192,13 @@ def read_photo_table(
         is the first one below the header.
     """
     source = Path(path)
-    if unplaced not in ("raise", "drop"):
-        raise GeolocError(f"unplaced must be 'raise' or 'drop'; got {unplaced!r}.")
     named = {
         "latitude": latitude_column,
         "longitude": longitude_column,
-        "country": country_column,
         "group": group_column,
     }
+    if countries:
+        named["country"] = country_column
     if images:
         named["path"] = path_column
     wanted = {**named, **dict.fromkeys(("id", *_CARRIED))}
@@ -207,13 +209,16 @@ def read_photo_table(
         frame = _frame(table, columns, source)
     if "path" in columns:
         frame["path"] = _joined_paths(frame["path"], source, root)
+    if not countries:
+        return PhotoTable(frame.assign(country=None))
+    codes = np.full(len(frame), None, dtype=object)
     if "country" in columns:
-        frame["country"] = _codes(frame["country"], source)
-        return PhotoTable(frame)
-    frame["country"] = country_of(
-        frame[["latitude", "longitude"]].to_numpy(), tolerance_km=sea_tolerance_km
-    )
-    return PhotoTable(_without_unplaced(frame, source, sea_tolerance_km, unplaced))
+        codes = _codes(frame["country"], source)
+    unknown = pd.isna(codes)
+    coords = frame[["latitude", "longitude"]].to_numpy()
+    codes[unknown] = country_of(coords[unknown], tolerance_km=sea_tolerance_km)
+    frame["country"] = codes
+    return PhotoTable(_without_those_at_sea(frame, source, sea_tolerance_km))
 
 
 def _frame(table: pa.Table, columns: dict[str, str], source: Path) -> pd.DataFrame:
@@ -226,9 +231,11 @@ def _frame(table: pa.Table, columns: dict[str, str], source: Path) -> pd.DataFra
         column = table[columns[role]]
         if role == "id":
             values = tables.ids(column, where=source.name)
-        elif role in ("group", "country"):
+        elif role == "group":
             frame[role] = tables.groups(column, columns[role], where=source.name)
             continue
+        elif role == "country":
+            values = tables.texts(column, keep_na=True)
         elif role == "subset_rank":
             values = column
         else:
@@ -258,8 +265,9 @@ def _refuse_repeated(ids: pd.Series, source: Path) -> None:
 
 
 def _codes(names: pd.Series, source: Path) -> np.ndarray:
-    number, distinct = pd.factorize(names.astype(str).to_numpy(dtype=object))
-    codes = np.empty(len(distinct), dtype=object)
+    """Country codes, (n,) object; None where there is no name."""
+    number, distinct = pd.factorize(names.to_numpy(dtype=object))  # -1 where there is none
+    codes = np.full(len(distinct) + 1, None, dtype=object)
     for k, name in enumerate(distinct):
         try:
             codes[k] = country_code(name)
@@ -287,21 +295,21 @@ def _joined_paths(files: pd.Series, source: Path, root: str | Path | None) -> li
     return paths
 
 
-def _without_unplaced(
-    frame: pd.DataFrame, source: Path, sea_tolerance_km: float, unplaced: str
+def _without_those_at_sea(
+    frame: pd.DataFrame, source: Path, sea_tolerance_km: float
 ) -> pd.DataFrame:
-    nowhere = frame["country"].isna().to_numpy()
-    if not nowhere.any():
+    at_sea = np.flatnonzero(frame["country"].isna().to_numpy())
+    if not len(at_sea):
         return frame
-    first = int(nowhere.argmax())
-    latitude, longitude = frame.loc[first, ["latitude", "longitude"]]
+    points = frame.loc[at_sea[:_MOST_NAMED], ["latitude", "longitude"]].itertuples()
+    named = ", ".join(f"row {row + 1} ({lat:g}, {lon:g})" for row, lat, lon in points)
+    more = f" and {len(at_sea) - _MOST_NAMED} more" if len(at_sea) > _MOST_NAMED else ""
     count = (
-        f"{nowhere.sum()} of {len(frame)} rows of {source.name} lie more than "
-        f"{sea_tolerance_km:g} km from every country (first: row {first + 1}, "
-        f"{latitude:g}, {longitude:g})"
+        f"{len(at_sea)} of {len(frame)} rows of {source.name} lie more than {sea_tolerance_km:g} km "
+        f"from every country: {named}{more}"
     )
-    if unplaced == "raise" or nowhere.all():
-        hint = " (0, 0 often stands for no position)" if latitude == longitude == 0 else ""
-        raise GeolocError(f"{count}. Correct or remove these rows, or give a country column{hint}.")
-    logger.warning("%s; they are left out.", count)
-    return frame[~nowhere].reset_index(drop=True)
+    if len(at_sea) == len(frame):
+        hint = " (0, 0 often stands for no position)" if "(0, 0)" in named else ""
+        raise GeolocError(f"{count}. Correct the coordinates, or give a country column{hint}.")
+    logger.warning("%s. They are left out.", count)
+    return frame[frame["country"].notna()].reset_index(drop=True)

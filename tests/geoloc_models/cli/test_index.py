@@ -53,7 +53,7 @@ def test_a_folder_becomes_a_table_and_two_lists(photos, tmp_path):
         "other files": 1,
     }
     assert "Countries: CH 2, SE 1." in result.stdout
-    assert "1 photo at sea has no country" in result.stdout
+    assert "1 photo at sea: " in result.stdout
 
 
 def test_unplaced_photos_and_given_coordinates(photos, tmp_path):

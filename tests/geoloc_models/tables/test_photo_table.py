@@ -96,25 +96,31 @@ def test_a_table_of_coordinates_alone_is_read_when_no_path_is_wanted(write):
     assert table.countries.tolist() == ["CH"]
 
 
-def test_a_photo_a_little_off_the_shore_gets_the_nearest_country(write):
+def test_a_photo_a_little_off_the_shore_gets_the_nearest_country(write, caplog):
     text = "path,latitude,longitude\na.jpg,59.47,18.9\na.jpg,59.33,18.07\n"
     assert read_photo_table(write(text)).countries.tolist() == ["SE", "SE"]
-    message = read_error(write(text), sea_tolerance_km=0)
-    assert "row 1, 59.47, 18.9" in message
+    assert read_photo_table(write(text), sea_tolerance_km=0).countries.tolist() == ["SE"]
+    assert "row 1 (59.47, 18.9)" in caplog.text
 
 
-def test_photos_on_the_high_seas_are_refused_or_left_out_with_a_warning(write, caplog):
-    text = "path,latitude,longitude\na.jpg,59.33,18.07\nb.jpg,0,0\n"
-    message = read_error(write(text))
-    assert "1 of 2 rows of photos.csv" in message
-    assert "row 2, 0, 0" in message
+def test_photos_on_the_high_seas_are_left_out_and_listed(write, caplog):
+    sea = "b.jpg,0,0\nc.jpg,-16.52,146.00\n"
+    text = f"path,latitude,longitude\na.jpg,59.33,18.07\n{sea}"
+    assert read_photo_table(write(text)).countries.tolist() == ["SE"]
+    (message,) = caplog.messages
+    assert "2 of 3 rows of photos.csv" in message
+    assert "row 2 (0, 0), row 3 (-16.52, 146). They are left out." in message
+    whole = read_photo_table(write(text), countries=False)
+    assert whole.countries.tolist() == [None, None, None]
+    message = read_error(write(f"path,latitude,longitude\n{sea}"), images=False)
     assert "country column" in message
     assert "no position" in message
-    table = read_photo_table(write(text), unplaced="drop")
-    assert table.countries.tolist() == ["SE"]
-    assert "left out" in caplog.text
-    with pytest.raises(GeolocError, match="'raise' or 'drop'"):
-        read_photo_table(write(text), unplaced="keep")
+
+
+def test_a_country_that_is_missing_comes_from_the_coordinates(write):
+    rows = "a.jpg,59.33,18.07,NO\nb.jpg,47.38,8.54,\nc.jpg,-16.52,146.00,AU\nd.jpg,-16.52,146.00,\n"
+    table = read_photo_table(write(f"path,latitude,longitude,country\n{rows}"))
+    assert table.countries.tolist() == ["NO", "CH", "AU"]
 
 
 @pytest.mark.parametrize(
@@ -158,12 +164,10 @@ def test_an_unknown_country_is_named_with_its_row_and_close_matches(write):
     assert "Sweden (SE)" in message
 
 
-def test_an_empty_country_or_group_is_named_with_its_row(write):
-    for column in ("country", "group"):
-        text = f"path,latitude,longitude,{column}\na.jpg,59,18,SE\na.jpg,59,18,\n"
-        message = read_error(write(text))
-        assert f"'{column}'" in message
-        assert "row 2" in message
+def test_an_empty_group_is_named_with_its_row(write):
+    message = read_error(write("path,latitude,longitude,group\na.jpg,59,18,x\na.jpg,59,18,\n"))
+    assert "'group'" in message
+    assert "row 2" in message
 
 
 def test_files_that_are_no_table_are_refused(write, tmp_path):

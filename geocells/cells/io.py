@@ -91,14 +91,12 @@ def read(path: Path, *, several: bool) -> list[dict[str, Any]]:
     """
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+
+    from geocells.tables import read_parquet
 
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        table = pq.ParquetFile(path).read()  # read_table loads pyarrow.dataset, 0.4 s
-    except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is not a readable Parquet file ({error}).") from error
+    table = read_parquet(path)
     encoded = (table.schema.metadata or {}).get(METADATA_KEY)
     if encoded is None:
         raise ValueError(

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from geocells import load_cells
 from geocells._files import replacing
 from geocells.cli._shared import busy, check_output
+from geocells.tables import read_parquet
 
 
 def map(
@@ -58,7 +59,11 @@ def _read_outlines(path: Path) -> Any:
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
     try:
-        outlines = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+        if path.suffix == ".parquet":
+            read_parquet(path)  # refuses what would fill memory
+            outlines = gpd.read_parquet(path)
+        else:
+            outlines = gpd.read_file(path)
     except Exception as error:
         raise ValueError(f"{path} holds no outlines ({error}).") from error
     return outlines if outlines.crs is None else outlines.to_crs(4326)

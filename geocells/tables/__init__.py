@@ -3,6 +3,7 @@
 from geocells.tables.columns import ROLE_NAMES, columns_note, find_columns, plain_name
 from geocells.tables.reader import TableFile, open_table, read_table
 from geocells.tables.rows import Batch, TableError
+from geocells.tables.unpacked import read_parquet
 from geocells.tables.values import (
     as_numpy,
     check_coordinates,
@@ -30,6 +31,7 @@ __all__ = [
     "numbers",
     "open_table",
     "plain_name",
+    "read_parquet",
     "read_table",
     "texts",
     "write_table",

@@ -6,7 +6,6 @@ import codecs
 import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +29,7 @@ from geocells.tables.delimited import (
 from geocells.tables.json_lines import JsonLinesParser, keys_of
 from geocells.tables.rows import Batch, TableError
 from geocells.tables.text import BLOCK_BYTES, COMPRESSED, text_blocks
+from geocells.tables.unpacked import check_unpacked, damage_of_parquet, parquet_batches
 from geocells.tables.values import texts
 
 logger = logging.getLogger(__name__)
@@ -160,9 +160,9 @@ class TableFile:
         stored = None if columns is None else [c for c in columns if not self._is_axis(c)]
         if stored is not None and self.points is not None and len(stored) < len(columns or []):
             stored = list(dict.fromkeys([*stored, self.points]))
-        with _damage_of_parquet(self.path), pq.ParquetFile(self.path) as file:
-            n_rows, n_read = max(file.metadata.num_rows, 1), 0
-            for part in file.iter_batches(_BATCH_ROWS, columns=stored):
+        with damage_of_parquet(self.path):
+            n_rows, n_read = max(pq.read_metadata(self.path).num_rows, 1), 0
+            for part in parquet_batches(self.path, stored):
                 part.validate(full=True)  # text that is no UTF-8 is found here
                 table = pa.Table.from_batches([part])
                 if self.points is not None:
@@ -172,7 +172,7 @@ class TableFile:
                 n_read += part.num_rows
                 yield batch
             if not n_read:
-                table = file.read(columns=stored).slice(0, 0)
+                table = pq.ParquetFile(self.path).read(columns=stored).slice(0, 0)
                 yield Batch.from_start(table, 0)
 
     def _is_axis(self, name: str) -> bool:
@@ -191,9 +191,15 @@ class TableFile:
         before = next(blocks, None)
         for block in blocks:
             assert before is not None
-            yield parser.parse(*before)
+            yield self._parsed(parser, *before)
             before = block
-        yield parser.parse(*(before or (b"", 0)), last=True)
+        yield self._parsed(parser, *(before or (b"", 0)), last=True)
+
+    def _parsed(self, parser: Any, text: bytes, bytes_read: int, *, last: bool = False) -> Batch:
+        if self.kind == "json":  # a key of one line is a column of all
+            check_unpacked(self.path, 4 * text.count(b"\n") * len(parser.columns))
+        batch: Batch = parser.parse(text, bytes_read, last=last)
+        return batch
 
 
 def open_table(
@@ -366,13 +372,13 @@ def _open_json(path: Path, first: str, encoding: str | None, block_bytes: int) -
 
 
 def _open_parquet(path: Path) -> TableFile:
-    with _damage_of_parquet(path):
+    with damage_of_parquet(path):
         schema = pq.read_schema(path)
     names, metadata = list(schema.names), dict(schema.metadata or {})
     check_names(names, path.name)
     points = None
     if b"geo" in metadata and not all(candidates(names, r) for r in ("latitude", "longitude")):
-        with _damage_of_parquet(path):
+        with damage_of_parquet(path):
             points = str(json.loads(metadata[b"geo"])["primary_column"])
         names = [
             *(name for name in names if name not in ("latitude", "longitude")),
@@ -380,19 +386,6 @@ def _open_parquet(path: Path) -> TableFile:
             "longitude",
         ]
     return TableFile(path, "parquet", tuple(names), metadata, points=points)
-
-
-@contextmanager
-def _damage_of_parquet(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except TableError:
-        raise
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise TableError(
-            f"{path.name} cannot be read as Parquet ({reason}). Write it again."
-        ) from error
 
 
 def _with_axes(
@@ -414,10 +407,15 @@ def _with_axes(
 
 def _read_geojson(path: Path) -> pa.Table:
     import geopandas as gpd
+    import pyogrio  # type: ignore[import-untyped]
 
     try:
+        layer = pyogrio.read_info(path, force_feature_count=True)
+        check_unpacked(path, 8 * layer["features"] * len(layer["fields"]))
         frame = gpd.read_file(path)
         geometry = frame.geometry
+    except TableError:
+        raise
     except Exception as error:  # GDAL's own, whatever its kind
         reason = " ".join(str(error).split()).rstrip(".")
         raise TableError(

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from geocells.tables.rows import TableError
+from geocells.tables.unpacked import check_unpacked
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 BLOCK_BYTES = 16 << 20
@@ -109,7 +110,10 @@ def _read_pieces(path: Path, raw: BinaryIO, block_bytes: int) -> Iterator[bytes]
         content = _unpacked(path, raw)
         # The first piece is long enough to tell of the encoding.
         piece = content.read(max(block_bytes, 4))
+        n_bytes = 0
         while piece:
+            n_bytes += len(piece)
+            check_unpacked(path, n_bytes)
             yield piece
             piece = content.read(block_bytes)
     except TableError:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
+from geocells.tables import read_parquet
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models.countries.names import COUNTRIES_FILE, alpha_2
 
@@ -135,6 +136,7 @@ def _read(source: Path, layer: str | None) -> gpd.GeoDataFrame:
     import pyogrio  # type: ignore[import-untyped]
 
     if source.suffix.lower() in (".parquet", ".geoparquet"):
+        read_parquet(source)  # refuses what would fill memory
         return gpd.read_parquet(source)
     layers = [str(name) for name in pyogrio.list_layers(source)[:, 0]]
     listed = ", ".join(layers)

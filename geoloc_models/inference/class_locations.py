@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from geocells import CellPartition, decoding, sphere
-from geocells.tables import as_numpy
+from geocells.tables import as_numpy, read_parquet
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing
 from geoloc_models.models.tasks import (
@@ -271,7 +271,7 @@ def read_decoder(folder: str | Path, n_classes: int) -> Images | None:
     if not path.is_file():
         return None
     try:
-        table = pq.ParquetFile(path).read(columns=["latitude", "longitude", "cell"])
+        table = read_parquet(path, columns=["latitude", "longitude", "cell"])
         latitude, longitude, labels = (as_numpy(column) for column in table.columns)
         coords = as_coords(np.column_stack([latitude, longitude]))
         check_coordinates(coords[:, 0], coords[:, 1], path.name)

@@ -284,7 +284,7 @@ def test_files_that_are_not_cells_are_refused(photos, tmp_path):
     pd.DataFrame({"a": [1]}).to_parquet(other)
     out = tmp_path / "out.csv"
     assert "holds no cells of geocells" in refused("assign", other, photos, "-o", out)
-    assert "not a readable Parquet file" in refused("assign", photos, photos, "-o", out)
+    assert "cannot be read as Parquet" in refused("assign", photos, photos, "-o", out)
 
 
 def test_a_table_with_cells_already_is_not_overwritten(photos, cells, tmp_path):

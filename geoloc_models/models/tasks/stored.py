@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geocells.tables import as_numpy
+from geocells.tables import as_numpy, read_parquet
 from geoloc_models._errors import GeolocError, reason_of
 
 FloatArray = npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ def read_stored(
         if not path.is_file():
             raise GeolocError(f"{path.parent} is no whole model bundle: {path.name} is missing.")
     try:
-        places = pq.ParquetFile(table).read(columns=["latitude", "longitude", "country"])
+        places = read_parquet(table, columns=["latitude", "longitude", "country"])
         latitude, longitude, countries = (as_numpy(column) for column in places.columns)
         coords = np.column_stack([latitude, longitude]).astype(np.float64)
         countries = countries.astype(object)

@@ -197,12 +197,12 @@ def test_a_file_that_is_not_parquet_or_is_cut_short_is_refused(saved, damaged):
     if isinstance(damaged, float):
         damaged = content[: int(len(content) * damaged)]
     saved.write_bytes(damaged)
-    with pytest.raises(ValueError, match=r"cells\.parquet is not a readable Parquet file"):
+    with pytest.raises(ValueError, match=r"cells\.parquet cannot be read as Parquet"):
         load_cells(saved)
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"is not a readable Parquet file|holds no cells"):
+    with pytest.raises(ValueError, match=r"cannot be read as Parquet|holds no cells"):
         load_cells(tmp_path)
 
 

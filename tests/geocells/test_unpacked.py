@@ -1,0 +1,121 @@
+"""A small file that unpacks to very much is refused, in bounded memory, by everything that reads tables."""
+
+import gzip
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from geocells.tables import TableError, open_table, read_parquet, read_table
+
+HEADER = b"id,latitude,longitude\n"
+TEXT = HEADER + b"a,47,8\n" * 20_000_000
+
+
+def parquet(path, n_rows, **others):
+    """A row again and again, its texts stored once."""
+    columns = {"latitude": np.full(n_rows, 47.0), "longitude": np.full(n_rows, 8.0)}
+    for name, value in others.items():
+        numbers = pa.array(np.zeros(n_rows, dtype=np.int32))
+        columns[name] = pa.DictionaryArray.from_arrays(numbers, pa.array([value]))
+    pq.write_table(
+        pa.table(columns),
+        path,
+        compression="zstd",
+        store_schema=False,
+        dictionary_pagesize_limit=1 << 26,
+    )
+
+
+def lists(path):
+    """Numbers that stand in lists."""
+    pq.write_table(pa.table({"latitude": [[1.0] * 20_000] * 1000}), path, compression="zstd")
+
+
+def geojson(path, n_keys=5000):
+    """Points that have no property in common."""
+    point = {"type": "Point", "coordinates": [8, 47]}
+    points = [
+        {"type": "Feature", "properties": {f"k{n}": 1}, "geometry": point} for n in range(n_keys)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": points}))
+
+
+def json_lines(path, n_keys=6000):
+    """Objects that have no key in common."""
+    path.write_text("".join(json.dumps({f"k{n}": 1}) + "\n" for n in range(n_keys)))
+
+
+BOMBS = {
+    "rows.parquet": lambda path: parquet(path, 10_000_000, id="a"),
+    "texts.parquet": lambda path: parquet(path, 200_000, id="a" * 10_000, url="b" * 9000),
+    "long_texts.parquet": lambda path: parquet(path, 2000, id="a" * 1_000_000),
+    "lists.parquet": lists,
+    "keys.jsonl": json_lines,
+    "keys.geojson": geojson,
+    "rows.csv.gz": lambda path: path.write_bytes(gzip.compress(TEXT, 1)),
+    "rows.csv.zst": lambda path: path.write_bytes(pa.compress(TEXT, "zstd", asbytes=True)),
+}
+READ = """
+import resource, sys
+from geocells.tables import TableError, read_table
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    read_table(sys.argv[1])
+except TableError as error:
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, error)
+"""
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_small_file_of_very_much_is_refused_in_bounded_memory(name, tmp_path):
+    path = tmp_path / name
+    BOMBS[name](path)
+    assert path.stat().st_size < 2_000_000
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(path)], check=True, capture_output=True, text=True
+    )
+    kilobytes, _, message = done.stdout.partition(" ")
+    assert message.startswith(f"{name} has {path.stat().st_size:,} bytes, which unpack to")
+    assert "save it as CSV" in message
+    assert int(kilobytes) < 500_000
+
+
+def test_every_reader_of_parquet_refuses_it(tmp_path):
+    path = tmp_path / "a.parquet"
+    parquet(path, 20_000_000)
+    for read in (
+        read_table,
+        read_parquet,
+        lambda path: list(open_table(path).batches(["latitude"])),
+    ):
+        with pytest.raises(TableError, match=r"which unpack to [0-9,]+ or more"):
+            read(path)
+
+
+def test_the_columns_that_are_read_count_alone(tmp_path):
+    path = tmp_path / "a.parquet"
+    parquet(path, 200_000, id="a" * 10_000)
+    assert read_table(path, columns=["latitude"]).num_rows == 200_000
+
+
+def test_what_repeats_itself_but_is_small_is_read(tmp_path):
+    parquet(tmp_path / "a.parquet", 1_000_000, country="CH")
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(HEADER + b"a,47,8\n" * 1_000_000))
+    for name in ("a.parquet", "a.csv.gz"):
+        assert read_table(tmp_path / name).num_rows == 1_000_000
+    assert read_parquet(tmp_path / "a.parquet").equals(pq.read_table(tmp_path / "a.parquet"))
+
+
+def test_rows_after_texts_of_any_length_are_those_of_arrow(tmp_path):
+    """However few rows a long text leaves to a batch."""
+    rng = np.random.default_rng(0)
+    texts = ["x" * int(n) for n in 10.0 ** rng.uniform(0, 6, 60)]
+    table = pa.table({"id": texts, "nested": [[text[:9]] * 3 for text in texts], "n": range(60)})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=25)
+    assert read_parquet(tmp_path / "a.parquet").equals(table)
+    assert read_parquet(tmp_path / "a.parquet", ["n", "id"]).equals(table.select(["n", "id"]))

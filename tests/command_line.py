@@ -38,3 +38,46 @@ def run(program: Callable[[list[str]], object], *arguments: object, stdin: str =
         sys.stdin = stdin_before
     assert isinstance(code, int)
     return Result(code, stdout.getvalue(), stderr.getvalue())
+
+
+def geoloc(*arguments: object, stdin: str = "") -> Result:
+    """What a command of ``geoloc`` that succeeds leaves."""
+    from geoloc_models.cli import main
+
+    return _succeeded(run(main, *arguments, stdin=stdin))
+
+
+def geocells(*arguments: object) -> Result:
+    """What a command of ``geocells`` that succeeds leaves."""
+    from geocells.cli import main
+
+    return _succeeded(run(main, *arguments))
+
+
+def geoloc_refuses(*arguments: object, stdin: str = "") -> str:
+    """The one sentence with which a command of ``geoloc`` refuses its input."""
+    from geoloc_models.cli import main
+
+    return _refusal(run(main, *arguments, stdin=stdin))
+
+
+def geocells_refuses(*arguments: object) -> str:
+    """The one sentence with which a command of ``geocells`` refuses its input."""
+    from geocells.cli import main
+
+    return _refusal(run(main, *arguments))
+
+
+def _succeeded(result: Result) -> Result:
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def _refusal(result: Result) -> str:
+    """Exit code 2, and on standard error one sentence below notes, so no traceback."""
+    assert result.exit_code == 2, result.output
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("Note:")]
+    assert len(lines) == 1, result.output
+    assert "Traceback" not in result.stdout
+    assert lines[0].startswith("Error: ")
+    return lines[0]

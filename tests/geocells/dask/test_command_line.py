@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import run as run_program
+from command_line import geocells
+from command_line import geocells_refuses as refused
 
 from geocells import CellBuilder, load_cells
-from geocells.cli import main
 
 RNG = np.random.default_rng(3)
 COORDS = RNG.normal((47.0, 8.0), 0.3, size=(600, 2))
@@ -32,40 +32,26 @@ def photos(tmp_path):
     return str(folder / "*.parquet")
 
 
-def run(*arguments):
-    return run_program(main, *arguments)
-
-
-def refused(*arguments):
-    """The one sentence that a command ends with."""
-    result = run(*arguments)
-    assert result.exit_code == 2, result.output
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("Error: ")
-    return lines[0]
-
-
 def test_a_scheduler_builds_and_assigns_what_one_process_does(cluster, photos, tmp_path):
     out, assigned = tmp_path / "cells.parquet", tmp_path / "assigned"
     scheduler = ["--dask", cluster.scheduler_address]
-    result = run(
+    result = geocells(
         "build", photos, "--min-images", 60, "--feature-column", "vector", "--group-column",
         "country", "--weight-column", "n", "-o", out, *scheduler,
     )  # fmt: skip
-    assert result.exit_code == 0, result.stderr
     one = CellBuilder(60).fit(COORDS, FEATS, COUNTRY, np.full(600, 2))
     cells = load_cells(out)
     assert f"{one.n_cells_} cells of 600 photos" in result.stdout
     assert np.array_equal(cells.centroids, one.centroids_)
-    result = run("assign", out, photos, "--group-column", "country", "-o", assigned, *scheduler)
-    assert result.exit_code == 0, result.stderr
+    result = geocells(
+        "assign", out, photos, "--group-column", "country", "-o", assigned, *scheduler
+    )
     assert "600 photos" in result.stdout
     table = pd.read_parquet(assigned)
     assert table["cell"].tolist() == one.labels_.tolist()
     assert table["country"].tolist() == COUNTRY.tolist()
     columns = ["--feature-column", "a", "--feature-column", "b"]
-    assert run("build", photos, "--min-images", 60, *columns, "-o", out, *scheduler).exit_code == 0
+    geocells("build", photos, "--min-images", 60, *columns, "-o", out, *scheduler)
     two = CellBuilder(60).fit(COORDS, FEATS[:, :2])
     assert np.array_equal(load_cells(out).centroids, two.centroids_)
 

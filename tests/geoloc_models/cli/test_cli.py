@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from command_line import run
+from command_line import geoloc, geoloc_refuses, run
 from geoloc_models_small import small_table
 
 from geoloc_models import __version__
@@ -20,10 +20,6 @@ from geoloc_models.training.callbacks import RunRecord
 RADII = ["1", "25", "200", "750", "2500"]
 QUICK = ["--encoder", "tiny", "--image-size", "32", "--epochs", "2", "--learning-rate", "1e-3"]
 QUICK += ["--min-images", "5", "--batch-size", "16", "--hidden", "16"]
-
-
-def geoloc(*arguments):
-    return run(main, *arguments)
 
 
 def write_table(folder, n_rows=60):
@@ -47,7 +43,6 @@ def trained(tmp_path_factory):
 
 def test_training_prints_a_table_and_leaves_a_whole_run_folder(trained):
     folder, _, result = trained
-    assert result.exit_code == 0, result.output
     assert "Cells, consolidated" in result.stdout
     assert "Guess: training" in result.stdout
     names = {path.name for path in (folder / "run").iterdir()}
@@ -87,41 +82,37 @@ def test_broken_images_are_counted_and_listed(trained):
 def test_evaluating_again_gives_the_same_figures(trained):
     folder, _, _ = trained
     before = json.loads((folder / "run" / "results.json").read_text())
-    result = geoloc("evaluate", folder / "run", "--output", folder / "again")
-    assert result.exit_code == 0, result.output
+    geoloc("evaluate", folder / "run", "--output", folder / "again")
     assert json.loads((folder / "again" / "results.json").read_text()) == before
 
 
 def test_another_table_can_be_evaluated(trained, tmp_path):
     folder, _, _ = trained
     other = write_table(tmp_path, 10)
-    result = geoloc("evaluate", folder / "run", "--table", other)
-    assert result.exit_code == 0, result.output
+    geoloc("evaluate", folder / "run", "--table", other)
     content = json.loads((folder / "run" / "on-photos" / "results.json").read_text())
     assert content["n_test"] == 10
 
 
 def test_a_finished_run_is_not_overwritten(trained):
     folder, table, _ = trained
-    result = geoloc("train", table, *QUICK, "--output", folder / "run")
-    refused(result, "already holds a run")
+    refused(("train", table, *QUICK, "--output", folder / "run"), "already holds a run")
 
 
 def test_resuming_a_finished_run_trains_nothing(trained):
     folder, table, _ = trained
     weights = folder / "run" / "bundle" / "model.safetensors"
     before = weights.stat().st_mtime_ns
-    result = geoloc("train", table, *QUICK, "--output", folder / "run", "--resume")
-    assert result.exit_code == 0, result.output
+    geoloc("train", table, *QUICK, "--output", folder / "run", "--resume")
     assert weights.stat().st_mtime_ns == before
 
 
 def test_resuming_with_other_options_is_refused(trained):
     folder, table, _ = trained
     arguments = [*QUICK, "--output", folder / "run", "--resume"]
-    refused(geoloc("train", table, *arguments, "--batch-size", 8), "batch_size = 16, not 8")
-    refused(geoloc("train", table, *arguments, "--min-images", 6), "min_images = 5, not 6")
-    refused(geoloc("train", table, *arguments, "--schedule", "cosine"), "schedule = constant")
+    refused(("train", table, *arguments, "--batch-size", 8), "batch_size = 16, not 8")
+    refused(("train", table, *arguments, "--min-images", 6), "min_images = 5, not 6")
+    refused(("train", table, *arguments, "--schedule", "cosine"), "schedule = constant")
 
 
 def test_resuming_a_cosine_with_more_epochs_is_refused(trained):
@@ -133,34 +124,28 @@ def test_resuming_a_cosine_with_more_epochs_is_refused(trained):
     options["training"]["schedule"] = "cosine"
     path.write_text(json.dumps(options))
     arguments = [*QUICK, "--schedule", "cosine", "--output", copy, "--resume"]
-    refused(geoloc("train", table, *arguments, "--epochs", 3), "epochs = 2, not 3")
+    refused(("train", table, *arguments, "--epochs", 3), "epochs = 2, not 3")
 
 
 def test_the_baseline_trains_too(trained, tmp_path):
     _, table, _ = trained
     arguments = ["--task", "country", *QUICK, "--epochs", "8", "--output", tmp_path / "run"]
-    result = geoloc("train", table, *arguments)
-    assert result.exit_code == 0, result.output
+    geoloc("train", table, *arguments)
     content = json.loads((tmp_path / "run" / "results.json").read_text())
     # Two colours for two countries: far above a coin.
     assert content["models"]["country"]["country"] > 75
+
+
+def refused(arguments, *words):
+    sentence = geoloc_refuses(*arguments)
+    for word in words:
+        assert word in sentence
 
 
 def copy_of(folder):
     """A copy of the run beside it, from where it finds the table."""
     copy = tempfile.mkdtemp(dir=folder)
     return shutil.copytree(folder / "run", Path(copy), dirs_exist_ok=True)
-
-
-def refused(result, *words):
-    """Exit code 2, one sentence on stderr (below notes), no traceback."""
-    assert result.exit_code == 2, result.output
-    lines = [line for line in result.stderr.strip().splitlines() if line[:5] != "Note:"]
-    assert len(lines) == 1
-    assert lines[0].startswith("Error: ")
-    assert "Traceback" not in result.output
-    for word in words:
-        assert word in lines[0]
 
 
 def damage(path):
@@ -186,22 +171,22 @@ def edited(folder, **columns):
 )
 def test_bad_rows_are_named(tmp_path, columns, words):
     table = edited(tmp_path, **columns)
-    refused(geoloc("train", table, *QUICK, "--output", tmp_path / "run"), *words)
+    refused(("train", table, *QUICK, "--output", tmp_path / "run"), *words)
     assert not (tmp_path / "run").exists()
 
 
 def test_missing_columns_are_named(tmp_path):
     (tmp_path / "photos.csv").write_text("path,latitude\na.jpg,47\n")
-    refused(geoloc("train", tmp_path / "photos.csv", *QUICK), "longitude")
+    refused(("train", tmp_path / "photos.csv", *QUICK), "longitude")
 
 
 def test_an_empty_table_is_refused(tmp_path):
     (tmp_path / "photos.csv").write_text("path,latitude,longitude\n")
-    refused(geoloc("train", tmp_path / "photos.csv", *QUICK), "no rows")
+    refused(("train", tmp_path / "photos.csv", *QUICK), "no rows")
 
 
 def test_a_missing_table_is_named(tmp_path):
-    refused(geoloc("train", tmp_path / "nowhere.csv", *QUICK), "nowhere.csv")
+    refused(("train", tmp_path / "nowhere.csv", *QUICK), "nowhere.csv")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +204,7 @@ def test_a_missing_table_is_named(tmp_path):
 def test_unsound_options_are_refused(tmp_path, options, words):
     table = write_table(tmp_path, 12)
     run = tmp_path / "run"
-    refused(geoloc("train", table, *QUICK, "--output", run, *options), *words)
+    refused(("train", table, *QUICK, "--output", run, *options), *words)
     assert not run.exists()
 
 
@@ -227,12 +212,12 @@ def test_only_broken_photos_are_refused(tmp_path):
     table = write_table(tmp_path, 12)
     for path in (tmp_path / "photos").iterdir():
         path.write_text("not an image")
-    refused(geoloc("train", table, *QUICK, "--output", tmp_path / "run"), "Not one training image")
+    refused(("train", table, *QUICK, "--output", tmp_path / "run"), "Not one training image")
     assert not (tmp_path / "run" / "results.json").exists()
 
 
 def test_evaluate_refuses_a_folder_that_is_no_run(tmp_path):
-    refused(geoloc("evaluate", tmp_path), "options.json")
+    refused(["evaluate", tmp_path], "options.json")
 
 
 @pytest.mark.parametrize(
@@ -249,7 +234,7 @@ def test_evaluate_names_a_damaged_file(trained, name):
     folder, _, _ = trained
     copy = copy_of(folder)
     damage(copy / name)
-    refused(geoloc("evaluate", copy), f"{copy.name}/{name}")
+    refused(("evaluate", copy), f"{copy.name}/{name}")
 
 
 @pytest.mark.parametrize("name", ["predictions.parquet", "skipped.csv", "history.csv"])
@@ -257,7 +242,7 @@ def test_resuming_names_a_damaged_file_of_a_finished_run(trained, name):
     folder, table, _ = trained
     copy = copy_of(folder)
     damage(copy / name)
-    refused(geoloc("train", table, *QUICK, "--output", copy, "--resume"), f"{copy.name}/{name}")
+    refused(("train", table, *QUICK, "--output", copy, "--resume"), f"{copy.name}/{name}")
 
 
 def test_resuming_names_a_damaged_checkpoint(trained):
@@ -265,8 +250,11 @@ def test_resuming_names_a_damaged_checkpoint(trained):
     copy = copy_of(folder)
     (copy / "results.json").unlink()  # as if interrupted
     damage(copy / "checkpoints" / "last.ckpt")
-    result = geoloc("train", table, *QUICK, "--output", copy, "--resume")
-    refused(result, "checkpoints/last.ckpt", "without --resume")
+    refused(
+        ("train", table, *QUICK, "--output", copy, "--resume"),
+        "checkpoints/last.ckpt",
+        "without --resume",
+    )
 
 
 @pytest.mark.parametrize("part", ["plan", "training", "source"])
@@ -275,9 +263,9 @@ def test_a_run_without_a_part_of_its_options_is_refused(trained, part):
     copy = copy_of(folder)
     options = json.loads((copy / "options.json").read_text())
     (copy / "options.json").write_text(json.dumps({**options, part: 3}))
-    refused(geoloc("evaluate", copy), "options.json", part)
+    refused(("evaluate", copy), "options.json", part)
     arguments = [*QUICK, "--output", copy, "--resume"]
-    refused(geoloc("train", table, *arguments), "options.json", part)
+    refused(("train", table, *arguments), "options.json", part)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +299,6 @@ finally:
 
 def test_help_shows_the_options_that_matter_and_help_all_the_others():
     brief, whole = geoloc("train", "--help"), geoloc("train", "--help-all")
-    assert brief.exit_code == whole.exit_code == 0
     for name in (
         "Usage",
         "TABLE",
@@ -329,7 +316,7 @@ def test_help_shows_the_options_that_matter_and_help_all_the_others():
 
 def test_the_version_is_printed_and_a_command_that_is_none_refused():
     assert geoloc("--version").stdout.strip() == __version__
-    refused(geoloc("trian"), "trian")
+    refused(["trian"], "trian")
 
 
 def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path, monkeypatch):
@@ -342,7 +329,7 @@ def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path
             signal.raise_signal(signal.SIGINT)  # Ctrl-C
 
     monkeypatch.setattr(RunRecord, "on_train_epoch_end", interrupt)
-    result = geoloc("train", table, *QUICK, "--epochs", 50, "--output", tmp_path / "run")
+    result = run(main, "train", table, *QUICK, "--epochs", 50, "--output", tmp_path / "run")
     assert result.exit_code == 128 + signal.SIGINT, result.output
     assert "--resume" in result.stderr
     assert "Traceback" not in result.output

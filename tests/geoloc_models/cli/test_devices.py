@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import run
+from command_line import geoloc
 from geoloc_models_small import small_table
 from safetensors.torch import save_file
 
-from geoloc_models.cli import main
 from geoloc_models.features.cache import FeatureCache
 from geoloc_models.models.encoders import build_encoder
 
@@ -42,13 +41,6 @@ def ended(process, code=0):
         process.kill()
     assert process.returncode == code, errors[-2000:]
     return output, errors
-
-
-def geoloc(*arguments):
-    """Run a command in this process."""
-    result = run(main, *arguments)
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +101,7 @@ def test_training_on_two_devices_gives_the_figures_of_one(folder, cache, tmp_pat
     common = ["--features", cache, "--batch-size", 8, "--patience", 2, *quick]
     table = folder / "split.parquet"
     two = start("train", table, *common, "--output", tmp_path / "two", "--devices", 2)
-    told = geoloc("train", table, *common, "--output", tmp_path / "one")
+    told = geoloc("train", table, *common, "--output", tmp_path / "one").stdout
     told_by_two, errors = ended(two)
     left, right = history(tmp_path / "one"), history(tmp_path / "two")
     assert 2 < len(left) < 30  # it stopped early

@@ -7,13 +7,12 @@ import re
 import geopandas as gpd
 import pandas as pd
 import pytest
-from command_line import run
+from command_line import geoloc, geoloc_refuses
 from geoloc_models_bundles import few_places, save_small_bundle
 from geoloc_models_photos import gps_exif, write_tar
 from geoloc_models_small import small_table
 from PIL import Image
 
-from geoloc_models.cli import main
 from geoloc_models.inference.calibration import Calibration, save_calibration
 from geoloc_models.inference.class_locations import save_decoder
 
@@ -43,17 +42,12 @@ def photos(tmp_path, monkeypatch):
     return folder
 
 
-def geoloc(*arguments, **options):
-    return run(main, *arguments, **options)
-
-
 def predict(bundle, *arguments, **options):
     return geoloc("predict", *arguments, "--model", bundle, **options)
 
 
 def test_a_table_names_place_probability_and_radius(bundle, photos):
     result = predict(bundle, "photos/0.jpg", "photos/trip")
-    assert result.exit_code == 0, result.output
     header, _, first, *others = result.stdout.splitlines()
     assert re.split(" {2,}", header) == ["File", "Place", "Position", "In 25 km", "90 % radius"]
     assert first.startswith("0.jpg ")
@@ -68,7 +62,6 @@ def test_a_table_names_place_probability_and_radius(bundle, photos):
 
 def test_exif_positions_stand_beside_on_request_only(bundle, photos):
     result = predict(bundle, "photos/0.jpg", "photos/trip/placed.jpg", "--compare-exif")
-    assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert lines[0].endswith("  Off EXIF")
     assert max(map(len, lines)) <= 80
@@ -81,7 +74,6 @@ def test_exif_positions_stand_beside_on_request_only(bundle, photos):
 def test_json_holds_everything_and_the_skipped(bundle, photos):
     (photos / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     result = predict(bundle, "photos", "--json", "--top", "2", "--compare-exif")
-    assert result.exit_code == 0, result.output
     content = json.loads(result.stdout)
     assert len(content["photos"]) == 4
     assert content["decoder"] == "expected_utility"
@@ -101,18 +93,15 @@ def test_csv_and_geojson_go_to_standard_output_or_a_file(bundle, photos, tmp_pat
     assert len(frame) == 4
     assert frame["latitude"].between(40, 65).all()
     result = predict(bundle, "photos", "-o", "answers.geojson")
-    assert result.exit_code == 0, result.output
     assert result.stdout == ""
     points = gpd.read_file(tmp_path / "answers.geojson")
     assert points.geometry.x.tolist() == pytest.approx(points["longitude"].tolist())
     result = predict(bundle, "photos/0.jpg", "--csv", "--top", "3", "-o", "top.txt")
-    assert result.exit_code == 0, result.output
     assert pd.read_csv(tmp_path / "top.txt")["rank"].tolist() == [1, 2, 3]
 
 
 def test_the_likeliest_places_follow_the_table(bundle, photos):
     result = predict(bundle, "photos/0.jpg", "--top", "2")
-    assert result.exit_code == 0, result.output
     assert "Likeliest" in result.stdout
     ranked = result.stdout.split("Likeliest", 1)[1].splitlines()
     assert [line.split()[-1] for line in ranked[2:4]] == ["%", "%"]
@@ -120,7 +109,6 @@ def test_the_likeliest_places_follow_the_table(bundle, photos):
 
 def test_a_map_is_written(bundle, photos, tmp_path):
     result = predict(bundle, "photos", "--map", "out/map.html", "--tiles", "none")
-    assert result.exit_code == 0, result.output
     assert "The map is out/map.html" in result.stderr
     page = (tmp_path / "out" / "map.html").read_text()
     assert page.count("data:image/jpeg") == 8
@@ -141,13 +129,11 @@ def test_photos_come_from_patterns_lists_and_tars(bundle, photos):
 
 def test_of_a_list_what_is_missing_is_skipped(bundle, photos):
     result = predict(bundle, "-", "--csv", stdin="photos/0.jpg\ngone.jpg\n")
-    assert result.exit_code == 0, result.output
     assert "Skipped gone.jpg: there is no such file" in result.stderr
 
 
 def test_a_decoder_other_than_the_calibrated_one_has_no_radius(bundle, photos):
     result = predict(bundle, "photos/0.jpg", "--decoder", "argmax", "--no-names")
-    assert result.exit_code == 0, result.output
     assert "321 km" not in result.stdout
     assert "GeoNames" not in result.stdout
     assert "Note: The model is calibrated for the decoder expected_utility" in result.stderr
@@ -157,7 +143,6 @@ def test_control_characters_in_names_do_not_reach_the_terminal(bundle, photos):
     name = "photos/\x1b[31mred.jpg"
     (photos / "\x1b[31mred.jpg").write_bytes((photos / "0.jpg").read_bytes())
     result = predict(bundle, name)
-    assert result.exit_code == 0, result.output
     assert "\x1b" not in result.stdout
 
 
@@ -184,25 +169,18 @@ def test_bad_input_is_one_sentence(bundle, photos, tmp_path, arguments, words):
         (tmp_path / "broken" / name).write_bytes(b"\xff\xd8\xff")
     if "--model" not in arguments:
         arguments = [*arguments, "--model", bundle]
-    result = geoloc("predict", *arguments, stdin="")
-    assert result.exit_code == 2
-    assert words in result.stderr
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1
+    assert words in geoloc_refuses("predict", *arguments)
 
 
 def test_a_damaged_decoder_or_calibration_is_told(bundle, photos, tmp_path):
     table = small_table()
     folder = save_small_bundle("cells", table, tmp_path / "bundle")
     (folder / "decoder.parquet").write_bytes(b"PAR1")
-    result = predict(folder, "photos/0.jpg")
-    assert result.exit_code == 2
-    assert "decoder.parquet is damaged" in result.stderr
+    arguments = ["predict", "photos/0.jpg", "--model", folder]
+    assert "decoder.parquet is damaged" in geoloc_refuses(*arguments)
     (folder / "decoder.parquet").unlink()
     (folder / "calibration.json").write_text("{}")
-    result = predict(folder, "photos/0.jpg")
-    assert result.exit_code == 2
-    assert "is not the calibration of a model" in result.stderr
+    assert "is not the calibration of a model" in geoloc_refuses(*arguments)
 
 
 def test_export_says_what_it_wrote_and_refuses_in_one_sentence(bundle, photos, monkeypatch):
@@ -215,7 +193,6 @@ def test_export_says_what_it_wrote_and_refuses_in_one_sentence(bundle, photos, m
     }
     monkeypatch.setattr(export, "export_onnx", lambda *_, **__: card)
     result = geoloc("export", bundle, "-o", "out.onnx")
-    assert result.exit_code == 0, result.output
     assert "probabilities ['batch', 4]" in result.stdout
     assert "out.json" in result.stdout
     monkeypatch.undo()
@@ -223,7 +200,4 @@ def test_export_says_what_it_wrote_and_refuses_in_one_sentence(bundle, photos, m
         (("nowhere",), "There is no model nowhere"),
         ((bundle, "-o", "model.txt"), "should end in .onnx"),
     ):
-        result = geoloc("export", *arguments)
-        assert result.exit_code == 2
-        assert words in result.stderr
-        assert len(result.stderr.splitlines()) == 1
+        assert words in geoloc_refuses("export", *arguments)

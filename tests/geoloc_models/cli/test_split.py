@@ -3,16 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import run
+from command_line import geoloc, geoloc_refuses
 from PIL import Image
 
-from geoloc_models.cli import main
 from geoloc_models.tables.parts import split_of_table, subset_rows
 from geoloc_models.tables.photo_table import PhotoTable
-
-
-def geoloc(*arguments):
-    return run(main, *arguments)
 
 
 @pytest.fixture
@@ -40,7 +35,6 @@ def table(tmp_path):
 def test_a_split_is_written_and_its_sizes_are_told(table):
     output = table.parent / "split.parquet"
     result = geoloc("split", table, "-o", output, "--subsets", 10, 50, 1000)
-    assert result.exit_code == 0, result.output
     parts = pd.read_parquet(output)["part"].value_counts()
     words = result.stdout.split()
     assert "120 photos, split by photo" in result.stdout
@@ -55,8 +49,7 @@ def test_a_split_is_written_and_its_sizes_are_told(table):
 def test_users_out_of_training_may_be_dealt_photo_by_photo(table):
     output = table.parent / "split.parquet"
     asked = ["-o", output, "--by", "user", "--fractions", "0.4", "0.3", "0.3", "--exchangeable"]
-    result = geoloc("split", table, *asked)
-    assert result.exit_code == 0, result.output
+    geoloc("split", table, *asked)
     frame = pd.read_parquet(output).dropna(subset="user")
     parts = frame.groupby("user")["part"].agg(lambda part: "".join(sorted(set(part))))
     assert set(parts) >= {"train", "testvalidation"}
@@ -80,7 +73,6 @@ def test_parts_far_from_their_shares_are_told(table):
     frame["user"] = ["anna"] * 90 + frame["user"].tolist()[90:]
     frame.to_parquet(table, index=False)
     result = geoloc("split", table, "-o", table.parent / "split.parquet", "--by", "user")
-    assert result.exit_code == 0, result.output
     assert "Far from the fractions: validation" in result.stdout
     assert "Some users hold many photos" in result.stdout
 
@@ -94,7 +86,6 @@ def test_leaks_are_counted_with_examples_and_listed(table):
     output = table.parent / "split.parquet"
     geoloc("split", table, "-o", output, "--fractions", "0.5", "0.25", "0.25")
     result = geoloc("leakage", output)
-    assert result.exit_code == 0, result.output
     pairs = pd.read_parquet(table.parent / "leakage.parquet")
     counts = pairs.groupby(["reason", "part", "other_part"]).size()
     for reason in ("same image", "same coordinate", "same user"):
@@ -112,7 +103,6 @@ def test_leaks_of_places_and_users_are_found_without_images(table):
     output = table.parent / "split.parquet"
     geoloc("split", table, "-o", output, "--by", "place")
     result = geoloc("leakage", output, "--no-images", "-o", table.parent / "found.parquet")
-    assert result.exit_code == 0, result.output
     assert "Same image" not in result.stdout
     # Blocks keep one coordinate on one side.
     pairs = pd.read_parquet(table.parent / "found.parquet")
@@ -142,8 +132,5 @@ def test_bad_input_is_one_sentence(table, arguments, words):
     ]
     if arguments[0] == "split" and "-o" not in arguments:
         arguments += ["-o", str(table.parent / "split.parquet")]
-    result = geoloc(*arguments)
-    assert result.exit_code == 2
-    assert words in " ".join(result.stderr.split())
-    assert "Traceback" not in result.output
+    assert words in geoloc_refuses(*arguments)
     assert not (table.parent / "split.parquet").exists()

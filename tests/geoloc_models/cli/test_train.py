@@ -5,18 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from command_line import run
+from command_line import geoloc, geoloc_refuses
 from geoloc_models_small import small_table
 from safetensors.torch import save_file
 
-from geoloc_models.cli import main
 from geoloc_models.models.encoders import build_encoder
 
 N_ROWS = 60
-
-
-def geoloc(*arguments):
-    return run(main, *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +25,9 @@ def prepared(tmp_path_factory):
     weights = folder / "tiny.safetensors"
     save_file(build_encoder("tiny").backbone.state_dict(), weights)
     split = ["split", folder / "photos.parquet", "-o", folder / "split.parquet", "--subsets", "20"]
-    assert geoloc(*split).exit_code == 0
+    geoloc(*split)
     encoder = ["--encoder", "tiny", "--weights", weights, "--image-size", "32"]
-    embedded = geoloc("embed", folder / "split.parquet", *encoder, "-o", folder / "features.npy")
-    assert embedded.exit_code == 0, embedded.output
+    geoloc("embed", folder / "split.parquet", *encoder, "-o", folder / "features.npy")
     return folder
 
 
@@ -45,10 +39,8 @@ def train(folder, output, *more):
 
 def test_features_bring_their_encoder_with_them(prepared, tmp_path):
     result = train(prepared, tmp_path / "run", "--task", "cells", "--method", "bottom_up")
-    assert result.exit_code == 0, result.output
     assert "Cells, bottom-up" in result.stdout
     again = geoloc("evaluate", tmp_path / "run")
-    assert again.exit_code == 0, again.output
     # The same test photos, from the same cache: the same table.
     table = result.stdout[result.stdout.index("Model ") : result.stdout.index("The run is in")]
     assert table.strip().splitlines()[2] in again.stdout
@@ -64,15 +56,13 @@ def test_a_head_on_features_learns_at_the_pace_of_a_head(prepared, tmp_path):
         ("frozen", [*tiny, "--train-encoder", "none"], 1, 1e-3),
         ("pixels", tiny, 1, 1e-5),
     ]:
-        result = geoloc(*common, *more, "--output", tmp_path / name)
-        assert result.exit_code == 0, result.output
+        geoloc(*common, *more, "--output", tmp_path / name)
         options = json.loads((tmp_path / name / "options.json").read_text())["training"]
         assert (options["epochs"], options["learning_rate"]) == (epochs, rate), name
 
 
 def test_a_subset_trains_on_so_many_and_tests_on_all(prepared, tmp_path):
     result = train(prepared, tmp_path / "run", "--task", "country", "--subset", "20")
-    assert result.exit_code == 0, result.output
     parts = pd.read_parquet(prepared / "split.parquet")["part"].value_counts()
     n_rest = parts["validation"] + parts["test"]
     assert f"{20 + n_rest} photos: 20 to train" in result.stdout
@@ -81,17 +71,16 @@ def test_a_subset_trains_on_so_many_and_tests_on_all(prepared, tmp_path):
 
 
 def test_the_parts_of_the_table_are_the_runs(prepared, tmp_path):
-    assert train(prepared, tmp_path / "run", "--task", "nearest").exit_code == 0
+    train(prepared, tmp_path / "run", "--task", "nearest")
     rows = pd.read_parquet(tmp_path / "run" / "split.parquet").sort_values("row")
     table = pd.read_parquet(prepared / "split.parquet")
     np.testing.assert_array_equal(rows["part"].to_numpy(), table["part"].to_numpy())
 
 
 def test_a_runs_options_are_those_of_another(prepared, tmp_path):
-    assert train(prepared, tmp_path / "run", "--seed", "3").exit_code == 0
+    train(prepared, tmp_path / "run", "--seed", "3")
     options = tmp_path / "run" / "options.json"
-    again = geoloc("train", "--config", options, "--output", tmp_path / "again", "--epochs", 1)
-    assert again.exit_code == 0, again.output
+    geoloc("train", "--config", options, "--output", tmp_path / "again", "--epochs", 1)
     first, second = (
         json.loads((tmp_path / name / "options.json").read_text()) for name in ("run", "again")
     )
@@ -99,12 +88,10 @@ def test_a_runs_options_are_those_of_another(prepared, tmp_path):
     assert second["training"] == {**first["training"], "epochs": 1}
     assert second["source"] == first["source"]
     (tmp_path / "run.yaml").write_text("min_images: 4\nepoch: 3\n")
-    typo = geoloc("train", prepared / "split.parquet", "--config", tmp_path / "run.yaml")
-    assert typo.exit_code == 2
-    assert "epoch" in typo.stderr
+    config = ["train", prepared / "split.parquet", "--config", tmp_path / "run.yaml"]
+    assert "epoch" in geoloc_refuses(*config)
     (tmp_path / "run.yaml").write_text("- 3\n")
-    typo = geoloc("train", prepared / "split.parquet", "--config", tmp_path / "run.yaml")
-    assert "options by name" in typo.stderr
+    assert "options by name" in geoloc_refuses(*config)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +109,4 @@ def test_a_runs_options_are_those_of_another(prepared, tmp_path):
 )
 def test_bad_input_ends_in_one_sentence(prepared, tmp_path, arguments, words):
     small = ["--encoder", "tiny", "--image-size", "32", "--output", tmp_path / "run"]
-    result = geoloc("train", prepared / "split.parquet", *small, *arguments)
-    assert result.exit_code == 2
-    assert words in result.stderr
-    assert "Traceback" not in result.output
-    assert result.stderr.strip().count("\n") == 0
+    assert words in geoloc_refuses("train", prepared / "split.parquet", *small, *arguments)

@@ -283,7 +283,7 @@ class Reproduction:
 
     def run(self) -> dict[str, Path]:
         """Do everything that is not done yet; the folder of each stage, by name."""
-        data = {"origin": self.source.origin, "digest": digest(self.source.table, self.split)}
+        data = {"origin": self.source.origin, "digest": digest(self.source, self.split)}
         training = self.settings.training
         encoder = {name: getattr(training, name) for name in ("encoder", "weights", "image_size")}
         n_images = self.source.table.n_rows
@@ -414,11 +414,9 @@ def nested_subsets(table: PhotoTable, split: Split, sizes: Sequence[int]) -> dic
     return {n: replace(split, train=np.sort(rows[:n])) for n in sizes if n < len(rows)}
 
 
-def digest(table: PhotoTable, split: Split) -> str:
-    """Of the photos' keys, places, countries and parts."""
-    content = hashlib.sha256(np.ascontiguousarray(table.coords).tobytes())
-    content.update(json.dumps([str(key) for key in row_keys(table)]).encode())
-    content.update(json.dumps(table.countries.tolist()).encode())
+def digest(source: PhotoSource, split: Split) -> str:
+    """Of the photos and their parts."""
+    content = hashlib.sha256(source.digest().encode())
     for part in (split.train, split.validation, split.test):
         content.update(np.asarray(part, dtype=np.int64).tobytes())
     return content.hexdigest()[:16]

@@ -82,6 +82,7 @@ def locked(folder: str | Path) -> Iterator[None]:
         If another process is writing there.
     """
     folder = Path(folder)
+    is_new = not folder.exists()
     with _locked(folder, folder):
         for pattern in (f"{_DRAFTS}*", f"*/{_DRAFTS}*"):
             for drafts in folder.glob(pattern):
@@ -90,6 +91,9 @@ def locked(folder: str | Path) -> Iterator[None]:
             yield
         finally:
             (folder / _LOCK).unlink(missing_ok=True)
+            if is_new:
+                with suppress(OSError):  # it is not empty
+                    folder.rmdir()
 
 
 @contextmanager

@@ -352,8 +352,9 @@ def make_loader(
     dataset: Dataset[Sample],
     *,
     batch_size: int,
-    shuffle: bool,
-    seed: int,
+    shuffle: bool = False,
+    sampler: Iterable[Any] | None = None,
+    seed: int = 0,
     workers: int = 0,
 ) -> DataLoader[Any]:
     """Loader of batches from :func:`collate_photos`.
@@ -366,11 +367,13 @@ def make_loader(
         Images per batch; the last one may be shorter.
     shuffle : bool
         Whether every epoch has a new order.
+    sampler : iterable, optional
+        What to ask the dataset for, in this order, instead.
     seed : int
         Seed of the order and of the workers: two loaders with one seed give the same order, epoch
         by epoch. Random transforms without workers follow torch's global generator.
     workers : int
-        Processes that load images; 0 loads in this one.
+        Processes that load images, and live as long as the loader; 0 loads in this one.
     """
     if batch_size < 1:
         raise GeolocError(f"The batch size must be at least 1; got {batch_size}.")
@@ -382,6 +385,7 @@ def make_loader(
         dataset,
         batch_size=batch_size,
         shuffle=shuffle,
+        sampler=sampler,
         num_workers=workers,
         collate_fn=collate_photos,
         generator=generator,

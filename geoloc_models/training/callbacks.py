@@ -1,32 +1,62 @@
-"""Lightning callbacks: the record of a run, and one progress bar for all epochs."""
+"""Lightning callbacks: the record of a run and its checkpoint, and one progress bar for all epochs."""
 
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins import TorchCheckpointIO
+from torch import Tensor
 from tqdm import tqdm
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
+from geoloc_models.models.options import TrainingOptions
 from geoloc_models.photos.dataset import BrokenImages
-from geoloc_models.training.run_folder import METRICS
+from geoloc_models.training.run_folder import METRICS, best_epoch, has_ended
 
 
-class RunRecord(pl.Callback):
-    """Losses by epoch, written to ``history.csv``, and the images that could not be read.
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there, on whichever file system."""
 
-    Both are carried in checkpoints, so that a resumed run goes on with them. Stops the run when an
-    epoch had no image to learn from, or a loss that is not a number.
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write beside the target and rename, once the disk has it."""
+        with replacing(path) as partial, partial.open("wb") as file:
+            torch.save(checkpoint, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class RunRecord(Checkpoint):
+    """What an epoch leaves: losses, images that could not be read, the weights of the best epoch.
+
+    All are carried in ``checkpoints/last.ckpt``, written after every epoch, so that a resumed run
+    goes on with them; the losses are in ``history.csv`` too. What is best, and whether the run
+    ends, follows from the losses alone. Stops the run when an epoch had no image to learn from, or
+    a loss that is not a number.
+
+    Parameters
+    ----------
+    run_dir : Path
+        The run's folder.
+    options : TrainingOptions
+        When to stop.
     """
 
-    def __init__(self, history_file: Path) -> None:
-        self.history_file = history_file
+    def __init__(self, run_dir: Path, options: TrainingOptions) -> None:
+        self.history_file = run_dir / "history.csv"
+        self.checkpoint = run_dir / "checkpoints" / "last.ckpt"
+        self.options = options
         self.epochs: list[dict[str, float]] = []
         self.broken = BrokenImages()
+        self.best_weights: dict[str, Tensor] = {}
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -47,7 +77,7 @@ class RunRecord(pl.Callback):
         self.broken.extend(batch.get("broken", ()))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Note losses and accuracies, before the epoch's checkpoint is written."""
+        """Note losses and accuracies, then write the checkpoint."""
         if trainer.world_size > 1:
             of_each: list[list[tuple[int, str]]] = [[] for _ in range(trainer.world_size)]
             torch.distributed.all_gather_object(of_each, list(self.broken))
@@ -67,24 +97,32 @@ class RunRecord(pl.Callback):
                 f"The training loss is not a number in epoch {epoch}; try a lower learning rate."
             )
         self.epochs.append({"epoch": epoch, **values})
-        if not trainer.is_global_zero:
-            return
-        with replacing(self.history_file) as partial, partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=["epoch", *METRICS])
-            writer.writeheader()
-            writer.writerows(self.epochs)
+        if best_epoch(self.epochs) == epoch:
+            weights = pl_module.state_dict()
+            self.best_weights = {
+                name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()
+            }
+        trainer.should_stop = trainer.should_stop or has_ended(self.epochs, self.options)
+        if trainer.is_global_zero:
+            with replacing(self.history_file) as partial, partial.open("w", newline="") as file:
+                writer = csv.DictWriter(file, fieldnames=["epoch", *METRICS])
+                writer.writeheader()
+                writer.writerows(self.epochs)
+        trainer.save_checkpoint(self.checkpoint)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values for the checkpoint."""
         return {
             "epochs": [dict(epoch) for epoch in self.epochs],
             "broken": [[row, reason] for row, reason in self.broken],
+            "best_weights": self.best_weights,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.epochs = [dict(epoch) for epoch in state_dict["epochs"]]
         self.broken.extend((row, reason) for row, reason in state_dict["broken"])
+        self.best_weights = state_dict["best_weights"]
 
 
 class RunProgress(pl.Callback):

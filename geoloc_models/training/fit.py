@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,8 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch.multiprocessing.spawn import ProcessException
-from torch.utils.data import Subset
+from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from geoloc_models._devices import best_device, is_out_of_memory, resolve_precision
@@ -24,7 +25,7 @@ from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.models.options import TrainingOptions
 from geoloc_models.models.tasks import PlaceTask
 from geoloc_models.photos.dataset import BrokenImages, PhotoDataset, make_loader
-from geoloc_models.training.callbacks import RunProgress, RunRecord
+from geoloc_models.training.callbacks import RunProgress, RunRecord, WholeCheckpoints
 from geoloc_models.training.devices import (
     QuietDDP,
     end_processes,
@@ -34,6 +35,7 @@ from geoloc_models.training.devices import (
     too_little_memory,
 )
 from geoloc_models.training.module import TaskModule
+from geoloc_models.training.run_folder import best_epoch, has_ended
 
 _PRECISIONS: dict[str, Any] = {
     "32": "32-true",
@@ -92,7 +94,8 @@ def fit_task(
     options : TrainingOptions
         How to train.
     run_dir : str or Path
-        Gets ``checkpoints/best.ckpt``, ``checkpoints/last.ckpt`` and ``history.csv``.
+        Gets ``checkpoints/last.ckpt``, which holds the weights of the best epoch too, and
+        ``history.csv``.
     resume : bool, default False
         Go on after the last whole epoch found in ``run_dir``; without one, start anew.
     description : str
@@ -113,9 +116,10 @@ def fit_task(
 
     Notes
     -----
-    Order of images and augmentation in epoch e depend on (seed, e) alone, so on a CPU a resumed
-    run ends with the weights of an uninterrupted one. Checkpoints are read as plain tensors
-    (``weights_only``): loading one runs no code from the file.
+    The order of images in epoch e depends on (seed, e) alone, the augmentation of an image on
+    (seed, e, its row), and the end of a run on its history: so on a CPU a resumed run, with however
+    many workers, ends with the weights of an uninterrupted one. Checkpoints are read as plain
+    tensors (``weights_only``): loading one runs no code from the file.
     """
     for part, dataset in (("training", train), ("validation", validation)):
         if len(dataset) == 0:
@@ -126,118 +130,148 @@ def fit_task(
     started = time.perf_counter()
     options = options.resolve()
     run_dir = Path(run_dir)
-    checkpoints = run_dir / "checkpoints"
-    last = checkpoints / "last.ckpt"
+    last = run_dir / "checkpoints" / "last.ckpt"
     if not resume:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    checkpoints.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(last.parent, ignore_errors=True)
+    record = RunRecord(run_dir, options)
     if last.is_file():
-        _read_checkpoint(last)  # a damaged one is refused before anything is built
-
-    record = RunRecord(run_dir / "history.csv")
-    callbacks: list[pl.Callback] = [record, *_checkpoint_callbacks(checkpoints)]
-    if options.patience is not None:
-        callbacks.append(
-            EarlyStopping("val_loss", patience=options.patience, check_on_train_epoch_end=True)
-        )
-    if progress:
-        callbacks.append(RunProgress(description))
+        _restore(record)
     module = TaskModule(task, options)
-    with quiet():
-        trainer = pl.Trainer(
-            accelerator="auto",
-            devices=options.devices,
-            strategy="auto" if options.devices == 1 else QuietDDP(),
-            use_distributed_sampler=False,  # the loaders below share out each batch themselves
-            precision=_PRECISIONS[resolve_precision(options.precision, best_device())],
-            max_epochs=options.epochs,
-            callbacks=callbacks,
-            logger=_logger(options, run_dir),
-            default_root_dir=run_dir,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        if torch.cuda.is_available():
-            task.encoder.to(memory_format=torch.channels_last)
-        if options.compile:
-            task.encoder.compile()
-        loaders = _Loaders(train, validation, options)
-        _fit(trainer, module, loaders, last if last.is_file() else None, has_bar=progress)
-    if options.devices > 1:  # the epochs were noted in other processes
-        record.load_state_dict(_read_checkpoint(last)["callbacks"][record.state_key])
-    module.load_state_dict(_read_checkpoint(checkpoints / "best.ckpt")["state_dict"])
-    losses = [epoch["val_loss"] for epoch in record.epochs]
+    if not has_ended(record.epochs, options):
+        loaders = _Loaders(train, validation, options, first_epoch=len(record.epochs))
+        _train(module, loaders, record, description if progress else None)
+    module.load_state_dict(record.best_weights)
     return FitRecord(
         history=record.epochs,
-        best_epoch=int(np.nanargmin(losses)) + 1,
+        best_epoch=best_epoch(record.epochs),
         broken=record.broken,
         seconds=time.perf_counter() - started,
     )
 
 
-def _checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
-    """Store the best epoch, and the latest one."""
-    always: dict[str, Any] = {
-        "dirpath": folder,
-        "save_top_k": 1,
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-    }
-    return [
-        ModelCheckpoint(filename="best", monitor="val_loss", mode="min", **always),
-        # One of its own: save_last would keep the last epoch that was the best so far.
-        ModelCheckpoint(filename="last", every_n_epochs=1, **always),
-    ]
+def _train(module: TaskModule, loaders: _Loaders, record: RunRecord, bar: str | None) -> None:
+    """Train from the record's last epoch on; ``bar`` is the label of a progress bar."""
+    options, encoder = loaders.options, module.task.encoder
+    with quiet():
+        trainer = pl.Trainer(
+            accelerator="auto",
+            devices=options.devices,
+            strategy="auto" if options.devices == 1 else QuietDDP(),
+            use_distributed_sampler=False,  # the loaders share out each batch themselves
+            precision=_PRECISIONS[resolve_precision(options.precision, best_device())],
+            max_epochs=options.epochs,
+            callbacks=[record] if bar is None else [record, RunProgress(bar)],
+            plugins=[WholeCheckpoints()],
+            logger=_logger(options, record.history_file.parent),
+            default_root_dir=record.history_file.parent,
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        if torch.cuda.is_available():
+            encoder.to(memory_format=torch.channels_last)
+        if options.compile:
+            encoder.compile()
+        checkpoint = record.checkpoint if record.epochs else None
+        _fit(trainer, module, loaders, checkpoint, has_bar=bar is not None)
+    if options.devices > 1:  # the epochs were noted in other processes
+        _restore(record)
+
+
+class _EpochOrder(Sampler[tuple[int, int]]):
+    """Positions of the training images in an epoch's order, each with the seed of its augmentation.
+
+    Both follow from (seed, epoch); Lightning sets the epoch.
+    """
+
+    def __init__(self, n: int, options: TrainingOptions, device: int, epoch: int) -> None:
+        self.n, self.options, self.device, self.epoch = n, options, device, epoch
+        self._length = len(self.positions())
+
+    def set_epoch(self, epoch: int) -> None:
+        """Go on to an epoch, counted from 0."""
+        self.epoch = epoch
+
+    def positions(self) -> np.ndarray:
+        """Those that this device sees: (k,) int64."""
+        how = self.options
+        order = np.random.default_rng([how.seed, self.epoch]).permutation(self.n)
+        return share_of_device(order, how.batch_size, self.device, how.devices)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        seeds = np.random.default_rng([self.options.seed, self.epoch, 1]).integers(
+            2**63, size=self.n
+        )
+        for position in self.positions().tolist():
+            yield position, int(seeds[position])
+
+
+class _VariedPhotos(Dataset[dict[str, Any]]):
+    """Photos whose augmentation follows the seed that comes with each position."""
+
+    def __init__(self, photos: PhotoDataset) -> None:
+        self.photos = photos
+
+    def __getitem__(self, position_and_seed: tuple[int, int]) -> dict[str, Any]:
+        position, seed = position_and_seed
+        with torch.random.fork_rng(devices=()):
+            torch.default_generator.manual_seed(seed)
+            return self.photos[position]
+
+
+class _FeatureEpochs:
+    """Batches of cached features in the order of an epoch."""
+
+    def __init__(self, features: FeatureDataset, sampler: _EpochOrder, batch_size: int) -> None:
+        self.features, self.sampler, self.batch_size = features, sampler, batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.sampler) / self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.features.batches(self.sampler.positions(), self.batch_size))
 
 
 class _Loaders(pl.LightningDataModule):
-    """Batches made anew for each epoch, seeded by (seed, epoch)."""
+    """Batches of the epochs from ``first_epoch`` on; worker processes live through all of them."""
 
     def __init__(
         self,
         train: PhotoDataset | FeatureDataset,
         validation: PhotoDataset | FeatureDataset,
         options: TrainingOptions,
+        first_epoch: int,
     ) -> None:
         super().__init__()
-        self.train, self.validation, self.options = train, validation, options
+        self.train, self.validation = train, validation
+        self.options, self.first_epoch = options, first_epoch
+        self.batch_size = options.batch_size // options.devices
 
     def train_dataloader(self) -> Any:
-        """Shuffle by (seed, epoch); so is the augmentation seeded.
-
-        The order is drawn here rather than by the loader: how often Lightning asks a loader for
-        an iterator differs between a fresh run and a resumed one, and each time moves its
-        generator.
-        """
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        random = np.random.default_rng([self.options.seed, epoch])
-        order = random.permutation(len(self.train))
-        seed = int(random.integers(2**31))
-        torch.manual_seed(seed)
-        return self._batches(self.train, order, seed=seed)
+        """In a random order that differs by epoch."""
+        order = _EpochOrder(len(self.train), self.options, self._device, self.first_epoch)
+        if isinstance(self.train, FeatureDataset):
+            return _FeatureEpochs(self.train, order, self.batch_size)
+        return self._loader(_VariedPhotos(self.train), order)
 
     def val_dataloader(self) -> Any:
         """In the order of rows."""
-        order = np.arange(len(self.validation))
-        return self._batches(self.validation, order, seed=self.options.seed)
+        how, rows = self.options, np.arange(len(self.validation))
+        order = share_of_device(rows, how.batch_size, self._device, how.devices)
+        if isinstance(self.validation, FeatureDataset):
+            return self.validation.batches(order, self.batch_size)
+        return self._loader(self.validation, order.tolist())
 
-    def _batches(
-        self, dataset: PhotoDataset | FeatureDataset, order: np.ndarray, *, seed: int
-    ) -> Any:
-        n_devices = self.options.devices
-        rank = self.trainer.global_rank if self.trainer else 0
-        order = share_of_device(order, self.options.batch_size, rank, n_devices)
-        batch_size = self.options.batch_size // n_devices
-        if isinstance(dataset, FeatureDataset):
-            return dataset.batches(order, batch_size)
+    @property
+    def _device(self) -> int:
+        return 0 if self.trainer is None else self.trainer.global_rank
+
+    def _loader(self, photos: Dataset[dict[str, Any]], order: Iterable[Any]) -> Any:
         return make_loader(
-            Subset(dataset, order.tolist()),
-            batch_size=batch_size,
-            shuffle=False,
-            seed=seed,
-            workers=self.options.workers,
+            photos, batch_size=self.batch_size, sampler=order, workers=self.options.workers
         )
 
 
@@ -288,12 +322,14 @@ def _logger(options: TrainingOptions, run_dir: Path) -> Any:
         ) from None
 
 
-def _read_checkpoint(path: Path) -> dict[str, Any]:
+def _restore(record: RunRecord) -> None:
+    """Read the record of a run's last whole epoch."""
+    path = record.checkpoint
     try:
-        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        record.load_state_dict(checkpoint["callbacks"][record.state_key])
     except Exception as error:  # torch.load fails in many ways: pickle, zip, runtime errors
         raise GeolocError(
             f"The checkpoint {path} cannot be read ({type(error).__name__}); start anew, without "
             "--resume, into another --output."
         ) from error
-    return checkpoint

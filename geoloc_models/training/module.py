@@ -7,6 +7,7 @@ import signal
 from typing import Any, Self
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -121,7 +122,9 @@ class TaskModule(pl.LightningModule):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def on_train_epoch_start(self) -> None:
-        """Unfreeze the stages of the encoder that learn from now on."""
+        """Seed what is random in this epoch, and unfreeze the stages that learn from now on."""
+        seeds = np.random.default_rng([self.options.seed, self.current_epoch, 2])
+        torch.manual_seed(int(seeds.integers(2**63)))
         self.unfreeze_stages(self.current_epoch)
 
     def unfreeze_stages(self, epoch: int) -> None:

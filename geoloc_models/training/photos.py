@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +37,32 @@ class PhotoSource:
         Plain values that say where both came from, kept in the run folder.
     features : FeatureCache, optional
         Features of a frozen encoder: models then train on these, and bottom-up cells rank by them.
+    root : str, optional
+        Folder of the image files; a digest tells it not, so that photos may move.
     """
 
     table: PhotoTable
     images: ImageSource
     origin: dict[str, Any]
     features: FeatureCache | None = None
+    root: str | None = None
+
+    def digest(self) -> str:
+        """Of coordinates, countries, ids, names of image files, and features: 16 hexadecimal digits.
+
+        What the image files hold is not looked at.
+        """
+        content = hashlib.blake2b(self.table.coords.tobytes(), digest_size=8)
+        for name in ("country", "id", "path"):
+            if name in self.table.frame.columns:
+                texts = self.table.frame[name].astype(str)
+                if name == "path" and self.root is not None:
+                    texts = texts.str.removeprefix(self.root)
+                content.update(json.dumps([name, *texts]).encode())
+        if self.features is not None:
+            with self.features.path.open("rb") as file:
+                content.update(hashlib.file_digest(file, "blake2b").digest())
+        return content.hexdigest()
 
 
 def split_source(

@@ -13,7 +13,7 @@ import pandas as pd
 
 from geocells import CellPartition, load_cells
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import write_json
+from geoloc_models._files import locked, write_json
 from geoloc_models.evaluation import (
     Evaluation,
     Predictions,
@@ -143,8 +143,6 @@ def run_model(
     GeolocError
         Unsound input, or a run folder that holds another run.
     """
-    from geoloc_models.training.fit import FitRecord, fit_task, seed_run  # Lightning: seconds
-
     run_dir = Path(run_dir)
     options = options.resolve(None if source.features is None else source.features.card)
     content = {
@@ -153,16 +151,44 @@ def run_model(
         "plan": plan.to_dict(),
         "training": options.to_dict(),
         "source": source.origin,
+        "digest": source.digest(),
     }
     _check_parts(source.table, split)
-    if resume:
-        check_resumable(run_dir, content, split)
-        if is_finished(run_dir, options):
-            return load_run(run_dir, source)
-    elif holds_run(run_dir) and not replace:
-        raise GeolocError(
-            f"{run_dir} already holds a run; pass --resume to go on with it, or another --output."
+    with locked(run_dir):
+        if resume:
+            check_resumable(run_dir, content, split)
+            if is_finished(run_dir, options):
+                return load_run(run_dir, source)
+        elif holds_run(run_dir) and not replace:
+            raise GeolocError(
+                f"{run_dir} already holds a run; pass --resume to go on with it, or another --output."
+            )
+        return _run_model(
+            source,
+            split,
+            plan,
+            options,
+            run_dir,
+            content,
+            resume=resume,
+            keep_places=keep_places,
+            progress=progress,
         )
+
+
+def _run_model(
+    source: PhotoSource,
+    split: Split,
+    plan: ModelPlan,
+    options: TrainingOptions,
+    run_dir: Path,
+    content: dict[str, Any],
+    *,
+    resume: bool,
+    keep_places: bool,
+    progress: bool,
+) -> ModelRun:
+    from geoloc_models.training.fit import FitRecord, fit_task, seed_run  # Lightning: seconds
 
     table = source.table
     labels = make_labels(plan, table, split.train, source.features)
@@ -174,9 +200,9 @@ def run_model(
     seed_run(options.seed)  # however many numbers the encoder's own start has drawn
     task = make_task(plan, options, photos.task_encoder, table, split.train, labels)
 
-    run_dir.mkdir(parents=True, exist_ok=True)
     if not resume:
         clear(run_dir)
+    (run_dir / "results.json").unlink(missing_ok=True)  # it stands for a whole run
     write_json(run_dir / "options.json", content)
     write_split(run_dir / "split.parquet", split)
     if isinstance(labels.cells, CellPartition):

@@ -20,6 +20,7 @@ RUN_VERSION = 2
 PARTS = ("train", "validation", "test")
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 _CHANGEABLE = ("epochs", "workers", "log", "devices", "compile")  # what a resumed run may change
+_LOCATIONS = ("path", "root", "features")
 
 
 def run_options(run_dir: str | Path) -> dict[str, Any]:
@@ -95,15 +96,24 @@ def is_finished(run_dir: Path, options: TrainingOptions) -> bool:
         return False
     if not TASKS[plan_of_run(run_dir).task].is_trained:
         return True
-    losses = [epoch["val_loss"] for epoch in read_history(run_dir)]
-    if options.epochs is not None and len(losses) >= options.epochs:
+    return has_ended(read_history(run_dir), options)
+
+
+def best_epoch(history: list[dict[str, float]]) -> int:
+    """The epoch with the lowest validation loss, counted from 1; 0 before the first."""
+    losses = [epoch["val_loss"] for epoch in history]
+    return 1 + int(np.argmin(np.nan_to_num(losses, nan=np.inf))) if losses else 0
+
+
+def has_ended(history: list[dict[str, float]], options: TrainingOptions) -> bool:
+    """Whether all epochs were run, or so many in turn were no better that the run stops early."""
+    if options.epochs is not None and len(history) >= options.epochs:
         return True
-    since_best = len(losses) - 1 - int(np.nanargmin(losses)) if losses else 0
-    return options.patience is not None and since_best >= options.patience
+    return options.patience is not None and len(history) - best_epoch(history) >= options.patience
 
 
 def check_resumable(run_dir: Path, content: dict[str, Any], split: Split) -> None:
-    """Refuse to go on with a run of other options or other photos."""
+    """Refuse to go on with a run of other options or other photos, wherever these lie now."""
     if not (run_dir / "options.json").is_file():
         return  # nothing to go on with: start anew
     before = run_options(run_dir)
@@ -112,12 +122,19 @@ def check_resumable(run_dir: Path, content: dict[str, Any], split: Split) -> Non
         for name, value in content[part].items():
             if name in _CHANGEABLE and not (name == "epochs" and is_cosine):
                 continue
+            if part == "source" and name in _LOCATIONS:
+                continue
             earlier = before.get(part, {}).get(name)
             if earlier != value:
                 raise GeolocError(
                     f"The run in {run_dir} was made with {name} = {earlier}, not {value}; resume "
                     "it with the same options, or choose another --output."
                 )
+    if before.get("digest", content["digest"]) != content["digest"]:
+        raise GeolocError(
+            f"The photos have changed since the run in {run_dir} was begun: a coordinate, a "
+            "country, an id, an image file or a feature is another. Choose another --output."
+        )
     if (run_dir / "split.parquet").is_file():
         earlier_split = read_split(run_dir)
         for part in PARTS:

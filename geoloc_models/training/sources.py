@@ -109,7 +109,7 @@ def table_source(
             origin[name] = _relative(origin[name], run_dir)
     images = FileImages(photos.frame["path"].to_numpy(), min_side=image_size)
     cache = None if features is None else FeatureCache.open(features)
-    return PhotoSource(photos, images, origin, cache)
+    return PhotoSource(photos, images, origin, cache, str(columns["root"] or path.parent))
 
 
 def demo_source(

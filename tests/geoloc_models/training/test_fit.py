@@ -1,6 +1,7 @@
 """Training: learns, resumes to the same weights, skips broken images, stops in order."""
 
 import csv
+import os
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from geoloc_models_small import small_dataset, small_table, small_task
 from geoloc_models._errors import GeolocError
 from geoloc_models.models import TrainingOptions
 from geoloc_models.photos.dataset import PhotoDataset
-from geoloc_models.training.fit import fit_task
+from geoloc_models.training.fit import _EpochOrder, _VariedPhotos, fit_task
 
 OPTIONS = TrainingOptions(
     encoder="tiny", image_size=32, batch_size=4, learning_rate=1e-3, epochs=3, augment="crop"
@@ -35,33 +36,88 @@ def last_weights(run_dir):
     return torch.load(path, weights_only=True)["state_dict"]
 
 
+def weights(task):
+    return {f"task.{name}": value for name, value in task.state_dict().items()}
+
+
 def same(left, right):
     return all(torch.equal(left[name], right[name]) for name in left)
 
 
-def test_the_best_epoch_is_kept_and_every_epoch_noted(table, tmp_path):
-    task, record = fit(table, tmp_path)
+def test_every_epoch_is_noted_and_the_best_one_kept(table, tmp_path):
+    options = replace(OPTIONS, learning_rate=0.02, epochs=6)
+    task, record = fit(table, tmp_path / "whole", options)
     losses = [epoch["val_loss"] for epoch in record.history]
-    assert len(losses) == 3
     assert losses[record.best_epoch - 1] == min(losses)
-    assert record.history[-1]["train_loss"] < record.history[0]["train_loss"]
-    best = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)
-    assert best["epoch"] == record.best_epoch - 1
-    assert same(
-        {f"task.{name}": value for name, value in task.state_dict().items()}, best["state_dict"]
-    )
-    with (tmp_path / "history.csv").open() as file:
-        assert [int(float(line["epoch"])) for line in csv.DictReader(file)] == [1, 2, 3]
+    assert 1 < record.best_epoch < 6, "the case needs another learning rate"
+    fit(table, tmp_path / "short", replace(options, epochs=record.best_epoch))
+    assert same(weights(task), last_weights(tmp_path / "short"))
+    with (tmp_path / "whole" / "history.csv").open() as file:
+        assert [int(float(line["epoch"])) for line in csv.DictReader(file)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(table, tmp_path):
-    _, whole = fit(table, tmp_path / "whole")
-    fit(table, tmp_path / "parts", replace(OPTIONS, epochs=1))
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"epochs": 1}, {}),
+        ({"epochs": 1, "workers": 2}, {"workers": 2}),
+        ({"epochs": 2, "workers": 0}, {"workers": 1}),
+        ({"epochs": 2, "schedule": "cosine"}, None),
+        ({"epochs": 40, "patience": 1, "learning_rate": 0.5}, None),
+        ({"epochs": 5, "patience": 3, "learning_rate": 0.02}, {"epochs": 40, "workers": 1}),
+    ],
+    ids=["again", "workers", "more workers", "ended", "stopped early", "stops later"],
+)
+def test_a_resumed_and_moved_run_is_an_uninterrupted_one(before, after, table, tmp_path):
+    before = replace(OPTIONS, **before)
+    after = before if after is None else replace(before, **{"epochs": 4, **after})
+    task, whole = fit(table, tmp_path / "whole", after)
+    fit(table, tmp_path / "parts", before)
+    (tmp_path / "parts").rename(tmp_path / "moved")
     torch.manual_seed(99)  # another process would have another state
-    _, resumed = fit(table, tmp_path / "parts", resume=True)
-    assert same(last_weights(tmp_path / "whole"), last_weights(tmp_path / "parts"))
+    resumed_task, resumed = fit(table, tmp_path / "moved", after, resume=True)
     assert resumed.history == whole.history
     assert resumed.best_epoch == whole.best_epoch
+    assert same(weights(task), weights(resumed_task))
+    assert same(last_weights(tmp_path / "whole"), last_weights(tmp_path / "moved"))
+
+
+class _NotedPhotos(PhotoDataset):
+    """Notes the process that loads each photo."""
+
+    def __getitem__(self, index):
+        with self.notes.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return super().__getitem__(index)
+
+
+def test_workers_live_through_all_epochs(table, tmp_path):
+    parts = [small_dataset(table, range(8), augment="crop"), small_dataset(table, range(8, 16))]
+    for part in parts:
+        part.__class__ = _NotedPhotos
+        part.notes = tmp_path / "notes"
+    options = replace(OPTIONS, workers=2)
+    fit_task(small_task("cells", table), *parts, options, tmp_path / "run", progress=False)
+    loaded_by = (tmp_path / "notes").read_text().split()
+    assert len(loaded_by) == 3 * 16
+    assert len(set(loaded_by)) == 2 + 2  # to train and to validate
+    assert str(os.getpid()) not in loaded_by
+
+
+def test_augmentation_follows_the_seed_the_epoch_and_the_row(table):
+    """Not the order in which photos are asked for, and not the numbers drawn elsewhere."""
+    photos = small_dataset(table, augment="crop")
+    views = {}
+    for epoch in (0, 1, 0):
+        order = list(_EpochOrder(len(photos), OPTIONS, device=0, epoch=epoch))
+        torch.manual_seed(len(views))
+        before = torch.get_rng_state()
+        for position, seed in order[:: -1 if views else 1]:
+            view = _VariedPhotos(photos)[position, seed]["image"]
+            assert torch.equal(views.setdefault((epoch, position), view), view)
+        assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(views[0, 3], views[1, 3])
+    assert not torch.equal(views[0, 3], views[0, 4])
 
 
 def test_an_interrupted_run_can_be_resumed(table, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Runs: every model from photos to a bundle that places photos as the run did."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,8 @@ from geoloc_models_small import small_table
 from geocells import sphere
 from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
-from geoloc_models.features.cache import row_keys
+from geoloc_models._files import locked
+from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.features.embedding import embed
 from geoloc_models.inference.bundle import load_bundle
 from geoloc_models.inference.network import answer_outputs, run_network
@@ -21,8 +23,10 @@ from geoloc_models.photos.demo import SatelliteCrops
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.training import PhotoSource, decode_run, load_run, run_model, split_source
+from geoloc_models.training import run as run_module
 from geoloc_models.training.make_task import make_labels
 from geoloc_models.training.photos import ModelPhotos
+from geoloc_models.training.sources import table_source
 
 OPTIONS = TrainingOptions(
     encoder="tiny", image_size=32, batch_size=8, learning_rate=1e-3, epochs=2, hidden=16
@@ -140,6 +144,81 @@ def test_a_finished_run_is_read_and_a_changed_one_refused(source, tmp_path):
         run_model(photos, split, changed, options, tmp_path, resume=True, progress=False)
     with pytest.raises(GeolocError, match="already holds a run"):
         run_model(photos, split, plan("cells"), options, tmp_path, progress=False)
+
+
+def changed_frame(source, column, value):
+    frame = source.table.frame.copy()
+    frame.loc[3, column] = value
+    return replace(source, table=PhotoTable(frame))
+
+
+def changed_feature(source, folder):
+    for file in source.features.path.parent.glob("*features*"):
+        shutil.copy(file, folder)
+    path = folder / source.features.path.name
+    features = np.load(path, mmap_mode="r+")
+    features[3, 3] += 1
+    features.flush()
+    return replace(source, features=FeatureCache.open(path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda source, _: changed_frame(source, "latitude", 59.0),
+        lambda source, _: changed_frame(source, "country", "SE"),
+        lambda source, _: changed_frame(source, "path", source.table.frame["path"][5]),
+        changed_feature,
+    ],
+    ids=["coordinate", "country", "image file", "feature"],
+)
+def test_a_run_of_photos_that_have_changed_is_not_gone_on_with(change, source, tmp_path):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
+    split = split_source(photos)
+    run = tmp_path / "run"
+    run_model(photos, split, plan("country"), options, run, progress=False)
+    changed = change(photos, tmp_path)
+    assert changed.digest() != photos.digest()
+    with pytest.raises(GeolocError, match="photos have changed"):
+        run_model(changed, split, plan("country"), options, run, resume=True, progress=False)
+
+
+def test_photos_that_have_moved_are_the_same(tmp_path):
+    digests = []
+    for folder in (tmp_path / "before", tmp_path / "elsewhere" / "after"):
+        photos = small_table(8, folder=folder / "photos").frame
+        photos["path"] = [f"photos/{row}.jpg" for row in range(8)]
+        photos.to_csv(folder / "photos.csv", index=False)
+        digests.append(table_source(folder / "photos.csv").digest())
+    assert digests[0] == digests[1]
+
+
+def test_a_run_has_one_process(source, tmp_path):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
+    split = split_source(photos)
+    with locked(tmp_path / "run"), pytest.raises(BlockingIOError, match="Another process"):
+        run_model(photos, split, plan("country"), options, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_results_of_fewer_epochs_do_not_outlive_a_run_that_goes_on(source, tmp_path, monkeypatch):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
+    split = split_source(photos)
+    run_model(photos, split, plan("country"), options, tmp_path, progress=False)
+    more = replace(options, epochs=2)
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "save_bundle", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run_model(photos, split, plan("country"), more, tmp_path, resume=True, progress=False)
+    run = run_model(photos, split, plan("country"), more, tmp_path, resume=True, progress=False)
+    assert load_bundle(tmp_path / "bundle").record["epochs"] == len(run.history) == 2
+
+
+def raise_interrupt(*arguments):
+    raise KeyboardInterrupt
 
 
 @pytest.mark.parametrize("rank_by", ["features", "coordinates", "count"])

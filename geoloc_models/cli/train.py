@@ -104,6 +104,7 @@ def evaluate(
     """
     import numpy as np
 
+    from geoloc_models._files import locked
     from geoloc_models.evaluation import write_predictions, write_results
     from geoloc_models.training import read_split
     from geoloc_models.training.run import evaluate_run
@@ -125,13 +126,14 @@ def evaluate(
         source = table_source(table, columns)
         rows = np.arange(source.table.n_rows)
         folder = output or run_dir / f"on-{table.stem}"
-    run = evaluate_run(run_dir, source, rows, workers=workers)
-    write_predictions(folder / "predictions.parquet", run.predictions)
-    write_results(folder / "results.json", {run.name: run.evaluation}, run.reference)
-    # A run's own list names its training photos too, and stays.
-    skipped = folder / ("skipped.csv" if folder != run_dir else "skipped_test.csv")
-    if len(run.broken) or folder != run_dir:
-        run.broken.write_csv(skipped)
+    with locked(folder):
+        run = evaluate_run(run_dir, source, rows, workers=workers)
+        write_predictions(folder / "predictions.parquet", run.predictions)
+        write_results(folder / "results.json", {run.name: run.evaluation}, run.reference)
+        # A run's own list names its training photos too, and stays.
+        skipped = folder / ("skipped.csv" if folder != run_dir else "skipped_test.csv")
+        if len(run.broken) or folder != run_dir:
+            run.broken.write_csv(skipped)
     _report_results(run)
     report_skipped(run.broken, skipped)
     print(f"\nResults and predictions are in {folder}.")

@@ -67,7 +67,7 @@ print(f"decoder {calibration.decoder}, temperature {calibration.temperature:.2f}
 # ------------
 #
 # :meth:`~geoloc_models.Model.predict` takes paths, folders, pillow images or arrays; it sees pixels alone. Here,
-# eight test crops. ``confidence`` is the probability of the likeliest cell; 90 % of photos like the validation
+# eight test crops. ``class_probability`` is that of the likeliest cell; 90 % of photos like the validation
 # photos lie within their ``radius_90_km``.
 
 chosen = split.test[:: len(split.test) // 8][:8]
@@ -141,7 +141,7 @@ pd.DataFrame(
 # Is the certainty true?
 # ----------------------
 #
-# Calibrated probabilities come true as often as they say: of answers with a confidence of 0.6, six of ten are
+# Calibrated probabilities come true as often as they say: of answers with a probability of 0.6, six of ten are
 # right. And nine of ten test crops should lie within their radius.
 
 every = model.decode(tested.arrays)

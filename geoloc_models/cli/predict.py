@@ -6,6 +6,7 @@ import json
 import math
 import os.path
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -146,12 +147,7 @@ def _write(text: str, output: Path | None) -> None:
 
 def _text(predictions: PhotoPredictions, kind: str, top: int) -> str:
     if kind == "json":
-        content: Any = {
-            "decoder": predictions.decoder,
-            "photos": predictions.to_records(top=top),
-            "skipped": [{"file": name, "reason": reason} for name, reason in predictions.broken],
-            "notes": list(predictions.notes),
-        }
+        content = predictions.to_dict(top=top)
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     if kind == "geojson":
         return json.dumps(predictions.to_geojson(top=top), ensure_ascii=False, allow_nan=False)
@@ -162,7 +158,6 @@ def _text(predictions: PhotoPredictions, kind: str, top: int) -> str:
 
 
 def _table(predictions: PhotoPredictions, top: int) -> str:
-    from geoloc_models.inference.place_names import CREDIT
     from geoloc_models.inference.predictions import percent, place_text
     from geoloc_models.reports import Table, text_table
 
@@ -200,8 +195,8 @@ def _table(predictions: PhotoPredictions, top: int) -> str:
     if top:
         likeliest = text_table(Table(["File", "Likeliest", "Position", "P"], ranked), left=2)
         lines += ["", likeliest if ranked else "No probabilities to rank by."]
-    if predictions.places is not None:
-        lines += ["", CREDIT]
+    if predictions.credit:
+        lines += ["", textwrap.fill(predictions.credit, 80)]
     return "\n".join(lines)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +34,7 @@ from geoloc_models.inference.class_locations import (
     save_decoder,
 )
 from geoloc_models.inference.inputs import as_photos
+from geoloc_models.inference.model_card import ModelCard, load_model_card
 from geoloc_models.inference.network import run_network
 from geoloc_models.inference.place_names import NearestPlace, nearest_places
 from geoloc_models.inference.predictions import WITHIN_KM, DecodedOutputs, PhotoPredictions
@@ -109,6 +112,9 @@ class Model:
         self.bundle = bundle
         self.folder = folder
 
+    def __repr__(self) -> str:
+        return f"Model of the task {self.task.name!r} in {self.folder}. {self.about}".rstrip()
+
     @property
     def task(self) -> PlaceTask:
         """The trained task."""
@@ -123,6 +129,24 @@ class Model:
     def calibration(self) -> Calibration | None:
         """What the validation photos taught about its certainty; None for nothing."""
         return load_calibration(self.folder)
+
+    @cached_property
+    def card(self) -> ModelCard | None:
+        """What it learned from, and how well it did; None of a bundle that does not say."""
+        return load_model_card(self.folder)
+
+    @property
+    def about(self) -> str:
+        """Its card in words; empty where there is none."""
+        return "" if self.card is None else self.card.text
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Which model it is: its task, the SHA-256 of its weights, and its card."""
+        with (self.folder / "model.safetensors").open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        card = {} if self.card is None else asdict(self.card)
+        return {"task": self.task.name, "weights_sha256": digest, **card}
 
     @cached_property
     def classes(self) -> ClassLocations | None:
@@ -210,6 +234,7 @@ class Model:
                 for row, reason in outputs.broken
             ),
             notes=notes,
+            model=self,
         )
 
     def _places_and_notes(
@@ -383,7 +408,7 @@ class Model:
         n = len(next(iter(arrays.values())))
         answer = self.task.answer(arrays, np.arange(n))
         coords, countries = answer.coords, answer.countries
-        within = confidence = radius_km = np.full(n, np.nan)
+        within = likeliest = radius_km = np.full(n, np.nan)
         probabilities: Any = None
         classes, calibration = self.classes, self.calibration
         exact = None if classes is None else classes.decoder
@@ -399,7 +424,7 @@ class Model:
                 countries = classes.country_at(coords)
             highest = probabilities.max(axis=1)
             highest = highest.toarray() if sparse.issparse(highest) else highest
-            confidence = np.asarray(highest, dtype=np.float64).reshape(n)
+            likeliest = np.asarray(highest, dtype=np.float64).reshape(n)
             if exact is not None:
                 within = exact.mass_within(probabilities, coords, [WITHIN_KM])[:, 0]
         if calibration is not None and calibration.decoder == decoder:
@@ -407,7 +432,7 @@ class Model:
             radius_km = np.where(np.isfinite(radius_km), radius_km, np.nan)
         if classes is not None and classes.kind == "gallery":
             probabilities = decoding.credible_region(probabilities, _GALLERY_MASS)
-        return DecodedOutputs(coords, countries, probabilities, confidence, within, radius_km)
+        return DecodedOutputs(coords, countries, probabilities, likeliest, within, radius_km)
 
 
 def answer_notes(

@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     import geopandas as gpd
     import pandas as pd
 
+    from geoloc_models.inference.model import Model
+
 FloatArray = npt.NDArray[np.float64]
 Probabilities: TypeAlias = Any  # (n, C), an array or a sparse one
 
+FORMAT, VERSION = "geoloc-answers", 1
 WITHIN_KM = 25.0
 REGION_LEVELS = (0.5, 0.9)
 _THUMBNAIL_PIXELS = 240
+_MOST_SHOWN = 10  # photos, where a Python prompt prints them
 _MOST_POINTS = 1000  # of a gallery's region that a map shows
 
 
@@ -47,7 +51,7 @@ class DecodedOutputs:
     probabilities : ndarray, sparse array or None
         (n, C) over the classes, at the calibration's temperature; of a gallery the likeliest 99 %,
         sparse. None for a model that has none.
-    confidence : ndarray
+    class_probability : ndarray
         (n,) float64, probability of the likeliest class; NaN where unknown.
     probability_within_25_km : ndarray
         (n,) float64, probability that the photo is at most 25 km from the answer; NaN if unknown.
@@ -58,12 +62,12 @@ class DecodedOutputs:
     coords: FloatArray
     countries: npt.NDArray[np.object_]
     probabilities: Probabilities | None
-    confidence: FloatArray
+    class_probability: FloatArray
     probability_within_25_km: FloatArray
     radius_90_km: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PhotoPredictions(DecodedOutputs):
     """Where photos were taken, to a model: besides :class:`DecodedOutputs`, whose and by what.
 
@@ -83,6 +87,8 @@ class PhotoPredictions(DecodedOutputs):
         Name and reason of every photo that could not be read.
     notes : tuple of str
         What a reader has to know about these figures.
+    model : Model, optional
+        The one that answered.
     exif_coords : ndarray, optional
         (n, 2) what the photos' own EXIF data say, NaN where they say nothing. Never an input of the
         model.
@@ -95,10 +101,25 @@ class PhotoPredictions(DecodedOutputs):
     places: tuple[NearestPlace, ...] | None = None
     broken: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    model: Model | None = None
     exif_coords: FloatArray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        lines = [f"{len(self)} photos placed, {len(self.broken)} skipped"]
+        for number, name in enumerate(self.names[:_MOST_SHOWN]):
+            facts = ", ".join(f"{title} {text}" for title, text in self._facts(number))
+            lines.append(f"  {name}: {facts}")
+        if len(self) > _MOST_SHOWN:
+            lines.append(f"  and {len(self) - _MOST_SHOWN} more")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The answers as a table and on a map, in a notebook."""
+        table: str = self.to_dataframe().to_html(index=False, max_rows=2 * _MOST_SHOWN)
+        return table + self.explore(tiles=None)._repr_html_()
 
     @property
     def names(self) -> list[str]:
@@ -143,7 +164,7 @@ class PhotoPredictions(DecodedOutputs):
                 [math.nan if place is None else place.distance_km for place in places],
                 dtype=np.float64,
             ),
-            "confidence": self.confidence,
+            "class_probability": self.class_probability,
             "probability_within_25_km": self.probability_within_25_km,
             "radius_90_km": self.radius_90_km,
         }
@@ -160,8 +181,8 @@ class PhotoPredictions(DecodedOutputs):
         -------
         DataFrame
             ``file``, ``latitude``, ``longitude`` (degrees), ``country``, ``place``,
-            ``place_country``, ``place_km`` (distance to the place), ``confidence``,
-            ``probability_within_25_km``, ``radius_90_km``; with EXIF positions also
+            ``place_country``, ``place_km`` (distance to the place),
+            ``class_probability``, ``probability_within_25_km``, ``radius_90_km``; with EXIF positions also
             ``exif_latitude``, ``exif_longitude`` and ``error_km``. NaN or None where unknown.
         """
         import pandas as pd
@@ -250,6 +271,31 @@ class PhotoPredictions(DecodedOutputs):
                 record["likeliest"] = self.likeliest_of(number, top)
         return records
 
+    @property
+    def _header(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "model": None if self.model is None else self.model.identity,
+            "decoder": self.decoder,
+        }
+
+    def to_dict(self, *, top: int = 0) -> dict[str, Any]:
+        """Everything as JSON knows it: format and version, which model answered, :meth:`to_records`.
+
+        Returns
+        -------
+        dict
+            ``format``, ``version``, ``model``, ``decoder``, ``photos`` (:meth:`to_records`),
+            ``skipped`` (a ``file`` and a ``reason`` each) and ``notes``.
+        """
+        return {
+            **self._header,
+            "photos": self.to_records(top=top),
+            "skipped": [{"file": name, "reason": reason} for name, reason in self.broken],
+            "notes": list(self.notes),
+        }
+
     def to_geojson(self, *, top: int = 0) -> dict[str, Any]:
         """GeoJSON: a FeatureCollection with a point a photo, and :meth:`to_records` as properties."""
         features = [
@@ -263,7 +309,7 @@ class PhotoPredictions(DecodedOutputs):
             }
             for record in self.to_records(top=top)
         ]
-        return {"type": "FeatureCollection", "features": features}
+        return {"type": "FeatureCollection", **self._header, "features": features}
 
     def explore(self, *, tiles: str | None = "OpenStreetMap", thumbnails: bool = True) -> MapPage:
         """Draw the answers on a map in a browser.
@@ -282,8 +328,14 @@ class PhotoPredictions(DecodedOutputs):
             Each photo at its answer; its credible regions of 50 and 90 %, the surface of its
             probability and its 90 % radius. A notebook shows it; ``.save("map.html")`` writes it.
         """
-        credit = None if self.places is None else CREDIT
-        return draw_map(list(self.mapped(thumbnails=thumbnails)), tiles=tiles, credit=credit)
+        photos = list(self.mapped(thumbnails=thumbnails))
+        return draw_map(photos, tiles=tiles, credit=self.credit)
+
+    @property
+    def credit(self) -> str:
+        """What stands below a map: which model answers, and whose the names are."""
+        about = "" if self.model is None else self.model.about
+        return " ".join(filter(None, [about, "" if self.places is None else CREDIT]))
 
     def save_map(self, path: str | Path, *, tiles: str | None = "OpenStreetMap") -> None:
         """Write :meth:`explore`'s map as an HTML file."""

@@ -115,7 +115,7 @@ def make_application(
         Let it be called by any IP address too.
     """
     endpoint = PlaceEndpoint(placer)
-    page = page_html(placer.limits)
+    page = page_html(placer.limits, placer.model.about)
 
     async def show_page(_: Request) -> Response:
         return HTMLResponse(page)

@@ -36,9 +36,11 @@ def _render(name: str, **values: Any) -> str:
     return text
 
 
-def page_html(limits: Limits) -> str:
-    """The page itself: where a photo is dropped, and where its answer goes."""
-    return _render("page.html", title=TITLE, limits=limits, too_large=too_large(limits))
+def page_html(limits: Limits, about: str) -> str:
+    """The page itself: what the model knows, where a photo is dropped, where its answer goes."""
+    return _render(
+        "page.html", title=TITLE, about=about, limits=limits, too_large=too_large(limits)
+    )
 
 
 def answer_html(predictions: PhotoPredictions, shown: Image.Image) -> str:
@@ -56,9 +58,9 @@ def answer_html(predictions: PhotoPredictions, shown: Image.Image) -> str:
         ("Within 25 km of it", percent(within) if math.isfinite(within) else "unknown"),
         ("90 % radius", f"{radius:,.0f} km" if math.isfinite(radius) else "unknown"),
     ]
-    confidence = float(predictions.confidence[0])
-    if math.isfinite(confidence) and predictions.classes is not None:
-        facts.append((f"Likeliest {_CLASS[predictions.classes.kind]}", percent(confidence)))
+    share = float(predictions.class_probability[0])
+    if math.isfinite(share) and predictions.classes is not None:
+        facts.append((f"Likeliest {_CLASS[predictions.classes.kind]}", percent(share)))
     return _render(
         "answer.html",
         picture=data_url(shown, "JPEG"),

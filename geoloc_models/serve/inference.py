@@ -10,7 +10,6 @@ from PIL import Image
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.inference.map import map_content, tile_source
 from geoloc_models.inference.model import Model
-from geoloc_models.inference.place_names import CREDIT
 from geoloc_models.inference.predictions import PhotoPredictions
 from geoloc_models.photos.guarded import GuardedDecoder
 from geoloc_models.serve.components import answer_html, nearby_html
@@ -113,8 +112,8 @@ class PhotoPlacer:
         return predictions
 
     def _map(self, predictions: PhotoPredictions) -> dict[str, Any]:
-        credit = None if predictions.places is None else CREDIT
-        return map_content(list(predictions.mapped()), tiles=self.tiles, credit=credit)
+        photos = list(predictions.mapped())
+        return map_content(photos, tiles=self.tiles, credit=predictions.credit)
 
 
 class _OnePhoto:

@@ -34,6 +34,7 @@ from geoloc_models.inference.calibration_report import (
 )
 from geoloc_models.inference.decoders import decode_every_way
 from geoloc_models.inference.model import Model, load_model
+from geoloc_models.inference.model_card import ModelCard, save_model_card
 from geoloc_models.inference.network import NetworkOutputs, answer_outputs, run_network
 from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.models.tasks import CellTask
@@ -257,6 +258,7 @@ def _run_model(
     model = Model(bundle, run_dir / "bundle")
     if keep_places:
         model.store_images(table.coords[split.train], table.countries[split.train])
+    save_model_card(ModelCard.of_training(table.countries[split.train], evaluation), model.folder)
     calibration_report = _calibrated(model, table, validated, tested)
     if calibration_report is not None:
         write_calibration_report(run_dir / CALIBRATION_REPORT_FILE, calibration_report)

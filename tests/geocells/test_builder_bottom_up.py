@@ -10,19 +10,13 @@ import shapely
 import strategies
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from same_cells import assert_same_cells
 
-from geocells import CellBuilder, CellPartition, LatLonGrid, S2Grid, load_cells
+from geocells import CellBuilder, LatLonGrid, S2Grid, load_cells
 
 
 def features(n_rows: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n_rows, 4)).astype(np.float32)
-
-
-def assert_same_cells(left: CellPartition, right: CellPartition) -> None:
-    for name in ("starts", "stops", "cells"):
-        assert np.array_equal(getattr(left.ranges, name), getattr(right.ranges, name))
-    assert np.array_equal(left.counts, right.counts)
-    assert np.array_equal(left.centroids, right.centroids)
 
 
 @st.composite

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import shapely
 from numpy.typing import NDArray
 from sklearn import config_context
 from sklearn.base import clone, is_clusterer
@@ -35,7 +36,7 @@ from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator
 from sklearn.utils.validation import check_is_fitted
 
-from geocells import CellBuilder, ClusteredCells, load_cells, sphere
+from geocells import CellBuilder, ClusteredCells, RegionCells, load_cells, sphere
 
 # ------------------------------------------------------------------------------ scikit-learn's own
 
@@ -106,7 +107,7 @@ EXPECTED = {f"check_{name}": SHAPE for names in HELD_BY.values() for name in nam
 }
 
 
-Builder = CellBuilder | ClusteredCells
+Builder = CellBuilder | ClusteredCells | RegionCells
 
 
 def checks() -> list[tuple[Builder, functools.partial[Any]]]:
@@ -168,11 +169,18 @@ WEIGHTED = [
     CellBuilder(5, method="consolidated", leftover="cell"),
     CellBuilder(5, method="top_down", max_images=20, leftover="noise"),
 ]
-BUILDERS = [*WEIGHTED, ClusteredCells(KMeans(4, n_init=1, random_state=0), min_images=5)]
+BANDS = gpd.GeoDataFrame(
+    geometry=shapely.box(-180.0, [-90, -20, 0, 44], 180.0, [-20, 0, 44, 90]), crs=4326
+)
+BUILDERS = [
+    *WEIGHTED,
+    ClusteredCells(KMeans(4, n_init=1, random_state=0), min_images=5),
+    RegionCells(BANDS, 5, max_images=20),
+]
 ANYWHERE = np.random.default_rng(2).uniform((-90, -180), (90, 180), (200, 2))
 
 
-@pytest.fixture(params=BUILDERS, ids=repr)
+@pytest.fixture(params=BUILDERS, ids=lambda builder: " ".join(repr(builder).split())[:60])
 def builder(request: pytest.FixtureRequest) -> Builder:
     return clone(request.param)
 

@@ -9,11 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from same_cells import assert_same_cells
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from strategies import coordinates, groups_of, min_cell_sizes
 
-from geocells import CellBuilder, CellHierarchy, CellPartition, load_cells
+from geocells import CellBuilder, CellHierarchy, load_cells
 
 COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(600, 2))
 ISN = {"min_images": 5, "method": "top_down", "grid": "s2", "leftover": "noise"}
@@ -21,17 +22,6 @@ ISN = {"min_images": 5, "method": "top_down", "grid": "s2", "leftover": "noise"}
 
 def isn(*most: int, **options: object) -> CellHierarchy:
     return CellHierarchy([{**ISN, "max_images": each, **options} for each in most])
-
-
-def assert_same_cells(one: CellPartition, other: CellPartition) -> None:
-    assert one.grid == other.grid
-    for name in ("starts", "stops", "cells"):
-        assert np.array_equal(getattr(one.ranges, name), getattr(other.ranges, name))
-    for name in ("centroids", "locations", "counts", "levels"):
-        assert np.array_equal(getattr(one, name), getattr(other, name))
-    assert (one.groups is None) == (other.groups is None)
-    assert one.groups is None or one.groups.tolist() == other.groups.tolist()
-    assert one.parameters == other.parameters
 
 
 @st.composite
@@ -164,6 +154,7 @@ def test_what_is_loaded_equals_what_was_saved(tmp_path_factory, data, coords, me
     loaded = CellHierarchy.load(path)
     for one, other in zip(loaded.partitions_, hierarchy.partitions_, strict=True):
         assert_same_cells(one, other)
+        assert one.parameters == other.parameters
     assert loaded.is_nested_ == hierarchy.is_nested_
     elsewhere = data.draw(coordinates(max_rows=20))
     assert np.array_equal(loaded.assign(elsewhere), hierarchy.assign(elsewhere))

@@ -4,12 +4,10 @@ from functools import lru_cache
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import clone
 from strategies import coordinates
 
 from geocells import CellPartition, RegionCells, load_cells
@@ -230,16 +228,5 @@ def test_groups_must_be_those_of_the_regions():
         RegionCells(squares(), group="half").fit(COORDS, groups=["north"] * 400)
 
 
-def test_it_is_a_scikit_learn_estimator():
-    builder = RegionCells(squares(), 30, max_images=90)
-    copy = clone(builder)
-    assert copy.max_images == 90
-    assert copy.fit_predict(COORDS).tolist() == builder.fit(COORDS).labels_.tolist()
-    assert repr(builder.cells_).startswith("<CellPartition regions: ")
-
-
-def test_a_table_s_index_comes_back():
-    frame = pd.DataFrame(COORDS, columns=["lat", "lon"], index=np.arange(400) + 7)
-    builder = RegionCells(squares(), 30)
-    assert builder.fit_predict(frame).index.tolist() == frame.index.tolist()
-    assert builder.predict(frame).index.tolist() == frame.index.tolist()
+def test_the_cells_say_what_they_are():
+    assert repr(RegionCells(squares()).fit(COORDS).cells_).startswith("<CellPartition regions: ")

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import dask.array as da
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from dask.delayed import delayed
+from same_cells import assert_same_cells
 
 from geocells import CellBuilder
 from geocells import dask as over_dask
@@ -30,18 +28,13 @@ def cut(array):
     return da.from_array(array, chunks=(UNEVEN, *array.shape[1:]))
 
 
-@pytest.mark.parametrize("grid", ["latlon", "s2"])
 @pytest.mark.parametrize("method", ["top_down", "consolidated", "bottom_up"])
-@pytest.mark.parametrize("has_groups", [False, True])
-def test_two_workers_make_the_cells_of_one_machine(client, method, grid, has_groups):
-    builder = CellBuilder(30, method=method, grid=grid)
-    one = builder.fit(COORDS, FEATS, GROUPS if has_groups else None)
-    result = over_dask.fit(
-        builder, cut(COORDS), cut(FEATS), cut(GROUPS) if has_groups else None, client=client
-    )
+def test_two_workers_make_the_cells_of_one_machine(client, method):
+    builder = CellBuilder(30, method=method)
+    one = builder.fit(COORDS, FEATS, GROUPS)
+    result = over_dask.fit(builder, cut(COORDS), cut(FEATS), cut(GROUPS), client=client)
     assert np.array_equal(client.compute(result.labels()).result(), one.labels_)
-    assert np.array_equal(result.cells.centroids, one.centroids_)
-    assert np.array_equal(result.cells.counts, one.counts_)
+    assert_same_cells(result.cells, one.cells_)
 
 
 def rows_or_death(rows: np.ndarray, folder: str, deadly: int) -> np.ndarray:
@@ -80,26 +73,6 @@ def test_a_worker_that_dies_in_a_pass_changes_nothing(client, tmp_path, deadly):
     assert len(list(tmp_path.glob("read-*"))) >= 5
     assert np.array_equal(result.cells.centroids, one.centroids_)
     assert np.array_equal(client.compute(result.labels()).result(), one.labels_)
-
-
-def test_a_dataset_goes_in_and_out_by_files(client, tmp_path):
-    # Lists of floats also where a file is empty.
-    schema = pa.schema(
-        [
-            ("latitude", pa.float64()),
-            ("longitude", pa.float64()),
-            ("vector", pa.list_(pa.float32())),
-        ]
-    )
-    for number, rows in enumerate(np.split(np.arange(4800), np.cumsum(UNEVEN)[:-1])):
-        columns = [*COORDS[rows].T, FEATS[rows].tolist()]
-        pq.write_table(pa.table(columns, schema=schema), tmp_path / f"{number}.parquet")
-    one = CellBuilder(30).fit(COORDS, FEATS)
-    photos = str(tmp_path / "*.parquet")
-    result = over_dask.fit(CellBuilder(30), photos, "vector", client=client)
-    to = tmp_path / "assigned"
-    over_dask.assign(result.cells, photos, to=str(to), client=client)
-    assert pd.read_parquet(to)["cell"].tolist() == one.labels_.tolist()
 
 
 def test_a_bad_row_on_a_worker_is_told_here(client):

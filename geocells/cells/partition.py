@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
 
 from geocells import quality
 from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
@@ -232,8 +233,12 @@ class CellPartition:
         return numbers
 
     def polygons(self) -> ObjectArray:
-        """Polygon of each cell, (n_cells,) of shapely geometries in (longitude, latitude) degrees, holes included."""
-        return self.cell_index.polygons(self.n_cells)
+        """Polygon of each cell, (n_cells,) of shapely geometries in (longitude, latitude) degrees.
+
+        Cut at the antimeridian, holes included; exterior rings counterclockwise, as RFC 7946 has them.
+        """
+        polygons: ObjectArray = shapely.orient_polygons(self.cell_index.polygons(self.n_cells))
+        return polygons
 
     def to_geodataframe(self) -> gpd.GeoDataFrame:
         """Table of the cells with their polygons.

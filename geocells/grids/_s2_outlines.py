@@ -19,6 +19,7 @@ import shapely
 
 from geocells._jit import inline_kernel, kernel
 from geocells._types import IntArray, ObjectArray
+from geocells.grids._square_unions import union_squares
 
 SIZE = 1 << 30
 HALF = SIZE >> 1
@@ -59,7 +60,7 @@ def outlines(
 
     Notes
     -----
-    O(n log n), nearly all of it shapely's union of squares.
+    O(n log n).
     """
     if len(faces) == 0:
         return np.full(n_owners, shapely.GeometryCollection(), dtype=object)
@@ -78,11 +79,7 @@ def outlines(
         | ((east[1:] != east[:-1]) & cut[1:])
     )
     first = np.flatnonzero(new)
-    edges = np.append(first, len(faces))
-    squares = shapely.box(i, j, i + sides, j + sides)
-    parts = squares[first]
-    for part in np.flatnonzero(np.diff(edges) > 1):
-        parts[part] = shapely.union_all(squares[edges[part] : edges[part + 1]])
+    parts = union_squares(i, j, sides, np.cumsum(new) - 1, len(first))
     pieces, part_of_piece = shapely.get_parts(parts, return_index=True)
     drawn = _draw(pieces, faces[first][part_of_piece], east[first][part_of_piece], finest)
     return _assemble(drawn, owners[first][part_of_piece], part_of_piece, n_owners)

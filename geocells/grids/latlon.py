@@ -12,6 +12,7 @@ import shapely
 
 from geocells._jit import inline_kernel, kernel, over_rows
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.grids._square_unions import union_squares
 from geocells.grids.base import CodeType, gather_bits_inline, outside_code, spread_bits_inline
 from geocells.sphere.polygons import cut_at_antimeridian
 
@@ -174,26 +175,24 @@ class LatLonGrid:
 
         Longitudes run on past 180 where the box crosses the antimeridian.
         """
+        rows, columns, sides = self._squares(codes, levels)
+        lower, upper = self._degrees(rows, columns), self._degrees(rows + sides, columns + sides)
+        return np.stack([*lower, *upper], axis=1)
+
+    def _squares(self, codes: CodeArray, levels: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """First row, first column and side of cells, in leaves."""
         codes = np.ascontiguousarray(codes, dtype=np.uint64)
         rows, columns = np.empty(len(codes), dtype=np.int64), np.empty(len(codes), dtype=np.int64)
         decode_leaves(codes, rows, columns)
-        n_slots = 2.0**self.max_level
-        side = 2 ** (self.max_level - np.asarray(levels, dtype=np.int64))
-        height, width = self.north - self.south, self._unwrapped_east - self.west
-        return np.column_stack(
-            [
-                self.south + height * (rows / n_slots),
-                self.west + width * (columns / n_slots),
-                self.south + height * ((rows + side) / n_slots),
-                self.west + width * ((columns + side) / n_slots),
-            ]
-        )
+        return rows, columns, 2 ** (self.max_level - np.asarray(levels, dtype=np.int64))
 
-    def polygons(self, codes: CodeArray, levels: IntArray) -> ObjectArray:
-        """Shapely box of each cell, in (longitude, latitude); longitudes run on past 180 degrees."""
-        south, west, north, east = self.boxes(codes, levels).T
-        polygons: ObjectArray = shapely.box(west, south, east, north)
-        return polygons
+    def _degrees(self, rows: Any, columns: Any) -> tuple[FloatArray, FloatArray]:
+        """Latitude of rows' southern edges, longitude of columns' western ones: what encoding compares against."""
+        n_slots = 2.0**self.max_level
+        return (
+            self.south + (self.north - self.south) * (rows / n_slots),
+            self.west + (self._unwrapped_east - self.west) * (columns / n_slots),
+        )
 
     def union_polygons(
         self, codes: CodeArray, levels: IntArray, owners: IntArray, n_owners: int
@@ -202,14 +201,14 @@ class LatLonGrid:
 
         Every edge is the very float64 number that encoding compares against, so neighbours share their edges exactly.
         """
-        order = np.argsort(owners, kind="stable")
-        boxes = self.polygons(codes[order], levels[order])
-        starts = np.searchsorted(owners[order], np.arange(n_owners + 1))
-        polygons = np.empty(n_owners, dtype=object)
-        for owner, (start, stop) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
-            one = stop - start == 1
-            polygons[owner] = boxes[start] if one else shapely.union_all(boxes[start:stop])
-        return cut_at_antimeridian(polygons)
+        rows, columns, sides = self._squares(codes, levels)
+        unions = union_squares(columns, rows, sides, owners, n_owners)
+
+        def to_map(corners: FloatArray) -> FloatArray:
+            latitudes, longitudes = self._degrees(corners[:, 1], corners[:, 0])
+            return np.stack([longitudes, latitudes], axis=1)
+
+        return cut_at_antimeridian(shapely.transform(unions, to_map))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values for a file's metadata."""

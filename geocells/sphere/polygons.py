@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,11 +45,13 @@ def cut_at_antimeridian(polygons: ObjectArray) -> ObjectArray:
         The same array; a polygon that the antimeridian cuts is a MultiPolygon now, as GeoJSON has it.
     """
     west, _, east, _ = shapely.bounds(polygons).T
-    for row in np.flatnonzero((west < -180.0) | (east > 180.0)):
-        first = math.floor((west[row] + 180.0) / 360.0)
-        last = math.ceil((east[row] - 180.0) / 360.0)
+    first, last = np.floor((west + 180.0) / 360.0), np.ceil((east - 180.0) / 360.0)
+    for turn in np.unique(first[(first == last) & (first != 0.0)]):
+        rows = np.flatnonzero((first == turn) & (last == turn))
+        polygons[rows] = shapely.transform(polygons[rows], partial(np.add, (-360.0 * turn, 0.0)))
+    for row in np.flatnonzero(first < last):
         parts = []
-        for turn in range(first, last + 1):
+        for turn in range(int(first[row]), int(last[row]) + 1):
             window = shapely.box(360.0 * turn - 180.0, -90.0, 360.0 * turn + 180.0, 90.0)
             inside = only_polygons(shapely.intersection(polygons[row], window))
             parts.append(affinity.translate(inside, xoff=-360.0 * turn))

@@ -227,13 +227,24 @@ def test_a_box_at_a_pole_is_widened_towards_the_equator(pole, size):
     assert grid.north - grid.south == pytest.approx(min(size, 180.0), rel=1e-9)
 
 
-def test_polygons_are_boxes_in_longitude_latitude_that_run_on_past_the_antimeridian():
+def polygons(grid: LatLonGrid, codes: list[int], level: int) -> list[shapely.Geometry]:
+    n = len(codes)
+    codes = np.array(codes, dtype=np.uint64)
+    return grid.union_polygons(codes, np.full(n, level), np.arange(n), n).tolist()
+
+
+def test_cells_beyond_the_antimeridian_are_shifted_and_those_across_it_cut():
     grid = LatLonGrid(0, 10, 8, 18, max_level=3)
-    polygon = grid.polygons(np.array([4**2], dtype=np.uint64), np.array([1]))[0]
-    assert polygon.equals(shapely.box(14, 0, 18, 4))
+    assert polygons(grid, [4**2], 1)[0].equals(shapely.box(14, 0, 18, 4))
     grid = LatLonGrid(0, 170, 8, -170, max_level=1)
-    polygons = grid.polygons(np.array([0, 1], dtype=np.uint64), np.array([1, 1]))
-    assert [polygon.bounds for polygon in polygons] == [(170, 0, 180, 4), (180, 0, 190, 4)]
+    assert [one.bounds for one in polygons(grid, [0, 1], 1)] == [
+        (170, 0, 180, 4),
+        (-180, 0, -170, 4),
+    ]
+    grid = LatLonGrid(0, 170, 8, -160, max_level=1)
+    across, beyond = polygons(grid, [0, 1], 1)
+    assert across.equals(shapely.union(shapely.box(170, 0, 180, 4), shapely.box(-180, 0, -175, 4)))
+    assert beyond.bounds == (-175, 0, -160, 4)
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,9 @@ def test_ids_are_text_with_one_rule_for_gaps():
         "0.5",
     ]
     assert texts(pa.chunked_array([["NA", "NULL"]]), keep_na=True).to_pylist() == ["NA", None]
+    assert ids(pa.chunked_array([[b"one"]])).to_pylist() == ["one"]
+    with pytest.raises(TableError, match="no UTF-8 text"):
+        ids(pa.chunked_array([[b"\xff"]]))
     for value in ("5.37E+10", 1.5e17):
         with pytest.raises(TableError, match="lost digits"):
             ids(pa.chunked_array([[value]]))

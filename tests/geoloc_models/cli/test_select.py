@@ -90,35 +90,6 @@ def test_countries_of_a_file_like_gadm(folder):
         assert words in geoloc_refuses("select", "photos.csv", *options)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"\n\n",
-        b"\x00\x01\x02",
-        b"\xff\xfe\x00",
-        b"id;lat;lon\n1;2;3\n",
-        b"id,lat\n1,2\n",
-        b"id,lat,lon\n",
-        b"id,lat,lon\n1,2\n2\n3\n",
-        b'id,lat,lon\n"1,2,3\n"2,2,3\n"3,2,3\n',
-        b"id,lat,lon\n1,a,b\n2,a,b\n3,c,d\n",
-        b"id,lat,lon,x\n\xe5,1,2,\n\xe6,1,2,\n",
-        b"id,lat,lon,x\n1,120,14,\n2,121,15,\n",
-        b"id,lat,lon,x\n1,10,-150,\n",
-        b"id,id,lat,lon\n1,1,,\n",
-        b'{"id": 1}\n',
-        b"[]\n",
-        b"PAR1",
-    ],
-)
-@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.jsonl", "a.parquet", "a.xyz"])
-def test_malformed_tables_end_with_one_sentence(content, name, folder):
-    (folder / name).write_bytes(content)
-    geoloc_refuses("select", name)
-    assert not (folder / "photos.parquet").exists()
-
-
 def test_options_that_are_wrong_end_with_one_sentence(folder):
     for options in (
         ["--preset", "nothing"],
@@ -133,7 +104,11 @@ def test_options_that_are_wrong_end_with_one_sentence(folder):
         ["-o", "photos.csv/x.parquet"],
     ):
         geoloc_refuses("select", "photos.csv", *options)
-    geoloc_refuses("select", "none.csv")
+    for name, content in (("none.csv", None), ("binary.csv", b"\0\1\2"), ("cut.parquet", b"PAR1")):
+        if content is not None:
+            (folder / name).write_bytes(content)
+        geoloc_refuses("select", name)
+    assert not (folder / "photos.parquet").exists()
 
 
 def test_help_names_the_presets():

@@ -45,20 +45,6 @@ def test_a_csv_gives_paths_coordinates_and_countries_by_polygon(write, tmp_path)
     assert table.frame["path"].tolist() == [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]
 
 
-@pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet"])
-def test_other_kinds_of_file_give_the_same_table(write, tmp_path, kind):
-    wanted = read_photo_table(write(GOOD)).frame
-    path = tmp_path / f"photos.{kind}"
-    frame = pd.read_csv(write(GOOD))
-    if kind == "tsv":
-        frame.to_csv(path, sep="\t", index=False)
-    elif kind == "jsonl":
-        frame.to_json(path, orient="records", lines=True)
-    else:
-        frame.to_parquet(path)
-    pd.testing.assert_frame_equal(read_photo_table(path).frame, wanted)
-
-
 def test_paths_start_from_root_and_absolute_ones_stay(write, tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").touch()
@@ -140,11 +126,6 @@ def test_a_bad_row_is_named_with_its_remedy(write, line, words):
         assert word in message, message
 
 
-def test_columns_are_found_by_their_usual_names(write):
-    table = read_photo_table(write(GOOD.replace("path,latitude,longitude", "File,LAT,lng")))
-    assert table.countries.tolist() == ["SE", "CH"]
-
-
 def test_missing_columns_are_named_with_those_that_are_there(write):
     message = read_error(write(GOOD.replace("path,latitude,longitude", "a,b,c")))
     for word in ("'latitude' or 'longitude' or 'path'", "'a', 'b', 'c'", "--path-column"):
@@ -168,13 +149,6 @@ def test_an_empty_group_is_named_with_its_row(write):
     message = read_error(write("path,latitude,longitude,group\na.jpg,59,18,x\na.jpg,59,18,\n"))
     assert "'group'" in message
     assert "row 2" in message
-
-
-def test_files_that_are_no_table_are_refused(write, tmp_path):
-    assert "no file" in read_error(tmp_path / "none.csv")
-    assert "folder" in read_error(tmp_path)
-    assert "no rows" in read_error(write("path,latitude,longitude\n", "header.csv"))
-    assert "Parquet" in read_error(write(GOOD, "photos.parquet"))
 
 
 def test_paths_that_all_lead_nowhere_are_refused(write, tmp_path):
@@ -258,15 +232,6 @@ def test_whole_numbers_of_a_group_stay_numbers(tmp_path):
     columns = {"latitude": [59.33] * 2, "longitude": [18.07] * 2, "group": [10, 9]}
     pq.write_table(pa.table(columns), path)
     assert read_photo_table(path, images=False).groups.tolist() == [10, 9]
-
-
-def test_bytes_in_a_parquet_table_are_text_or_refused(tmp_path):
-    path = tmp_path / "photos.parquet"
-    columns = {"latitude": [59.33], "longitude": [18.07], "country": ["SE"]}
-    pq.write_table(pa.table({**columns, "id": pa.array([b"one"])}), path)
-    assert read_photo_table(path, images=False).ids.tolist() == ["one"]
-    pq.write_table(pa.table({**columns, "id": pa.array([b"\xff"])}), path)
-    assert "no UTF-8 text" in read_error(path, images=False)
 
 
 def test_what_pandas_noted_in_a_parquet_table_is_left_aside(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,3 +82,14 @@ def _refusal(result: Result) -> str:
     assert "Traceback" not in result.stdout
     assert lines[0].startswith("Error: ")
     return lines[0]
+
+
+@contextlib.contextmanager
+def full_disk():
+    """As a full disk does, refuse every byte of every file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import re
 from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
@@ -170,6 +171,8 @@ def _write_cells(cells: CellPartition, draft: Path) -> None:
     if suffix == ".parquet":
         cells.save(draft)
     elif suffix == ".geojson":
-        cells.to_geodataframe().reset_index().to_file(draft, driver="GeoJSON")
+        content = io.BytesIO()  # GDAL itself says nothing of a disk that is full
+        cells.to_geodataframe().reset_index().to_file(content, driver="GeoJSON")
+        draft.write_bytes(content.getbuffer())
     else:
         cells.to_geodataframe().drop(columns="geometry").to_csv(draft)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 from pathlib import Path
 from typing import Any
 
@@ -99,4 +100,6 @@ def _write_geojson(table: pa.Table, draft: Path, coords: FloatArray | None) -> N
     frame = table.replace_schema_metadata(None).to_pandas()
     frame = frame.drop(columns=[name for name in frame.columns if name == "geometry"])
     points = gpd.points_from_xy(coords[:, 1], coords[:, 0], crs=4326)
-    gpd.GeoDataFrame(frame, geometry=points).to_file(draft, driver="GeoJSON")
+    content = io.BytesIO()  # GDAL itself says nothing of a disk that is full
+    gpd.GeoDataFrame(frame, geometry=points).to_file(content, driver="GeoJSON")
+    draft.write_bytes(content.getbuffer())

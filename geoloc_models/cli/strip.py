@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -42,6 +43,7 @@ def strip(
         Replace files that the folder holds already.
     """
     from geoloc_models._errors import BrokenImageError
+    from geoloc_models._files import locked
     from geoloc_models.photos.strip import strip_file
 
     if (output is None) == (not in_place):
@@ -51,12 +53,15 @@ def strip(
         )
     jobs, n_other = _jobs(photos, output)
     n_stripped = 0
-    for source, target in jobs:
-        try:
-            strip_file(source, target, reencode=reencode, overwrite=overwrite)
-            n_stripped += 1
-        except (BrokenImageError, GeolocError, OSError) as error:
-            print(f"Not stripped: {' '.join(str(error).split())}", file=sys.stderr)
+    with nullcontext() if output is None else locked(output):
+        for source, target in jobs:
+            try:
+                strip_file(source, target, reencode=reencode, overwrite=overwrite)
+                n_stripped += 1
+            except (BrokenImageError, GeolocError, OSError) as error:
+                if isinstance(error, OSError) and error.filename != str(source):
+                    raise  # no other photo could be written either
+                print(f"Not stripped: {' '.join(str(error).split())}", file=sys.stderr)
     where = f" into {output}" if output is not None else " in place"
     print(f"{n_stripped} {'photo' if n_stripped == 1 else 'photos'} stripped{where}.")
     if n_other:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from geocells.tables import coordinates as checked_coordinates
 from geocells.tables import ids, numbers, open_table, texts, write_table
 from geoloc_models._errors import BrokenImageError, GeolocError, table_errors
+from geoloc_models._files import replacing
 from geoloc_models.countries import country_of
 from geoloc_models.photos.exif import PhotoExif, is_position, read_exif
 from geoloc_models.photos.opening import looks_like_photo, open_header, quiet_pillow, read_bytes
@@ -115,15 +116,16 @@ class FolderScan:
         list of Path
             The lists that were written.
         """
-        write_table(pa.Table.from_pandas(self.frame, _SCHEMA, preserve_index=False), path)
         written = []
-        for name in ("without_position", "unreadable"):
-            list_path = Path(path).with_name(f"{name}.csv")
-            list_path.unlink(missing_ok=True)
-            rows = getattr(self, name)
-            if len(rows):
-                write_table(pa.Table.from_pandas(rows, preserve_index=False), list_path)
-                written.append(list_path)
+        with replacing(path) as partial:
+            write_table(pa.Table.from_pandas(self.frame, _SCHEMA, preserve_index=False), partial)
+            for name in ("without_position", "unreadable"):
+                list_path = Path(path).with_name(f"{name}.csv")
+                list_path.unlink(missing_ok=True)
+                rows = getattr(self, name)
+                if len(rows):
+                    write_table(pa.Table.from_pandas(rows, preserve_index=False), list_path)
+                    written.append(list_path)
         return written
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,11 +30,15 @@ class PhotoWriter:
         self.n_rows = 0
         self._waiting: list[pa.Table] = []
         self._n_waiting = 0
-        self._replacing = replacing(output)
+        self._output = output
 
     def __enter__(self) -> PhotoWriter:
-        partial = self._replacing.__enter__()
-        self._file = pq.ParquetWriter(partial, self.schema, compression="zstd")
+        with ExitStack() as stack:
+            partial = stack.enter_context(replacing(self._output))
+            file = pq.ParquetWriter(partial, self.schema, compression="zstd")
+            self._file = stack.enter_context(file)
+            stack.push(self._finish)
+            self._stack = stack.pop_all()
         return self
 
     def write(self, rows: pa.Table) -> None:
@@ -52,8 +58,9 @@ class PhotoWriter:
             self._file.write_table(pa.concat_tables(self._waiting), row_group_size=_ROW_GROUP_ROWS)
         self._waiting, self._n_waiting = [], 0
 
-    def __exit__(self, *error: object) -> bool | None:
-        if error[0] is None:
+    def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
             self._flush()
-        self._file.close()
-        return self._replacing.__exit__(*error)  # type: ignore[arg-type]
+
+    def __exit__(self, *error: Any) -> bool | None:
+        return self._stack.__exit__(*error)

@@ -1,8 +1,6 @@
 """Outputs are whole or not there, one process writes each, and killed ones leave nothing for long."""
 
-import contextlib
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -10,6 +8,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import full_disk
 
 from geocells._files import locked, replacing, replacing_folder
 
@@ -18,17 +17,6 @@ WRITERS = {
     "parquet": lambda path: pd.DataFrame({"x": [1]}).to_parquet(path),
     "numpy": lambda path: np.save(path, np.zeros(9)),
 }
-
-
-@contextlib.contextmanager
-def full_disk():
-    """As a full disk does, refuse every byte of every file."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def start(code, *arguments):

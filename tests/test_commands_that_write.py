@@ -1,0 +1,89 @@
+"""Every command that writes: a full disk, and another process at the output, are one sentence each."""
+
+import contextlib
+
+import pytest
+from command_line import full_disk, geocells, geocells_refuses, geoloc, geoloc_refuses
+from geoloc_models_small import small_table
+from safetensors.torch import save_file
+
+from geocells._files import locked, replacing
+from geoloc_models.models.encoders import build_encoder
+
+TRAIN = (
+    "--encoder",
+    "tiny",
+    "--image-size",
+    "32",
+    "--epochs",
+    "1",
+    "--min-images",
+    "5",
+    "--hidden",
+    "8",
+)
+# What a command writes, and its words behind the name of the program.
+COMMANDS = {
+    "cells.parquet": "geocells build photos.csv -o",
+    "cells.geojson": "geocells build photos.csv -o",
+    "cells.csv": "geocells build photos.csv -o",
+    "assigned.csv.gz": "geocells assign made.parquet photos.csv -o",
+    "assigned.geojson": "geocells assign made.parquet photos.csv -o",
+    "report.csv": "geocells report made.parquet photos.csv -o",
+    "map.html": "geocells map made.parquet -o",
+    "map.png": "geocells map made.parquet -o",
+    "index.parquet": "geoloc index photos --coordinates photos.csv -o",
+    "select.parquet": "geoloc select photos.csv -o",
+    "split.parquet": "geoloc split photos.csv -o",
+    "leakage.parquet": "geoloc leakage parts.parquet -o",
+    "features.npy": "geoloc embed photos.csv --encoder tiny --weights tiny.safetensors -o",
+    "answers.csv": "geoloc predict photos/1.jpg --model run -o",
+    "answers.json": "geoloc predict photos/1.jpg --model run -o",
+    "model.onnx": "geoloc export run -o",
+    "stripped/": "geoloc strip photos -o",
+    "again/": f"geoloc train photos.csv {' '.join(TRAIN)} -o",
+    "judged/": "geoloc evaluate run -o",
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def inputs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inputs")
+    frame = small_table(60, folder=folder / "photos").frame
+    with contextlib.chdir(folder):
+        frame.assign(path=[f"photos/{row}.jpg" for row in range(60)]).to_csv(
+            "photos.csv", index=False
+        )
+        geocells("build", "photos.csv", "--min-images", 5, "-o", "made.parquet")
+        geoloc("train", "photos.csv", *TRAIN, "-o", "run")
+        geoloc("split", "photos.csv", "-o", "parts.parquet")
+        save_file(build_encoder("tiny").backbone.state_dict(), "tiny.safetensors")
+        yield folder
+
+
+def refuse(name, output):
+    program, *words = COMMANDS[name].split()
+    refused = geocells_refuses if program == "geocells" else geoloc_refuses
+    return refused(*words, output)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_full_disk_is_told_in_a_sentence(name, tmp_path):
+    output = tmp_path / name
+    with full_disk():
+        words = refuse(name, output)
+    assert "too large" in words
+    assert str(output.with_suffix("")) in words
+    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert not left
+
+
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - {"features.npy"}))
+def test_another_process_at_the_output_is_told_in_a_sentence(name, tmp_path):
+    output = tmp_path / name
+    with locked(output) if name.endswith("/") else replacing(output) as draft:
+        words = refuse(name, output)
+        if draft:
+            draft.touch()
+    assert "Another process is writing" in words
+    assert str(output) in words

@@ -95,15 +95,16 @@ class TrainingOptions(_Options):
         resnet50, vit_b_16, efficientnet_lite0, tiny or timm:NAME. By default resnet50, or the
         encoder of the cached features.
     weights : str, optional
-        Where the encoder starts: imagenet, or a .pth or .safetensors file. By default random
-        numbers, or the weights that made the cached features.
+        Where the encoder starts: imagenet, a .pth or .safetensors file, or none, which are random
+        numbers. By default imagenet, where the encoder has such weights; or the weights that made
+        the cached features.
     image_size : int, optional
         Side of the square images, in pixels. By default 224, or that of the cached features.
     batch_size : int
         Images a step.
     learning_rate : float, optional
         Of Adam. By default 1e-5, the paper's for pretrained weights; 1e-3 where the head alone is
-        trained.
+        trained, or the encoder from random numbers.
     schedule : {"constant", "cosine"}
         Of the learning rate: constant is the paper's; cosine lowers it from epoch to epoch towards
         0, which steadies a training from random numbers.
@@ -206,15 +207,23 @@ class TrainingOptions(_Options):
             Of the cached features that are trained on: their encoder is the default then, and a
             head alone is trained for more epochs and faster.
         """
+        from geoloc_models.models.encoders import has_imagenet_weights  # with torch
+
+        encoder = self.encoder or ("resnet50" if features is None else features.encoder)
+        weights = self.weights or (None if features is None else features.weights)
+        if weights is None:
+            is_pretrained = features is None and has_imagenet_weights(encoder)
+            weights = "imagenet" if is_pretrained else "none"
         is_head_alone = features is not None or self.train_encoder == "none"
         image_size = 224 if features is None else int(features.preprocessing["image_size"])
         return replace(
             self,
-            encoder=self.encoder or ("resnet50" if features is None else features.encoder),
-            weights=self.weights or (None if features is None else features.weights),
+            encoder=encoder,
+            weights=weights,
             image_size=self.image_size or image_size,
             epochs=self.epochs or (5 if features is None else 30),
-            learning_rate=self.learning_rate or (1e-3 if is_head_alone else 1e-5),
+            learning_rate=self.learning_rate
+            or (1e-3 if is_head_alone or weights == "none" else 1e-5),
         )
 
     def build_encoder(self) -> ImageEncoder:

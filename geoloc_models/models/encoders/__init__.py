@@ -11,6 +11,7 @@ from geoloc_models.models.encoders.recipes import (
     TinyBackbone,
     build_encoder,
     check_encoder,
+    has_imagenet_weights,
     is_encoder_name,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "TinyBackbone",
     "build_encoder",
     "check_encoder",
+    "has_imagenet_weights",
     "is_encoder_name",
 ]

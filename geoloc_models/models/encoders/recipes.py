@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from geoloc_models._errors import GeolocError, MissingWeightsError
 from geoloc_models.models.encoders.image import ImageEncoder, Preprocessing
-from geoloc_models.models.encoders.weights import downloaded_weights, load_weights
+from geoloc_models.models.encoders.weights import WEIGHTS_QUESTION, downloaded_weights, load_weights
 from geoloc_models.photos.installed import find_installed_file
 
 ENCODER_NAMES = ("efficientnet_lite0", "resnet50", "tiny", "vit_b_16")
@@ -37,7 +37,7 @@ def build_encoder(
         ``demo``). ``tiny`` is a small residual network for demos and tests. ``timm:NAME`` is any
         model of the package timm.
     weights : str or Path, optional
-        None starts from random numbers. ``"imagenet"`` loads the default ImageNet weights: of
+        None or ``"none"`` starts from random numbers. ``"imagenet"`` loads the default ImageNet weights: of
         torchvision and timm from their caches or, where those are empty, by their own download; of
         ``efficientnet_lite0`` from the installed package. Anything else is the path of a state
         dict, ``.safetensors`` or ``.pth``; the classifier's weights in it are left out, as are the
@@ -70,15 +70,15 @@ def build_encoder(
     is_imagenet = str(weights) == "imagenet"
     if is_imagenet and recipe.load_imagenet is None:
         raise GeolocError(
-            f"There are no ImageNet weights for the encoder {name!r}; name a file of weights, or in "
-            "Python leave weights out."
+            f"There are no ImageNet weights for the encoder {name!r}; name a file of weights, or "
+            "none for random numbers."
         )
     backbone = recipe.build()
     origin: str | None = None
     if is_imagenet and recipe.load_imagenet is not None:
         recipe.load_imagenet(backbone)
         origin = "imagenet"
-    elif weights is not None:
+    elif weights is not None and str(weights) != "none":
         load_weights(
             backbone, weights, name=name, classifier=recipe.classifier, rename=recipe.rename
         )
@@ -91,6 +91,11 @@ def build_encoder(
         weights=origin,
         stage_of=recipe.stages_of(backbone),
     )
+
+
+def has_imagenet_weights(name: str) -> bool:
+    """Whether there are ImageNet weights for an encoder, wherever they have to come from."""
+    return _find_recipe(name).load_imagenet is not None
 
 
 def is_encoder_name(name: str) -> bool:
@@ -401,8 +406,7 @@ def _load_timm(model: str, backbone: nn.Module) -> None:
         reason = " ".join(str(error).split()).split(". ")[0] or type(error).__name__
         raise MissingWeightsError(
             f"The pretrained weights of timm's {model} are not on this machine and could not be "
-            f"downloaded ({reason}); name a local file as the weights, or fetch them on a machine "
-            "with internet."
+            f"downloaded ({reason}). {WEIGHTS_QUESTION}"
         ) from error
     backbone.load_state_dict(trained.state_dict())
 

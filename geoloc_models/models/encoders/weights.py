@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,12 @@ from torch import Tensor, nn
 from geoloc_models._errors import GeolocError, MissingWeightsError
 
 logger = logging.getLogger(__name__)
+
+WEIGHTS_QUESTION = (
+    "Choose: a file of weights; the encoder efficientnet_lite0, whose weights come in a package; or "
+    "weights none, which are random numbers and need very many photos."
+)
+"""What to do where there are no pretrained weights."""
 
 _WRAPPERS = ("module.", "encoder.", "backbone.")
 
@@ -135,11 +142,13 @@ def downloaded_weights(url: str, *, name: str) -> Path:
     hash_prefix = file_name.rsplit("-", 1)[-1].split(".")[0]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=hash_prefix, progress=True)
+        torch.hub.download_url_to_file(
+            url, str(path), hash_prefix=hash_prefix, progress=sys.stderr.isatty()
+        )
     except (OSError, RuntimeError) as error:
         raise MissingWeightsError(
             f"The ImageNet weights of {name} are not on this machine and could not be "
             f"downloaded ({error}). Put the file {file_name} (from {url}) into {folder}, or "
-            f"name a local file as the weights."
+            f"choose otherwise. {WEIGHTS_QUESTION}"
         ) from error
     return path

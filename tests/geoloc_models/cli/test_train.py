@@ -54,7 +54,8 @@ def test_a_head_on_features_learns_at_the_pace_of_a_head(prepared, tmp_path):
         ("cached", features, 30, 1e-3),
         ("asked", [*features, "--epochs", "3", "--learning-rate", "0.01"], 3, 0.01),
         ("frozen", [*tiny, "--train-encoder", "none"], 1, 1e-3),
-        ("pixels", tiny, 1, 1e-5),
+        ("pixels", [*tiny, "--weights", prepared / "tiny.safetensors"], 1, 1e-5),
+        ("random", tiny, 1, 1e-3),
     ]:
         geoloc(*common, *more, "--output", tmp_path / name)
         options = json.loads((tmp_path / name / "options.json").read_text())["training"]

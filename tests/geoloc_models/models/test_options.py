@@ -15,8 +15,25 @@ CARD = FeatureCard("tiny", "0123", {"image_size": 64}, 128, "float32", 1, "", we
 
 def test_defaults_are_the_papers():
     options = TrainingOptions().resolve()
-    assert (options.encoder, options.weights, options.image_size) == ("resnet50", None, 224)
+    assert (options.encoder, options.weights, options.image_size) == ("resnet50", "imagenet", 224)
     assert (options.learning_rate, options.epochs) == (1e-5, 5)
+    assert options.resolve() == options
+
+
+@pytest.mark.parametrize(
+    ("options", "weights", "rate"),
+    [
+        (TrainingOptions(encoder="tiny"), "none", 1e-3),  # there are none to be had
+        (TrainingOptions(encoder="resnet50", weights="none"), "none", 1e-3),
+        (TrainingOptions(encoder="resnet50", weights="own.pth"), "own.pth", 1e-5),
+        (TrainingOptions(encoder="timm:convnext_atto"), "imagenet", 1e-5),
+    ],
+)
+def test_training_starts_from_pretrained_weights_and_at_the_rate_that_they_ask_for(
+    options, weights, rate
+):
+    resolved = options.resolve()
+    assert (resolved.weights, resolved.learning_rate) == (weights, rate)
 
 
 def test_a_head_alone_is_trained_at_a_pace_of_its_own():

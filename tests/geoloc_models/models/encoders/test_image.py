@@ -201,7 +201,7 @@ def test_timm_without_a_network_asks_for_a_file(monkeypatch):
         return create_model(name, pretrained=False, **options)
 
     monkeypatch.setattr(timm, "create_model", offline)
-    with pytest.raises(MissingWeightsError, match=r"no network.*name a local file"):
+    with pytest.raises(MissingWeightsError, match=r"no network.*a file of weights.*weights none"):
         build_encoder("timm:mobilenetv3_small_050", weights="imagenet")
 
 

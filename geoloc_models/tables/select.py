@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,23 +10,26 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from geocells.tables import TableFile, ids, texts
 from geocells.tables.reader import PARQUET
 from geoloc_models._errors import GeolocError, table_errors
-from geoloc_models.countries.chooser import CountryChooser
+from geoloc_models._files import replacing
 from geoloc_models.countries.lookup import MAX_TOLERANCE_KM
 from geoloc_models.countries.polygons import read_countries
-from geoloc_models.photos.writer import PhotoWriter
+from geoloc_models.tables.chooser import CountryChooser
 from geoloc_models.tables.cleaning import RowCleaner
 from geoloc_models.tables.hashing import hash_texts, stream_start
 from geoloc_models.tables.presets import PRESETS, ROLES, URL_LIST, preset_named
+from geoloc_models.tables.relative_paths import moved, path_between
 
 METADATA_PRESETS = {name: preset.title for name, preset in PRESETS.items()}
 """Names of the presets of :func:`select_photos`, and the data sets that they stand for."""
 
 _TEXT_ROLES = ("url", "path", "user", "time", "group")
+_ROW_GROUP_ROWS = 1 << 17
 _URL_HASHES = stream_start("metadata/url", 0)
 
 
@@ -167,29 +169,45 @@ def select_photos(
             files.append((file, file.find_columns(wanted, role_names=layout.columns)))
         addresses = None if urls is None else _Addresses(Path(urls))
         makes_urls = {"url"} if addresses is not None or layout.flickr_url is not None else set()
-        present = makes_urls.union(*(taken for _, taken in files))
+        present = {"country"}.union(makes_urls, *(taken for _, taken in files))
         cleaner = RowCleaner(layout, drop_zero=not keep_zero)
-        n_whole = 0
-        with PhotoWriter(output, [role for role in _TEXT_ROLES if role in present]) as writer:
+        schema = pa.schema(
+            [
+                *(("id", pa.string()), ("latitude", pa.float64()), ("longitude", pa.float64())),
+                *((role, pa.string()) for role in ("country", *_TEXT_ROLES) if role in present),
+            ]
+        )
+        n_whole = n_kept = 0
+
+        def chosen_rows() -> Iterator[pa.Table]:
+            nonlocal n_whole
             for file, rows in _clean_rows(files, cleaner, progress):
                 n_whole += rows.num_rows
                 if addresses is not None:
                     rows = addresses.join(rows)  # noqa: PLW2901
                 if "path" in rows.column_names:
                     rows = _with_paths_from(rows, file, root, output)  # noqa: PLW2901
-                writer.write(chooser.choose(rows))
+                yield _fitted(chooser.choose(rows), schema)
+
+        with (
+            replacing(output) as draft,
+            pq.ParquetWriter(draft, schema, compression="zstd") as parquet,
+        ):
+            for group in _row_groups(chosen_rows()):
+                parquet.write_table(group)
+                n_kept += group.num_rows
             names = paths[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
             cleaner.refuse_if_none(n_whole, names)
-            chooser.refuse_if_none(writer.n_rows, names)
+            chooser.refuse_if_none(n_kept, names)
     dropped = Counter({reason: n for reason, n in cleaner.dropped.items() if n})
     dropped.update({reason: n for reason, n in chooser.dropped.items() if n})
     return MetadataReport(
         n_read=cleaner.n_read,
-        n_kept=writer.n_rows,
+        n_kept=n_kept,
         dropped=dict(dropped.most_common()),
         countries=dict(sorted(chooser.kept.items(), key=lambda item: (-item[1], item[0]))),
         examples=dict(cleaner.examples),
-        columns=tuple(writer.schema.names),
+        columns=tuple(schema.names),
         sources=files[0][1],
     )
 
@@ -290,10 +308,28 @@ def _with_paths_from(
 ) -> pa.Table:
     """Relative paths rewritten so that they start from the folder of the output."""
     folder = Path(root) if root is not None else file.path.parent
-    prefix = os.path.relpath(folder.resolve(), output.parent.resolve())
-    if prefix == ".":
+    prefix = path_between(folder, output.parent)
+    if not prefix:
         return rows
-    paths = rows["path"]
-    joined = pc.binary_join_element_wise(Path(prefix).as_posix(), paths, "/")
-    joined = pc.if_else(pc.starts_with(paths, "/"), paths, joined)
-    return rows.set_column(rows.column_names.index("path"), "path", joined)
+    return rows.set_column(rows.column_names.index("path"), "path", moved(rows["path"], prefix))
+
+
+def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Columns of the schema; one that is not there is empty."""
+    columns = [
+        rows[name].cast(kind) if name in rows.column_names else pa.nulls(rows.num_rows, kind)
+        for name, kind in zip(schema.names, schema.types, strict=True)
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of a good size for a row group."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(each.num_rows for each in waiting) >= _ROW_GROUP_ROWS:
+            yield pa.concat_tables(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from geocells.tables import Batch, TableFile, coordinates, numbers, open_table, texts
@@ -21,6 +19,7 @@ from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models._files import replacing
 from geoloc_models.tables.hashing import HASH_VERSION
 from geoloc_models.tables.parts import assign_parts, id_texts, subset_ranks
+from geoloc_models.tables.relative_paths import moved, path_between
 from geoloc_models.tables.split import PARTS
 from geoloc_models.tables.split_options import By, SplitOptions
 
@@ -185,7 +184,7 @@ def _write(
         if name not in ("part", "subset_rank") and not (file.points and name in axes)
     ]
     path_column = columns.get("path")
-    prefix = _path_between(file.path.parent, target.parent)
+    prefix = path_between(file.path.parent, target.parent)
     metadata = {**file.metadata, b"geoloc_split": json.dumps(settings).encode()}
     first = 0
     with replacing(target) as partial, ExitStack() as stack:
@@ -199,7 +198,7 @@ def _write(
             if "id" not in columns:
                 table = table.append_column("id", texts(table[path_column]))
             if prefix and path_column in stored:
-                table = _replaced(table, path_column, _moved(table[path_column], prefix))
+                table = _replaced(table, path_column, moved(table[path_column], prefix))
             for name in axes:
                 if name in stored and pa.types.is_string(table[name].type):
                     table = _replaced(table, name, _as_numbers(table[name], name, batch))
@@ -231,19 +230,6 @@ def _as_numbers(column: pa.ChunkedArray, name: str, batch: Batch) -> pa.Array:
             f"({column[row].as_py()!r}). Write decimal degrees, or remove the row."
         )
     return pa.array(values, mask=missing)
-
-
-def _path_between(source: Path, target: Path) -> str:
-    """Prefix that a path relative to one folder needs in another; empty where they are one."""
-    source, target = source.resolve(), target.resolve()
-    return "" if source == target else Path(os.path.relpath(source, target)).as_posix() + "/"
-
-
-def _moved(paths: pa.ChunkedArray, prefix: str) -> pa.ChunkedArray:
-    relative = pc.invert(pc.match_substring_regex(paths, r"^([/\\]|[A-Za-z]:|[a-z]+://)"))
-    before, nothing = (pa.scalar(text, paths.type) for text in (prefix, ""))
-    joined = pc.binary_join_element_wise(before, paths, nothing)
-    return pc.if_else(relative, joined, paths)
 
 
 def _counts_per_country(

@@ -166,13 +166,13 @@ def test_a_line_without_an_id_is_named_by_path_address_or_number(write, select):
 
 def test_paths_are_rewritten_to_start_from_the_folder_of_the_table(write, tmp_path):
     (tmp_path / "in").mkdir()
-    source = write(
-        "id,lat,lon,path,x\n1,59.3,18.1,a/b.jpg,\n2,59.3,18.1,/else/b.jpg,\n", "in/m.csv"
-    )
+    whole = ["/else/b.jpg", r"C:\b.jpg", "https://e.org/b.jpg"]
+    lines = [f"{row},59.3,18.1,{path},\n" for row, path in enumerate(["a/b.jpg", *whole])]
+    source = write("id,lat,lon,path,x\n" + "".join(lines), "in/m.csv")
     for root, first in ((None, "../in/a/b.jpg"), (tmp_path / "out", "a/b.jpg")):
         select_photos(source, tmp_path / "out" / "photos.parquet", root=root)
         frame = pd.read_parquet(tmp_path / "out" / "photos.parquet")
-        assert frame["path"].tolist() == [first, "/else/b.jpg"]
+        assert frame["path"].tolist() == [first, *whole]
 
 
 def test_named_columns_come_before_guesses_and_a_country_column_before_polygons(write, select):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
+from geocells._files import replacing_folder
 from geocells._types import FloatArray, IntArray
 from geocells.builder import CellBuilder
 from geocells.cells import CellPartition
@@ -95,11 +94,8 @@ def partition_table(
     cells: CellPartition = builder.cells_
     labels = builder.labels_
     codes = cells.grid.encode(coords)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        dir=folder.absolute().parent, prefix=f".{folder.name}-"
-    ) as work:
-        runs = _Runs(Path(work), run_bytes)
+    with replacing_folder(folder) as draft:
+        runs = _Runs(draft.parent, run_bytes)
         start = 0
         for batch in file.batches():
             rows = slice(start, start + batch.table.num_rows)
@@ -110,15 +106,11 @@ def partition_table(
             runs.add(table, labels[rows], codes[rows])
             start = rows.stop
         runs.flush()
-        draft = Path(work) / "draft"
         for cell in range(cells.n_cells):
             target = draft / f"cell={cell}" / "part-0.parquet"
             target.parent.mkdir(parents=True)
             _write_cell(runs.table_of(cell), file, columns, target)
         cells.save(draft / CELLS_FILE)
-        if folder.exists():
-            folder.rmdir()
-        shutil.move(draft, folder)
     return cells
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
     "assigned.csv.gz": "geocells assign made.parquet photos.csv -o",
     "assigned.geojson": "geocells assign made.parquet photos.csv -o",
     "report.csv": "geocells report made.parquet photos.csv -o",
+    "by_cell": "geocells partition photos.csv --min-rows 5 -o",
     "map.html": "geocells map made.parquet -o",
     "map.png": "geocells map made.parquet -o",
     "index.parquet": "geoloc index photos --coordinates photos.csv -o",

@@ -81,9 +81,10 @@ class FeatureWriter:
                         "another file, or replace this one by --no-resume."
                     )
                 _create(files, key_hashes, card)
+            begun = FeatureCache.open(files.features)
+            begun.require_card(card)
+            _list_once(begun)
             self.cache = FeatureCache.open(files.features)
-            self.cache.require_card(card)
-            _drop_half_line(files.broken)
             self._features = np.load(files.features, mmap_mode="r+")
             self._state = np.load(files.state, mmap_mode="r+")
         except BaseException:
@@ -202,8 +203,12 @@ def _reserve(partial: Path, target: Path) -> None:
             ) from error
 
 
-def _drop_half_line(path: Path) -> None:
-    """Cut off what a kill left behind the last whole line."""
-    if path.is_file():
-        content = path.read_bytes()
-        os.truncate(path, content.rfind(b"\n") + 1)
+def _list_once(cache: FeatureCache) -> None:
+    """List what is marked as broken: not half a line of a killed run, nor rows it had yet to mark."""
+    if cache.files.broken.is_file():
+        with (
+            replacing(cache.files.broken) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerows([("row", "reason"), *cache.broken_reasons.items()])

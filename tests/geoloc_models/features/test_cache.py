@@ -148,14 +148,16 @@ def test_broken_rows_keep_their_reason_and_can_be_tried_again(path):
     assert FeatureCache.open(path).broken_reasons == {4: "still"}
 
 
-def test_a_half_written_reason_is_passed_over(path):
+@pytest.mark.parametrize("left", ["6,half a rea", "6,not yet marked\n"])
+def test_what_a_kill_left_of_the_list_of_broken_rows_is_passed_over(path, left):
     make_cache(path, broken=[1], pending=[6])
     listed = path.with_name("features.broken.csv")
-    listed.write_bytes(listed.read_bytes() + b"6,half a rea")
+    before = listed.read_text()
+    listed.write_text(before + left)
     with FeatureWriter(path, KEYS, card()) as writer:
         writer.mark_broken([(6, "whole")])
     assert FeatureCache.open(path).broken_reasons[6] == "whole"
-    assert listed.read_text().splitlines()[-1] == "6,whole"
+    assert listed.read_text() == before + "6,whole\n"
 
 
 @pytest.mark.parametrize(

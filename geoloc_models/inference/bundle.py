@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import read_json, replacing_folder, write_json
 from geoloc_models.evaluation.references import TrainingSummary
 from geoloc_models.models.encoders import CachedFeatures, Preprocessing, build_encoder
+from geoloc_models.models.options import check_number
 from geoloc_models.models.tasks import TASKS, PlaceTask
 
 if TYPE_CHECKING:
@@ -17,6 +18,34 @@ if TYPE_CHECKING:
 
 FORMAT = "geoloc-model"
 VERSION = 2
+
+# What the numbers of a card may be, and whether they are whole.
+_NUMBERS = {
+    "alpha": ("[0, 1]", False),
+    "bandwidth_km": ("(0, inf)", False),
+    "boxes": ("[-360, 360]", False),
+    "centre": ("[-180, 180]", False),
+    "coords": ("[-180, 180]", False),
+    "dim": ("[1, inf)", True),
+    "dropout": ("[0, 1)", False),
+    "hidden": ("[1, inf)", True),
+    "image_size": ("[1, 2048]", True),
+    "mask_km": ("[0, 20000]", False),
+    "mean": ("[-1000, 1000]", False),
+    "n_classes": ("[1, inf)", True),
+    "n_false": ("[0, inf)", True),
+    "n_frequencies": ("[1, inf)", True),
+    "n_neighbours": ("[1, inf)", True),
+    "n_train": ("[0, inf)", True),
+    "seed": ("[0, inf)", True),
+    "sigmas": ("(0, inf)", False),
+    "smoothing_km": ("(0, inf)", False),
+    "std": ("[1e-6, 1000]", False),
+    "top_cells": ("[1, inf)", True),
+}
+_LISTS = ("boxes", "centre", "coords", "mean", "n_classes", "sigmas", "std")
+_MAY_LACK = ("smoothing_km",)
+_TEXTS = ("countries", "majority_country")
 
 
 @dataclass(frozen=True)
@@ -112,16 +141,33 @@ def load_bundle(path: str | Path) -> Bundle:
     try:
         options = dict(card["training_options"])
         summary = _summary(card["training_summary"])
+        for part in ("task_options", "preprocessing", "training_summary"):
+            _check_values(part, card[part], path / "card.json")
         _check_layers(card["task_options"], path)
         task = _build(card, path)
         record = dict(card["record"])
     except GeolocError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise GeolocError(f"{path / 'card.json'} lacks or garbles {error}.") from error
+    except Exception as error:  # whatever a layer of such a size raises
+        raise GeolocError(f"{path / 'card.json'} lacks or garbles {reason_of(error)}.") from error
     _load_weights(task, path / "model.safetensors")
     task.eval()
     return Bundle(task, options, summary, record)
+
+
+def _check_values(name: str, value: Any, card: Path) -> None:
+    """Refuse numbers and names of a card that no task writes."""
+    if isinstance(value, list) and (name in _LISTS or name not in _NUMBERS):
+        for item in value:
+            _check_values(name, item, card)
+    elif name in _NUMBERS and not (value is None and name in _MAY_LACK):
+        interval, is_whole = _NUMBERS[name]
+        check_number(f"{name} in {card}", value, interval, is_whole=is_whole)
+    elif name in _TEXTS and not isinstance(value, str):
+        raise GeolocError(f"{name} in {card} must be text, not {value!r}.")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _check_values(key, item, card)
 
 
 def _summary(content: dict[str, Any]) -> TrainingSummary:

@@ -51,7 +51,7 @@ class _Options:
                     f"Unknown {name} {value!r}; choose one of {', '.join(map(str, choices))}."
                 )
             if name in self.intervals and not (value is None and type(None) in parts):
-                _check_number(name, value, self.intervals[name], is_whole=int in parts)
+                check_number(name, value, self.intervals[name], is_whole=int in parts)
 
     def to_dict(self) -> dict[str, Any]:
         """All options as plain values."""
@@ -72,9 +72,10 @@ class _Options:
         return cls(**values)
 
 
-def _check_number(name: str, value: Any, interval: str, *, is_whole: bool) -> None:
+def check_number(name: str, value: Any, interval: str, *, is_whole: bool) -> None:
+    """Refuse what is no number in an interval such as ``[0, 1)``."""
     low, high = (float(end) for end in interval[1:-1].split(","))
-    is_number = isinstance(value, int if is_whole else int | float)
+    is_number = isinstance(value, int if is_whole else int | float) and not isinstance(value, bool)
     if (
         not is_number
         or not low <= value <= high
@@ -165,7 +166,7 @@ class TrainingOptions(_Options):
     log: Literal["csv", "tensorboard"] = "csv"
 
     intervals: ClassVar = {
-        "image_size": "[32, inf)",
+        "image_size": "[32, 2048]",
         "batch_size": "[1, inf)",
         "learning_rate": "(0, inf)",
         "weight_decay": "[0, inf)",

@@ -39,6 +39,13 @@ class CountryBoxes:
     countries: npt.NDArray[np.object_]
     boxes: npt.NDArray[np.float64]
 
+    def __post_init__(self) -> None:
+        if self.boxes.shape != (len(self.countries), 4):
+            raise GeolocError(
+                f"{len(self.countries)} countries need boxes of shape ({len(self.countries)}, 4), "
+                f"not {self.boxes.shape}."
+            )
+
     @classmethod
     def from_images(cls, coords: npt.ArrayLike, countries: npt.ArrayLike) -> CountryBoxes:
         """Boxes of images: (n, 2) degrees and (n,) countries.

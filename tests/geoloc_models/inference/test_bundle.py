@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import summarise_training
 from geoloc_models.inference.bundle import Bundle, load_bundle, save_bundle
+from geoloc_models.inference.model import load_model
 from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.models.tasks import TASKS
@@ -88,6 +89,72 @@ def edit_card(path, **changes):
 def test_a_garbled_card_is_refused(changes, words, tmp_path):
     saved("country", tmp_path / "bundle")
     edit_card(tmp_path / "bundle", **changes)
+    with pytest.raises(GeolocError, match=words):
+        load_bundle(tmp_path / "bundle")
+
+
+WRONG = ["-1e308", "1e308", "1e30", '"x"', "[1]", "{}", "null"]
+
+
+def changed_cards(card, part):
+    """Texts of the card with each value in a part of it, its lists' first two only, replaced by each wrong one."""
+
+    def places(value, place):
+        yield place
+        for key in (
+            value if isinstance(value, dict) else range(2) if isinstance(value, list) else ()
+        ):
+            yield from places(value[key], (*place, key))
+
+    for *parents, last in places(card[part], (part,)):
+        changed = json.loads(json.dumps(card))
+        holder = changed
+        for key in parents:
+            holder = holder[key]
+        holder[last] = "HERE"
+        for wrong in WRONG:
+            yield json.dumps(changed).replace('"HERE"', wrong)
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [(kind, "task_options") for kind in sorted(TASKS)]
+    + [("cells", "preprocessing"), ("cells", "training_summary")],
+)
+def test_a_card_with_any_value_changed_is_refused_or_answers(kind, part, tmp_path):
+    saved(kind, tmp_path / "bundle")
+    path = tmp_path / "bundle" / "card.json"
+    photo = np.zeros((40, 30, 3), dtype=np.uint8)
+    n_refused = 0
+    for text in changed_cards(json.loads(path.read_text()), part):
+        path.write_text(text)
+        try:
+            model = load_model(tmp_path / "bundle")
+        except GeolocError:
+            n_refused += 1
+        else:
+            assert np.isfinite(model.predict([photo]).coords).all()
+    assert n_refused > 10
+
+
+@pytest.mark.parametrize(
+    "number", ["NaN", "Infinity", "-Infinity", "1e400", "1" + "0" * 400, "2e308"]
+)
+def test_numbers_that_no_computer_holds_are_refused_in_every_file(number, tmp_path):
+    saved("cells", tmp_path / "bundle")
+    path = tmp_path / "bundle" / "card.json"
+    text = path.read_text()
+    path.write_text(text.replace('"epochs": 1', f'"epochs": {number}'))
+    with pytest.raises(
+        GeolocError, match=r"card\.json cannot be read as JSON: it holds the number"
+    ):
+        load_bundle(tmp_path / "bundle")
+
+
+def test_an_image_size_that_asks_for_gigabytes_is_refused(tmp_path):
+    saved("cells", tmp_path / "bundle")
+    edit_card(tmp_path / "bundle", preprocessing={"image_size": 20_000})
+    words = r"image_size in .*card\.json must be a whole number in \[1, 2048\], not 20000"
     with pytest.raises(GeolocError, match=words):
         load_bundle(tmp_path / "bundle")
 

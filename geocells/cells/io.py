@@ -1,9 +1,10 @@
-"""GeoParquet in and out; no pickle."""
+"""Files of cells in and out: GeoParquet, and the layers that GDAL writes; no pickle."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 METADATA_KEY = b"geocells"
+LAYERS: dict[str, dict[str, Any]] = {
+    ".geojson": {"driver": "GeoJSON", "RFC7946": "YES", "COORDINATE_PRECISION": 15},
+    ".gpkg": {"driver": "GPKG"},
+    ".fgb": {"driver": "FlatGeobuf"},
+}
+"""Suffixes of files that GDAL writes, its drivers and their options."""
+
+SUFFIXES = (".parquet", *LAYERS)
+_TEXT = METADATA_KEY.decode()
+"""Column of a layer that holds a cell's other columns as JSON, exactly; its first row the file's metadata too."""
+
+_VERSION = "1 "  # before the JSON, lest GDAL take it for JSON of its own
 KINDS: dict[str, type[CellIndex]] = {
     index.kind: index for index in (CodeRangeIndex, VoronoiIndex, RegionIndex)
 }
@@ -44,16 +57,23 @@ def write(
     *,
     several: bool,
 ) -> Path:
-    """Write partitions into one GeoParquet file, beside its target and then renamed.
+    """Write partitions into one file, beside its target and then renamed.
 
     Parameters
     ----------
     path : Path
+        Its suffix, one of ``SUFFIXES``, chooses the format.
     parts : sequence of (GeoDataFrame, CellIndex, dict)
         For each partition its table (a row a cell), its index, and what else it needs as plain values.
     several : bool
         Whether the file is a list of partitions; a column ``partition`` then tells them apart.
+
+    Raises
+    ------
+    ValueError
+        When no format has such a suffix.
     """
+    suffix = check_suffix(path)
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -66,17 +86,72 @@ def write(
         metadata.append({**header, **of_index, **values})
         columns.append(index_columns)
     stored = {"format_version": FORMAT_VERSION, "partitions": metadata} if several else metadata[0]
+    cells = pd.concat(frames)
+    added = {
+        name: pa.chunked_array([pa.array(of_part[name]) for of_part in columns])
+        for name in columns[0]
+    }
     with replacing(path) as draft:
-        pd.concat(frames).to_parquet(draft, index=True)
+        if suffix in LAYERS:
+            _write_layer(draft, cells, added, stored)
+            return path
+        cells.to_parquet(draft, index=True)
         table = pq.ParquetFile(draft).read()
-        for name in columns[0]:
-            arrays = [pa.array(index_columns[name]) for index_columns in columns]
-            table = table.append_column(name, pa.chunked_array(arrays))
+        for name, column in added.items():
+            table = table.append_column(name, column)
         table = table.replace_schema_metadata(
             {**(table.schema.metadata or {}), METADATA_KEY: json.dumps(stored).encode()}
         )
         pq.write_table(table, draft, compression="zstd")
     return path
+
+
+def check_suffix(path: Path) -> str:
+    """Suffix of a file of cells, in lower case."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"Cells are saved as {', '.join(SUFFIXES)}; got {path.name!r}.")
+    return suffix
+
+
+def _write_layer(
+    draft: Path, cells: gpd.GeoDataFrame, added: dict[str, Any], stored: dict[str, Any]
+) -> None:
+    import pyarrow as pa
+    import pyogrio
+
+    cells = cells.reset_index()
+    rows = pa.Table.from_pandas(cells.drop(columns="geometry")).to_pylist()
+    for name, column in added.items():
+        for row, value in zip(rows, column.to_pylist(), strict=True):
+            row[name] = value
+    rows[0][_TEXT] = stored
+    texts = [_VERSION + json.dumps(row, default=bytes.hex) for row in rows]
+    content = BytesIO()  # GDAL itself says nothing of a disk that is full
+    options = LAYERS[draft.suffix.lower()]
+    pyogrio.write_dataframe(cells.assign(**{_TEXT: texts}), content, layer="cells", **options)
+    draft.write_bytes(content.getbuffer())
+
+
+def _read_layer(path: Path) -> tuple[Any, bytes | None]:
+    """Table of cells without their polygons, and the metadata, of a file that `_write_layer` wrote."""
+    import pyarrow as pa
+    import pyogrio
+
+    try:
+        _, layer = pyogrio.read_arrow(path, read_geometry=False)
+    except (pyogrio.errors.DataSourceError, pa.ArrowException) as error:
+        raise ValueError(f"{path} is not a readable file of polygons ({error}).") from error
+    if _TEXT not in layer.column_names or not layer.num_rows:
+        return layer, None
+    try:
+        rows = [json.loads(text.removeprefix(_VERSION)) for text in layer[_TEXT].to_pylist()]
+        rows.sort(
+            key=lambda row: (row.get("partition", 0), row["cell"])
+        )  # a spatial index has another order
+        return pa.Table.from_pylist(rows), json.dumps(rows[0].pop(_TEXT)).encode()
+    except (pa.ArrowException, *_DAMAGE) as error:
+        raise ValueError(f"{path} is damaged or from another version: {error}") from error
 
 
 def read(path: Path, *, several: bool) -> list[dict[str, Any]]:
@@ -96,11 +171,14 @@ def read(path: Path, *, several: bool) -> list[dict[str, Any]]:
 
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
-    table = read_parquet(path)
-    encoded = (table.schema.metadata or {}).get(METADATA_KEY)
+    if path.suffix.lower() in LAYERS:
+        table, encoded = _read_layer(path)
+    else:
+        table = read_parquet(path)
+        encoded = (table.schema.metadata or {}).get(METADATA_KEY)
     if encoded is None:
         raise ValueError(
-            f"{path} holds no cells of geocells: its metadata has no {METADATA_KEY.decode()!r} entry. Was it written "
+            f"{path} holds no cells of geocells: it has no {_TEXT!r} entry. Was it written "
             "by CellPartition.save?"
         )
     try:

@@ -262,9 +262,23 @@ class CellPartition:
         return gpd.GeoDataFrame(columns, index=index, geometry=self.polygons(), crs=4326)
 
     def save(self, path: str | Path) -> Path:
-        """Write the cells as GeoParquet: polygons for every map program, code ranges for :func:`load_cells`.
+        """Write the cells: polygons for every map program, code ranges for :func:`load_cells`.
 
-        The file is written beside its target and renamed, so a broken run leaves nothing half-written.
+        Parameters
+        ----------
+        path : path
+            GeoParquet (``.parquet``), GeoJSON by RFC 7946 (``.geojson``), GeoPackage (``.gpkg``) or FlatGeobuf
+            (``.fgb``); :func:`load_cells` reads equal cells from each. The file is written beside its target and
+            renamed, so a broken run leaves nothing half-written.
+
+        Returns
+        -------
+        path : Path
+
+        Raises
+        ------
+        ValueError
+            When the suffix is another one.
         """
         return io.write(Path(path), [self._for_file()], several=False)
 

@@ -32,7 +32,7 @@ def assign(
     Parameters
     ----------
     cells : Path
-        Cells (.parquet) that `geocells build` wrote.
+        Cells that `geocells build` wrote, but no .csv.
     photos : str
         Table of photos, as for `geocells build`. With --dask a Parquet dataset, by its folder, glob or URL.
     output : str

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import io
 import re
 from dataclasses import asdict, dataclass, field, make_dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from docstring_parser import parse
 
 from geocells import CellBuilder, CellPartition
 from geocells._files import replacing
+from geocells.cells.io import SUFFIXES
 from geocells.cli._shared import (
     CLUSTER,
     TableOptions,
@@ -27,7 +27,7 @@ from geocells.fitting import Options
 from geocells.tables import TableError, numbers
 from geocells.tables.writer import table_suffix
 
-_OUTPUTS = (".parquet", ".geojson", ".csv")
+_OUTPUTS = (*SUFFIXES, ".csv")
 _HOW_CELLS_ARE_MADE = Group("How cells are made", sort_key=2)
 
 
@@ -89,7 +89,8 @@ def build(
         CSV, TSV, JSON lines (.gz, .bz2, .xz, .zst, .zip too), Parquet or GeoJSON: a row per photo, with its latitude
         and longitude. With --dask a Parquet dataset, by its folder, glob or URL (s3://bucket/photos/*.parquet).
     output : Path
-        Where the cells go: .parquet (which the other commands read), .geojson, or .csv without outlines.
+        Where the cells go: .parquet, .geojson, .gpkg or .fgb, which the other commands read, or .csv without
+        outlines.
     features : Path, optional
         Image features, one row per photo (.npy; read once, never held as a whole); by default the coordinates.
     weight_column : str, optional
@@ -167,12 +168,7 @@ def _fit_on_cluster(
 
 
 def _write_cells(cells: CellPartition, draft: Path) -> None:
-    suffix = table_suffix(draft)
-    if suffix == ".parquet":
-        cells.save(draft)
-    elif suffix == ".geojson":
-        content = io.BytesIO()  # GDAL itself says nothing of a disk that is full
-        cells.to_geodataframe().reset_index().to_file(content, driver="GeoJSON")
-        draft.write_bytes(content.getbuffer())
-    else:
+    if table_suffix(draft) == ".csv":
         cells.to_geodataframe().drop(columns="geometry").to_csv(draft)
+    else:
+        cells.save(draft)

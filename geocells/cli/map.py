@@ -28,7 +28,7 @@ def map(
     Parameters
     ----------
     cells : Path
-        Cells (.parquet) that `geocells build` wrote.
+        Cells that `geocells build` wrote, but no .csv.
     output : Path
         A picture (.png, .pdf, .svg), or a map for a browser (.html).
     color_by : {"cell", "count", "level", "group"}

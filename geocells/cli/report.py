@@ -26,7 +26,7 @@ def report(
     Parameters
     ----------
     cells : Path
-        Cells (.parquet) that `geocells build` wrote.
+        Cells that `geocells build` wrote, but no .csv.
     photos : Path
         Table of photos, as for `geocells build`.
     features : Path, optional

@@ -407,7 +407,7 @@ def _with_axes(
 
 def _read_geojson(path: Path) -> pa.Table:
     import geopandas as gpd
-    import pyogrio  # type: ignore[import-untyped]
+    import pyogrio
 
     try:
         layer = pyogrio.read_info(path, force_feature_count=True)

@@ -133,7 +133,7 @@ def read_countries(
 
 def _read(source: Path, layer: str | None) -> gpd.GeoDataFrame:
     import geopandas as gpd
-    import pyogrio  # type: ignore[import-untyped]
+    import pyogrio
 
     if source.suffix.lower() in (".parquet", ".geoparquet"):
         read_parquet(source)  # refuses what would fill memory

@@ -247,7 +247,7 @@ def test_features_must_fit_the_photos(photos, tmp_path):
 
 def test_an_output_that_cannot_be_written_is_told_before_anything_is_read(cells, tmp_path):
     gone = tmp_path / "gone.csv"
-    assert "The output must end in .parquet, .geojson, .csv" in refused(
+    assert "The output must end in .parquet, .geojson, .gpkg, .fgb, .csv" in refused(
         "build", gone, "-o", "cells.xyz"
     )
     assert "There is no folder" in refused("build", gone, "-o", tmp_path / "no" / "cells.csv")

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from same_cells import assert_same_cells
 from strategies import coordinates, groups_of, leftovers, methods, min_cell_sizes
 
-from geocells import CellBuilder, CellPartition, LatLonGrid, load_cells
+from geocells import (
+    CellBuilder,
+    CellHierarchy,
+    CellPartition,
+    ClusteredCells,
+    LatLonGrid,
+    RegionCells,
+    load_cells,
+)
+from geocells.cells.io import SUFFIXES
 
 
 def consolidated(min_images: int, **options: object) -> CellBuilder:
@@ -23,6 +32,9 @@ def consolidated(min_images: int, **options: object) -> CellBuilder:
 
 
 COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(400, 2))
+QUARTERS = gpd.GeoDataFrame(
+    geometry=[shapely.box(x, y, x + 4, y + 4) for x in (4, 8) for y in (43, 47)], crs=4326
+)
 GROUPS = np.where(COORDS[:, 1] < 8.0, "west", "east").astype(object)
 
 
@@ -53,6 +65,79 @@ def test_what_is_loaded_equals_what_was_saved(
     assert np.array_equal(loaded.assign(elsewhere), cells.assign(elsewhere))
     if outside == "noise" and groups is None:
         assert np.array_equal(loaded.assign(elsewhere), cells.assign(elsewhere, outside="noise"))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    "cells",
+    [
+        CellBuilder(20, min_cell_size=0.1).fit(COORDS, groups=GROUPS).cells_,
+        consolidated(20, grid="s2", location="medoid").fit(COORDS).cells_,
+        consolidated(3, grid="s2").fit([(90, 0), (-90, 0), (0, 180), (0, -179)] * 3).cells_,
+        consolidated(1, grid=LatLonGrid(-90, -180, 90, 180, 31))
+        .fit([(-90, 180), (90, 180)])
+        .cells_,
+        ClusteredCells(min_images=20).fit(COORDS, groups=GROUPS == "west").cells_,
+        RegionCells(QUARTERS, min_images=20).fit(COORDS).cells_,
+    ],
+)
+def test_every_format_loads_the_same(tmp_path, suffix, cells):
+    path = cells.save(tmp_path / f"cells{suffix}")
+    loaded = load_cells(path)
+    for name in ("centroids", "locations", "counts", "levels"):
+        assert np.array_equal(getattr(loaded, name), getattr(cells, name)), name
+    for ours, theirs in zip(loaded.cell_index.arrays(), cells.cell_index.arrays(), strict=True):
+        assert np.array_equal(ours, theirs)
+    assert loaded.parameters == cells.parameters
+    elsewhere = COORDS + 0.5
+    assert np.array_equal(loaded.assign(elsewhere), cells.assign(elsewhere))
+    drawn = gpd.read_parquet(path) if suffix == ".parquet" else gpd.read_file(path)
+    drawn = drawn.reset_index().sort_values("cell")  # FlatGeobuf has an order of its own
+    assert drawn.crs.equals(4326, ignore_axis_order=True)
+    assert drawn["count"].tolist() == cells.counts.tolist()
+    assert drawn.is_valid.all()
+    # GeoJSON rounds at the fifteenth decimal, and other formats know MultiPolygons alone.
+    differences = shapely.symmetric_difference(drawn.geometry.to_numpy(), cells.polygons())
+    assert shapely.area(differences).max() < 1e-10
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_holds_hierarchies(tmp_path, suffix):
+    hierarchy = CellHierarchy([{"min_images": 40}, {"min_images": 20}]).fit(COORDS)
+    loaded = CellHierarchy.load(hierarchy.save(tmp_path / f"cells{suffix}"))
+    for ours, theirs in zip(loaded.partitions_, hierarchy.partitions_, strict=True):
+        assert_same_cells(ours, theirs)
+    with pytest.raises(ValueError, match=r"holds 2 partitions; read it with CellHierarchy.load"):
+        load_cells(tmp_path / f"cells{suffix}")
+
+
+def test_geojson_is_that_of_rfc_7946(tmp_path):
+    written = json.loads(some_cells().save(tmp_path / "cells.geojson").read_text())
+    assert "crs" not in written
+    for feature in written["features"]:
+        for part in shapely.get_parts(shapely.geometry.shape(feature["geometry"])):
+            assert part.exterior.is_ccw
+            assert not any(hole.is_ccw for hole in part.interiors)
+
+
+@pytest.mark.parametrize("name", ["cells.json", "cells.shp", "cells", "cells.parquet.gz"])
+def test_an_unknown_format_is_refused(tmp_path, name):
+    with pytest.raises(ValueError, match=r"saved as .parquet, .geojson, .gpkg, .fgb; got 'cells"):
+        some_cells().save(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES[1:])
+def test_a_layer_of_others_or_a_damaged_one_is_refused(tmp_path, suffix):
+    path = tmp_path / f"cells{suffix}"
+    some_cells().to_geodataframe().to_file(path)
+    with pytest.raises(ValueError, match="holds no cells of geocells"):
+        load_cells(path)
+    some_cells().to_geodataframe().assign(geocells="1 [").to_file(path)
+    with pytest.raises(ValueError, match="is damaged"):
+        load_cells(path)
+    path.write_bytes(b"cells")
+    with pytest.raises(ValueError, match="not a readable file of polygons"):
+        load_cells(path)
 
 
 @pytest.mark.parametrize("group", ["CH", "Côte d'Ivoire", 7, 2.5, True, np.int64(4)])

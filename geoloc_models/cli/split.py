@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 _MOST_COUNTRIES = 15
 _MOST_EXAMPLES = 3
+_MOST_NAMED = 5
 _FAR_OFF = 0.25  # of the fraction
+_FILLS = 0.25  # of a part
 
 
 def split(
@@ -65,8 +67,17 @@ def _print_split(report: SplitReport, options: SplitOptions) -> None:
         if options.by != "id":
             reason = f"Some {unit}s hold many photos, or there are few of them; try another seed."
         print(f"\nFar from the fractions: {', '.join(off)}. {reason}")
+    if report.trained_on:
+        named = [f"{name} ({n:,} photos)" for name, n in report.trained_on.items()]
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+        print(f"\nTrained on, as too large to be held out: {'; '.join(named[:_MOST_NAMED])}{more}.")
+    for part, (name, n_photos) in report.fullest.items():
+        if n_photos > _FILLS * counts[part] and not options.exchangeable:
+            print(
+                f"\n{n_photos:,} of the {counts[part]:,} {part} photos are of one {unit}: {name}."
+            )
     if report.n_without_user:
-        print(f"\n{report.n_without_user:,} photos without a user stand for themselves.")
+        print(f"\n{report.n_without_user:,} photos without a {unit} stand for themselves.")
     if len(report.subsets.columns):
         print(f"\nNested subsets of the training part:\n\n{_counts_text(report.subsets)}")
     if report.too_large:
@@ -140,3 +151,5 @@ def _print_leakage(report: LeakageReport) -> None:
                 left, right = pair.get("id", pair["row"]), pair.get("other_id", pair["other_row"])
                 bits = f", {pair['distance']} bits apart" if reason == "near duplicate" else ""
                 print(f"    {left} and {right}{bits}")
+    if report.exchangeable:
+        print("\nTest photos with one in validation are what --exchangeable asked for.")

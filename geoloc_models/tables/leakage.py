@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -47,6 +48,8 @@ class LeakageReport:
         Images read, those that could not be, and those too flat to be compared by their looks.
     broken : tuple of str
         What is wrong with the broken ones.
+    exchangeable : bool
+        Whether the table was split so that validation and test share users or places.
     """
 
     pairs: pd.DataFrame
@@ -56,6 +59,7 @@ class LeakageReport:
     n_broken: int = 0
     n_flat: int = 0
     broken: tuple[str, ...] = ()
+    exchangeable: bool = False
 
     def count(self, reason: str, part: str, other_part: str) -> int:
         """Photos of ``part`` that have a twin in ``other_part`` for this reason."""
@@ -144,7 +148,16 @@ def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> Lea
         n_broken=0 if prints is None else int(prints.is_broken.sum()),
         n_flat=0 if prints is None else int(prints.is_flat.sum()),
         broken=() if prints is None else prints.messages,
+        exchangeable=_is_exchangeable(file.metadata),
     )
+
+
+def _is_exchangeable(metadata: Mapping[bytes, bytes]) -> bool:
+    try:
+        settings = json.loads(metadata.get(b"geoloc_split", b"{}"))
+    except ValueError:
+        return False
+    return isinstance(settings, dict) and settings.get("exchangeable") is True
 
 
 def _numbered_parts(column: pa.ChunkedArray, name: str) -> np.ndarray:

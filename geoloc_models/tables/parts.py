@@ -16,7 +16,7 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.tables.hashing import hash_numbers, hash_texts, hash_to_unit, stream_start
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import PARTS, Split, place_blocks
-from geoloc_models.tables.split_options import By, SplitOptions
+from geoloc_models.tables.split_options import SplitOptions
 
 _DAMAGED = "Run geoloc split again."
 
@@ -24,7 +24,7 @@ _DAMAGED = "Run geoloc split again."
 def assign_parts(
     ids: Sequence[Any] | np.ndarray | pa.Array,
     *,
-    by: By = SplitOptions.by,
+    by: str = SplitOptions.by,
     users: Sequence[Any] | np.ndarray | pa.Array | None = None,
     coords: ArrayLike | None = None,
     block_km: float = SplitOptions.block_km,
@@ -39,7 +39,8 @@ def assign_parts(
     ids : sequence of str or int (n,)
         Name of each photo.
     users : sequence of str or int (n,), optional
-        Needed with ``by="user"``; missing or empty where nobody knows.
+        Needed with ``by="user"``, or the name of another column: its values; missing or empty where
+        nobody knows.
     coords : array-like (n, 2), optional
         Latitude, longitude in degrees, needed with ``by="place"``.
     by, block_km, fractions, exchangeable, seed
@@ -86,9 +87,9 @@ def assign_parts(
         blocks = place_blocks(coords, block_km)
         _check_length(len(blocks), len(names), "coords")
         unit = hash_numbers(blocks, stream_start("part/place", seed))
-    elif by == "user":
+    elif by != "id":
         if users is None:
-            raise GeolocError("A split by user needs the photos' users.")
+            raise GeolocError(f"A split by {by} needs the photos' users, or values of that column.")
         user_of_row = texts(_chunked(users, "users"))
         _check_length(len(user_of_row), len(names), "users")
         known = np.asarray(pc.is_valid(user_of_row))
@@ -103,6 +104,34 @@ def assign_parts(
     else:
         part[u < share[2]] = 2
     return part
+
+
+def in_large_unit(unit: np.ndarray, fractions: tuple[float, float, float]) -> np.ndarray:
+    """Rows of units too large for a held-out part: they are trained on, whatever their hash says.
+
+    Parameters
+    ----------
+    unit : ndarray of int64 (n,)
+        Number of each photo's user or block; -1 for a photo that stands for itself.
+    fractions : (float, float, float)
+        Of training, validation and test.
+
+    Returns
+    -------
+    ndarray of bool (n,)
+        Units with more photos than half of what the smaller held-out part is to have; the largest
+        first, as far as they fit into training.
+
+    Examples
+    --------
+    >>> in_large_unit(np.repeat([0, 1, 2, 3], [12, 50, 3, 3]), (0.8, 0.1, 0.1)).nonzero()[0][[0, -1]]
+    array([12, 61])
+    """
+    size = np.bincount(unit[unit >= 0])
+    order = np.argsort(-size, kind="stable")
+    most = 0.5 * min(fractions[1:]) * len(unit)
+    fits = np.cumsum(size[order]) <= fractions[0] * len(unit)
+    return np.isin(unit, order[fits & (size[order] > most)])
 
 
 def subset_ranks(

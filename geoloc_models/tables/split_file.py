@@ -18,16 +18,12 @@ from geocells.tables import Batch, TableFile, coordinates, numbers, open_table, 
 from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models._files import replacing
 from geoloc_models.tables.hashing import HASH_VERSION
-from geoloc_models.tables.parts import assign_parts, id_texts, subset_ranks
+from geoloc_models.tables.parts import assign_parts, id_texts, in_large_unit, subset_ranks
 from geoloc_models.tables.relative_paths import moved, path_between
-from geoloc_models.tables.split import PARTS
-from geoloc_models.tables.split_options import By, SplitOptions
+from geoloc_models.tables.split import PARTS, place_blocks
+from geoloc_models.tables.split_options import SplitOptions
 
-_NEEDED: dict[By, tuple[str, ...]] = {
-    "id": (),
-    "user": ("user",),
-    "place": ("latitude", "longitude"),
-}
+_NEEDED = {"id": (), "user": ("user",), "place": ("latitude", "longitude")}
 _ROLES = ("id", "path", "user", "latitude", "longitude", "country")
 _NO_COUNTRY = "--"
 
@@ -48,7 +44,11 @@ class SplitReport:
     key : {"id", "path"}
         What names a photo.
     n_without_user : int
-        Photos without a user, each a unit of its own; 0 unless the split is by user.
+        Photos without a user (or value of the column), each a unit of its own.
+    trained_on : dict of str to int
+        Users or blocks too large for a held-out part, and their photos.
+    fullest : dict of str to (str, int)
+        The largest user or block of each held-out part, and its photos there.
     """
 
     parts: pd.DataFrame
@@ -56,6 +56,8 @@ class SplitReport:
     too_large: tuple[int, ...]
     key: str
     n_without_user: int
+    trained_on: dict[str, int]
+    fullest: dict[str, tuple[str, int]]
 
     @property
     def n_rows(self) -> int:
@@ -102,8 +104,8 @@ def split_photo_file(
     Notes
     -----
     The first pass reads the ids and what ``by`` asks for, the second one writes. Memory: about
-    thrice these columns, and a few batches of the others. Equal to :func:`assign_parts` and
-    :func:`subset_ranks` on the whole columns.
+    thrice these columns, and a few batches of the others. Equal to :func:`assign_parts`,
+    :func:`in_large_unit` and :func:`subset_ranks` on the whole columns.
     """
     options = options or SplitOptions()
     by = options.by
@@ -111,7 +113,14 @@ def split_photo_file(
     if target.suffix.lower() not in (".parquet", ".pq"):
         raise GeolocError(f"A split is written as .parquet; got {target.name}.")
     file = open_table(source, quoting=quoting)
-    columns = file.find_columns(dict.fromkeys(_ROLES), needed=_NEEDED[by])
+    columns = file.find_columns(dict.fromkeys(_ROLES), needed=_NEEDED.get(by, ()))
+    if by not in _NEEDED:
+        if by not in file.names:
+            raise GeolocError(
+                f"{file.path.name} has no column {by!r} to split by; choose id, user, place, or one "
+                f"of {', '.join(file.names)}."
+            )
+        columns["user"] = by
     key = columns.get("id", columns.get("path"))
     if key is None:
         raise GeolocError(
@@ -119,19 +128,23 @@ def split_photo_file(
             f"there: {', '.join(file.names)}). Row numbers would not do: they change when rows are "
             "added."
         )
-    needed = [key, *(columns[role] for role in _NEEDED[by])]
+    needed = [key, *(columns[role] for role in _NEEDED.get(by, ("user",)))]
     table = file.read([*needed, *([columns["country"]] if "country" in columns else [])])
-    users = texts(table[columns["user"]]) if by == "user" else None
+    users = None if by in ("id", "place") else texts(table[columns["user"]])
+    coords = coordinates(table, columns, where=file.path.name) if by == "place" else None
     part = assign_parts(
         id_texts(table[key], file.path.name, first_row=1),
         by=by,
         users=users,
-        coords=coordinates(table, columns, where=file.path.name) if by == "place" else None,
+        coords=coords,
         block_km=options.block_km,
         fractions=options.fractions,
         exchangeable=options.exchangeable,
         seed=options.seed,
     )
+    unit = _numbered_units(users, coords, options.block_km, len(part))
+    is_large = in_large_unit(unit, options.fractions)
+    part[is_large] = 0
     _refuse_empty_parts(part, by, file.path.name)
     rank = subset_ranks(table[key], part, seed=options.seed)
     settings: dict[str, object] = {
@@ -153,14 +166,45 @@ def split_photo_file(
         too_large=tuple(size for size in subsets if size not in of_subset),
         key="id" if "id" in columns else "path",
         n_without_user=0 if users is None else users.null_count,
+        trained_on=dict(_named_units(unit, is_large, users, coords)),
+        fullest={
+            PARTS[k]: largest[0]
+            for k in (1, 2)
+            if (largest := _named_units(unit, part == k, users, coords))
+        },
     )
 
 
-def _refuse_empty_parts(part: np.ndarray, by: By, file: str) -> None:
+def _numbered_units(
+    users: pa.ChunkedArray | None, coords: np.ndarray | None, block_km: float, n_rows: int
+) -> np.ndarray:
+    """User or block of each photo as a number, (n,) int64; -1 where it stands for itself."""
+    if coords is not None:
+        return np.unique(place_blocks(coords, block_km), return_inverse=True)[1]
+    if users is None:
+        return np.full(n_rows, -1, dtype=np.int64)
+    codes = users.combine_chunks().dictionary_encode().indices.fill_null(-1)
+    return np.asarray(codes, dtype=np.int64)
+
+
+def _named_units(
+    unit: np.ndarray, chosen: np.ndarray, users: pa.ChunkedArray | None, coords: np.ndarray | None
+) -> list[tuple[str, int]]:
+    """Users or blocks of the chosen photos and how many these are, the largest first."""
+    rows = np.flatnonzero(chosen & (unit >= 0))
+    _, first, count = np.unique(unit[rows], return_index=True, return_counts=True)
+    named = []
+    for row, n in zip(rows[first].tolist(), count.tolist(), strict=True):
+        name = f"{coords[row, 0]:.3f}, {coords[row, 1]:.3f}" if coords is not None else ""
+        named.append((str(users[row]) if users is not None else name, n))
+    return sorted(named, key=lambda pair: (-pair[1], pair[0]))
+
+
+def _refuse_empty_parts(part: np.ndarray, by: str, file: str) -> None:
     counts = np.bincount(part, minlength=len(PARTS))
     empty = [name for name, count in zip(PARTS, counts, strict=True) if not count]
     if empty:
-        units = {"id": "photos", "user": "users", "place": "blocks"}[by]
+        units = {"id": "photos", "user": "users", "place": "blocks"}.get(by, f"values of {by}")
         raise GeolocError(
             f"The {len(part)} photos of {file} would leave the {' and '.join(empty)} part empty: "
             f"there are too few {units} for these fractions. Add photos, split by a smaller unit, "

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 from geoloc_models._errors import GeolocError
-
-By = Literal["id", "user", "place"]
 
 
 @dataclass(frozen=True)
@@ -17,9 +14,11 @@ class SplitOptions:
 
     Parameters
     ----------
-    by : {"id", "user", "place"}
-        What stays on one side: a photo (id), all photos of a user, or of a block of the earth's
-        surface (place). A photo without a user stands for itself.
+    by : str
+        What stays on one side: a photo (id), all photos of a block of the earth's surface (place),
+        of a user, or with one value in a column of this name. A photo without a user, or value,
+        stands for itself. A user or block with more photos than half of a held-out part is to have
+        is trained on.
     block_km : float
         Side of a block, in kilometres, where photos are split by place.
     fractions : (float, float, float)
@@ -39,7 +38,7 @@ class SplitOptions:
         If an option is out of range.
     """
 
-    by: By = "id"
+    by: str = "id"
     block_km: float = 1.0
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
     exchangeable: bool = False
@@ -47,8 +46,6 @@ class SplitOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.by not in get_args(By):
-            raise GeolocError(f"by must be 'id', 'user' or 'place'; got {self.by!r}.")
         check_fractions(self.fractions)
         if any(size < 1 for size in self.subsets):
             raise GeolocError(f"Subsets have at least 1 photo; got {min(self.subsets)}.")

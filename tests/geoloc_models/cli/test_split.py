@@ -75,6 +75,10 @@ def test_parts_far_from_their_shares_are_told(table):
     result = geoloc("split", table, "-o", table.parent / "split.parquet", "--by", "user")
     assert "Far from the fractions: validation" in result.stdout
     assert "Some users hold many photos" in result.stdout
+    assert "Trained on, as too large to be held out: anna (90 photos)" in result.stdout
+    few = ["--by", "user", "--fractions", "0.1", "0.3", "0.6"]
+    result = geoloc("split", table, "-o", table.parent / "split.parquet", *few)
+    assert "photos are of one user: anna." in result.stdout
 
 
 def test_users_that_are_missing_are_told(table):
@@ -104,6 +108,10 @@ def test_leaks_of_places_and_users_are_found_without_images(table):
     geoloc("split", table, "-o", output, "--by", "place")
     result = geoloc("leakage", output, "--no-images", "-o", table.parent / "found.parquet")
     assert "Same image" not in result.stdout
+    assert "--exchangeable" not in result.stdout
+    geoloc("split", table, "-o", output, "--by", "place", "--exchangeable")
+    again = geoloc("leakage", output, "--no-images", "-o", table.parent / "exchangeable.parquet")
+    assert "what --exchangeable asked for" in again.stdout
     # Blocks keep one coordinate on one side.
     pairs = pd.read_parquet(table.parent / "found.parquet")
     assert set(pairs["reason"]) == {"same user"}

@@ -175,7 +175,7 @@ def test_no_photos_have_no_parts():
     [
         (["a", None], {}, "needs an id.*row 1"),
         (["a", 2], {}, "texts or whole numbers"),
-        (["a"], {"by": "colour"}, "by must be"),
+        (["a"], {"by": "colour"}, "A split by colour needs"),
         (["a"], {"by": "user"}, "needs the photos' users"),
         (["a"], {"by": "place"}, "needs the photos' coordinates"),
         (["a"], {"by": "user", "users": ["u", "v"]}, "users must have one.*got 2 for 1"),

@@ -62,6 +62,41 @@ def test_the_file_is_split_as_its_columns_are(tmp_path, by, exchangeable):
     split_of_table(PhotoTable(written))
 
 
+def test_any_column_may_be_split_by(tmp_path):
+    frame = photos().assign(camera=[f"c{k % 30}" if k % 5 else None for k in range(300)])
+    report = split_photo_file(
+        write(tmp_path, frame), tmp_path / "s.parquet", SplitOptions("camera")
+    )
+    written = pd.read_parquet(tmp_path / "s.parquet")
+    assert written.dropna(subset="camera").groupby("camera")["part"].nunique().eq(1).all()
+    assert report.n_without_user == 60
+    part = assign_parts(frame["id"], by="camera", users=frame["camera"])
+    assert written["part"].tolist() == np.array(PARTS)[part].tolist()
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("by", ["place", "user"])
+def test_a_large_place_or_user_is_trained_on_and_the_others_stay(tmp_path, by, seed):
+    frame = photos(1000)
+    campus = np.arange(1000) < 200
+    frame.loc[campus, ["latitude", "longitude"]] = 47.3765, 8.548
+    frame["user"] = np.where(campus, "anna", [f"u{k}" for k in range(1000)])
+    options = SplitOptions(by, seed=seed)
+    report = split_photo_file(write(tmp_path, frame), tmp_path / "s.parquet", options)
+    written = pd.read_parquet(tmp_path / "s.parquet")["part"]
+    assert set(written[campus]) == {"train"}
+    assert report.trained_on == {"anna" if by == "user" else "47.377, 8.548": 200}
+    part = assign_parts(
+        frame["id"],
+        by=by,
+        users=frame["user"],
+        coords=frame[["latitude", "longitude"]],
+        seed=seed,
+    )
+    assert written[~campus].tolist() == np.array(PARTS)[part][~campus].tolist()
+    assert all(n <= 3 for _, n in report.fullest.values())
+
+
 @pytest.mark.parametrize("name", ["photos.csv", "photos.tsv", "photos.csv.gz"])
 def test_text_and_parquet_give_one_split(tmp_path, name):
     frame = photos()
@@ -190,7 +225,7 @@ def changed(column, row, value):
         (photos(), {"fractions": (1.0, 0.0, 0.0)}, "three positive numbers"),
         (photos(), {"subsets": (0,)}, "at least 1 photo"),
         (photos(), {"seed": -1}, "seed"),
-        (photos(), {"by": "colour"}, "by must be"),
+        (photos(), {"by": "colour"}, "no column 'colour' to split by; choose id, user, place"),
     ],
 )
 def test_impossible_splits_leave_no_file(tmp_path, frame, options, words):

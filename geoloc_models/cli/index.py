@@ -46,7 +46,7 @@ def index(
         Parquet file to write.
     coordinates : Path, optional
         Table with latitude, longitude and id or path; its coordinates go before those in the
-        photos.
+        photos, and its other columns are kept.
     keep_unplaced : bool
         Keep photos without coordinates in the table.
     sea_tolerance_km : float, optional

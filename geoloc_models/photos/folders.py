@@ -34,6 +34,8 @@ _TURNED = (5, 6, 7, 8)  # orientations whose width and height change places
 _FOLDERS_OF_PROGRAMS = {"__MACOSX", "@eaDir", "lost+found"}
 # IMG_1.jpg.json and IMG_1.jpg.supplemental-meta.json of IMG_1.jpg; IMG_1.jpg(1).json of IMG_1(1).jpg
 _TAKEOUT_SIDECAR = re.compile(r"(.+?)(\.\w+)(?:\.s[a-z-]*)?(\(\d+\))?\.json", re.IGNORECASE)
+_AXES = ["latitude", "longitude"]
+_NO_POSITIONS = pd.DataFrame({"latitude": [], "longitude": [], "row": []})
 _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -118,7 +120,11 @@ class FolderScan:
         """
         written = []
         with replacing(path) as partial:
-            write_table(pa.Table.from_pandas(self.frame, _SCHEMA, preserve_index=False), partial)
+            others = self.frame.columns.drop(_SCHEMA.names)
+            table = pa.Table.from_pandas(self.frame, _SCHEMA, preserve_index=False)
+            for name in others:
+                table = table.append_column(name, pa.array(self.frame[name]))
+            write_table(table, partial)
             for name in ("without_position", "unreadable"):
                 list_path = Path(path).with_name(f"{name}.csv")
                 list_path.unlink(missing_ok=True)
@@ -149,7 +155,8 @@ def scan_photos(
         their content. Hidden files are left out; links are followed, and every file counts once.
     coordinates : path, optional
         Table with ``latitude``, ``longitude`` and ``id`` or ``path``: coordinates that go before
-        those of the EXIF data. Paths start from ``folder`` or the table's own folder.
+        those of the EXIF data, and columns that are handed through. Paths start from
+        ``folder`` or the table's own folder.
     root : path, optional
         Folder that the paths of the result start from; by default ``folder``.
     keep_unplaced : bool
@@ -169,8 +176,9 @@ def scan_photos(
         where two photos would share an id), ``path`` (str, with ``/``), ``latitude`` and
         ``longitude`` (float64 degrees), ``country`` (ISO 3166-1 alpha-2 code, None at sea),
         ``time`` (str, ISO 8601, local time of the camera, with its offset where it noted one; None
-        where it noted no time), ``width`` and ``height`` (int64, pixels, upright). In alphabetical
-        order of the paths.
+        where it noted no time), ``width`` and ``height`` (int64, pixels, upright), and the other
+        columns of ``coordinates``, whose ``country`` and ``time`` go before. In alphabetical order
+        of the paths.
 
     Raises
     ------
@@ -186,7 +194,9 @@ def scan_photos(
     """
     if threads < 1:
         raise GeolocError(f"The number of threads must be at least 1; got {threads}.")
-    given, n_given = (None, 0) if coordinates is None else _read_positions(Path(coordinates))
+    given, n_given, others = _NO_POSITIONS, 0, pa.table({})
+    if coordinates is not None:
+        given, n_given, others = _read_positions(Path(coordinates))
     files = find_photo_files(folder)
     headers = _read_headers(files, threads, progress)
     photos = [header for header in headers if header.size is not None]
@@ -202,12 +212,13 @@ def scan_photos(
     places = np.array([[e.latitude, e.longitude] for e in exif], dtype=np.float64)
     from_exif = np.array([header.exif.has_position for header in photos])
     photo_ids = unique_ids(names)
-    from_table = np.zeros(len(names), dtype=bool)
-    if given is not None and coordinates is not None:
+    row = np.full(len(names), -1, dtype=np.int64)
+    if coordinates is not None:
         table_folder = Path(coordinates).absolute().parent
         row = _matching_rows(given.index, table_folder, photo_ids, names, files.folder)
-        from_table = row >= 0
-        places[from_table] = given.to_numpy()[row[from_table]]
+    from_table = row >= 0
+    places[from_table] = given[_AXES].to_numpy()[row[from_table]]
+    row[from_table] = given["row"].to_numpy()[row[from_table]]
     placed = np.isfinite(places[:, 0])
     if not placed.any() and not keep_unplaced:
         raise GeolocError(_no_position(files.folder, len(photos), coordinates))
@@ -226,6 +237,12 @@ def scan_photos(
             "height": size[:, 1],
         }
     )
+    for name, column in zip(others.column_names, others.columns, strict=True):
+        values = column.take(pa.array(row, mask=~from_table))
+        if name in ("country", "time"):
+            frame[name] = texts(values, keep_na=True).to_pandas().fillna(frame[name])
+        elif name not in frame:
+            frame[name] = pd.Series(values, dtype=pd.ArrowDtype(values.type))
     return FolderScan(
         frame=frame if keep_unplaced else frame[placed].reset_index(drop=True),
         without_position=frame.loc[~placed, ["path"]].reset_index(drop=True),
@@ -414,8 +431,11 @@ def _read_sidecar(path: str) -> tuple[float | None, float | None, str | None]:
     return latitude, longitude, time
 
 
-def _read_positions(path: Path) -> tuple[pd.DataFrame, int]:
-    """Latitude and longitude of a table, by its ids and paths, and its number of rows with them."""
+def _read_positions(path: Path) -> tuple[pd.DataFrame, int, pa.Table]:
+    """Positions of a table by its ids and paths, its number of rows with them, its other columns.
+
+    The positions are ``latitude``, ``longitude`` and ``row``, the table's row that they are of.
+    """
     file = open_table(path)
     roles = dict.fromkeys(("latitude", "longitude", "id", "path"))
     columns = file.find_columns(roles)
@@ -425,7 +445,8 @@ def _read_positions(path: Path) -> tuple[pd.DataFrame, int]:
             f"{path.name} has no column id or path; a table of coordinates needs latitude, "
             f"longitude, and id or path (columns there: {', '.join(file.names)})."
         )
-    table = file.read(list(dict.fromkeys(columns.values())))
+    table = file.read()
+    others = table.drop_columns(list(dict.fromkeys(columns.values())))
     missing = [numbers(table[columns[role]])[1] for role in ("latitude", "longitude")]
     placed = ~np.logical_or(*missing)
     for column in (columns["latitude"], columns["longitude"]):
@@ -433,22 +454,25 @@ def _read_positions(path: Path) -> tuple[pd.DataFrame, int]:
         filled = pc.if_else(pa.array(placed), table[column], zero)
         table = table.set_column(table.column_names.index(column), column, filled)
     coords = checked_coordinates(table, columns, where=path.name)
+    positions = pd.DataFrame(coords, columns=_AXES)
+    positions["row"] = np.arange(len(positions))
     parts = []
     for key in keys:
         column = table[columns[key]]
         values = (ids(column) if key == "id" else texts(column)).to_pylist()
         if key == "path":
             values = [None if value is None else PurePath(value).as_posix() for value in values]
-        parts.append(pd.DataFrame(coords, index=pd.Index(values, dtype=object))[placed])
+        parts.append(positions.set_axis(pd.Index(values, dtype=object))[placed])
     given = pd.concat(parts)
-    given = given[given.index.notna() & ~given.reset_index().duplicated().to_numpy()]
+    place_of_key = given[_AXES].reset_index()
+    given = given[given.index.notna() & ~place_of_key.duplicated().to_numpy()]
     repeated = given.index.duplicated()
     if repeated.any():
         raise GeolocError(
             f"{path.name} gives different coordinates for one photo "
             f"({given.index[int(repeated.argmax())]}). Keep one row of each photo."
         )
-    return given, int(placed.sum())
+    return given, int(placed.sum()), others
 
 
 def _matching_rows(

@@ -6,6 +6,8 @@ import tarfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from geoloc_models_photos import encoded, gps_exif, noise, write_tar
 
@@ -215,6 +217,31 @@ def test_a_parquet_table_with_numbers_as_ids_is_matched(tmp_path):
     index = scan_photos(tmp_path / "photos", coordinates=tmp_path / "where.parquet")
     assert index.frame["latitude"].tolist() == [47.0]
     assert index.n_unmatched == 1
+
+
+def test_other_columns_of_the_table_are_handed_through(photos, tmp_path):
+    given = pd.DataFrame(
+        {
+            "id": ["b", "gone"],
+            "latitude": [-16.52, 1.0],
+            "longitude": [146.0, 1.0],
+            "user": ["007", "x"],
+            "rating": pd.array([3, None], dtype="Int64"),
+            "country": ["AU", "SE"],
+            "width": [1, 1],
+        }
+    )
+    given.to_parquet(tmp_path / "where.parquet", index=False)
+    scan = scan_photos(photos, coordinates=tmp_path / "where.parquet")
+    scan.save(tmp_path / "photos.parquet")
+    rows = pq.read_table(tmp_path / "photos.parquet")
+    assert rows.schema.field("rating").type == pa.int64()
+    placed = next(row for row in rows.to_pylist() if row["id"] == "b")
+    assert (placed["user"], placed["rating"], placed["country"]) == ("007", 3, "AU")
+    assert placed["width"] > 1  # the photo's own
+    others = [row for row in rows.to_pylist() if row["id"] != "b"]
+    assert {row["user"] for row in others} == {None}
+    assert None not in {row["country"] for row in others}
 
 
 def test_a_row_without_coordinates_leaves_the_photos_own(photos, tmp_path):

@@ -19,6 +19,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from geocells import __version__
 from geocells._errors import GeocellsWarning
+from geocells._output import say
 
 logger = logging.getLogger(__name__)
 
@@ -102,9 +103,9 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def _print_warning(message: Any, *_: Any, **__: Any) -> None:
-    print(f"Note: {message}", file=sys.stderr)
+    say(f"Note: {message}", error=True)
 
 
 def _end(message: str, code: int = BAD_INPUT) -> None:
-    print(message, file=sys.stderr)
+    say(message, error=True)
     sys.exit(code)

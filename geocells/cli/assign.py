@@ -10,6 +10,7 @@ import pyarrow as pa
 from cyclopts import Parameter
 
 from geocells import CellPartition, load_cells
+from geocells._output import say
 from geocells.cli._shared import CLUSTER, TableOptions, busy, check_output, cluster, read_photos
 from geocells.tables import WRITABLE, TableError, write_table
 
@@ -57,7 +58,7 @@ def assign(
                 latitude_column=table.latitude_column,
                 longitude_column=table.longitude_column,
             )
-        print(f"{n_rows} photos: {output}")
+        say(f"{n_rows} photos: {output}")
         return
     target = Path(output)
     check_output(target, WRITABLE)
@@ -77,8 +78,8 @@ def assign(
         write_table(written, target, coords=read.coords)
     n_none = int((~assigned).sum())
     left = f", {n_none} in none" if n_none else ""
-    print(f"{len(labels)} photos in {len(np.unique(labels[assigned]))} cells{left}: {output}")
-    print(read.note)
+    say(f"{len(labels)} photos in {len(np.unique(labels[assigned]))} cells{left}: {output}")
+    say(read.note)
 
 
 def _labels(

@@ -13,6 +13,7 @@ from docstring_parser import parse
 
 from geocells import CellBuilder, CellPartition
 from geocells._files import replacing
+from geocells._output import say, without_formulas
 from geocells.cells.io import SUFFIXES
 from geocells.cli._shared import (
     CLUSTER,
@@ -140,7 +141,7 @@ def build(
     span = f"{int(counts.min())} to {int(counts.max())}" if len(counts) else "none"
     left = f"; {unassigned} photos belong to none" if unassigned else ""
     n_cells = f"{partition.n_cells} cell{'s' if partition.n_cells != 1 else ''}"
-    print(f"{n_cells} of {n_rows} photos, {span} a cell{left}: {output}{note}")
+    say(f"{n_cells} of {n_rows} photos, {span} a cell{left}: {output}{note}")
 
 
 def _fit_on_cluster(
@@ -169,6 +170,6 @@ def _fit_on_cluster(
 
 def _write_cells(cells: CellPartition, draft: Path) -> None:
     if table_suffix(draft) == ".csv":
-        cells.to_geodataframe().drop(columns="geometry").to_csv(draft)
+        without_formulas(cells.to_geodataframe().drop(columns="geometry")).to_csv(draft)
     else:
         cells.save(draft)

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from geocells import load_cells
 from geocells._files import replacing
+from geocells._output import say
 from geocells.cli._shared import busy, check_output
 from geocells.tables import read_parquet
 
@@ -50,7 +51,7 @@ def map(
             lines = None if outlines is None else _read_outlines(outlines)
             axes: Any = partition.plot(color_by=color_by, locations=locations, outlines=lines)
             axes.figure.savefig(draft, dpi=200)
-    print(f"{partition.n_cells} cells: {output}")
+    say(f"{partition.n_cells} cells: {output}")
 
 
 def _read_outlines(path: Path) -> Any:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from geocells._output import say
 from geocells.cli._shared import busy
 from geocells.table_partition import partition_table
 from geocells.tables import columns_note, open_table
@@ -48,5 +49,5 @@ def partition(
             longitude_column=columns["longitude"], quoting=quoting,
         )  # fmt: skip
     n_rows, least, most = cells.counts.sum(), cells.counts.min(), cells.counts.max()
-    print(f"{cells.n_cells} files of {n_rows} rows, {least} to {most} a file: {output}")
-    print(columns_note(columns))
+    say(f"{cells.n_cells} files of {n_rows} rows, {least} to {most} a file: {output}")
+    say(columns_note(columns))

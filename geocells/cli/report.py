@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from geocells import load_cells
 from geocells._files import replacing
+from geocells._output import say, without_formulas
 from geocells.cli._shared import TableOptions, busy, check_output, read_features, read_photos
 
 
@@ -41,14 +42,14 @@ def report(
     feats = None if features is None else read_features(features, len(read.coords), photos)
     with busy("measuring cells"):
         result = partition.report(read.coords, feats, groups=read.groups)
-    print(repr(result))
-    print(read.note)
+    say(repr(result))
+    say(read.note)
     if output is None:
         return
     with replacing(output) as draft:
         if output.suffix.lower() == ".csv":
-            result.frame.to_csv(draft)
+            without_formulas(result.frame).to_csv(draft)
         else:
             axes: Any = result.plot()[0]
             axes.figure.savefig(draft, dpi=200)
-    print(f"\nWritten: {output}")
+    say(f"\nWritten: {output}")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from geocells._output import printable
 from geocells.tables.columns import (
     ROLE_NAMES,
     candidates,
@@ -126,7 +127,7 @@ class TableFile:
 
         tables = []
         with tqdm(
-            total=self.n_bytes, desc=f"reading {self.path.name}", unit="B", unit_scale=True, delay=2,
+            total=self.n_bytes, desc=f"reading {printable(self.path.name)}", unit="B", unit_scale=True, delay=2,
             disable=not progress or None,
         ) as bar:  # fmt: skip
             for batch in self.batches(columns):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from geocells._output import say
 from geoloc_models import __version__
 from geoloc_models._errors import GeolocError
 
@@ -269,11 +270,11 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if category.__name__ == "GeocellsWarning":  # for the user; importing it would take seconds
-        print(f"Note: {message}", file=sys.stderr)
+        say(f"Note: {message}", error=True)
     else:
         logger.debug("%s: %s", category.__name__, message)
 
 
 def _end(message: str, code: int = BAD_INPUT) -> None:
-    print(message, file=sys.stderr)
+    say(message, error=True)
     sys.exit(code)

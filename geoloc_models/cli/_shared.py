@@ -6,6 +6,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from geocells._output import say
+
 if TYPE_CHECKING:
     from geoloc_models.photos.dataset import BrokenImages
 
@@ -20,4 +22,4 @@ def report_skipped(broken: BrokenImages, path: Path) -> None:
     if len(broken):
         first = broken.messages[0]
         images = "1 broken image was" if len(broken) == 1 else f"{len(broken)} broken images were"
-        print(f"\n{images} skipped (first: {first}); all are listed in {path}.")
+        say(f"\n{images} skipped (first: {first}); all are listed in {path}.")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from geocells._output import say
 from geoloc_models.cli._app import INTERRUPTED
 from geoloc_models.download.download_options import DownloadOptions
 
@@ -54,10 +55,10 @@ def download(
             )
         except KeyboardInterrupt:
             bar.close()
-            print(
+            say(
                 "\nInterrupted; what was fetched is kept. The same command goes on from here.",
-                file=sys.stderr,
+                error=True,
             )
             sys.exit(INTERRUPTED)
-    print(summary.text())
-    print(f"\nThe photos that are there: {summary.table}")
+    say(summary.text())
+    say(f"\nThe photos that are there: {summary.table}")

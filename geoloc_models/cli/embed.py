@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from geocells._output import say
 from geoloc_models.cli._shared import command_line, report_skipped
 from geoloc_models.features.embed_options import EmbedOptions
 
@@ -70,21 +71,21 @@ def embed(
     images = FileImages(photos.frame["path"].to_numpy(), min_side=size)
     record = embed_photos(images, row_keys(photos), image_encoder, output, options)
     card = record.cache.card
-    print(
+    say(
         f"{card.n_rows:,} photos, {card.dim} numbers each, of {card.title}, in {record.cache.path}."
     )
     if record.n_embedded:
         images_word = "image" if record.n_embedded == 1 else "images"
-        print(
+        say(
             f"{record.n_embedded:,} {images_word} in {record.seconds:.1f} s: "
             f"{record.images_per_second:.0f} images a second, {record.batch_size} at a time."
         )
     else:
-        print("All had been embedded before.")
+        say("All had been embedded before.")
     report_skipped(record.broken, files.broken)
     if record.missing_shards:
         missing = ", ".join(map(str, record.missing_shards))
-        print(f"\nStill to be finished before {output} is put together: shards {missing}.")
+        say(f"\nStill to be finished before {output} is put together: shards {missing}.")
     else:
         columns = {
             "--path-column": path_column,
@@ -93,4 +94,4 @@ def embed(
             "--root": root,
         }
         given = {"--features": output, **columns}
-        print(f"\nTrain on them: {command_line('geoloc', 'train', table, **given)}")
+        say(f"\nTrain on them: {command_line('geoloc', 'train', table, **given)}")

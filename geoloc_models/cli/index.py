@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from geocells._output import say
 from geoloc_models._errors import GeolocError
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ def index(
     scan = scan_photos(folder, coordinates=coordinates, root=output.parent, progress=True, **given)
     lists = scan.save(output)
     _report(scan, coordinates)
-    print(f"\n{_counted(len(scan.frame), 'photo')} in {output}.")
+    say(f"\n{_counted(len(scan.frame), 'photo')} in {output}.")
     for path in lists:
-        print(f"Listed in {path}: {_WHAT_OF_LIST[path.name]}.")
+        say(f"Listed in {path}: {_WHAT_OF_LIST[path.name]}.")
 
 
 def _report(scan: FolderScan, coordinates: Path | None) -> None:
@@ -86,12 +87,12 @@ def _report(scan: FolderScan, coordinates: Path | None) -> None:
     ]
     for what, count in lines:
         if count or what == "photos":
-            print(f"{what:<28}{count:>10,}")
+            say(f"{what:<28}{count:>10,}")
     if len(scan.unreadable):
         first = scan.unreadable.iloc[0]
-        print(f"First that could not be read: {first['path']}, {first['reason']}.")
+        say(f"First that could not be read: {first['path']}, {first['reason']}.")
     if scan.n_unmatched and coordinates is not None:
-        print(f"{_counted(scan.n_unmatched, 'row')} of {coordinates} matched no photo here.")
+        say(f"{_counted(scan.n_unmatched, 'row')} of {coordinates} matched no photo here.")
     _report_countries(scan.frame)
 
 
@@ -100,11 +101,11 @@ def _report_countries(frame: pd.DataFrame) -> None:
     if len(countries):
         shown = [f"{code} {count:,}" for code, count in countries.head(_MOST_COUNTRIES).items()]
         more = len(countries) - len(shown)
-        print(f"Countries: {', '.join(shown)}{f' and {more} more' if more else ''}.")
+        say(f"Countries: {', '.join(shown)}{f' and {more} more' if more else ''}.")
     at_sea = frame.loc[frame["country"].isna() & frame["latitude"].notna(), "path"]
     if len(at_sea):
         etc = ", ..." if len(at_sea) > _MOST_NAMED else ""
-        print(
+        say(
             f"{_counted(len(at_sea), 'photo')} at sea: {', '.join(at_sea[:_MOST_NAMED])}{etc}. "
             "Training leaves them out, unless the column country is filled in."
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
+from geocells._output import printable, say, without_formulas
 from geoloc_models._errors import GeolocError
 
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ def predict(
     _write(_text(predictions, (*chosen, suffix)[0], top), output)
     if map_file is not None:
         predictions.save_map(map_file, tiles=None if tiles.lower() == "none" else tiles)
-        print(f"The map is {map_file}.", file=sys.stderr)
+        say(f"The map is {map_file}.", error=True)
     for note in predictions.notes:
-        print(f"Note: {note}", file=sys.stderr)
+        say(f"Note: {note}", error=True)
     _report_broken(predictions)
 
 
@@ -137,12 +138,15 @@ def _files(names: Sequence[str]) -> list[str]:
 def _write(text: str, output: Path | None) -> None:
     from geoloc_models._files import replacing
 
-    if output is None:
-        print(text)
+    if output is None and sys.stdout.isatty():
+        say(text)
+        return
+    if output is None:  # a program reads names as they are, but for bytes that are no text
+        sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
         return
     with replacing(output) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
-    print(f"The answers are in {output}.", file=sys.stderr)
+    say(f"The answers are in {output}.", error=True)
 
 
 def _text(predictions: PhotoPredictions, kind: str, top: int) -> str:
@@ -153,7 +157,7 @@ def _text(predictions: PhotoPredictions, kind: str, top: int) -> str:
         return json.dumps(predictions.to_geojson(top=top), ensure_ascii=False, allow_nan=False)
     if kind == "csv":
         frame = predictions.likeliest(top) if top else predictions.to_dataframe()
-        return str(frame.to_csv(index=False)).rstrip("\n")
+        return str(without_formulas(frame).to_csv(index=False)).rstrip("\n")
     return _table(predictions, top)
 
 
@@ -217,23 +221,19 @@ def _short_names(names: list[str]) -> list[str]:
     folders = [os.path.dirname(name) for name in names]
     shared = os.path.commonpath(folders) if len(names) > 1 and all(folders) else ""
     shown = [os.path.relpath(name, shared) if shared else name for name in names]
-    return [_printable(name) for name in shown]
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return [printable(name) for name in shown]
 
 
 def _report_broken(predictions: PhotoPredictions) -> None:
     broken = predictions.broken
     for name, reason in broken[:_MOST_NAMED]:
-        print(f"Skipped {_printable(name)}: {_printable(reason)}.", file=sys.stderr)
+        say(f"Skipped {printable(name)}: {printable(reason)}.", error=True)
     if len(broken) > _MOST_NAMED:
         n_more = len(broken) - _MOST_NAMED
-        print(f"{n_more} more photos could not be read; --json lists all.", file=sys.stderr)
+        say(f"{n_more} more photos could not be read; --json lists all.", error=True)
     if broken:
         n = len(predictions) + len(broken)
-        print(f"{len(predictions)} of {n} photos were placed.", file=sys.stderr)
+        say(f"{len(predictions)} of {n} photos were placed.", error=True)
 
 
 def export(
@@ -257,7 +257,7 @@ def export(
     model = load_model(bundle)
     card = export_onnx(model.task, output, folder=model.folder)
     sizes = ", ".join(f"{name} {shape}" for name, shape in card["outputs"].items())
-    print(
+    say(
         f"{output}: image {card['input']['shape']} to {sizes}. onnxruntime and torch differ by at "
         f"most {card['largest_difference']:.1g}.\nWhat the numbers mean is in "
         f"{output.with_suffix('.json')}."

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from geocells._output import say
 from geoloc_models._errors import GeolocError
 
 if TYPE_CHECKING:
@@ -143,9 +144,9 @@ def select(
     }
     given = {name: value for name, value in options.items() if value is not None}
     report = select_photos(metadata, output, columns=chosen, progress=True, **given)
-    print(_report_text(report, tolerance_km or 0.0))
-    print(f"\n{columns_note(report.sources)}")
-    print(f"The table is {output}, with the columns {', '.join(report.columns)}.")
+    say(_report_text(report, tolerance_km or 0.0))
+    say(f"\n{columns_note(report.sources)}")
+    say(f"The table is {output}, with the columns {', '.join(report.columns)}.")
 
 
 def _listed(text: str) -> list[str]:

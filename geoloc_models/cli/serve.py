@@ -1,11 +1,12 @@
 """Serve a local page to drop a photo on."""
 
 import contextlib
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
+
+from geocells._output import say
 
 
 def serve(
@@ -59,16 +60,16 @@ def serve(
             decoder=decoder,
         )
         if not server.is_loopback(host):
-            print(
+            say(
                 f"Warning: {host} lets other machines in. Whoever reaches this one can use the "
                 "page, without a password, and what they send is not encrypted on its way.",
-                file=sys.stderr,
+                error=True,
             )
         server.run_server(
             placer,
             host=host,
             port=port,
             names=name or (),
-            report=lambda url: print(f"The page is {url} (Ctrl-C ends it).", flush=True),
+            report=lambda url: say(f"The page is {url} (Ctrl-C ends it)."),
         )
-    print("Ended; nothing was kept.", file=sys.stderr)
+    say("Ended; nothing was kept.", error=True)

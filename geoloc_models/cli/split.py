@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from geocells._output import say
 from geoloc_models.tables.split_options import LeakageOptions, SplitOptions
 
 if TYPE_CHECKING:
@@ -47,15 +48,15 @@ def split(
 
     report = split_photo_file(table, output, options, quoting=quoting)
     _print_split(report, options)
-    print(f"\nWritten to {output}.")
+    say(f"\nWritten to {output}.")
 
 
 def _print_split(report: SplitReport, options: SplitOptions) -> None:
     if report.key == "path":
-        print("There are no ids: photos are told apart by their paths.")
+        say("There are no ids: photos are told apart by their paths.")
     unit = "photo" if options.by == "id" else options.by
-    print(f"{report.n_rows:,} photos, split by {unit}:\n")
-    print(_counts_text(report.parts, shares=True))
+    say(f"{report.n_rows:,} photos, split by {unit}:\n")
+    say(_counts_text(report.parts, shares=True))
     counts = report.parts.sum()
     off = [
         name
@@ -66,23 +67,21 @@ def _print_split(report: SplitReport, options: SplitOptions) -> None:
         reason = "There are too few photos for chance to even out."
         if options.by != "id":
             reason = f"Some {unit}s hold many photos, or there are few of them; try another seed."
-        print(f"\nFar from the fractions: {', '.join(off)}. {reason}")
+        say(f"\nFar from the fractions: {', '.join(off)}. {reason}")
     if report.trained_on:
         named = [f"{name} ({n:,} photos)" for name, n in report.trained_on.items()]
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-        print(f"\nTrained on, as too large to be held out: {'; '.join(named[:_MOST_NAMED])}{more}.")
+        say(f"\nTrained on, as too large to be held out: {'; '.join(named[:_MOST_NAMED])}{more}.")
     for part, (name, n_photos) in report.fullest.items():
         if n_photos > _FILLS * counts[part] and not options.exchangeable:
-            print(
-                f"\n{n_photos:,} of the {counts[part]:,} {part} photos are of one {unit}: {name}."
-            )
+            say(f"\n{n_photos:,} of the {counts[part]:,} {part} photos are of one {unit}: {name}.")
     if report.n_without_user:
-        print(f"\n{report.n_without_user:,} photos without a {unit} stand for themselves.")
+        say(f"\n{report.n_without_user:,} photos without a {unit} stand for themselves.")
     if len(report.subsets.columns):
-        print(f"\nNested subsets of the training part:\n\n{_counts_text(report.subsets)}")
+        say(f"\nNested subsets of the training part:\n\n{_counts_text(report.subsets)}")
     if report.too_large:
         sizes = ", ".join(f"{size:,}" for size in report.too_large)
-        print(
+        say(
             f"\nSubsets larger than the training part ({counts['train']:,} photos), for which the "
             f"whole part must do: {sizes}."
         )
@@ -129,27 +128,27 @@ def leakage(
     path = table.parent / "leakage.parquet" if output is None else output
     report.save(path)
     _print_leakage(report)
-    print(f"\nAll are listed in {path}.")
+    say(f"\nAll are listed in {path}.")
 
 
 def _print_leakage(report: LeakageReport) -> None:
     n_photos = report.n_photos
-    print(", ".join(f"{n:,} {name}" for name, n in n_photos.items()) + " photos.")
+    say(", ".join(f"{n:,} {name}" for name, n in n_photos.items()) + " photos.")
     if report.n_images:
         first = f" (first: {report.broken[0]})" if report.broken else ""
-        print(
+        say(
             f"{report.n_images:,} images read; {report.n_broken:,} are broken{first}; "
             f"{report.n_flat:,} are flat (about one colour) and compared by exact pixels only."
         )
     for reason in report.reasons:
-        print(f"\n{reason.capitalize()}")
+        say(f"\n{reason.capitalize()}")
         for part, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
             pairs = report.select(reason, part, other)
             share = f" ({len(pairs) / n_photos[part]:.2%})" if n_photos[part] else ""
-            print(f"  {part} photos with one in {other}: {len(pairs):,}{share}")
+            say(f"  {part} photos with one in {other}: {len(pairs):,}{share}")
             for pair in pairs.head(_MOST_EXAMPLES).to_dict("records"):
                 left, right = pair.get("id", pair["row"]), pair.get("other_id", pair["other_row"])
                 bits = f", {pair['distance']} bits apart" if reason == "near duplicate" else ""
-                print(f"    {left} and {right}{bits}")
+                say(f"    {left} and {right}{bits}")
     if report.exchangeable:
-        print("\nTest photos with one in validation are what --exchangeable asked for.")
+        say("\nTest photos with one in validation are what --exchangeable asked for.")

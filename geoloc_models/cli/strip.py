@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from geocells._output import say
 from geoloc_models._errors import GeolocError
 from geoloc_models.cli._app import BAD_INPUT
 
@@ -61,11 +61,11 @@ def strip(
             except (BrokenImageError, GeolocError, OSError) as error:
                 if isinstance(error, OSError) and error.filename != str(source):
                     raise  # no other photo could be written either
-                print(f"Not stripped: {' '.join(str(error).split())}", file=sys.stderr)
+                say(f"Not stripped: {' '.join(str(error).split())}", error=True)
     where = f" into {output}" if output is not None else " in place"
-    print(f"{n_stripped} {'photo' if n_stripped == 1 else 'photos'} stripped{where}.")
+    say(f"{n_stripped} {'photo' if n_stripped == 1 else 'photos'} stripped{where}.")
     if n_other:
-        print(
+        say(
             f"{n_other} {'file that is' if n_other == 1 else 'files that are'} no photo left alone."
         )
     if n_stripped < len(jobs):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
+from geocells._output import say
 from geoloc_models._errors import GeolocError
 from geoloc_models.cli._shared import command_line, report_skipped
 from geoloc_models.models.options import ModelPlan, TrainingOptions
@@ -62,16 +63,16 @@ def train(
     options = training.resolve(card)
     source = table_source(table, columns, image_size=options.image_size, run_dir=run_dir)
     split = split_source(source, seed=options.seed)
-    print(
+    say(
         f"{source.table.n_rows} photos: {len(split.train)} to train, {len(split.validation)} to "
         f"validate, {len(split.test)} to test."
     )
     run = run_model(source, split, plan, options, run_dir, resume=resume, keep_places=keep_places)
     if run.cells is not None:
-        print(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}.")
+        say(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}.")
     _report_results(run)
     report_skipped(run.broken, run_dir / "skipped.csv")
-    print(
+    say(
         f"\nThe run is in {run_dir}. Ask it, or test it again:\n"
         f"  {command_line('geoloc', 'predict', 'PHOTOS', **{'--model': run_dir})}\n"
         f"  {command_line('geoloc', 'evaluate', run_dir)}"
@@ -136,11 +137,11 @@ def evaluate(
             run.broken.write_csv(skipped)
     _report_results(run)
     report_skipped(run.broken, skipped)
-    print(f"\nResults and predictions are in {folder}.")
+    say(f"\nResults and predictions are in {folder}.")
 
 
 def _report_results(run: ModelRun) -> None:
     from geoloc_models.reports import table_text
 
     calibration = {run.name: run.calibration_report}
-    print("\n" + table_text({run.name: run.evaluation}, run.reference, calibration))
+    say("\n" + table_text({run.name: run.evaluation}, run.reference, calibration))

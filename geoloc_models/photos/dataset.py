@@ -14,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
+from geocells._output import without_formula
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.photos.images import ImageSource
@@ -211,7 +212,7 @@ class BrokenImages:
         with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["row", "reason"])
-            writer.writerows(self)
+            writer.writerows((row, without_formula(message)) for row, message in self)
 
 
 def make_transform(

@@ -146,6 +146,15 @@ def test_control_characters_in_names_do_not_reach_the_terminal(bundle, photos):
     assert "\x1b" not in result.stdout
 
 
+def test_a_name_that_is_a_formula_is_text_in_csv_and_itself_in_json(bundle, photos, monkeypatch):
+    monkeypatch.chdir(photos)
+    (photos / "=cmd|x!A0.jpg").write_bytes((photos / "0.jpg").read_bytes())
+    result = predict(bundle, "=cmd|x!A0.jpg", "--csv")
+    assert result.stdout.splitlines()[1].startswith("'=cmd|x!A0.jpg,")
+    result = predict(bundle, "=cmd|x!A0.jpg", "--json")
+    assert '"=cmd|x!A0.jpg"' in result.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

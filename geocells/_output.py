@@ -1,0 +1,54 @@
+"""What people read: names and values of files as text, never as orders to a terminal or a spreadsheet."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_HARMLESS = (
+    "\u00a0\u202f\u200c\u200d"  # spaces that do not break, and joiners inside words and emoji
+)
+
+
+def printable(text: str) -> str:
+    r"""One line with a question mark for each character that a terminal may obey or cannot show.
+
+    Examples
+    --------
+    >>> printable("a\x1b[2Jb.jpg")
+    'a?[2Jb.jpg'
+    """
+    return "".join(c if c.isprintable() or c in _HARMLESS else "?" for c in text)
+
+
+def say(text: object = "", *, error: bool = False) -> None:
+    """Print lines to standard output, or to standard error."""
+    lines = "\n".join(map(printable, str(text).split("\n")))
+    print(lines, file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def without_formula(value: Any) -> Any:
+    """Text that a spreadsheet would compute, such as ``=cmd|...``, behind an apostrophe; all else as it is.
+
+    Examples
+    --------
+    >>> without_formula("=1+1"), without_formula("-1"), without_formula("Bern")
+    ("'=1+1", '-1', 'Bern')
+    """
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table as :func:`without_formula` leaves its texts, those of its index too."""
+    texts = frame.select_dtypes(exclude=["number", "bool"])
+    frame = frame.assign(**{str(name): texts[name].map(without_formula) for name in texts})
+    return frame.set_axis(frame.index.map(without_formula))

@@ -1,0 +1,69 @@
+"""Names from files reach a terminal as text, and a spreadsheet as cells."""
+
+import ast
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import geocells
+import geoloc_models
+from geocells._output import printable, say, without_formula, without_formulas
+
+ESCAPES = ["\x1b[31m", "\x9b31m", "\x07", "\r", "\b", "\x7f", "\u202e", "\u2028", "\udcff", "\0"]
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_what_a_terminal_may_obey_is_a_question_mark(escape, capsys):
+    say(f"a{escape}b\nsecond line")
+    say(f"a{escape}b", error=True)
+    shown = capsys.readouterr()
+    assert shown.out == f"a?{escape[1:]}b\nsecond line\n"
+    assert shown.err == f"a?{escape[1:]}b\n"
+    assert printable("a\nb\tc") == "a?b?c"
+
+
+def test_names_of_all_scripts_stay_as_they_are():
+    for name in ("Zürich.jpg", "東京.jpg", "می‌خواهم", "👩‍👩‍👧.png", "1 000 km"):
+        assert printable(name) == name
+
+
+@pytest.mark.parametrize("package", [geocells, geoloc_models])
+def test_commands_print_by_one_function_alone(package):
+    for path in Path(package.__file__).parent.rglob("*.py"):
+        calls = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+        ]
+        names = [call.func.id for call in calls if isinstance(call.func, ast.Name)]
+        assert names.count("print") == (path.name == "_output.py"), path
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("=1+1", "'=1+1"),
+        ("+1+1.jpg", "'+1+1.jpg"),
+        ("-2+3|cmd", "'-2+3|cmd"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("-1.5e3", "-1.5e3"),
+        ("a=1", "a=1"),
+        ("", ""),
+        (-2.5, -2.5),
+        (None, None),
+    ],
+)
+def test_a_formula_is_text_in_a_spreadsheet(value, written):
+    assert without_formula(value) == written
+
+
+def test_only_texts_of_a_table_change():
+    index = pd.Index(["=a", "b"], name="group")
+    frame = pd.DataFrame({"name": ["@x", "y"], "n": [-1, 2], "km": [-0.5, float("nan")]}, index)
+    expected = pd.DataFrame(
+        {"name": ["'@x", "y"], "n": [-1, 2], "km": [-0.5, float("nan")]},
+        pd.Index(["'=a", "b"], name="group"),
+    )
+    pd.testing.assert_frame_equal(without_formulas(frame), expected)

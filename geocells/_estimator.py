@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Self
 
+from geocells._frames import labels_like
 from geocells._types import ArrayLike
-from geocells.validation import index_of, with_index
 
 
 class Estimator:
@@ -121,8 +121,8 @@ class CellEstimator(Estimator):
     def fit_predict(
         self, coords: ArrayLike, feats: ArrayLike | None = None, *args: Any, **kwargs: Any
     ) -> Any:
-        """Build the cells and return ``labels_``, as a Series with the rows' own index where ``coords`` has one."""
-        return with_index(self.fit(coords, feats, *args, **kwargs).labels_, index_of(coords))
+        """Build the cells and return ``labels_``, as a column of the kind of table that ``coords`` is."""
+        return labels_like(self.fit(coords, feats, *args, **kwargs).labels_, coords)
 
     def assign(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
         """Cell of each coordinate; see :meth:`CellPartition.assign`.

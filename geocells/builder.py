@@ -148,14 +148,14 @@ class CellBuilder(CellEstimator):
 
         Parameters
         ----------
-        coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
-            Latitude, longitude of each image in degrees.
+        coords : array-like (n, 2), table or points
+            Latitude, longitude of each image in degrees; see :meth:`CellPartition.assign`.
         feats : array-like (n, n_features), optional
             Image features, float32 or float64, by which ``"bottom_up"`` ranks hot spots; a memory map is read once, in
             row order, and never held as a whole. Left out, it ranks by the coordinates. The other methods look at
             coordinates only.
-        groups : array-like (n,), optional
-            A group, such as a country, for every image; each gets a root box and cells of its own.
+        groups : array-like (n,) or str, optional
+            A group, such as a country, for every image, or the table's column of them; each gets a root box and cells of its own.
         sample_weight : array-like (n,) of integers, optional
             Images that each row stands for.
 

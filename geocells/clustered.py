@@ -113,8 +113,8 @@ class ClusteredCells(CellEstimator):
 
         Parameters
         ----------
-        coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
-            Latitude, longitude of each image in degrees.
+        coords : array-like (n, 2), table or points
+            Latitude, longitude of each image in degrees; see :meth:`CellPartition.assign`.
         feats : array-like (n, n_features), optional
             Image features. Left out, places decide alone, whatever ``alpha``.
         groups : array-like (n,), optional

@@ -169,7 +169,12 @@ class Images:
         weights = check_sample_weight(sample_weight, len(checked))
         if groups is None:
             return cls(checked, features, weights)
-        return cls(checked, features, weights, *number_groups(check_groups(groups, len(checked))))
+        return cls(
+            checked,
+            features,
+            weights,
+            *number_groups(check_groups(groups, len(checked), checked.table)),
+        )
 
     def boxes(self) -> list[Box]:
         """South, west, north, east of the images of each group; rows that stand for no image have no say."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from geocells._estimator import Estimator
+from geocells._frames import labels_like
 from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray
 from geocells.builder import CellBuilder
 from geocells.cells import (
@@ -29,7 +30,7 @@ from geocells.fitting import (
     refuse_outside,
 )
 from geocells.grids import GroupedGrid, coarsened, common_grid, refined
-from geocells.validation import index_of
+from geocells.validation import check_coords
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,8 +175,7 @@ class CellHierarchy(Estimator):
         Returns
         -------
         labels : (n, n_partitions) int64
-            As each partition's :meth:`CellPartition.assign` gives them. A pandas DataFrame with the rows' own index
-            where ``coords`` has one.
+            As each partition's :meth:`CellPartition.assign` gives them; a table where ``coords`` is one.
 
         Raises
         ------
@@ -183,8 +183,10 @@ class CellHierarchy(Estimator):
             Before :meth:`fit`.
         """
         self._check_is_fitted()
-        columns = [np.asarray(cells.assign(coords, groups)) for cells in self.partitions_]
-        return _with_index(np.stack(columns, axis=1), index_of(coords))
+        checked = check_coords(coords, allow_empty=True)
+        group_of_row = self.partitions_[0].group_numbers(groups, checked)
+        columns = [cells.assign_checked(checked, group_of_row) for cells in self.partitions_]
+        return labels_like(np.stack(columns, axis=1), coords)
 
     def fit_predict(
         self,
@@ -194,7 +196,7 @@ class CellHierarchy(Estimator):
         sample_weight: ArrayLike | None = None,
     ) -> Any:
         """Build the partitions and return ``labels_``, a DataFrame where ``coords`` has an index."""
-        return _with_index(self.fit(coords, feats, groups, sample_weight).labels_, index_of(coords))
+        return labels_like(self.fit(coords, feats, groups, sample_weight).labels_, coords)
 
     def intersections(self) -> CellIntersections:
         """Fine classes: what cells of the partitions have in common, one cell of each, where an image lies.
@@ -274,16 +276,6 @@ class CellHierarchy(Estimator):
         hierarchy = cls([cells.parameters for cells in partitions])
         hierarchy._store(partitions)
         return hierarchy
-
-
-def _with_index(labels: IntArray, index: Any) -> Any:
-    """Return cell numbers as they are, or as a DataFrame where the rows have labels of their own."""
-    if index is None:
-        return labels
-    import pandas as pd
-
-    names = [f"partition_{number}" for number in range(labels.shape[1])]
-    return pd.DataFrame(labels, index=index, columns=names)
 
 
 @dataclass(frozen=True, eq=False)

@@ -116,8 +116,8 @@ class RegionCells(CellEstimator):
 
         Parameters
         ----------
-        coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
-            Latitude, longitude of each image in degrees.
+        coords : array-like (n, 2), table or points
+            Latitude, longitude of each image in degrees; see :meth:`CellPartition.assign`.
         feats
             Checked, not used.
         groups : array-like (n,), optional

@@ -6,14 +6,18 @@ Public calls come through here once; below, arrays are contiguous, finite and of
 from __future__ import annotations
 
 import numbers
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import shapely
 
+from geocells._frames import as_table, columns_of, names_of
 from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray, ObjectArray
 
+_UNNAMED = re.compile(r"(column_?)?\d+")  # as pandas, Polars and DuckDB call columns without names
 GROUP_KINDS = ("string", "boolean", "integer", "floating", "mixed-integer-float")
 
 
@@ -27,13 +31,13 @@ class Coordinates:
         Latitude, longitude in degrees, C-contiguous.
     extremes : tuple of float
         Least latitude, least longitude, greatest latitude, greatest longitude; infinite when there are no rows.
-    index : pandas.Index or None
-        The rows' labels, where the caller's object had some.
+    table : object
+        The table that they are columns of, where they are; groups may be another of its columns.
     """
 
     array: FloatArray
     extremes: tuple[float, float, float, float]
-    index: Any = None
+    table: Any = None
 
     def __len__(self) -> int:
         return len(self.array)
@@ -46,9 +50,9 @@ def check_coords(
 
     Parameters
     ----------
-    coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
-        Latitude, longitude in degrees; a DataFrame with latitude and longitude columns; points in any coordinate
-        reference system.
+    coords : array-like (n, 2), table or points
+        Latitude, longitude in degrees; a table of pandas, Polars (eager or lazy), pyarrow or DuckDB with columns that
+        are named so, or two without names; points of shapely, or of GeoPandas in any coordinate reference system.
     name : str
         What the messages call it.
     allow_empty : bool
@@ -65,22 +69,23 @@ def check_coords(
     ValueError
         When a row is missing, infinite or off the globe; the message names the first one.
     """
-    index = index_of(coords)
-    array = np.ascontiguousarray(_as_pairs(coords, name), dtype=np.float64)
+    table = as_table(coords)
+    pairs = coords if table is None or hasattr(coords, "crs") else _from_columns(table, name)
+    array = np.ascontiguousarray(_as_pairs(pairs, name), dtype=np.float64)
     if len(array) == 0 and not allow_empty:
         raise ValueError(
             f"{name} holds no rows (0 samples, shape {array.shape}) while a minimum of 1 is required: at least "
             "one image is needed."
         )
     if len(array) == 0:
-        return Coordinates(array, (np.inf, np.inf, -np.inf, -np.inf), index)
+        return Coordinates(array, (np.inf, np.inf, -np.inf, -np.inf), table)
     latitude, longitude = array.T
     south, west = float(latitude.min()), float(longitude.min())
     north, east = float(latitude.max()), float(longitude.max())
     # One of these is NaN where any coordinate is.
     if not (-90.0 <= south <= north <= 90.0 and -180.0 <= west <= east <= 180.0):
         _refuse_off_globe(array, name)
-    return Coordinates(array, (south, west, north, east), index)
+    return Coordinates(array, (south, west, north, east), table)
 
 
 def refuse_rows(
@@ -134,31 +139,20 @@ def _refuse_off_globe(coords: FloatArray, name: str) -> None:
     )
 
 
-def index_of(coords: ArrayLike) -> Any:
-    """Return the labels of the rows, a pandas Index, or None where the object has none."""
-    index = getattr(coords, "index", None)
-    return index if hasattr(index, "get_indexer") else None
-
-
-def with_index(labels: IntArray, index: Any) -> Any:
-    """Return cell numbers as they are, or as a Series named ``cell`` where the rows have labels of their own."""
-    if index is None:
-        return labels
-    import pandas as pd
-
-    return pd.Series(labels, index=index, name="cell")
-
-
 def _as_pairs(coords: ArrayLike, name: str) -> Any:
     if hasattr(coords, "geometry") and hasattr(coords, "crs"):
-        return _from_points(coords, name)
-    if hasattr(coords, "columns"):
-        return _from_columns(coords, name)
+        points = coords.geometry
+        return _from_points(
+            (points if points.crs is None else points.to_crs(4326)).to_numpy(), name
+        )
     if hasattr(coords, "toarray") and hasattr(coords, "nnz"):
         raise TypeError(
             f"{name} is a sparse matrix; coordinates must be dense: use {name}.toarray()."
         )
-    pairs = np.asarray(coords)
+    pairs = np.asanyarray(coords)
+    if pairs.dtype.kind == "O" and pairs.ndim == 1 and shapely.is_geometry(pairs).any():
+        return _from_points(pairs, name)
+    _refuse_missing(pairs, name)
     if pairs.dtype.kind == "c":
         raise ValueError(
             f"Complex data not supported: {name} must hold real numbers, got {pairs.dtype}."
@@ -183,46 +177,81 @@ def _as_pairs(coords: ArrayLike, name: str) -> Any:
     return pairs
 
 
-def _from_columns(frame: Any, name: str) -> Any:
+def _refuse_missing(pairs: Any, name: str) -> None:
+    """Raise where values are masked, or None, pd.NA and the like."""
+    is_missing: Any = np.ma.getmaskarray(pairs) if np.ma.isMaskedArray(pairs) else None
+    if pairs.dtype.kind == "O":
+        import pandas as pd
+
+        is_missing = pd.isna(pairs)
+    if is_missing is not None and pairs.ndim == 2:
+        refuse_rows(
+            is_missing.any(axis=1),
+            f"{name} must hold a latitude and a longitude in every row",
+            "miss one",
+            lambda row: pairs[row].tolist(),
+            "Drop those rows.",
+        )
+
+
+def _from_columns(table: Any, name: str) -> Any:
     from geocells.tables.columns import candidates
 
-    by_name = {str(column): column for column in frame.columns}
-    latitudes, longitudes = (candidates(list(by_name), role) for role in ("latitude", "longitude"))
-    if latitudes and longitudes:
-        frame = frame[[by_name[latitudes[0]], by_name[longitudes[0]]]]
-    elif frame.shape[1] != 2:
-        raise ValueError(
-            f"{name} is a table without latitude and longitude columns; it has {list(by_name)}. "
-            "Rename them, or pass the two columns in that order."
-        )
-    return _as_pairs(frame.to_numpy(), name)
+    columns = names_of(table)
+    by_name = {str(column): column for column in columns}
+    if len(by_name) < len(columns):
+        twice = next(column for column in columns if columns.count(column) > 1)
+        raise ValueError(f"{name} has the column {twice!r} twice. Rename one of them.")
+    chosen = []
+    for role in ("latitude", "longitude"):
+        there = candidates(list(by_name), role)
+        if len(there) > 1:
+            raise ValueError(
+                f"{name} has {len(there)} columns that may hold the {role}, {there}. Leave out all but the right one."
+            )
+        chosen += [by_name[column] for column in there]
+    if len(chosen) < 2:
+        chosen = columns
+        if len(columns) != 2 or not all(map(_UNNAMED.fullmatch, by_name)):
+            raise ValueError(
+                f"{name} is a table without latitude and longitude columns; it has {list(by_name)}. Rename them, or "
+                "pass an array of latitude and longitude, in that order."
+            )
+    return columns_of(table, chosen).to_numpy()
 
 
-def _from_points(points: Any, name: str) -> FloatArray:
-    geometry = points.geometry
-
+def _from_points(points: ObjectArray, name: str) -> FloatArray:
     def kind(row: int) -> str:
-        shape = geometry.iloc[row]
-        return (
-            "nothing" if shape is None else "an empty point" if shape.is_empty else shape.geom_type
-        )
+        shape: Any = points[row]
+        if shape is None:
+            return "nothing"
+        return "an empty point" if shapely.is_empty(shape) else str(shape.geom_type)
 
     refuse_rows(
-        ((geometry.geom_type != "Point") | geometry.is_empty).to_numpy(),
+        (shapely.get_type_id(points) != shapely.GeometryType.POINT) | shapely.is_empty(points),
         f"{name} must hold points",
         "do not",
         kind,
         "Drop those rows.",
     )
-    if geometry.crs is not None:
-        geometry = geometry.to_crs(4326)
-    return np.column_stack([geometry.y.to_numpy(), geometry.x.to_numpy()])
+    return np.column_stack([shapely.get_y(points), shapely.get_x(points)])
 
 
-def check_groups(groups: ArrayLike, n_rows: int) -> ObjectArray:
-    """Return one group name a row, as (n,) objects; a missing one or a wrong length is refused."""
+def check_groups(groups: ArrayLike, n_rows: int, table: Any = None) -> ObjectArray:
+    """Return one group name a row, as (n,) objects; a missing one or a wrong length is refused.
+
+    A text names a column of the table that the coordinates come from.
+    """
     import pandas as pd
 
+    if isinstance(groups, str):
+        columns = [] if table is None else names_of(table)
+        if groups not in columns:
+            raise ValueError(
+                f"groups must be a column of coords; got {groups!r}, and coords "
+                f"{f'has {columns}' if columns else 'has no columns'}."
+            )
+        groups = columns_of(table, [groups])[groups]
     names = np.asarray(groups, dtype=object)
     if names.ndim != 1 or len(names) != n_rows:
         raise ValueError(

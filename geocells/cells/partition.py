@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,8 @@ import numpy as np
 import shapely
 
 from geocells import quality
+from geocells._errors import GeocellsWarning
+from geocells._frames import labels_like
 from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
 from geocells.cells import io, maps
 from geocells.cells.index import CellIndex, CodeRangeIndex
@@ -24,7 +28,6 @@ from geocells.validation import (
     check_coords,
     check_feats,
     check_groups,
-    with_index,
 )
 
 if TYPE_CHECKING:
@@ -161,18 +164,25 @@ class CellPartition:
         )
 
     def assign(
-        self, coords: ArrayLike, groups: ArrayLike | None = None, *, outside: str | None = None
+        self,
+        coords: ArrayLike,
+        groups: ArrayLike | None = None,
+        *,
+        outside: str | None = None,
+        unknown_group: str = "warn",
     ) -> Any:
         """Cell of each coordinate.
 
         Parameters
         ----------
-        coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
-            Latitude, longitude in degrees.
-        groups : array-like (n,), optional
-            Group of each coordinate; then only the cells of that group answer (a group that has no cells is answered
-            from all of them). Left out of a partition with groups, the cell that holds the coordinate answers; where
-            cells of several groups do, the one with the nearest centroid.
+        coords : array-like (n, 2), table or points
+            Latitude, longitude in degrees. Tables are those of pandas, Polars (eager and lazy), pyarrow and DuckDB,
+            with columns of usual names; points those of shapely and GeoPandas. ``assign(47.4, 8.5)`` asks for one
+            place.
+        groups : array-like (n,) or str, optional
+            Group of each coordinate, or the table's column of them; then only the cells of that group answer (a group
+            that has no cells is answered from all of them). Left out of a partition with groups, the cell that holds
+            the coordinate answers; where cells of several groups do, the one with the nearest centroid.
         outside : {"nearest", "noise", "raise"}, optional
             Where no cell holds the coordinate: the cell with the nearest centroid, -1, or an error. Default: as the
             partition was built.
@@ -191,9 +201,11 @@ class CellPartition:
         -----
         Encode, one search among the ranges: O(n log n_ranges), near O(n) by a table over leading bits.
         """
+        if isinstance(coords, numbers.Real) and isinstance(groups, numbers.Real):
+            return int(self.assign([[coords, groups]], outside=outside)[0])
         checked = check_coords(coords, allow_empty=True)
-        labels = self.assign_checked(checked, self._group_of_row(groups, len(checked)), outside)
-        return with_index(labels, checked.index)
+        group_of_row = self.group_numbers(groups, checked, unknown_group)
+        return labels_like(self.assign_checked(checked, group_of_row, outside), coords)
 
     def assign_checked(
         self, coords: Coordinates, group_of_row: IntArray | None, outside: str | None = None
@@ -220,17 +232,34 @@ class CellPartition:
             )
         return labels
 
-    def _group_of_row(self, groups: ArrayLike | None, n_rows: int) -> IntArray | None:
+    def group_numbers(
+        self, groups: ArrayLike | None, coords: Coordinates, unknown_group: str = "warn"
+    ) -> IntArray | None:
+        """Number of each row's group, checked; -1 for one of no cell."""
         if groups is None:
             return None
         if self.group_names is None:
             raise ValueError("These cells were built without groups: leave groups out of assign.")
         import pandas as pd
 
-        names = check_groups(groups, n_rows)
+        check_choice(unknown_group, "unknown_group", ("warn", "raise"))
+        names = check_groups(groups, len(coords), coords.table)
         known = pd.Index(self.group_names)
-        numbers: IntArray = known.get_indexer(pd.Index(names, dtype=object)).astype(np.int64)
-        return numbers
+        numbers_: IntArray = known.get_indexer(pd.Index(names, dtype=object)).astype(np.int64)
+        unknown = np.flatnonzero(numbers_ < 0)
+        if len(unknown):
+            message = (
+                f"{len(unknown)} of {len(names)} rows are of groups that no cells have (first: row {unknown[0]}, "
+                f"{names[unknown[0]]!r})"
+            )
+            if unknown_group == "raise":
+                raise ValueError(f"{message}. Drop those rows, or name a group of the cells.")
+            warnings.warn(
+                f"{message}; they are answered as if no cell held them.",
+                GeocellsWarning,
+                stacklevel=3,
+            )
+        return numbers_
 
     def polygons(self) -> ObjectArray:
         """Polygon of each cell, (n_cells,) of shapely geometries in (longitude, latitude) degrees.
@@ -343,8 +372,8 @@ class CellPartition:
 
         Parameters
         ----------
-        coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
-            Latitude, longitude of each image in degrees.
+        coords : array-like (n, 2), table or points
+            Latitude, longitude of each image in degrees; see :meth:`CellPartition.assign`.
         feats : array-like (n, n_features), optional
             Image features, whose within-cell sum of squares (WCSS) an image is reported; left out, that of the
             coordinates in km².
@@ -367,7 +396,7 @@ class CellPartition:
         1.0
         """
         checked = check_coords(coords)
-        labels = self.assign_checked(checked, self._group_of_row(groups, len(checked)))
+        labels = self.assign_checked(checked, self.group_numbers(groups, checked))
         return quality.report(
             checked.array,
             labels,

@@ -15,7 +15,7 @@ from sklearn.cluster import DBSCAN, HDBSCAN, OPTICS, KMeans
 from sklearn.exceptions import NotFittedError
 from strategies import coordinates, groups_of
 
-from geocells import ClusteredCells, load_cells, sphere
+from geocells import ClusteredCells, GeocellsWarning, load_cells, sphere
 from geocells.clustered import choose_sites, joint_space
 
 TOWNS = [(47.4, 8.5), (59.3, 18.1), (-33.9, 151.2)]
@@ -202,7 +202,8 @@ def test_groups_have_cells_of_their_own():
     builder = ClusteredCells(KMeans(3, random_state=0), min_images=50).fit(coords, groups=groups)
     assert builder.cells_.groups.tolist() == ["a"] * 3 + ["b"] * 3
     assert builder.assign([TOWNS[0]] * 2, ["a", "b"]).tolist() == [1, 4]
-    assert builder.cells_.assign([TOWNS[0]], ["c"], outside="noise").tolist() == [-1]
+    with pytest.warns(GeocellsWarning, match="1 of 1 rows are of groups that no cells have"):
+        assert builder.cells_.assign([TOWNS[0]], ["c"], outside="noise").tolist() == [-1]
 
 
 @pytest.mark.parametrize("n_rows", [1, 5, 399])

@@ -3,6 +3,7 @@ from __future__ import annotations
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import shapely
 
@@ -101,15 +102,6 @@ def test_things_that_hold_no_coordinates_are_refused(coords):
         check_coords(coords)
 
 
-def test_a_table_without_coordinate_columns_is_refused_with_the_columns_it_has():
-    table = pd.DataFrame({"path": ["a"], "north": [1.0], "east": [2.0]})
-    with pytest.raises(
-        ValueError,
-        match=r"without latitude and longitude columns; it has \['path', 'north', 'east'\]",
-    ):
-        check_coords(table)
-
-
 @pytest.mark.parametrize(
     ("geometry", "kind"),
     [(None, "nothing"), (shapely.Point(), "an empty point"), (shapely.box(0, 0, 1, 1), "Polygon")],
@@ -135,7 +127,9 @@ def test_geometries_that_are_no_points_are_refused_with_their_row(geometry, kind
         pd.DataFrame(GOOD, columns=["Latitude", "LONGITUDE"]),
         pd.DataFrame(GOOD, columns=["LAT", "LON"]).assign(path="x.jpg"),
         pd.DataFrame(GOOD, columns=["lat", "lng"]).iloc[:, ::-1],
-        pd.DataFrame(GOOD, columns=["first", "second"]),
+        pd.DataFrame(GOOD),
+        pl.DataFrame(np.array(GOOD)),
+        [shapely.Point(lon, lat) for lat, lon in GOOD],
         pd.DataFrame(GOOD, columns=["y", "x"], dtype="Float64"),
         pd.DataFrame(GOOD, columns=["decimalLatitude", "decimalLongitude"]).assign(y="47 N"),
     ],
@@ -168,20 +162,6 @@ def test_points_without_a_reference_system_are_taken_as_longitude_latitude():
     assert check_coords(points).array.tolist() == [[47.4, 8.5]]
 
 
-def test_the_index_is_kept_by_assign():
-    table = pd.DataFrame(GOOD, columns=["lat", "lon"], index=["a", "b", "c"])
-    labels = CellBuilder(1, min_cell_size=1).fit(table).assign(table)
-    assert isinstance(labels, pd.Series)
-    assert labels.index.tolist() == ["a", "b", "c"]
-    assert labels.name == "cell"
-    points = gpd.GeoSeries(
-        [shapely.Point(lon, lat) for lat, lon in GOOD], index=[5, 6, 7], crs=4326
-    )
-    from_points = CellBuilder(1, min_cell_size=1).fit(table).assign(points)
-    assert from_points.index.tolist() == [5, 6, 7]
-    assert from_points.tolist() == labels.tolist()
-
-
 def test_edges_of_the_globe_are_on_it():
     edges = [(90.0, 180.0), (-90.0, -180.0), (90.0, -180.0), (0.0, 0.0), (-0.0, -0.0)]
     assert check_coords(edges).array.tolist() == [list(edge) for edge in edges]
@@ -190,9 +170,7 @@ def test_edges_of_the_globe_are_on_it():
 # -------------------------------------------------------------------------------- groups and weights
 
 
-@pytest.mark.parametrize(
-    "groups", [["CH", "SE"], ["CH"] * 4, [["CH"], ["CH"], ["SE"]], "CHSE", "CH"]
-)
+@pytest.mark.parametrize("groups", [["CH", "SE"], ["CH"] * 4, [["CH"], ["CH"], ["SE"]]])
 def test_groups_of_another_length_are_refused(groups):
     with pytest.raises(ValueError, match=r"one group a row, shape \(3,\) like coords; got shape"):
         check_groups(groups, 3)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import coordinates, groups_of
 
-from geocells import CellBuilder, CellPartition, sphere
+from geocells import CellBuilder, CellPartition, GeocellsWarning, sphere
 from geocells.cells import nearest_points
 
 
@@ -84,11 +84,18 @@ def test_groups_are_answered_by_their_own_cells(data, coords):
     assert (cells.groups[cells.assign(elsewhere, asked)] == asked).all()
 
 
-def test_an_unknown_group_is_answered_from_all_cells():
+def test_an_unknown_group_is_answered_from_all_cells_and_told():
     coords, groups = [(47.0, 8.0), (59.0, 18.0)], ["CH", "SE"]
     cells = consolidated(1).fit(coords, groups=groups).cells_
-    assert cells.assign([(59.1, 18.0), (47.1, 8.0)], ["FI", "FI"]).tolist() == [1, 0]
-    assert cells.assign([(59.0, 18.0)], ["FI"], outside="noise").tolist() == [-1]
+    asked = [(59.1, 18.0), (47.1, 8.0), (47.1, 8.0)], ["CH", "FI", "NO"]
+    told = r"2 of 3 rows are of groups that no cells have \(first: row 1, 'FI'\)"
+    with pytest.warns(GeocellsWarning, match=told) as warned:
+        assert cells.assign(*asked).tolist() == [0, 0, 0]
+    assert warned[0].filename == __file__
+    with pytest.warns(GeocellsWarning, match=told):
+        assert cells.assign(*asked, outside="noise").tolist() == [-1, -1, -1]
+    with pytest.raises(ValueError, match=told):
+        cells.assign(*asked, unknown_group="raise")
 
 
 def test_without_groups_the_nearest_of_the_cells_that_hold_a_place_answers():

@@ -155,7 +155,8 @@ class CellBuilder(CellEstimator):
             row order, and never held as a whole. Left out, it ranks by the coordinates. The other methods look at
             coordinates only.
         groups : array-like (n,) or str, optional
-            A group, such as a country, for every image, or the table's column of them; each gets a root box and cells of its own.
+            A group, such as a country, for every image, or the table's column of them; each gets a root box and
+            cells of its own.
         sample_weight : array-like (n,) of integers, optional
             Images that each row stands for.
 

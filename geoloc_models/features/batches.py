@@ -82,6 +82,13 @@ class FeatureDataset:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def to(self, device: torch.device | str) -> FeatureDataset:
+        """Keep labels, and features that are in memory, on a device: no batch travels there."""
+        for name in ("_features", "_coords", "_country", "_cell", "_row"):
+            values = getattr(self, name)
+            setattr(self, name, None if values is None else values.to(device))
+        return self
+
     @property
     def dim(self) -> int:
         """Length of a feature."""
@@ -110,7 +117,7 @@ class FeatureDataset:
         places = np.asarray(positions, dtype=np.int64).reshape(-1)
         broken = self._is_broken[places]
         whole = places[~broken] if broken.any() else places
-        index = torch.from_numpy(whole)
+        index = torch.from_numpy(whole).to(self._row.device, non_blocking=True)
         if self._features is not None:
             image = self._features.index_select(0, index).float()
         else:

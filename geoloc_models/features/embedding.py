@@ -31,7 +31,6 @@ from geoloc_models.photos.dataset import (
     PhotoDataset,
     make_framing,
     make_loader,
-    normalised,
 )
 from geoloc_models.photos.images import ImageSource
 
@@ -348,12 +347,9 @@ class _Runner:
         return np.concatenate(parts)
 
     def _step(self, pixels: Tensor) -> np.ndarray:
-        preprocessing = self.encoder.preprocessing
         pixels = pixels.to(self.device, non_blocking=True)
-        image = normalised(pixels, preprocessing.mean, preprocessing.std)
-        image = image.contiguous(memory_format=torch.channels_last)
         with autocast(self.precision, self.device):
-            features: Tensor = self.encoder(image)
+            features: Tensor = self.encoder(pixels.contiguous(memory_format=torch.channels_last))
         if features.shape != (len(pixels), self.encoder.dim):
             raise GeolocError(
                 f"The encoder {self.encoder.name} promises features of {self.encoder.dim} numbers; "

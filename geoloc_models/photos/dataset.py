@@ -86,7 +86,7 @@ class PhotoDataset(Dataset[Sample]):
     country_index : array-like (n,) int
         Class of each row's country.
     transform : callable
-        Makes a float32 tensor (3, H, W) of an RGB image.
+        Makes a tensor (3, H, W) of an RGB image: uint8 pixels, or float32 that are normalised.
     cell_labels : array-like (n,) int, optional
         Cell of each row; -1 stands for none.
     rows : array-like (m,) int, optional
@@ -99,7 +99,7 @@ class PhotoDataset(Dataset[Sample]):
 
     Notes
     -----
-    Item i is a dict: ``image`` float32 (3, H, W); ``coords`` float64 (2,); ``country``, ``cell``
+    Item i is a dict: ``image`` (3, H, W); ``coords`` float64 (2,); ``country``, ``cell``
     and ``row`` int64 scalars, ``row`` being the row in ``images``. A broken image gives
     ``{"row": int, "broken": message}`` instead; :func:`collate_photos` knows both.
     """
@@ -150,7 +150,7 @@ def collate_photos(samples: Sequence[Sample]) -> Batch:
     Returns
     -------
     dict
-        With B the number of whole images: ``image`` float32 (B, 3, H, W), ``coords`` float64
+        With B the number of whole images: ``image`` (B, 3, H, W), ``coords`` float64
         (B, 2), ``country``, ``cell`` and ``row`` int64 (B,); ``broken``, a list of (row, message).
         If every image is broken, ``image`` has the shape (0, 3, 0, 0): skip a batch whose
         ``image.shape[0]`` is 0.
@@ -254,7 +254,8 @@ def make_transform(
     .. [1] Chen, Kornblith, Norouzi, Hinton (2020), A simple framework for contrastive learning of
        visual representations (SimCLR), appendix A.
     """
-    return _Transform(make_framing(size, augment=augment), views, tuple(mean), tuple(std))
+    framing = make_framing(size, augment=augment, views=views)
+    return _Transform(framing, tuple(mean), tuple(std))
 
 
 @dataclass(frozen=True)
@@ -262,22 +263,24 @@ class _Transform:
     """A frame and its normalisation, which worker processes can unpickle."""
 
     frame: Callable[[Any], torch.Tensor]
-    views: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def __call__(self, image: Any) -> torch.Tensor:
-        views = [normalised(self.frame(image), self.mean, self.std) for _ in range(self.views)]
-        return views[0] if self.views == 1 else torch.stack(views)
+        return normalised(self.frame(image), self.mean, self.std)
 
 
-def make_framing(size: int, *, augment: str = "none") -> Callable[[Any], torch.Tensor]:
+def make_framing(
+    size: int, *, augment: str = "none", views: int = 1
+) -> Callable[[Any], torch.Tensor]:
     """Make the first half of :func:`make_transform`: from an RGB image to uint8 (3, size, size).
 
     Worker processes hand over a quarter of the bytes; the other half is :func:`normalised`.
     """
     if size < 1:
         raise GeolocError(f"The image size must be at least 1 pixel; got {size}.")
+    if views > 1:
+        return _Views(make_framing(size, augment=augment), views)
     if augment == "none":
         return _CentreFrame(size)
     from torchvision.transforms import v2  # two seconds, which answers need not wait for
@@ -300,6 +303,17 @@ def make_framing(size: int, *, augment: str = "none") -> Callable[[Any], torch.T
         raise GeolocError(f"Unknown augment {augment!r}; choose none, crop or simclr.")
     framing: Callable[[Any], torch.Tensor] = v2.Compose([v2.ToImage(), *steps, v2.ToPureTensor()])
     return framing
+
+
+@dataclass(frozen=True)
+class _Views:
+    """Several frames of one image."""
+
+    frame: Callable[[Any], torch.Tensor]
+    views: int
+
+    def __call__(self, image: Any) -> torch.Tensor:
+        return torch.stack([self.frame(image) for _ in range(self.views)])
 
 
 def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:

@@ -254,7 +254,7 @@ class _Loaders(pl.LightningDataModule):
         """In a random order that differs by epoch."""
         order = _EpochOrder(len(self.train), self.options, self._device, self.first_epoch)
         if isinstance(self.train, FeatureDataset):
-            return _FeatureEpochs(self.train, order, self.batch_size)
+            return _FeatureEpochs(self.train.to(self._root_device), order, self.batch_size)
         return self._loader(_VariedPhotos(self.train), order)
 
     def val_dataloader(self) -> Any:
@@ -262,12 +262,16 @@ class _Loaders(pl.LightningDataModule):
         how, rows = self.options, np.arange(len(self.validation))
         order = share_of_device(rows, how.batch_size, self._device, how.devices)
         if isinstance(self.validation, FeatureDataset):
-            return self.validation.batches(order, self.batch_size)
+            return self.validation.to(self._root_device).batches(order, self.batch_size)
         return self._loader(self.validation, order.tolist())
 
     @property
     def _device(self) -> int:
         return 0 if self.trainer is None else self.trainer.global_rank
+
+    @property
+    def _root_device(self) -> torch.device | str:
+        return "cpu" if self.trainer is None else self.trainer.strategy.root_device
 
     def _loader(self, photos: Dataset[dict[str, Any]], order: Iterable[Any]) -> Any:
         return make_loader(

@@ -12,7 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.photos.dataset import IMAGENET_MEAN, IMAGENET_STD, make_transform
+from geoloc_models.photos.dataset import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    make_framing,
+    normalised,
+)
 
 Three = tuple[float, float, float]
 
@@ -58,13 +63,12 @@ class Preprocessing:
             raise GeolocError(f"std needs numbers above 0; got {self.std}.")
 
     def transform(self, *, augment: str = "none", views: int = 1) -> Callable[[Any], torch.Tensor]:
-        """Make the transform from an RGB image to float32 (3, image_size, image_size).
+        """Make the transform from an RGB image to uint8 (3, image_size, image_size).
 
-        ``augment`` and ``views`` are those of :func:`~geoloc_models.photos.dataset.make_transform`.
+        An encoder normalises such pixels itself, on its device. ``augment`` and ``views`` are those
+        of :func:`~geoloc_models.photos.dataset.make_transform`.
         """
-        return make_transform(
-            self.image_size, augment=augment, views=views, mean=self.mean, std=self.std
-        )
+        return make_framing(self.image_size, augment=augment, views=views)
 
     def to_dict(self) -> dict[str, Any]:
         """All values as JSON knows them."""
@@ -123,13 +127,15 @@ class ImageEncoder(nn.Module):
         Parameters
         ----------
         image : Tensor
-            (B, 3, H, W) float, normalised. B batch, H and W height and width in pixels.
+            (B, 3, H, W) float, normalised, or uint8. B batch, H and W height and width in pixels.
 
         Returns
         -------
         Tensor
             (B, D) float. D is ``self.dim``.
         """
+        if image.dtype == torch.uint8:
+            image = normalised(image, self.preprocessing.mean, self.preprocessing.std)
         embedding: Tensor = self.backbone(image)
         return embedding
 

@@ -373,6 +373,12 @@ def test_an_epoch_holds_every_whole_row_once(tmp_path):
     assert in_order.tolist() == [0, 1, 2, 3, 4, 5, 7, 8, 9]
 
 
+def test_batches_of_a_dataset_on_a_device_are_made_there(tmp_path):
+    dataset = make_dataset(tmp_path / "memory.npy").to("meta")
+    (batch,) = dataset.batches(batch_size=len(dataset))
+    assert {values.device.type for values in batch.values() if torch.is_tensor(values)} == {"meta"}
+
+
 def test_a_batch_of_broken_images_only_is_empty(tmp_path):
     (batch,) = make_dataset(tmp_path / "f.npy", rows=[6]).batches()
     assert batch["image"].shape == (0, 3)

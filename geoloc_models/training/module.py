@@ -34,6 +34,12 @@ class TaskModule(pl.LightningModule):
         self._unfrozen: list[nn.Module] | None = None  # None: the whole encoder learns
         self.unfreeze_stages(0)
 
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Let an encoder that is compiled take batches of any length, such as the last one."""
+        if self.options.compile:
+            torch._dynamo.maybe_mark_dynamic(batch["image"], 0)
+        return batch
+
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor | None:
         """Return the loss of a batch, or None to skip an empty one."""
         loss = self._step(batch, "train")

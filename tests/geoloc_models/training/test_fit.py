@@ -104,6 +104,25 @@ def test_workers_live_through_all_epochs(table, tmp_path):
     assert str(os.getpid()) not in loaded_by
 
 
+def test_a_compiled_encoder_is_compiled_to_train_and_to_validate_and_no_more(
+    table, tmp_path, monkeypatch
+):
+    compiled = []
+
+    def note(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    compile_with = torch.nn.Module.compile
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda module: compile_with(module, backend=note)
+    )
+    parts = [small_dataset(table, range(11), augment="crop"), small_dataset(table, range(11, 16))]
+    options = replace(OPTIONS, compile=True, batch_size=3)  # short batches at the end of both
+    fit_task(small_task("cells", table), *parts, options, tmp_path, progress=False)
+    assert len(compiled) == 2
+
+
 def test_augmentation_follows_the_seed_the_epoch_and_the_row(table):
     """Not the order in which photos are asked for, and not the numbers drawn elsewhere."""
     photos = small_dataset(table, augment="crop")

@@ -66,7 +66,7 @@ MAIN_OPTIONS = {
         "--user-agent", "--retry",
     ),
     "train": (
-        "--table", "--task", "--method", "--min-images", "--features", "--encoder", "--weights",
+        "--table", "--task", "--method", "--min-images", "--cells", "--features", "--encoder", "--weights",
         "--epochs", "--output",
     ),
 }  # fmt: skip

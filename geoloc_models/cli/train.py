@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from geoloc_models.training import ModelRun
 
 TABLE = Parameter(name="*", group=Group("The table of photos", sort_key=1))
-PLAN = Parameter(name="*", group=Group("The model", sort_key=2))
+MODEL = Group("The model", sort_key=2)
+PLAN = Parameter(name="*", group=MODEL)
 TRAINING = Parameter(name="*", group=Group("Training", sort_key=3))
 
 
@@ -28,6 +30,7 @@ def train(
     plan: Annotated[ModelPlan, PLAN] = ModelPlan(),  # noqa: B008
     training: Annotated[TrainingOptions, TRAINING] = TrainingOptions(),  # noqa: B008
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    cells: Annotated[Path | None, Parameter(group=MODEL)] = None,
     keep_places: bool = True,
     resume: bool = False,
 ) -> None:
@@ -48,16 +51,22 @@ def train(
         How. The seed is that of the split too.
     output : Path, optional
         The run's folder; by default runs/TABLE-MODEL.
+    cells : Path, optional
+        Learn these cells, which geocells build or Python saved: clustered, of regions, of another
+        table, by country as groups or without groups. By default cells are made as the options say.
     keep_places : bool
         Keep the coordinates of the training photos in the bundle, so that answers are decoded by
         expected utility. Leave them out of a model that strangers get.
     resume : bool
         Go on with the run in --output after its last whole epoch.
     """
+    from geocells import load_cells
     from geoloc_models.features.cache import FeatureCache
     from geoloc_models.training import run_model, split_source
     from geoloc_models.training.sources import table_source
 
+    if cells is not None and plan.label is None:
+        plan = replace(plan, label=cells.stem)
     run_dir = output or Path("runs") / f"{table.stem}-{plan.name}"
     card = None if columns.features is None else FeatureCache.open(columns.features).card
     options = training.resolve(card)
@@ -67,7 +76,16 @@ def train(
         f"{source.table.n_rows} photos: {len(split.train)} to train, {len(split.validation)} to "
         f"validate, {len(split.test)} to test."
     )
-    run = run_model(source, split, plan, options, run_dir, resume=resume, keep_places=keep_places)
+    run = run_model(
+        source,
+        split,
+        plan,
+        options,
+        run_dir,
+        resume=resume,
+        keep_places=keep_places,
+        cells=None if cells is None else load_cells(cells),
+    )
     if run.cells is not None:
         say(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}.")
     _report_results(run)

@@ -27,6 +27,7 @@ from geoloc_models.models.tasks import (
     OffsetTask,
     PlaceTask,
     RetrievalTask,
+    labels_of_cells,
 )
 from geoloc_models.tables.coordinates import as_coords, check_coordinates
 
@@ -139,10 +140,7 @@ class ClassLocations:
             return None
         names = np.asarray(countries, dtype=object)
         if self.cells is not None:
-            known = np.isin(names, self.countries)  # cells of each country are its own
-            labels = np.full(len(names), -1, dtype=np.int64)
-            labels[known] = self.cells.assign(as_coords(coords)[known], groups=names[known])
-            return labels
+            return labels_of_cells(self.cells, coords, names)
         label_of = {str(name): label for label, name in enumerate(self.countries)}
         return np.array([label_of.get(str(name), -1) for name in names], dtype=np.int64)
 

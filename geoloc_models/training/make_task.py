@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,10 +26,12 @@ from geoloc_models.models.tasks import (
     PlaceTask,
     RefinedCellTask,
     RetrievalTask,
-    answers_of_cells,
     answers_of_countries,
+    labels_of_cells,
 )
 from geoloc_models.tables.photo_table import PhotoTable
+
+logger = logging.getLogger(__name__)
 
 Rows = npt.NDArray[np.int64]
 
@@ -53,12 +56,21 @@ class Labels:
 
 
 def make_labels(
-    plan: ModelPlan, table: PhotoTable, train: Rows, features: FeatureCache | None
+    plan: ModelPlan,
+    table: PhotoTable,
+    train: Rows,
+    features: FeatureCache | None,
+    given_cells: CellPartition | None = None,
 ) -> Labels:
-    """Classes of every row; countries and cells come from the training rows alone."""
+    """Classes of every row; countries and cells come from the training rows alone.
+
+    Cells that are given take the place of those that the plan would make.
+    """
     countries = table.countries
     names = sorted(set(countries[train].tolist()))
     country = pd.Index(names).get_indexer(pd.Index(countries, dtype=object)).astype(np.int64)
+    if given_cells is not None:
+        return Labels(country, _given_labels(plan, table, train, given_cells), given_cells)
     if plan.has_cells:
         cells, labels = _fit_cells(plan, table, train, features)
         return Labels(country, labels, cells)
@@ -66,6 +78,29 @@ def make_labels(
         hierarchy, labels = _fit_hierarchy(plan, table, train)
         return Labels(country, labels, hierarchy)
     return Labels(country)
+
+
+def _given_labels(plan: ModelPlan, table: PhotoTable, train: Rows, cells: CellPartition) -> Rows:
+    if not plan.has_cells:
+        raise GeolocError(f"The task {plan.task} takes no cells; choose cells or refined.")
+    labels = labels_of_cells(cells, table.coords, table.countries)
+    n_outside = int((labels[train] < 0).sum())
+    if n_outside == len(train):
+        groups = (
+            ""
+            if cells.groups is None
+            else f" Their groups, {cells.groups[0]!r} say, must be countries by code."
+        )
+        raise GeolocError(
+            f"Not one of the {n_outside} training photos lies in these cells.{groups}"
+        )
+    if n_outside:
+        logger.warning(
+            "%d of %d training photos lie in none of these cells, and are not trained on.",
+            n_outside,
+            len(train),
+        )
+    return labels
 
 
 def _fit_cells(
@@ -88,9 +123,11 @@ def _fit_cells(
         method=plan.method,
         min_cell_size=plan.min_cell_size,
         max_images=plan.max_images,
+        grid=plan.grid,
+        location=plan.location,
         **options,
     ).fit(coords[train], feats, groups=countries[train])
-    return builder.cells_, _labels_of(builder.cells_, table)
+    return builder.cells_, labels_of_cells(builder.cells_, table.coords, table.countries)
 
 
 def _features_of(
@@ -107,14 +144,6 @@ def _features_of(
     return features.gather(cache_rows).astype(np.float32)
 
 
-def _labels_of(cells: CellPartition, table: PhotoTable) -> Rows:
-    countries = table.countries
-    known = np.isin(countries, answers_of_cells(cells).countries)
-    labels = np.full(table.n_rows, -1, dtype=np.int64)
-    labels[known] = cells.assign(table.coords[known], groups=countries[known])
-    return labels
-
-
 def _fit_hierarchy(plan: ModelPlan, table: PhotoTable, train: Rows) -> tuple[CellHierarchy, Rows]:
     """Top-down cells at ever fewer images a cell, which are nested; and the labels of every row."""
     hierarchy = CellHierarchy(
@@ -125,7 +154,9 @@ def _fit_hierarchy(plan: ModelPlan, table: PhotoTable, train: Rows) -> tuple[Cel
             for factor in plan.levels
         ]
     ).fit(table.coords[train], groups=table.countries[train])
-    labels = [_labels_of(cells, table) for cells in hierarchy.partitions_]
+    labels = [
+        labels_of_cells(cells, table.coords, table.countries) for cells in hierarchy.partitions_
+    ]
     return hierarchy, np.stack(labels, axis=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from pathlib import Path
@@ -107,6 +108,7 @@ def run_model(
     resume: bool = False,
     replace: bool = False,
     keep_places: bool = True,
+    cells: CellPartition | None = None,
     progress: bool = True,
 ) -> ModelRun:
     """Train one model and evaluate it on the test rows.
@@ -132,6 +134,9 @@ def run_model(
     keep_places : bool, default True
         Keep the coordinates of the training images in the bundle, so that it decodes by expected
         utility. Whoever gets the bundle gets them.
+    cells : CellPartition, optional
+        Cells to learn, in the place of those that the plan would make: by country as groups, or
+        without groups.
     progress : bool, default True
         Show progress bars.
 
@@ -153,6 +158,7 @@ def run_model(
         "training": options.to_dict(),
         "source": source.origin,
         "digest": source.digest(),
+        "cells": None if cells is None else _digest_of_cells(cells),
     }
     _check_parts(source.table, split)
     with locked(run_dir):
@@ -171,6 +177,7 @@ def run_model(
             options,
             run_dir,
             content,
+            cells,
             resume=resume,
             keep_places=keep_places,
             progress=progress,
@@ -184,6 +191,7 @@ def _run_model(
     options: TrainingOptions,
     run_dir: Path,
     content: dict[str, Any],
+    cells: CellPartition | None,
     *,
     resume: bool,
     keep_places: bool,
@@ -192,7 +200,7 @@ def _run_model(
     from geoloc_models.training.fit import FitRecord, fit_task, seed_run  # Lightning: seconds
 
     table = source.table
-    labels = make_labels(plan, table, split.train, source.features)
+    labels = make_labels(plan, table, split.train, source.features, cells)
     seed_run(options.seed)
     encoder = options.build_encoder()
     if source.features is not None:
@@ -469,6 +477,12 @@ def _judge(
     coords, countries = table.coords[predictions.rows], table.countries[predictions.rows]
     evaluation = evaluate(predictions, coords, countries)
     return evaluation, references(summary, coords, countries)
+
+
+def _digest_of_cells(cells: CellPartition) -> str:
+    """16 hexadecimal digits."""
+    content = cells.locations.tobytes() + cells.counts.tobytes()
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
 
 
 def _check_parts(table: PhotoTable, split: Split) -> None:

@@ -130,6 +130,11 @@ def check_resumable(run_dir: Path, content: dict[str, Any], split: Split) -> Non
                     f"The run in {run_dir} was made with {name} = {earlier}, not {value}; resume "
                     "it with the same options, or choose another --output."
                 )
+    if before.get("cells") != content["cells"]:
+        raise GeolocError(
+            f"The run in {run_dir} was made with other cells; resume it with the same --cells, or "
+            "choose another --output."
+        )
     if before.get("digest", content["digest"]) != content["digest"]:
         raise GeolocError(
             f"The photos have changed since the run in {run_dir} was begun: a coordinate, a "

@@ -5,6 +5,7 @@ from geoloc_models.models.tasks.answers import (
     answers_of_cells,
     answers_of_countries,
     decode_argmax,
+    labels_of_cells,
 )
 from geoloc_models.models.tasks.base import PlaceTask, Scored
 from geoloc_models.models.tasks.classification import (
@@ -48,4 +49,5 @@ __all__ = [
     "answers_of_cells",
     "answers_of_countries",
     "decode_argmax",
+    "labels_of_cells",
 ]

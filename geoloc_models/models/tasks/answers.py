@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from geocells import CellPartition, sphere
 from geoloc_models._errors import GeolocError
+from geoloc_models.countries.lookup import country_of
+from geoloc_models.countries.names import alpha_2
 from geoloc_models.evaluation import Predictions
+from geoloc_models.tables.coordinates import as_coords
 
 
 @dataclass(frozen=True)
@@ -79,26 +83,49 @@ def answers_of_countries(coords: npt.ArrayLike, countries: npt.ArrayLike) -> Ans
 
 
 def answers_of_cells(cells: CellPartition) -> Answers:
-    """Each cell answers with its location, and with its group as the country.
+    """Each cell answers with its location, and with a country.
 
     Parameters
     ----------
     cells : CellPartition
-        Fitted with countries as groups.
+        Its groups are the countries, by code; without groups, each cell is of the country that its location
+        lies in, or is nearest to.
 
     Returns
     -------
     Answers
         One class per cell, in the order of their labels.
     """
+    locations = np.asarray(cells.locations, dtype=np.float64)
+    if cells.groups is not None:
+        return Answers(locations, np.array([alpha_2(str(g)) for g in cells.groups], dtype=object))
+    found = country_of(locations, tolerance_km=500.0)
+    return Answers(locations, np.where(pd.isna(found), "", found))  # far out in an ocean
+
+
+def labels_of_cells(
+    cells: CellPartition, coords: npt.ArrayLike, countries: npt.ArrayLike
+) -> npt.NDArray[np.int64]:
+    """Cell of each photo, (n,) int64; where cells are of countries, -1 in one without cells.
+
+    Parameters
+    ----------
+    cells : CellPartition
+        With countries as groups, or without groups.
+    coords, countries : array-like
+        (n, 2) degrees and (n,), of the photos.
+    """
+    points, names = as_coords(coords), np.asarray(countries, dtype=object)
     if cells.groups is None:
-        raise GeolocError(
-            "These cells belong to no country; fit them with "
-            "CellBuilder(...).fit(coords, groups=countries)."
-        )
-    return Answers(
-        np.asarray(cells.locations, dtype=np.float64), np.asarray(cells.groups, dtype=object)
-    )
+        labels: npt.NDArray[np.int64] = cells.assign(points)
+        return labels
+    group_of_country = {alpha_2(str(group)): group for group in cells.groups}
+    known = np.isin(names, list(group_of_country))
+    labels = np.full(len(names), -1, dtype=np.int64)
+    if known.any():
+        groups = np.array([group_of_country[name] for name in names[known]], dtype=object)
+        labels[known] = cells.assign(points[known], groups=groups)
+    return labels
 
 
 def decode_argmax(

@@ -24,7 +24,12 @@ from geoloc_models.models.losses import (
     soft_cross_entropy,
 )
 from geoloc_models.models.neighbours import Prototypes
-from geoloc_models.models.tasks.answers import Answers, answers_of_cells, decode_argmax
+from geoloc_models.models.tasks.answers import (
+    Answers,
+    answers_of_cells,
+    decode_argmax,
+    labels_of_cells,
+)
 from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
 from geoloc_models.models.tasks.stored import read_stored, write_stored
 
@@ -154,7 +159,8 @@ class CellTask(ClassificationTask):
     encoder : ImageEncoder
         Gives (B, D) embeddings.
     cells : CellPartition
-        Fitted on the training images with countries as groups; the classes are its labels.
+        Of the training images, with countries as groups or without groups; the classes are its
+        labels.
     smoothing_km : float, optional
         Spread the truth over neighbouring cells: PIGEON's tau, 65 to 75 km there. By default the
         true cell alone is right.
@@ -251,7 +257,7 @@ class RefinedCellTask(CellTask):
         self, outputs: Outputs, coords: npt.NDArray[np.float64], countries: npt.NDArray[np.object_]
     ) -> None:
         """Make prototypes of the training images of every cell."""
-        labels = self.cells.assign(coords, groups=countries)
+        labels = labels_of_cells(self.cells, coords, countries)
         self._prototypes = Prototypes.from_images(
             outputs["features"], coords, labels, self.answers.coords
         )

@@ -2,13 +2,17 @@
 
 import json
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+import shapely
 from command_line import geoloc, geoloc_refuses
 from geoloc_models_small import small_table
 from safetensors.torch import save_file
 
+from geocells import CellBuilder, ClusteredCells, RegionCells, load_cells
+from geoloc_models import load_model
 from geoloc_models.models.encoders import build_encoder
 
 N_ROWS = 60
@@ -111,3 +115,48 @@ def test_a_runs_options_are_those_of_another(prepared, tmp_path):
 def test_bad_input_ends_in_one_sentence(prepared, tmp_path, arguments, words):
     small = ["--encoder", "tiny", "--image-size", "32", "--output", tmp_path / "run"]
     assert words in geoloc_refuses("train", prepared / "split.parquet", *small, *arguments)
+
+
+def test_cells_of_any_kind_can_be_trained_on(prepared, tmp_path):
+    table = pd.read_parquet(prepared / "split.parquet")
+    coords = table[["latitude", "longitude"]]
+    boxes = shapely.box([-10, -10, 12], [35, 52, 35], [12, 30, 30], [52, 72, 52])
+    code = {"CH": "CHE", "SE": "SWE"}
+    by_country = gpd.GeoDataFrame(
+        {"GID_0": ["CHE", "SWE"]}, geometry=[boxes[0] | boxes[2], boxes[1]], crs=4326
+    )
+    partitions = {
+        "regions": RegionCells(boxes, min_images=2).fit(coords),
+        "gadm": RegionCells(by_country, min_images=2, max_images=20, group="GID_0").fit(
+            coords, groups=table["country"].map(code)
+        ),
+        "clustered": ClusteredCells(min_images=5).fit(coords),
+        "s2": CellBuilder(5, grid="s2").fit(coords, groups=table["country"]),
+    }
+    for name, builder in partitions.items():
+        builder.cells_.save(tmp_path / f"{name}.parquet")
+        result = train(prepared, tmp_path / name, "--cells", tmp_path / f"{name}.parquet")
+        assert f"{builder.n_cells_} cells" in result.stdout, name
+        model = load_model(tmp_path / name)
+        assert set(model.task.answers.countries) <= {"CH", "SE", ""}, name
+        labels = model.classes.labels_of(coords, table["country"])
+        assert labels.tolist() == builder.labels_.tolist(), name
+    cells = ["--cells", tmp_path / "s2.parquet"]
+    run = ["train", prepared / "split.parquet", "--features", prepared / "features.npy"]
+    run += ["--label", "given"]
+    train(prepared, tmp_path / "first", "--label", "given", *cells)
+    again = ["-o", tmp_path / "first", "--resume", "--min-images", "4", "--epochs", "2"]
+    again += ["--learning-rate", "1e-3", "--hidden", "16"]
+    assert "other cells" in geoloc_refuses(*run, *again, "--cells", tmp_path / "gadm.parquet")
+    wrong = [*run, "-o", tmp_path / "x", *cells]
+    assert "takes no cells" in geoloc_refuses(*wrong, "--task", "country")
+    far = CellBuilder(5).fit(coords, groups=np.full(len(coords), "Bern"))
+    far.cells_.save(tmp_path / "s2.parquet")
+    assert "'Bern' say, must be countries" in geoloc_refuses(*wrong)
+
+
+def test_cells_are_made_on_the_grid_and_with_the_location_that_are_asked_for(prepared, tmp_path):
+    train(prepared, tmp_path / "run", "--grid", "s2", "--location", "medoid")
+    cells = load_cells(tmp_path / "run" / "cells.parquet")
+    assert "S2" in repr(cells.grid)
+    np.testing.assert_array_equal(cells.locations, cells.medoids)

@@ -10,6 +10,7 @@ from geoloc_models.models.tasks import (
     answers_of_cells,
     answers_of_countries,
     decode_argmax,
+    labels_of_cells,
 )
 
 TWO = Answers(np.array([[10.0, 20.0], [30.0, 40.0]]), np.array(["A", "B"], dtype=object))
@@ -47,7 +48,22 @@ def test_a_cell_answers_with_its_location_and_group():
     assert answers.countries[builder.labels_].tolist() == countries.tolist()
 
 
-def test_cells_without_a_country_are_refused():
-    cells = CellBuilder(1, method="top_down").fit([[47.0, 8.0], [59.0, 18.0]]).cells_
-    with pytest.raises(GeolocError, match="groups=countries"):
-        answers_of_cells(cells)
+def test_cells_without_groups_are_of_the_country_of_their_place():
+    coords = [[47.0, 8.0], [59.0, 18.0], [0.0, -140.0]]
+    cells = CellBuilder(1, method="top_down").fit(coords).cells_
+    answers = answers_of_cells(cells)
+    places = dict(zip(answers.countries.tolist(), answers.coords.round().tolist(), strict=True))
+    assert places == {"CH": [47, 8], "SE": [59, 18], "": [0, -140]}
+    labels = labels_of_cells(cells, coords, ["CH", "NO", "SE"])
+    assert answers.countries[labels].tolist() == ["CH", "SE", ""]
+
+
+def test_groups_by_three_letters_are_countries_too():
+    coords = [[47.0, 8.0], [59.0, 18.0]]
+    cells = CellBuilder(1, method="top_down").fit(coords, groups=["CHE", "SWE"]).cells_
+    assert answers_of_cells(cells).countries.tolist() == ["CH", "SE"]
+    assert labels_of_cells(cells, [*coords, [60.0, 10.0]], ["CH", "SE", "NO"]).tolist() == [
+        0,
+        1,
+        -1,
+    ]

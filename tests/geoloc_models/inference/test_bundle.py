@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from command_line import full_disk
 from geoloc_models_small import small_table, small_task
 from safetensors.torch import load_file, save_file
 
@@ -57,6 +58,18 @@ def test_save_and_load_give_equal_predictions(kind, tmp_path):
 def test_saving_again_replaces_the_bundle_and_leaves_nothing_else(tmp_path):
     saved("cells", tmp_path / "bundle")
     saved("country", tmp_path / "bundle")
+    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    (tmp_path / "any").touch()
+    assert {path.stat().st_mode for path in (tmp_path / "bundle").iterdir()} == {
+        (tmp_path / "any").stat().st_mode
+    }
+
+
+def test_a_full_disk_leaves_the_bundle_as_it_was(tmp_path):
+    saved("country", tmp_path / "bundle")
+    with full_disk(), pytest.raises(OSError, match=r"too large.*bundle'$"):
+        saved("cells", tmp_path / "bundle")
+    assert load_bundle(tmp_path / "bundle").task.name == "country"
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
     assert not (tmp_path / "bundle" / "cells.parquet").exists()
 

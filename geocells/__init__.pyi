@@ -6,6 +6,7 @@ from .cells import CellPartition as CellPartition
 from .cells import load_cells as load_cells
 from .clustered import ClusteredCells as ClusteredCells
 from .duckdb_sql import sql as sql
+from .grids import HealpixGrid as HealpixGrid
 from .grids import LatLonGrid as LatLonGrid
 from .grids import S2Grid as S2Grid
 from .hierarchy import CellHierarchy as CellHierarchy

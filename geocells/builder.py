@@ -40,9 +40,9 @@ class CellBuilder(CellEstimator):
         short of ``min_images`` as leftover (the adaptive partition of PlaNet and ISN).
     min_cell_size : float, default 0.01
         Degrees; no cell has a shorter side. 0.01 is 1.1 km of latitude, and cos(latitude) of that in longitude.
-    grid : "latlon", "s2" or Grid
-        The quadtree; a `LatLonGrid` or `S2Grid` given here replaces ``bounds`` and ``min_cell_size``. With ``"s2"``
-        ``min_cell_size`` bounds the average edge of a level's cells.
+    grid : "latlon", "s2", "healpix" or Grid
+        The quadtree; a `LatLonGrid`, `S2Grid` or `HealpixGrid` given here replaces ``bounds`` and ``min_cell_size``.
+        With ``"s2"`` and ``"healpix"`` ``min_cell_size`` bounds the average edge of a level's cells.
     bounds : tuple, polygon(s) or mapping, optional
         Root box (south, west, north, east) in degrees (over the antimeridian where west > east), or polygons whose box
         it is, or one of these for every group: a mapping, or a GeoSeries or GeoDataFrame indexed by group. Default:

@@ -26,7 +26,7 @@ from geocells.cells import (
     nearest_points,
 )
 from geocells.constructions import Bins, Competition, PrioritizedRanges, Ranking
-from geocells.grids import Grid, GroupedGrid, LatLonGrid, S2Grid, n_codes
+from geocells.grids import Grid, GroupedGrid, HealpixGrid, LatLonGrid, S2Grid, n_codes
 from geocells.grids.bounds import Box, box_of_bounds, box_of_coords
 from geocells.moments import FeatureRows, Moments, moments_by_label
 from geocells.sphere import SphereSums
@@ -46,6 +46,7 @@ from geocells.validation import (
 Method = Literal["bottom_up", "consolidated", "top_down"]
 Leftover = Literal["nearest", "cell", "noise"]
 OVERLAPS = (1, 2, 4, 8)
+GLOBAL_GRIDS: dict[str, type[S2Grid] | type[HealpixGrid]] = {"s2": S2Grid, "healpix": HealpixGrid}
 CHOICES = {
     "method": get_args(Method),
     "competition": get_args(Competition),
@@ -101,11 +102,11 @@ class Options:
         )
         grid, has_bounds = values["grid"], values["bounds"] is not None
         if isinstance(grid, str):
-            check_choice(grid, "grid", ("latlon", "s2"))
-            if grid == "s2" and has_bounds:
-                raise ValueError('grid="s2" covers the globe: leave bounds out.')
+            check_choice(grid, "grid", ("latlon", *GLOBAL_GRIDS))
+            if grid in GLOBAL_GRIDS and has_bounds:
+                raise ValueError(f'grid="{grid}" covers the globe: leave bounds out.')
         elif not hasattr(grid, "encode"):
-            raise TypeError(f'grid must be "latlon", "s2" or a Grid; got {grid!r}.')
+            raise TypeError(f'grid must be "latlon", "s2", "healpix" or a Grid; got {grid!r}.')
         elif has_bounds:
             raise ValueError("A Grid has its own bounds: leave bounds out.")
         overlap = values["overlap"] = check_count(values["overlap"], "overlap")
@@ -218,8 +219,9 @@ def make_grid(
                 f"{options.grid.max_level}."
             )
         grids = (options.grid,) * n_groups
-    elif options.grid == "s2":
-        grids = (S2Grid.with_cell_size(options.min_cell_size, extra),) * n_groups
+    elif options.grid in GLOBAL_GRIDS:
+        grid = GLOBAL_GRIDS[options.grid].with_cell_size(options.min_cell_size, extra)
+        grids = (grid,) * n_groups
     else:
         grids = tuple(
             LatLonGrid.with_cell_size(box, options.min_cell_size, extra)

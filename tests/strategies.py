@@ -109,5 +109,5 @@ def bottom_up_options(draw: st.DrawFn) -> dict[str, object]:
         "overlap": draw(st.sampled_from([1, 2, 4])),
         "competition": draw(st.sampled_from(["level", "all"])),
         "rank_by": draw(st.sampled_from(["mean_wcss", "wcss", "count"])),
-        "grid": draw(st.sampled_from(["latlon", "s2"])),
+        "grid": draw(st.sampled_from(["latlon", "s2", "healpix"])),
     }

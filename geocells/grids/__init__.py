@@ -4,6 +4,7 @@ from typing import Any
 
 from geocells.grids.base import OUTSIDE, Grid, n_codes, outside_code
 from geocells.grids.grouped import GroupedGrid, coarsened, common_grid, refined
+from geocells.grids.healpix import HealpixGrid
 from geocells.grids.latlon import LatLonGrid
 from geocells.grids.s2 import S2Grid
 
@@ -11,6 +12,7 @@ __all__ = [
     "OUTSIDE",
     "Grid",
     "GroupedGrid",
+    "HealpixGrid",
     "LatLonGrid",
     "S2Grid",
     "coarsened",
@@ -35,6 +37,8 @@ def grid_from_dict(values: dict[str, Any]) -> Grid:
         return LatLonGrid(south, west, north, east, values["max_level"])
     if values.get("type") == "s2":
         return S2Grid(values["max_level"])
+    if values.get("type") == "healpix":
+        return HealpixGrid(values["max_level"])
     raise ValueError(
-        f"Unknown grid type {values.get('type')!r}; this version knows 'latlon' and 's2'."
+        f"Unknown grid type {values.get('type')!r}; this version knows 'latlon', 's2' and 'healpix'."
     )

@@ -82,7 +82,7 @@ def outlines(
     parts = union_squares(i, j, sides, np.cumsum(new) - 1, len(first))
     pieces, part_of_piece = shapely.get_parts(parts, return_index=True)
     drawn = _draw(pieces, faces[first][part_of_piece], east[first][part_of_piece], finest)
-    return _assemble(drawn, owners[first][part_of_piece], part_of_piece, n_owners)
+    return assemble(drawn, owners[first][part_of_piece], part_of_piece, n_owners)
 
 
 def _in_halves(
@@ -204,7 +204,7 @@ def _corners_between(
     return first, last, np.concatenate(all_positions)
 
 
-def _assemble(
+def assemble(
     drawn: ObjectArray, owner_of_piece: IntArray, part_of_piece: IntArray, n_owners: int
 ) -> ObjectArray:
     """One polygon an owner; parts that meet at a face's border or at Greenwich over a pole are joined."""

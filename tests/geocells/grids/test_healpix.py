@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import shapely
+from healpix_geo import nested
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import coordinates
+
+from geocells import CellBuilder, HealpixGrid, load_cells
+
+RNG = np.random.default_rng(0)
+MILLION = np.column_stack(
+    [np.degrees(np.arcsin(RNG.uniform(-1, 1, 1_000_000))), RNG.uniform(-180, 180, 1_000_000)]
+)
+
+
+@pytest.mark.parametrize("level", [0, 1, 9, 17, 24, 29])
+def test_codes_are_the_nested_numbers_of_healpix_geo(level):
+    reference = nested.lonlat_to_healpix(MILLION[:, 1], MILLION[:, 0], level, ellipsoid="sphere")
+    assert np.array_equal(HealpixGrid(level).encode(MILLION), reference)
+
+
+@given(coordinates(max_rows=60), st.integers(0, 29))
+def test_a_code_is_that_of_the_parent_below_its_last_bits(coords, level):
+    fine, coarse = HealpixGrid(29).encode(coords), HealpixGrid(level).encode(coords)
+    assert np.array_equal(fine >> np.uint64(2 * (29 - level)), coarse)
+    assert fine.max() < 12 * 4**29
+
+
+def test_both_names_of_the_antimeridian_are_one_place():
+    latitudes = np.linspace(-90, 90, 181)
+    east, west = (np.column_stack([latitudes, np.full(181, end)]) for end in (180.0, -180.0))
+    assert np.array_equal(HealpixGrid().encode(east), HealpixGrid().encode(west))
+
+
+def polygons(level: int) -> np.ndarray:
+    n = 12 * 4**level
+    grid = HealpixGrid(29)
+    codes = np.arange(n, dtype=np.uint64) << np.uint64(2 * (29 - level))
+    return grid.union_polygons(codes, np.full(n, level), np.arange(n), n)
+
+
+@pytest.mark.parametrize("level", [0, 1, 3])
+def test_cells_cover_the_map_once_and_have_the_corners_of_healpix_geo(level):
+    drawn = polygons(level)
+    assert shapely.is_valid(drawn).all()
+    # Areas on the map, good to the rounding of sums.
+    assert shapely.area(drawn).sum() == pytest.approx(360 * 180, rel=1e-12)
+    assert shapely.area(shapely.union_all(drawn)) == pytest.approx(360 * 180, rel=1e-12)
+    numbers = np.arange(len(drawn), dtype=np.uint64)
+    longitudes, latitudes = nested.vertices(numbers, level, ellipsoid="sphere")
+    longitudes = (longitudes + 180.0) % 360.0 - 180.0
+    for corner in range(4):
+        points = shapely.points(longitudes[:, corner], latitudes[:, corner])
+        elsewhere = shapely.points(-longitudes[:, corner], latitudes[:, corner])
+        off = shapely.distance(points, drawn)
+        at_end = np.abs(longitudes[:, corner]) > 180.0 - 1e-9
+        off[at_end] = np.minimum(off, shapely.distance(elsewhere, drawn))[at_end]
+        assert off.max() < 1e-9
+
+
+def test_sides_are_drawn_where_they_are():
+    """Places lie in the polygon of their cell, or nearer to it than a thousandth of its side."""
+    level = 4
+    drawn = polygons(level)[HealpixGrid(level).encode(MILLION[:20_000])]
+    off = shapely.distance(shapely.points(MILLION[:20_000, ::-1]), drawn)
+    # A degree of longitude is short near the poles.
+    assert (off * np.cos(np.radians(MILLION[:20_000, 0]))).max() < 1e-3 * 58.6 / 2**level
+
+
+@pytest.mark.parametrize("method", ["bottom_up", "consolidated", "top_down"])
+def test_cells_of_every_construction_are_valid_disjoint_and_saved(tmp_path, method):
+    coords = np.concatenate(
+        [RNG.normal((66, 179), 8, (3000, 2)), RNG.normal((-1, 45), 1, (3000, 2))]
+    )
+    coords = np.column_stack([coords[:, 0].clip(-90, 90), (coords[:, 1] + 180) % 360 - 180])
+    builder = CellBuilder(40, method=method, grid="healpix").fit(coords)
+    cells = builder.cells_
+    drawn = cells.polygons()
+    assert shapely.is_valid(drawn).all()
+    assert shapely.area(drawn).sum() == pytest.approx(
+        shapely.area(shapely.union_all(drawn)), rel=1e-9
+    )
+    loaded = load_cells(cells.save(tmp_path / "cells.parquet"))
+    assert loaded.grid == cells.grid
+    assert np.array_equal(loaded.assign(coords), builder.labels_)
+
+
+@pytest.mark.parametrize(("level", "error"), [(-1, ValueError), (30, ValueError), (2.5, TypeError)])
+def test_levels_that_healpix_has_not_are_refused(level, error):
+    with pytest.raises(error):
+        HealpixGrid(level)
+
+
+@pytest.mark.parametrize(
+    ("size", "level"), [(100.0, 0), (58.6, 0), (29.4, 0), (29.3, 1), (0.01, 12)]
+)
+def test_deepest_cells_are_the_last_as_large_as_asked_for(size, level):
+    grid = HealpixGrid.with_cell_size(size)
+    assert grid.max_level == level
+    assert HealpixGrid.with_cell_size(size, 2).max_level == level + 2
+    if level:
+        assert grid.cell_size(level)[0] >= size > grid.cell_size(level + 1)[0]

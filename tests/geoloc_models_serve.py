@@ -21,7 +21,7 @@ from geoloc_models.inference.class_locations import save_decoder
 from geoloc_models.inference.model import load_model
 from geoloc_models.serve import PhotoPlacer
 from geoloc_models.serve.application import make_application
-from geoloc_models.serve.server import listening
+from geoloc_models.serve.server import listening, make_config
 
 SECRET = "taken by Ada at home"
 
@@ -44,9 +44,8 @@ def served(placer, **options):
     """Serve the page in a thread; gives its port."""
     with listening("127.0.0.1", 0) as listener:
         application = make_application(placer, **options)
-        config = uvicorn.Config(
-            application, log_level="critical", ws="none", timeout_graceful_shutdown=1
-        )
+        config = make_config(application)
+        config.timeout_graceful_shutdown = 1
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -23,6 +23,7 @@ from geoloc_models.serve.upload import Limits, too_large
 
 _BUSY = "Other photos are being placed. Try again in a moment."
 _TOO_SLOW = "The upload took too long."
+_SECONDS_BEFORE_OTHERS = 5.0
 _READ_AT_MOST = 4  # times the limit that is read and thrown away, so that a browser gets the answer
 _NOT_SERVED = {404: "There is nothing here.", 405: "Photos are sent to /place by POST."}
 
@@ -43,24 +44,34 @@ class PlaceEndpoint:
     -----
     The body is the file's bytes, whatever its declared type; no name is asked for, and none would
     be looked at. Photos are placed one at a time, in one thread; ``limits.waiting`` uploads are in
-    memory at most, and the next is refused before it is read.
+    memory at most, and the next is refused before it is read; or it takes the place of one that has
+    been on its way for five seconds, so that slow uploads do not shut out all others.
     """
 
     def __init__(self, placer: PhotoPlacer) -> None:
         self._placer = placer
         self._limits = placer.limits
         self._n_inside = 0
+        self._clocks: dict[asyncio.Timeout, float] = {}  # when uploads began, the oldest first
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="placing")
 
     async def __call__(self, request: Request) -> Response:
         """Serve one upload."""
+        loop = asyncio.get_running_loop()
         if self._n_inside >= self._limits.waiting:
-            return sentence(503, _BUSY)
+            oldest = next(iter(self._clocks), None)
+            if oldest is None or loop.time() - self._clocks[oldest] < _SECONDS_BEFORE_OTHERS:
+                return sentence(503, _BUSY)
+            self._clocks.pop(oldest)
+            oldest.reschedule(loop.time())
         self._n_inside += 1
         try:
-            async with asyncio.timeout(self._limits.seconds):
-                content = await read_body(request, self._limits)
-            loop = asyncio.get_running_loop()
+            async with asyncio.timeout(self._limits.seconds) as clock:
+                self._clocks[clock] = loop.time()
+                try:
+                    content = await read_body(request, self._limits)
+                finally:
+                    self._clocks.pop(clock, None)
             shown = await loop.run_in_executor(self._thread, self._placer.place, content)
         except UploadTooLargeError:
             return sentence(413, too_large(self._limits))

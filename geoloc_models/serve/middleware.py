@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-from urllib.parse import urlsplit
+import re
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 logger = logging.getLogger(__name__)
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]*)?", re.ASCII)
 _SCHEMES = ("http", "https")  # the second where something in front of this server encrypts
 
 _ENDING = "The server was ended before it came to this photo."
@@ -128,8 +129,6 @@ def sentence(status: int, message: str) -> JSONResponse:
 
 
 def _name_of(host: str) -> str:
-    """Host without its port; an IPv6 address without its brackets."""
-    try:
-        return (urlsplit(f"//{host}").hostname or "").lower().removesuffix(".")
-    except ValueError:
-        return ""
+    """Host without its port; an IPv6 address without its brackets; empty for what is no host."""
+    match = _HOST.fullmatch(host.lower())
+    return "" if match is None else (match[1] or match[2]).removesuffix(".")

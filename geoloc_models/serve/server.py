@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import signal
 import socket
@@ -11,6 +12,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models.serve.application import make_application
@@ -18,6 +21,44 @@ from geoloc_models.serve.inference import PhotoPlacer
 from geoloc_models.serve.middleware import LOOPBACK, is_address
 
 _SECONDS_TO_END = 3
+_SECONDS_OF_HEADERS = 10.0
+
+
+class ImpatientProtocol(H11Protocol):
+    """HTTP on one connection, which is closed where headers do not come to an end in ten seconds.
+
+    Nor may what is sent after an answer, such as the rest of a body that nobody reads, take longer.
+    """
+
+    _clock: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Start the clock."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Stop the clock once there is a request to be answered."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        super().connection_lost(exc)
+        if self._clock is not None:
+            self._clock.cancel()
+
+    def _watch(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            if self._clock is not None:
+                self._clock.cancel()
+                self._clock = None
+        elif self._clock is None:
+            self._clock = self.loop.call_later(_SECONDS_OF_HEADERS, self._close)
+
+    def _close(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
 
 def is_loopback(host: str) -> bool:
@@ -61,6 +102,21 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def make_config(application: Starlette) -> uvicorn.Config:
+    """How the server speaks HTTP."""
+    return uvicorn.Config(
+        application,
+        http=ImpatientProtocol,  # h11 limits headers and refuses a second Host
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        ws="none",
+        proxy_headers=False,
+        timeout_keep_alive=5,
+        timeout_graceful_shutdown=_SECONDS_TO_END,
+    )
+
+
 def run_server(
     placer: PhotoPlacer,
     *,
@@ -95,20 +151,9 @@ def run_server(
         if not bound.is_loopback:
             known |= own_names()
         application = make_application(placer, hosts=known, any_address=not bound.is_loopback)
-        config = uvicorn.Config(
-            application,
-            http="h11",  # limits headers and refuses a second Host, whatever else is installed
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            ws="none",
-            proxy_headers=False,
-            timeout_keep_alive=5,
-            timeout_graceful_shutdown=_SECONDS_TO_END,
-        )
         placer.warm_up()
         if bound.is_unspecified:
             host = "127.0.0.1" if bound.version == 4 else "::1"
         shown = f"[{host}]" if ":" in host else host
         report(f"http://{shown}:{listener.getsockname()[1]}")
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(make_config(application)).run(sockets=[listener])

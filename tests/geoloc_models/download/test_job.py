@@ -294,6 +294,34 @@ def test_an_empty_table_is_no_trouble(tmp_path):
     assert "photos" in summary.text()
 
 
+def test_names_that_are_not_resolved_fail_no_photo_of_other_hosts(tmp_path):
+    """However many of them wait for the resolver, and however long it takes for each."""
+    ids = [f"p{n}" for n in range(120)]
+
+    async def resolve(host, port):
+        if int(host.split(".")[0][1:]) % 6 == 0:  # 20 hosts; 16 look-ups run at a time
+            await asyncio.sleep(2)
+        return ["127.0.0.1"]
+
+    with PhotoServer(dict.fromkeys(ids, PHOTO)) as server:
+        urls = [server.url(key).replace("127.0.0.1", f"h{n}.test") for n, key in enumerate(ids)]
+        table = write_photos(tmp_path / "photos.parquet", ids, urls)
+        options = quick(connect_timeout=0.5, attempts=3, parallel=32)
+        summary = download_photos(table, tmp_path / "images", options, resolve=resolve)
+    assert summary.counts[State.OK] == 100
+    assert summary.counts[State.FAILED] == 20
+    assert "not resolved after 0.5 s" in row_of(tmp_path / "images", "p0")["reason"]
+
+
+def test_ids_may_be_whole_floats_and_addresses_end_in_blanks(tmp_path):
+    with PhotoServer({"7": PHOTO, "8": PHOTO}) as server:
+        urls = [f"{server.url('7')} ", f" {server.url('8')}\t"]
+        table = write_photos(tmp_path / "photos.parquet", [7.0, 8.0], urls)
+        download_photos(table, tmp_path / "images", quick())
+    assert row_of(tmp_path / "images", "7")["state"] == "ok"
+    assert row_of(tmp_path / "images", "8")["state"] == "ok"
+
+
 def test_ids_may_be_numbers(tmp_path):
     with PhotoServer({"7": PHOTO}) as server:
         table = write_photos(tmp_path / "photos.parquet", [7], [server.url("7")])

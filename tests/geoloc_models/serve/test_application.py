@@ -1,5 +1,6 @@
 """The server: what it answers, whom it answers, and what it leaves behind."""
 
+import contextlib
 import json
 import logging
 import re
@@ -10,7 +11,7 @@ import pytest
 from geoloc_models_bundles import few_places
 from geoloc_models_serve import SECRET, ask, photo, served, small_placer, upload
 
-from geoloc_models.serve import Limits
+from geoloc_models.serve import Limits, application, server
 from geoloc_models.serve.middleware import LOOPBACK
 
 
@@ -140,6 +141,8 @@ def test_the_page_and_its_files_run_nothing_but_themselves(port):
         ("GET", "/static/../../../../etc/passwd", 404),
         ("GET", "/static/%2e%2e/%2e%2e/_files.py", 404),
         ("GET", "/docs", 404),
+        ("GET", "/static/" + "a" * 5000, 404),
+        ("GET", "/static/a%00b", 404),
     ],
 )
 def test_nothing_else_is_served(port, method, path, status):
@@ -169,6 +172,67 @@ def test_a_server_for_other_machines_goes_by_addresses_and_its_own_names(placer)
             assert ask(port, "GET", "/", headers={"Host": f"{name}:{port}"})[0] == 200
         for name in ("example.com", "192.168.1.5.example.com", "attic.lan.example.com", "[", ""):
             assert ask(port, "GET", "/", headers={"Host": f"{name}:{port}"})[0] == 421
+
+
+HOSTS_THAT_ARE_NONE = [
+    "evil.com@127.0.0.1", "127.0.0.1@evil.com", "127.0.0.1/evil.com", "127.0.0.1?evil.com", "127.0.0.1:x",
+    "[::1]evil.com", "127.0.0.1.evil.com", "127.0.0.1#", "[127.0.0.1", "127.0.0.1:80:80", "",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", HOSTS_THAT_ARE_NONE)
+def test_a_host_is_a_name_or_address_and_a_port_alone(port, host):
+    status, _, body = ask(port, "GET", "/", headers={"Host": host, "X-Forwarded-Host": "evil.com"})
+    assert status == 421
+    assert b"evil" not in body
+
+
+def test_who_forwards_is_not_believed(port):
+    named = {
+        "X-Forwarded-Host": "evil.com",
+        "X-Forwarded-Proto": "https",
+        "Forwarded": "host=evil.com",
+    }
+    status, headers, body = ask(port, "GET", "/", headers=named)
+    assert status == 200
+    assert "evil" not in f"{headers}{body}"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"GE",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: ",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HTTP/1.1\r\nX: ",
+        b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nx",
+    ],
+)
+def test_what_never_ends_is_closed_however_slowly_it_goes_on(port, sent, monkeypatch):
+    monkeypatch.setattr(server, "_SECONDS_OF_HEADERS", 0.5)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(sent)
+        connection.settimeout(0.1)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(300):
+                with contextlib.suppress(TimeoutError):
+                    if not connection.recv(1 << 16):
+                        break
+                    continue
+                if sent:
+                    connection.sendall(b"x")
+            else:
+                pytest.fail("the connection stays open")
+
+
+def test_slow_uploads_leave_room_for_others(port, monkeypatch):
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as slow:
+        slow.sendall(b"POST /place HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nx")
+        while upload(port, photo())[0] != 503:  # the slow one has not arrived yet
+            pass
+        monkeypatch.setattr(application, "_SECONDS_BEFORE_OTHERS", 0.0)
+        assert upload(port, photo())[0] == 200
+        assert b"408" in slow.recv(4096).split(b"\r\n")[0]
 
 
 def test_the_server_calls_nobody(placer, monkeypatch):

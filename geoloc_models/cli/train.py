@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,10 @@ from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.training.sources import TableOptions
 
 if TYPE_CHECKING:
+    from geoloc_models.tables.photo_table import PhotoTable
     from geoloc_models.training import ModelRun
+
+_WORSE = 0.01  # of an error of calibration
 
 TABLE = Parameter(name="*", group=Group("The table of photos", sort_key=1))
 MODEL = Group("The model", sort_key=2)
@@ -145,6 +149,13 @@ def evaluate(
         source = table_source(table, columns)
         rows = np.arange(source.table.n_rows)
         folder = output or run_dir / f"on-{table.stem}"
+        n_known = _n_trained_on(run_dir, source.table)
+        if n_known:
+            say(
+                f"Note: the model was trained on {n_known} of these {len(rows)} photos, so the figures "
+                "are too good. Without --table, it is tested on its own test photos.",
+                file=sys.stderr,
+            )
     with locked(folder):
         run = evaluate_run(run_dir, source, rows, workers=workers)
         write_predictions(folder / "predictions.parquet", run.predictions)
@@ -158,8 +169,34 @@ def evaluate(
     say(f"\nResults and predictions are in {folder}.")
 
 
+def _n_trained_on(run_dir: Path, table: PhotoTable) -> int:
+    """Photos of a table that are training photos of a run; 0 where its own table is gone."""
+    from geoloc_models.features.cache import row_keys
+    from geoloc_models.training import read_split
+    from geoloc_models.training.sources import source_of_run
+
+    try:
+        trained = source_of_run(run_dir).table.take(read_split(run_dir).train)
+    except (GeolocError, IndexError):
+        return 0
+    known, asked = (
+        set(zip(row_keys(each), *each.coords.T.tolist(), strict=True)) for each in (trained, table)
+    )
+    return len(known & asked)
+
+
 def _report_results(run: ModelRun) -> None:
     from geoloc_models.reports import table_text
 
     calibration = {run.name: run.calibration_report}
     say("\n" + table_text({run.name: run.evaluation}, run.reference, calibration))
+    report = run.calibration_report
+    errors = (None, None) if report is None else (report.error_as_trained, report.error_calibrated)
+    before, after = errors
+    if before is not None and after is not None and after > before + _WORSE:
+        say(
+            f"Note: the temperature fitted on validation photos takes the error of the likeliest "
+            f"class's probability from {100 * before:.1f} to {100 * after:.1f} % on the test photos: "
+            "do not rely on these probabilities. More validation photos help.",
+            file=sys.stderr,
+        )

@@ -300,12 +300,13 @@ class RefinedCellTask(CellTask):
 
 def read_cells(folder: Path) -> CellPartition:
     """Read the cells of a bundle."""
-    if not (folder / "cells.parquet").is_file():
+    path = folder / "cells.parquet"
+    if not path.is_file():
         raise GeolocError(f"{folder} is no whole cell model: cells.parquet is missing.")
     try:
-        return load_cells(folder / "cells.parquet")
+        return load_cells(path)
     except ValueError as error:
-        raise GeolocError(str(error)) from error
+        raise GeolocError(f"{path}: {error}") from error
 
 
 def check_classes(card: Mapping[str, Any], n_classes: int, folder: Path) -> None:

@@ -94,6 +94,20 @@ def test_another_table_can_be_evaluated(trained, tmp_path):
     assert content["n_test"] == 10
 
 
+def test_training_photos_among_those_that_are_tested_on_are_told(trained, tmp_path):
+    folder, table, _ = trained
+    split = pd.read_parquet(folder / "run" / "split.parquet")
+    n_train = (split["part"] == "train").sum()
+    result = geoloc("evaluate", folder / "run", "--table", table, "-o", tmp_path / "all")
+    assert f"trained on {n_train} of these 60 photos" in result.stderr
+    pd.read_csv(table).iloc[split[split["part"] == "test"]["row"]].to_csv(
+        table.with_name("test.csv"), index=False
+    )
+    other = table.with_name("test.csv")
+    result = geoloc("evaluate", folder / "run", "--table", other, "-o", tmp_path / "test")
+    assert "trained on" not in result.stderr
+
+
 def test_a_finished_run_is_not_overwritten(trained):
     folder, table, _ = trained
     refused(("train", table, *QUICK, "--output", folder / "run"), "already holds a run")

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from geoloc_models.download import DownloadOptions
+from geoloc_models.download import DownloadOptions, read_ledger
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 
@@ -43,3 +43,9 @@ def quick(**choices):
         "workers": 1,
     }
     return DownloadOptions(**{**settings, **choices})
+
+
+def states(folder):
+    """State of each photo that the ledger knows."""
+    table = read_ledger(folder)
+    return dict(zip(table["id"].to_pylist(), table["state"].to_pylist(), strict=True))

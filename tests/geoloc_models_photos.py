@@ -15,6 +15,18 @@ def noise(width, height, seed=0):
     return Image.fromarray(pixels)
 
 
+def scene(seed, size=(200, 150)):
+    """Blobs of colour of all sizes: a picture with structure, like a photo."""
+    rng = np.random.default_rng(seed)
+    picture = np.zeros((size[1], size[0], 3))
+    for cells in (3, 6, 12, 24):
+        blobs = rng.uniform(0, 255, (cells, cells, 3)).astype(np.uint8)
+        grown = Image.fromarray(blobs).resize(size, Image.Resampling.BICUBIC)
+        picture += np.asarray(grown, dtype=float) * (2.0 / cells)
+    picture *= 255 / picture.max()
+    return Image.fromarray(picture.astype(np.uint8))
+
+
 def degrees_minutes_seconds(value):
     """A coordinate as cameras write it, in ten-thousandths of a second."""
     total = round(abs(value) * 3600 * 10_000)

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from geocells import CellBuilder, CellHierarchy
 from geoloc_models.models.encoders import LocationEncoder, build_encoder
@@ -39,6 +40,23 @@ def small_table(n_rows=24, *, seed=0, folder=None, size=24):
             paths.append(str(folder / f"{row}.jpg"))
             Image.fromarray(pixels).save(paths[-1])
     return PhotoTable.from_arrays(coords, countries, paths=paths)
+
+
+def save_small_photos(folder, n_rows, name="photos.csv", *, broken=(), **columns):
+    """Photos with ids, the table that names them, and ``tiny.safetensors``, weights of an encoder."""
+    photos = small_table(n_rows, folder=folder / "photos")
+    frame = photos.frame.assign(
+        path=[f"photos/{row}.jpg" for row in range(n_rows)],
+        id=[f"photo-{row}" for row in range(n_rows)],
+        **columns,
+    )
+    write = frame.to_csv if name.endswith(".csv") else frame.to_parquet
+    write(folder / name, index=False)
+    for row in broken:
+        (folder / "photos" / f"{row}.jpg").write_text("not an image")
+    torch.manual_seed(0)
+    save_file(build_encoder("tiny").backbone.state_dict(), folder / "tiny.safetensors")
+    return folder / name
 
 
 def small_cells(table, min_images=4):

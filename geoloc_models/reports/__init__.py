@@ -4,7 +4,6 @@ from geoloc_models.reports.report import Section, write_report
 from geoloc_models.reports.tables import (
     CALIBRATION_NOTE,
     PAPER_NOTE,
-    PAPER_RESULTS,
     Table,
     calibration_table,
     comparison_table,
@@ -20,7 +19,6 @@ from geoloc_models.reports.tables import (
 __all__ = [
     "CALIBRATION_NOTE",
     "PAPER_NOTE",
-    "PAPER_RESULTS",
     "Section",
     "Table",
     "calibration_table",

@@ -10,7 +10,7 @@ import shapely
 import strategies
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from same_cells import assert_same_cells
+from partitions import assert_same_cells
 
 from geocells import CellBuilder, LatLonGrid, S2Grid, load_cells
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from same_cells import assert_same_cells
+from partitions import assert_same_cells
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from strategies import coordinates, groups_of, min_cell_sizes
@@ -181,20 +181,6 @@ def test_each_kind_of_file_names_the_reader_of_the_other(tmp_path):
         CellHierarchy.load(single)
     with pytest.raises(FileNotFoundError):
         CellHierarchy.load(tmp_path / "nothing.parquet")
-
-
-def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    path = isn(200, 50).fit(COORDS).save(tmp_path / "hierarchy.parquet")
-    before = path.read_bytes()
-
-    def breaks(*_args, **_kwargs):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("pyarrow.parquet.write_table", breaks)
-    with pytest.raises(OSError, match="No space"):
-        isn(100).fit(COORDS).save(path)
-    assert path.read_bytes() == before
-    assert [each.name for each in tmp_path.iterdir()] == ["hierarchy.parquet"]
 
 
 def test_a_loaded_hierarchy_knows_no_images(tmp_path):

@@ -15,3 +15,11 @@ def one_thread_per_test_process():
     yield
     torch.set_num_threads(before)
     os.environ.pop("OMP_NUM_THREADS")
+
+
+@pytest.fixture
+def towns(monkeypatch):
+    """Three towns in place of the whole gazetteer."""
+    from geoloc_models_bundles import few_places
+
+    few_places(monkeypatch)

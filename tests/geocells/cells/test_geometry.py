@@ -5,6 +5,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
+from partitions import consolidated
 from shapely import affinity
 from strategies import (
     BOXES,
@@ -18,12 +19,6 @@ from strategies import (
 )
 
 from geocells import CellBuilder, LatLonGrid
-
-
-def consolidated(min_images: int, **options: object) -> CellBuilder:
-    """Build by consolidation, whatever the default method is."""
-    return CellBuilder(min_images, method="consolidated", **options)
-
 
 # Areas are sums of products of degrees: 64 800 for the globe, so 1e-9 of a square degree is rounding.
 AREA_TOLERANCE = 1e-9

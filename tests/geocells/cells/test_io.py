@@ -11,7 +11,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from same_cells import assert_same_cells
+from partitions import assert_same_cells, consolidated
 from strategies import coordinates, groups_of, leftovers, methods, min_cell_sizes
 
 from geocells import (
@@ -24,12 +24,6 @@ from geocells import (
     load_cells,
 )
 from geocells.cells.io import SUFFIXES
-
-
-def consolidated(min_images: int, **options: object) -> CellBuilder:
-    """Build by consolidation, whatever the default method is."""
-    return CellBuilder(min_images, method="consolidated", **options)
-
 
 COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(400, 2))
 QUARTERS = gpd.GeoDataFrame(

@@ -198,5 +198,5 @@ def test_colourings_that_cannot_be_are_refused(cells):
 
 def test_without_folium_the_error_names_the_remedy(cells, monkeypatch):
     monkeypatch.setitem(sys.modules, "folium", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'geocells\[plot\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[plot\]'"):
         cells.explore()

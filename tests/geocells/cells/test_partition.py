@@ -8,16 +8,11 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from partitions import consolidated
 from strategies import coordinates, groups_of
 
 from geocells import CellBuilder, CellPartition, GeocellsWarning, sphere
 from geocells.cells import nearest_points
-
-
-def consolidated(min_images: int, **options: object) -> CellBuilder:
-    """Build by consolidation, whatever the default method is."""
-    return CellBuilder(min_images, method="consolidated", **options)
-
 
 # Two cells, 0 around (1, 1) and 1 around (7, 7), in a box with two empty quarters.
 HAND = np.array([(1.0, 1.0)] * 3 + [(7.0, 7.0)] * 3)

@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 from dask.delayed import delayed
-from same_cells import assert_same_cells
+from partitions import assert_same_cells
 
 from geocells import CellBuilder
 from geocells import dask as over_dask

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from same_cells import assert_same_cells
+from partitions import assert_same_cells
 from strategies import coordinates, groups_of, leftovers, min_cell_sizes
 
 from geocells import CellBuilder, LatLonGrid, load_cells

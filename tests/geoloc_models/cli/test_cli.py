@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from command_line import geoloc, geoloc_refuses, run
-from geoloc_models_small import small_table
+from geoloc_models_small import save_small_photos
 
 from geoloc_models import __version__
 from geoloc_models.cli import main
@@ -22,18 +22,11 @@ QUICK = ["--encoder", "tiny", "--image-size", "32", "--epochs", "2", "--learning
 QUICK += ["--min-images", "5", "--batch-size", "16", "--hidden", "16"]
 
 
-def write_table(folder, n_rows=60):
-    photos = small_table(n_rows, folder=folder / "photos")
-    frame = photos.frame.assign(path=[f"photos/{row}.jpg" for row in range(n_rows)])
-    frame.to_csv(folder / "photos.csv", index=False)
-    return folder / "photos.csv"
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A cell model trained by the command line on 60 photos, two of them broken."""
     folder = tmp_path_factory.mktemp("job")
-    table = write_table(folder)
+    table = save_small_photos(folder, 60)
     whole = (folder / "photos" / "0.jpg").read_bytes()
     (folder / "photos" / "0.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / "photos" / "1.jpg").write_text("not an image")
@@ -88,7 +81,7 @@ def test_evaluating_again_gives_the_same_figures(trained):
 
 def test_another_table_can_be_evaluated(trained, tmp_path):
     folder, _, _ = trained
-    other = write_table(tmp_path, 10)
+    other = save_small_photos(tmp_path, 10)
     geoloc("evaluate", folder / "run", "--table", other)
     content = json.loads((folder / "run" / "on-photos" / "results.json").read_text())
     assert content["n_test"] == 10
@@ -169,38 +162,18 @@ def damage(path):
 
 def edited(folder, **columns):
     """Write a table with some columns replaced."""
-    path = write_table(folder, 12)
+    path = save_small_photos(folder, 12)
     pd.read_csv(path).assign(**columns).to_csv(path, index=False)
     return path
 
 
-@pytest.mark.parametrize(
-    ("columns", "words"),
-    [
-        ({"country": ["Atlantis"] * 12}, ["Atlantis", "Row 1"]),
-        ({"latitude": [47.0, None] + [47.0] * 10}, ["row 2"]),
-        ({"latitude": [95.0] + [47.0] * 11}, ["95", "row 1"]),
-        ({"latitude": [120.0] * 12, "longitude": [47.0] * 12}, ["swapped"]),
-    ],
-)
-def test_bad_rows_are_named(tmp_path, columns, words):
-    table = edited(tmp_path, **columns)
-    refused(("train", table, *QUICK, "--output", tmp_path / "run"), *words)
-    assert not (tmp_path / "run").exists()
-
-
-def test_missing_columns_are_named(tmp_path):
-    (tmp_path / "photos.csv").write_text("path,latitude\na.jpg,47\n")
-    refused(("train", tmp_path / "photos.csv", *QUICK), "longitude")
-
-
-def test_an_empty_table_is_refused(tmp_path):
-    (tmp_path / "photos.csv").write_text("path,latitude,longitude\n")
-    refused(("train", tmp_path / "photos.csv", *QUICK), "no rows")
-
-
-def test_a_missing_table_is_named(tmp_path):
+def test_bad_rows_and_tables_are_named(tmp_path):
+    table = edited(tmp_path, country=["Atlantis"] * 12)
+    refused(("train", table, *QUICK, "--output", tmp_path / "run"), "Atlantis", "Row 1")
+    table = edited(tmp_path, latitude=[120.0] * 12, longitude=[47.0] * 12)
+    refused(("train", table, *QUICK, "--output", tmp_path / "run"), "swapped")
     refused(("train", tmp_path / "nowhere.csv", *QUICK), "nowhere.csv")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -216,14 +189,14 @@ def test_a_missing_table_is_named(tmp_path):
     ],
 )
 def test_unsound_options_are_refused(tmp_path, options, words):
-    table = write_table(tmp_path, 12)
+    table = save_small_photos(tmp_path, 12)
     run = tmp_path / "run"
     refused(("train", table, *QUICK, "--output", run, *options), *words)
     assert not run.exists()
 
 
 def test_only_broken_photos_are_refused(tmp_path):
-    table = write_table(tmp_path, 12)
+    table = save_small_photos(tmp_path, 12)
     for path in (tmp_path / "photos").iterdir():
         path.write_text("not an image")
     refused(("train", table, *QUICK, "--output", tmp_path / "run"), "Not one training image")
@@ -334,7 +307,7 @@ def test_the_version_is_printed_and_a_command_that_is_none_refused():
 
 
 def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path, monkeypatch):
-    table = write_table(tmp_path, 30)
+    table = save_small_photos(tmp_path, 30)
     end = RunRecord.on_train_epoch_end
 
     def interrupt(self, trainer, module):

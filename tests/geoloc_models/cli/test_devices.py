@@ -11,13 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from command_line import geoloc
-from geoloc_models_small import small_table
-from safetensors.torch import save_file
+from geoloc_models_small import save_small_photos
 
 from geoloc_models.features.cache import FeatureCache
-from geoloc_models.models.encoders import build_encoder
 
 N_ROWS, BROKEN = 60, (7, 8, 9)
 GEOLOC = [sys.executable, "-c", "from geoloc_models.cli import main; main()"]
@@ -47,17 +44,8 @@ def ended(process, code=0):
 def folder(tmp_path_factory):
     """Photos with ids, three of them broken, in parts, and weights of the tiny encoder."""
     folder = tmp_path_factory.mktemp("devices")
-    photos = small_table(N_ROWS, folder=folder / "photos")
     parts = np.repeat(["train", "validation", "test"], [43, 7, 10])
-    photos.frame.assign(
-        path=[f"photos/{row}.jpg" for row in range(N_ROWS)],
-        id=[f"photo-{row}" for row in range(N_ROWS)],
-        part=parts,
-    ).to_parquet(folder / "split.parquet", index=False)
-    for row in BROKEN:
-        (folder / "photos" / f"{row}.jpg").write_text("not an image")
-    torch.manual_seed(0)
-    save_file(build_encoder("tiny").backbone.state_dict(), folder / "tiny.safetensors")
+    save_small_photos(folder, N_ROWS, "split.parquet", broken=BROKEN, part=parts)
     return folder
 
 

@@ -11,10 +11,8 @@ import photo_server
 import pyarrow.parquet as pq
 import pytest
 from command_line import geoloc, geoloc_refuses
-from geoloc_models_download import jpeg, write_photos
+from geoloc_models_download import jpeg, states, write_photos
 from photo_server import PhotoServer, mixed_faults
-
-from geoloc_models.download import read_ledger
 
 PHOTO = jpeg(0)
 QUICK = ["--allow-networks", "127.0.0.0/8", "--rate", "0", "--backoff", "0.01", "--workers", "1"]
@@ -37,11 +35,6 @@ def wait_for(condition, seconds=60):
     while not condition():
         assert time.monotonic() < end, "it does not come to pass"
         time.sleep(0.005)
-
-
-def states(folder):
-    table = read_ledger(folder)
-    return dict(zip(table["id"].to_pylist(), table["state"].to_pylist(), strict=True))
 
 
 def test_it_prints_what_became_of_the_photos(tmp_path):

@@ -3,10 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from command_line import geoloc, geoloc_refuses
-from geoloc_models_small import small_table
-from safetensors.torch import save_file
+from geoloc_models_small import save_small_photos
 
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.models.encoders import build_encoder
@@ -16,14 +14,7 @@ from geoloc_models.tables.photo_table import read_photo_table
 @pytest.fixture
 def folder(tmp_path):
     """A table of 12 photos with ids, one of them broken, and weights of the tiny encoder."""
-    photos = small_table(12, folder=tmp_path / "photos")
-    frame = photos.frame.assign(
-        path=[f"photos/{row}.jpg" for row in range(12)], id=[f"id{row}" for row in range(12)]
-    )
-    frame.to_csv(tmp_path / "photos.csv", index=False)
-    (tmp_path / "photos" / "3.jpg").write_text("not an image")
-    torch.manual_seed(0)
-    save_file(build_encoder("tiny").backbone.state_dict(), tmp_path / "tiny.safetensors")
+    save_small_photos(tmp_path, 12, broken=[3])
     return tmp_path
 
 

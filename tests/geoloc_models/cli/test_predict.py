@@ -8,7 +8,7 @@ import geopandas as gpd
 import pandas as pd
 import pytest
 from command_line import geoloc, geoloc_refuses
-from geoloc_models_bundles import few_places, save_small_bundle
+from geoloc_models_bundles import save_small_bundle
 from geoloc_models_photos import gps_exif, write_tar
 from geoloc_models_small import small_table
 from PIL import Image
@@ -16,10 +16,7 @@ from PIL import Image
 from geoloc_models.inference.calibration import Calibration, save_calibration
 from geoloc_models.inference.class_locations import save_decoder
 
-
-@pytest.fixture(autouse=True)
-def towns(monkeypatch):
-    few_places(monkeypatch)
+pytestmark = pytest.mark.usefixtures("towns")
 
 
 @pytest.fixture(scope="module")

@@ -8,12 +8,10 @@ import pandas as pd
 import pytest
 import shapely
 from command_line import geoloc, geoloc_refuses
-from geoloc_models_small import small_table
-from safetensors.torch import save_file
+from geoloc_models_small import save_small_photos
 
 from geocells import CellBuilder, ClusteredCells, RegionCells, load_cells
 from geoloc_models import load_model
-from geoloc_models.models.encoders import build_encoder
 
 N_ROWS = 60
 
@@ -22,15 +20,10 @@ N_ROWS = 60
 def prepared(tmp_path_factory):
     """A table with ids, split into parts and subsets, and a cache of its features."""
     folder = tmp_path_factory.mktemp("prepared")
-    photos = small_table(N_ROWS, folder=folder / "photos")
-    paths = [f"photos/{row}.jpg" for row in range(N_ROWS)]
-    frame = photos.frame.assign(path=paths, id=[f"photo-{row}" for row in range(N_ROWS)])
-    frame.to_parquet(folder / "photos.parquet", index=False)
-    weights = folder / "tiny.safetensors"
-    save_file(build_encoder("tiny").backbone.state_dict(), weights)
+    save_small_photos(folder, N_ROWS, "photos.parquet")
     split = ["split", folder / "photos.parquet", "-o", folder / "split.parquet", "--subsets", "20"]
     geoloc(*split)
-    encoder = ["--encoder", "tiny", "--weights", weights, "--image-size", "32"]
+    encoder = ["--encoder", "tiny", "--weights", folder / "tiny.safetensors", "--image-size", "32"]
     geoloc("embed", folder / "split.parquet", *encoder, "-o", folder / "features.npy")
     return folder
 

@@ -6,11 +6,11 @@ import shutil
 import subprocess
 
 import pytest
-from geoloc_models_download import jpeg, quick, write_photos
+from geoloc_models_download import jpeg, quick, states, write_photos
 from photo_server import PhotoServer
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.download import State, download_photos, read_ledger
+from geoloc_models.download import State, download_photos
 from geoloc_models.download import store as store_module
 from geoloc_models.download.queue import DownloadQueue
 
@@ -18,11 +18,6 @@ from geoloc_models.download.queue import DownloadQueue
 def table_of(tmp_path, server):
     ids = list(server.images)
     return write_photos(tmp_path / "photos.parquet", ids, map(server.url, ids))
-
-
-def states(folder):
-    table = read_ledger(folder)
-    return dict(zip(table["id"].to_pylist(), table["state"].to_pylist(), strict=True))
 
 
 def check_full_disk(folder, table, options, server, make_room):

@@ -9,7 +9,7 @@ import photo_server
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from geoloc_models_download import jpeg, quick, write_photos
+from geoloc_models_download import jpeg, quick, states, write_photos
 from photo_server import PhotoServer, mixed_faults
 
 from geoloc_models._errors import GeolocError
@@ -19,11 +19,6 @@ from geoloc_models.download.queue import SCHEMA
 from geoloc_models.download.store import safe_name
 
 PHOTO = jpeg(0)
-
-
-def states(folder):
-    table = read_ledger(folder)
-    return dict(zip(table["id"].to_pylist(), table["state"].to_pylist(), strict=True))
 
 
 def row_of(folder, key):

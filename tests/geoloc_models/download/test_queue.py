@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from geoloc_models_download import states
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,11 +38,6 @@ def queue_of(folder, keys, retry=()):
     queue = DownloadQueue(folder)
     queue.fill(photos(keys), retry)
     return queue
-
-
-def states(folder):
-    table = read_ledger(folder)
-    return dict(zip(table["id"].to_pylist(), table["state"].to_pylist(), strict=True))
 
 
 def waiting(queue):

@@ -7,17 +7,12 @@ import numpy as np
 import photo_server
 import pytest
 from geoloc_models_download import jpeg
+from geoloc_models_photos import encoded
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.download.verify import prepare_image
 from geoloc_models.photos.opening import TooManyPixelsError
-
-
-def encoded(image, kind, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def decoded(prepared):

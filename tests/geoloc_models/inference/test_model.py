@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from geoloc_models_bundles import few_places, save_small_bundle
+from geoloc_models_bundles import save_small_bundle
 from geoloc_models_photos import gps_exif
 from geoloc_models_small import small_table
 from PIL import Image
@@ -36,9 +36,7 @@ COLUMNS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def towns(monkeypatch):
-    few_places(monkeypatch)
+pytestmark = pytest.mark.usefixtures("towns")
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,7 @@ from geoloc_models_serve import SECRET, ask, photo, served, small_placer, upload
 from geoloc_models.serve import Limits, application, server
 from geoloc_models.serve.middleware import LOOPBACK
 
-
-@pytest.fixture(autouse=True)
-def towns(monkeypatch):
-    few_places(monkeypatch)
+pytestmark = pytest.mark.usefixtures("towns")
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import re
 
 import numpy as np
 import pytest
-from geoloc_models_bundles import few_places
 from geoloc_models_serve import SECRET, photo, small_placer
 from geoloc_models_small import small_table
 from PIL import Image
@@ -17,10 +16,7 @@ from geocells import sphere
 from geoloc_models._errors import GeolocError
 from geoloc_models.serve import components, nearby
 
-
-@pytest.fixture(autouse=True)
-def towns(monkeypatch):
-    few_places(monkeypatch)
+pytestmark = pytest.mark.usefixtures("towns")
 
 
 @pytest.fixture(scope="module")

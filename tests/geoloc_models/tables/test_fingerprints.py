@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from geoloc_models_photos import encoded, scene
 from PIL import Image, ImageEnhance
 
 from geoloc_models._errors import GeolocError
@@ -11,22 +12,8 @@ from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.fingerprints import content_hash, fingerprint_images, perceptual_hash
 
 
-def scene(seed, size=(200, 150)):
-    """Blobs of colour of all sizes: a picture with structure, like a photo."""
-    rng = np.random.default_rng(seed)
-    picture = np.zeros((size[1], size[0], 3))
-    for cells in (3, 6, 12, 24):
-        blobs = rng.uniform(0, 255, (cells, cells, 3)).astype(np.uint8)
-        grown = Image.fromarray(blobs).resize(size, Image.Resampling.BICUBIC)
-        picture += np.asarray(grown, dtype=float) * (2.0 / cells)
-    picture *= 255 / picture.max()
-    return Image.fromarray(picture.astype(np.uint8))
-
-
 def through_jpeg(image, quality):
-    data = io.BytesIO()
-    image.save(data, "JPEG", quality=quality)
-    return Image.open(io.BytesIO(data.getvalue())).convert("RGB")
+    return Image.open(io.BytesIO(encoded(image, quality=quality))).convert("RGB")
 
 
 def distance(left, right):

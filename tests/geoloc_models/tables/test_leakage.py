@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from geoloc_models_photos import scene
 from PIL import Image
 
 from geoloc_models._errors import GeolocError
@@ -12,16 +13,6 @@ from geoloc_models.tables.split import PARTS
 from geoloc_models.tables.split_options import LeakageOptions
 
 SIDES = [("validation", "train"), ("test", "train"), ("test", "validation")]
-
-
-def scene(seed, side=64):
-    """Blobs of colour of several sizes."""
-    rng = np.random.default_rng(seed)
-    picture = np.zeros((side, side, 3))
-    for cells in (3, 6, 12, 24):
-        blobs = Image.fromarray(rng.uniform(0, 255, (cells, cells, 3)).astype(np.uint8))
-        picture += np.asarray(blobs.resize((side, side), Image.Resampling.BICUBIC)) * (2.0 / cells)
-    return Image.fromarray((picture * 255 / picture.max()).astype(np.uint8))
 
 
 def write_photos(folder, images, **columns):
@@ -60,7 +51,7 @@ def test_images_are_compared_as_by_all_pairs(tmp_path, max_distance):
     rng = np.random.default_rng(1)
     images = []
     for row in range(120):
-        image = scene(int(rng.integers(0, 25)))
+        image = scene(int(rng.integers(0, 25)), (64, 64))
         kind = row % 4
         if kind == 1:  # slightly noisy
             noise = rng.integers(-4, 5, (64, 64, 3)) + np.asarray(image).astype(int)
@@ -93,7 +84,14 @@ def test_images_are_compared_as_by_all_pairs(tmp_path, max_distance):
 
 
 def test_a_worked_case(tmp_path):
-    images = [scene(0), scene(1), scene(0), scene(2), scene(1).resize((48, 48)), scene(3)]
+    images = [
+        scene(0, (64, 64)),
+        scene(1, (64, 64)),
+        scene(0, (64, 64)),
+        scene(2, (64, 64)),
+        scene(1, (64, 64)).resize((48, 48)),
+        scene(3, (64, 64)),
+    ]
     path = write_photos(
         tmp_path,
         images,
@@ -126,7 +124,7 @@ def test_flat_images_are_twins_only_pixel_for_pixel(tmp_path):
     def blank(grey):
         return Image.new("RGB", (64, 64), (grey, grey, grey))
 
-    images = [blank(255), blank(254), blank(255), blank(0), scene(0)]
+    images = [blank(255), blank(254), blank(255), blank(0), scene(0, (64, 64))]
     parts = ["train", "train", "test", "test", "validation"]
     report = find_leakage(write_photos(tmp_path, images, part=parts))
     assert report.n_flat == 4
@@ -135,7 +133,7 @@ def test_flat_images_are_twins_only_pixel_for_pixel(tmp_path):
 
 
 def test_broken_and_absent_images_are_counted_and_passed_over(tmp_path):
-    images = [scene(0), None, scene(0), scene(1)]
+    images = [scene(0, (64, 64)), None, scene(0, (64, 64)), scene(1, (64, 64))]
     path = write_photos(tmp_path, images, part=["train", "train", "test", "test"])
     frame = pd.read_parquet(path)
     frame.loc[3, "path"] = None  # was never downloaded
@@ -177,7 +175,7 @@ def test_one_meridian_one_pole_and_one_zero_are_one_place(tmp_path):
 def test_images_may_lie_elsewhere_or_be_left_out(tmp_path):
     (tmp_path / "images").mkdir()
     path = write_photos(
-        tmp_path / "images", [scene(0)] * 2, part=["train", "test"], user=["a", "a"]
+        tmp_path / "images", [scene(0, (64, 64))] * 2, part=["train", "test"], user=["a", "a"]
     )
     moved = tmp_path / "split.parquet"
     path.rename(moved)

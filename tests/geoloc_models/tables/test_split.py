@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from naive_locations import distance_km
 
 from geocells.decoding import conformal_quantile
 from geoloc_models._errors import GeolocError
@@ -23,18 +24,6 @@ def check_partition(split, n_rows):
         assert len(part) > 0
         assert (np.diff(part) > 0).all()
     assert sorted(np.concatenate(parts(split)).tolist()) == list(range(n_rows))
-
-
-def distance_km(a, b):
-    """Great-circle distance through the chord, independent of the code under test."""
-    phi_a, lambda_a, phi_b, lambda_b = np.radians([*a, *b])
-    u = np.array(
-        [np.cos(phi_a) * np.cos(lambda_a), np.cos(phi_a) * np.sin(lambda_a), np.sin(phi_a)]
-    )
-    v = np.array(
-        [np.cos(phi_b) * np.cos(lambda_b), np.cos(phi_b) * np.sin(lambda_b), np.sin(phi_b)]
-    )
-    return 2 * 6371.0088 * np.arcsin(min(1.0, np.linalg.norm(u - v) / 2))
 
 
 def test_a_thousand_rows_are_split_800_100_100():

@@ -1,8 +1,13 @@
-"""When two partitions are the same cells."""
+"""Partitions for the tests, and when two of them are the same cells."""
 
 import numpy as np
 
-from geocells import CellPartition
+from geocells import CellBuilder, CellPartition
+
+
+def consolidated(min_images: int, **options: object) -> CellBuilder:
+    """Build by consolidation, whatever the default method is."""
+    return CellBuilder(min_images, method="consolidated", **options)
 
 
 def assert_same_cells(one: CellPartition, other: CellPartition) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -154,7 +153,7 @@ def evaluate(
             say(
                 f"Note: the model was trained on {n_known} of these {len(rows)} photos, so the figures "
                 "are too good. Without --table, it is tested on its own test photos.",
-                file=sys.stderr,
+                error=True,
             )
     with locked(folder):
         run = evaluate_run(run_dir, source, rows, workers=workers)
@@ -198,5 +197,5 @@ def _report_results(run: ModelRun) -> None:
             f"Note: the temperature fitted on validation photos takes the error of the likeliest "
             f"class's probability from {100 * before:.1f} to {100 * after:.1f} % on the test photos: "
             "do not rely on these probabilities. More validation photos help.",
-            file=sys.stderr,
+            error=True,
         )

@@ -307,16 +307,6 @@ def read_table(
     return open_table(path, quoting=quoting).read(columns)
 
 
-def scan_table(
-    path: str | Path, *, quoting: bool = True, columns: Sequence[str] | None = None
-) -> Iterator[Batch]:
-    """Rows of a table in batches, in bounded memory; lines that are no rows are listed, not refused.
-
-    See :func:`read_table`.
-    """
-    return open_table(path, quoting=quoting).batches(columns)
-
-
 def _first_line(path: Path, encoding: str | None) -> str:
     if encoding is not None:
         try:

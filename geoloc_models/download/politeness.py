@@ -39,11 +39,6 @@ class HostTurns:
         self._interval = 1.0 / rate if rate else 0.0
         self._hosts: dict[str, _Host] = {}
 
-    @property
-    def n_hosts(self) -> int:
-        """Hosts that are remembered."""
-        return len(self._hosts)
-
     @asynccontextmanager
     async def turn(self, host: str) -> AsyncIterator[None]:
         """Wait until a host may be asked; the request is the body."""

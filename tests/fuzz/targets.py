@@ -81,7 +81,8 @@ class Tables:
             ("photos.jsonl.gz", packed(lines, ".gz"), lines),
         ]
         self._cells = folder / "cells.parquet"
-        CellBuilder(3).fit(frame[["latitude", "longitude"]]).cells_.save(self._cells)
+        builder = CellBuilder(3, method="top_down")  # the fewest kernels to compile
+        builder.fit(frame[["latitude", "longitude"]]).cells_.save(self._cells)
         self._out = folder / "out.parquet"
 
     def read(self, path, n, number=0):

@@ -26,7 +26,6 @@ from geocells.tables import (
     texts,
     write_table,
 )
-from geocells.tables.reader import scan_table
 from geocells.tables.rows import NOT_JSON, NOT_TEXT, UNBALANCED, WRONG_FIELDS
 
 COORDS = [[59.3293, 18.0686], [47.3769, 8.5417], [48.8566, 2.3522]]
@@ -153,7 +152,7 @@ def test_quotes_are_plain_characters_on_request(write):
 def test_quoted_line_breaks_are_read_and_a_stray_quote_loses_its_line_alone(write):
     header, good = "id,lat,lon,note\n", '1,1,1,"two\nlines, ""so"""\n2,2,2,5" lens\n'
     bad = '3,3,3,"stray\n4,4,4,four\n5,5,5,"more",6\n' + "6,6,6,six\n" * 3
-    (batch,) = scan_table(write(header + good + bad))
+    (batch,) = open_table(write(header + good + bad)).batches()
     assert batch.table["id"].to_pylist() == ["1", "2", "4", "6", "6", "6"]
     assert batch.table["note"].to_pylist()[:2] == ['two\nlines, "so"', '5" lens']
     assert batch.rows.tolist() == [1, 2, 4, 6, 7, 8]
@@ -162,7 +161,7 @@ def test_quoted_line_breaks_are_read_and_a_stray_quote_loses_its_line_alone(writ
 
 def test_values_of_json_lines_come_from_all_objects(write):
     lines = '{"id": 7}\n{"id": 7.50, "b": true}\n\n[1]\n{"c": [1, {"d": 2}], "id": null}\n'
-    (batch,) = scan_table(write(lines, "a.jsonl"))
+    (batch,) = open_table(write(lines, "a.jsonl")).batches()
     assert batch.table.to_pydict() == {
         "id": ["7", "7.50", None],
         "b": [None, "true", None],
@@ -211,7 +210,7 @@ def test_rows_do_not_depend_on_how_much_is_read_at_a_time(pieces, end, block_byt
 
 
 def test_lines_that_are_no_text_are_listed(write):
-    (batch,) = scan_table(write(b"a,b\n1,2\n\xff\xfe,1\n3\n"))
+    (batch,) = open_table(write(b"a,b\n1,2\n\xff\xfe,1\n3\n")).batches()
     assert [fault.reason for fault in batch.lost] == [NOT_TEXT, WRONG_FIELDS]
     assert batch.table["a"].to_pylist() == ["1"]
 

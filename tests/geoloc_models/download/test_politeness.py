@@ -69,7 +69,7 @@ def test_a_pause_holds_for_jobs_that_were_waiting():
 
 def test_a_host_that_nobody_wants_is_forgotten():
     _, _, turns = run_turns([(k, f"host{k}") for k in range(50)], rate=1000, lasts=0.01)
-    assert turns.n_hosts == 0
+    assert turns._hosts == {}
 
 
 def test_the_wait_doubles_up_to_its_bound():

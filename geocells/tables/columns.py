@@ -49,6 +49,7 @@ _BOTH_COORDINATES = (
     "lonlat", "gps", "location", "position", "geo", "point",
 )  # fmt: skip
 _LISTED = 20
+_SHORT = 2  # letters, which many other names start with
 
 
 def plain_name(name: str) -> str:
@@ -150,9 +151,8 @@ def _missing(missing: Mapping[str, str], names: Sequence[str], where: str) -> Ta
     both = both if "latitude" in missing and "longitude" in missing else None
     remedies = []
     for role, name in missing.items():
-        close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.6)
-        if close:
-            there = next(n for n in names if n.lower() == close[0])
+        there = _like(name, role, names)
+        if there is not None:
             remedies.append(f"--{role.replace('_', '-')}-column {there!r}")
     if both is not None:
         remedy = f"If {both!r} holds both coordinates, split it into two columns, latitude and longitude."
@@ -165,6 +165,16 @@ def _missing(missing: Mapping[str, str], names: Sequence[str], where: str) -> Ta
         f"{where} has no column {' or '.join(map(repr, missing.values()))} "
         f"(columns there: {_listed(names)}). {remedy}"
     )
+
+
+def _like(name: str, role: str, names: Sequence[str]) -> str | None:
+    """Column that may have been meant: spelt nearly so, or one of the role's names with more behind it."""
+    of_plain = {plain_name(there): there for there in reversed(names)}
+    alike = [plain for plain in of_plain if plain[:1] == plain_name(name)[:1]]  # no altitude
+    close = difflib.get_close_matches(plain_name(name), alike, n=1, cutoff=0.75)
+    usual = tuple(usual for usual in ROLE_NAMES.get(role, ()) if len(usual) > _SHORT)
+    longer = [plain for plain in of_plain if plain.startswith(usual)]
+    return of_plain[(close or longer)[0]] if close or longer else None
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -19,6 +19,7 @@ def download(
     output: Annotated[Path, Parameter(alias="-o")] = Path("images"),
     id_column: str | None = None,
     url_column: str | None = None,
+    quoting: bool = True,
     options: Annotated[DownloadOptions, Parameter(name="*")] = _DEFAULTS,
 ) -> None:
     """Fetch the photos of a table, politely; a second run goes on where the first one ended.
@@ -36,6 +37,8 @@ def download(
         Column of the ids; by default id, or another usual name.
     url_column : str, optional
         Column of the URLs; by default url, or another usual name.
+    quoting : bool
+        Double quotes enclose texts; not so in files of GBIF.
     """
     from tqdm import tqdm
 
@@ -51,7 +54,13 @@ def download(
 
         try:
             summary = download_photos(
-                table, output, options, id_column=id_column, url_column=url_column, progress=show
+                table,
+                output,
+                options,
+                id_column=id_column,
+                url_column=url_column,
+                quoting=quoting,
+                progress=show,
             )
         except KeyboardInterrupt:
             bar.close()

@@ -23,6 +23,7 @@ def embed(
     path_column: str | None = None,
     latitude_column: str | None = None,
     longitude_column: str | None = None,
+    quoting: bool = True,
     root: Path | None = None,
 ) -> None:
     """Run an encoder over all photos once and keep the features.
@@ -48,6 +49,8 @@ def embed(
         Column of latitudes, in degrees.
     longitude_column : str, optional
         Column of longitudes, in degrees.
+    quoting : bool
+        Double quotes enclose texts; not so in files of GBIF.
     root : Path, optional
         Folder that relative image paths start from; by default the table's own.
     """
@@ -64,6 +67,7 @@ def embed(
         path_column=path_column,
         latitude_column=latitude_column,
         longitude_column=longitude_column,
+        quoting=quoting,
         root=None if root is None else root.resolve(),
         countries=False,
     )
@@ -94,4 +98,7 @@ def embed(
             "--root": root,
         }
         given = {"--features": output, **columns}
-        say(f"\nTrain on them: {command_line('geoloc', 'train', table, **given)}")
+        words = (
+            ("geoloc", "train", table) if quoting else ("geoloc", "train", table, "--no-quoting")
+        )
+        say(f"\nTrain on them: {command_line(*words, **given)}")

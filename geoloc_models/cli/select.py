@@ -157,6 +157,8 @@ def _listed(text: str) -> list[str]:
 
 
 def _report_text(report: MetadataReport, tolerance_km: float) -> str:
+    from geocells.tables.rows import UNBALANCED
+
     width = len(f"{report.n_read:,}")
     lines = [f"{report.n_read:>{width},} rows read", f"{report.n_kept:>{width},} photos kept"]
     for reason, n_rows in report.dropped.items():
@@ -165,6 +167,10 @@ def _report_text(report: MetadataReport, tolerance_km: float) -> str:
         lines.append(f"{n_rows:>{width},} dropped: {reason}{shown}")
     if report.dropped.get("a place in no country") and tolerance_km == 0:
         lines.append("Photos just off a coast lie in no country; --tolerance-km 5 takes them in.")
+    if report.dropped.get(UNBALANCED):
+        lines.append(
+            "Where quotes are plain characters, as in files of GBIF, --no-quoting keeps such rows."
+        )
     lines.append("\nPhotos per country:")
     shown_countries = list(report.countries.items())[:_COUNTRIES_SHOWN]
     lines += [f"  {code:<4}{n_photos:>{width},}" for code, n_photos in shown_countries]

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geocells.tables import ids, numbers, open_table, texts
+from geocells.tables import TableFile, ids, numbers, open_table, texts
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import read_json, replacing, write_json
 from geoloc_models.download.download_options import DownloadOptions, State
@@ -122,6 +122,7 @@ def download_photos(
     *,
     id_column: str | None = None,
     url_column: str | None = None,
+    quoting: bool = True,
     progress: Progress | None = None,
     resolve: Resolver | None = None,
 ) -> DownloadSummary:
@@ -139,6 +140,8 @@ def download_photos(
         All choices; by default the careful ones.
     id_column, url_column : str, optional
         Their columns; by default ``id`` and ``url``, or others of the usual names.
+    quoting : bool
+        Double quotes enclose texts; not so in files of GBIF.
     progress : callable, optional
         Called as ``progress(n_new, n_left)`` with the photos just finished and, first, with 0 and
         the number of photos to do.
@@ -169,7 +172,8 @@ def download_photos(
 
     options = options or DownloadOptions()
     folder = Path(output)
-    rows = _PhotoRows(Path(table), id_column, url_column, tell=options.shard_size is not None)
+    file = open_table(table, quoting=quoting)
+    rows = _PhotoRows(file, id_column, url_column, tell=options.shard_size is not None)
     if Path(table).resolve() == (folder / TABLE).resolve():
         raise GeolocError(
             f"{table} is what the download itself writes; name the table that it came from, or "
@@ -255,8 +259,10 @@ def _found_records(
 class _PhotoRows:
     """Rows of a table of photos, read in batches."""
 
-    def __init__(self, path: Path, id_column: str | None, url_column: str | None, *, tell: bool):
-        self._file = open_table(path)
+    def __init__(
+        self, file: TableFile, id_column: str | None, url_column: str | None, *, tell: bool
+    ):
+        self._file = file
         names = self._file.names
         given = {
             role: role if column is None and role in names else column

@@ -234,6 +234,28 @@ def test_the_address_of_the_picture_goes_before_that_of_its_page():
         assert find_columns(names, {"url": None}) == {"url": wanted}
 
 
+@pytest.mark.parametrize(
+    ("names", "given", "hint"),
+    [
+        (["title", "longitude"], None, None),  # shares five letters with latitude
+        (["longitude", "altitude"], None, None),
+        (["latitud", "longitude"], None, "latitud"),
+        (["Lat_deg", "longitude"], None, "Lat_deg"),
+        (["latitude_wgs84", "longitude"], None, "latitude_wgs84"),
+        (["yes", "year", "longitude"], None, None),
+        (["breite", "longitude"], "brite", "breite"),
+        (["y_centre", "longitude"], "y-center", "y_centre"),
+    ],
+)
+def test_a_hint_names_a_column_that_may_be_meant_or_none(names, given, hint):
+    wanted = {"latitude": given, "longitude": None}
+    with pytest.raises(TableError) as error:
+        find_columns(names, wanted)
+    assert ("Perhaps" in str(error.value)) == (hint is not None)
+    if hint is not None:
+        assert str(error.value).endswith(f"Perhaps --latitude-column {hint!r}?")
+
+
 def test_given_columns_must_be_there():
     assert find_columns(["a", "lat"], {"latitude": "a"}) == {"latitude": "a"}
     with pytest.raises(TableError, match=r"'b'.*--id-column"):

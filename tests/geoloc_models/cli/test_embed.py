@@ -107,6 +107,16 @@ def test_shards_say_what_is_missing_and_the_last_one_puts_together(folder):
     assert "geoloc train" in last.stdout
 
 
+def test_quotes_may_be_plain_characters(folder):
+    table = (folder / "photos.csv").read_text().splitlines()
+    rows = [table[0] + ",title", *(f'{row},"a' for row in table[1:])]
+    (folder / "photos.csv").write_text("\n".join(rows) + "\n")
+    assert "(--no-quoting)" in geoloc_refuses(*words_of(folder))
+    result = embed(folder, "--no-quoting")
+    assert "12 photos" in result.stdout
+    assert "photos.csv --no-quoting" in result.stdout
+
+
 def test_a_missing_table_and_a_name_that_is_no_cache_are_refused(folder):
     assert "nowhere.csv" in geoloc_refuses("embed", folder / "nowhere.csv")
     words = ["embed", folder / "photos.csv", "-o", folder / "features.bin"]

@@ -39,6 +39,17 @@ def test_it_tells_what_was_read_kept_and_dropped_and_the_photos_per_country(fold
     assert pd.read_parquet("out.parquet")["id"].tolist() == ["1", "2"]
 
 
+def test_rows_lost_by_a_quote_are_told_with_the_option_that_keeps_them(folder):
+    rows = ["id\tlatitude\tlongitude\ttitle", *(f"{n}\t59.3\t18.1\t{n}" for n in range(9))]
+    (folder / "gbif.tsv").write_text("\n".join([*rows, '9\t59.3\t18.1\t"NSG', ""]))
+    result = geoloc("select", "gbif.tsv", "-o", "out.parquet")
+    assert "1 dropped: a double quote that is not closed" in result.stdout
+    assert "--no-quoting keeps such rows" in result.stdout
+    result = geoloc("select", "gbif.tsv", "-o", "out.parquet", "--no-quoting")
+    assert "10 photos kept" in result.stdout
+    assert "--no-quoting" not in result.stdout
+
+
 def test_every_option_of_columns_and_layout_reaches_the_reader(folder):
     (folder / "own.txt").write_bytes(
         "a|b|c|d|e|f|g|h|i\nÄ|59,|59.3|18.1|u|p.jpg|ann|2012|SE\n".encode("latin-1")

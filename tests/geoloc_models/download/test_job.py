@@ -325,6 +325,16 @@ def test_ids_may_be_numbers(tmp_path):
     assert states(tmp_path / "images") == {"7": "ok"}
 
 
+def test_quotes_may_be_plain_characters(tmp_path):
+    with PhotoServer({"a": PHOTO, "b": PHOTO}) as server:
+        rows = [f'{key}\t{server.url(key)}\t"NSG' for key in "ab"]
+        (tmp_path / "photos.tsv").write_text("\n".join(["id\turl\ttitle", *rows, ""]))
+        summary = download_photos(
+            tmp_path / "photos.tsv", tmp_path / "images", quick(), quoting=False
+        )
+    assert summary.counts[State.OK] == 2
+
+
 def test_a_table_longer_than_the_lookahead_is_fetched_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(fetching_module, "_LOOKAHEAD", 4)
     ids = [str(k) for k in range(23)]

@@ -123,12 +123,16 @@ class CodeRangeIndex:
 
     def polygons(self, n_cells: int) -> ObjectArray:
         """Union of the quadtree cells that the ranges cut into; holes are holes."""
+        return self.grid.union_polygons(*self.quadtree_cells(), n_cells)
+
+    def quadtree_cells(self) -> tuple[CodeArray, IntArray, IntArray]:
+        """First code, level and owner of the fewest quadtree cells that the ranges cut into."""
         starts, stops = self.ranges.starts, self.ranges.stops
         bounds = starts, stops, self.grid.max_level_of_code(starts)
         n = quadtree_cells(*bounds, *_quadtree_columns(0))
         codes, levels, owners = columns = _quadtree_columns(n)
         quadtree_cells(*bounds, *columns)
-        return self.grid.union_polygons(codes, levels, self.ranges.cells[owners], n_cells)
+        return codes, levels, self.ranges.cells[owners]
 
     def to_file(self, n_cells: int) -> tuple[dict[str, Any], dict[str, Any]]:
         """Grids as plain values; a list of codes a cell."""

@@ -22,6 +22,7 @@ from geocells.cells.io import OUTSIDE_CHOICES
 from geocells.cells.ranges import Ranges
 from geocells.cells.representative_points import RepresentativePoints
 from geocells.grids import GroupedGrid
+from geocells.sphere.polygons import areas_km2
 from geocells.validation import (
     Coordinates,
     check_choice,
@@ -34,6 +35,18 @@ if TYPE_CHECKING:
     import folium
     import geopandas as gpd
     from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a partition, ``cells[label]``: its location in degrees, and what it holds."""
+
+    label: int
+    latitude: float
+    longitude: float
+    count: int
+    level: int
+    group: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +88,8 @@ class CellPartition:
     2
     >>> cells.assign([[47.0, 8.0], [60.0, 18.0]]).tolist()
     [0, 1]
+    >>> cells[1]
+    Cell(label=1, latitude=59.3, longitude=18.1, count=3, level=0, group=None)
     """
 
     cell_index: CellIndex
@@ -152,6 +167,33 @@ class CellPartition:
             return None
         names: ObjectArray = self.group_names[self.group_of_cell]
         return names
+
+    def __getitem__(self, label: int) -> Cell:
+        if not 0 <= label < self.n_cells:
+            raise IndexError(f"There is no cell {label}: cells are 0 to {self.n_cells - 1}.")
+        latitude, longitude = self.locations[label].tolist()
+        group = None if self.groups is None else self.groups[label]
+        return Cell(
+            int(label),
+            latitude,
+            longitude,
+            int(self.counts[label]),
+            int(self.levels[label]),
+            group,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        """Tell whether both have the same cells, numbers and groups, and answer alike."""
+        if not isinstance(other, CellPartition):
+            return NotImplemented
+        return all(map(np.array_equal, self._contents(), other._contents()))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _contents(self) -> list[Any]:
+        index = self.cell_index
+        told = [index.kind, getattr(index, "grid", None), self.outside, self.groups]
+        return [*told, self.centroids, self.locations, self.counts, self.levels, *index.arrays()]
 
     def __repr__(self) -> str:
         method = self.parameters.get("method", "cells")
@@ -268,6 +310,48 @@ class CellPartition:
         """
         polygons: ObjectArray = shapely.orient_polygons(self.cell_index.polygons(self.n_cells))
         return polygons
+
+    @property
+    def areas_km2(self) -> FloatArray:
+        """Area of each cell on the sphere, as `polygons` draws it, (n_cells,) float64."""
+        return areas_km2(self.polygons())
+
+    @property
+    def tokens(self) -> ObjectArray:
+        """Names of the quadtree cells that each cell is made of, (n_cells,) of tuples of str.
+
+        S2 tokens; paths of digits on latitude-longitude grids, 0 to 3 for south-west, south-east, north-west and
+        north-east; order and nested number on HEALPix, ``8/44425``. Only of cells made on a grid.
+        """
+        codes, levels, owners = self._code_ranges("tokens").quadtree_cells()
+        names = np.array(self.grid.names_of_cells(codes, levels), dtype=object)
+        order = np.argsort(owners, kind="stable")
+        parts = np.split(names[order], np.searchsorted(owners[order], np.arange(1, self.n_cells)))
+        tokens = np.empty(self.n_cells, dtype=object)
+        tokens[:] = [tuple(part) for part in parts]
+        return tokens
+
+    def neighbors(self) -> IntArray:
+        """Pairs of cells that share a border or a corner on the map, (n_pairs, 2) int64, the lower number first.
+
+        Across the antimeridian too.
+        """
+        polygons = self.polygons()
+        beyond = shapely.transform(polygons, lambda points: np.add(points, (360.0, 0.0)))
+        tree = shapely.STRtree(polygons)
+        pairs = [tree.query(each, predicate="intersects") for each in (polygons, beyond)]
+        both = np.sort(np.concatenate(pairs, axis=1).T, axis=1)
+        return np.unique(both[both[:, 0] < both[:, 1]], axis=0)
+
+    @property
+    def __geo_interface__(self) -> dict[str, Any]:
+        interface: dict[str, Any] = self.to_geodataframe().__geo_interface__
+        return interface
+
+    def to_geojson(self) -> str:
+        """Return the cells with their columns as the text of a GeoJSON file."""
+        text: str = self.to_geodataframe().reset_index().to_json(drop_id=True)
+        return text
 
     def to_geodataframe(self) -> gpd.GeoDataFrame:
         """Table of the cells with their polygons.

@@ -67,6 +67,10 @@ class Grid(Protocol):
         """
         ...
 
+    def names_of_cells(self, codes: CodeArray, levels: IntArray) -> list[str]:
+        """Usual name of each cell, given by its first leaf code and its level."""
+        ...
+
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values that `grid_from_dict` turns back into an equal grid."""
         ...

@@ -117,6 +117,16 @@ class GroupedGrid:
             )
         return polygons
 
+    def names_of_cells(self, codes: CodeArray, levels: IntArray) -> list[str]:
+        """Usual name of each cell, in the grid of its group."""
+        groups = self.group_of_code(codes).tolist()
+        return [
+            self.grids[group].names_of_cells(
+                codes[row : row + 1] - np.uint64(self.group_start(group)), levels[row : row + 1]
+            )[0]
+            for row, group in enumerate(groups)
+        ]
+
     def max_level_of_code(self, codes: CodeArray) -> IntArray:
         """Level of the leaves in the grid that each code belongs to."""
         return np.array([grid.max_level for grid in self.grids], dtype=np.int64)[

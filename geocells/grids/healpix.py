@@ -151,6 +151,13 @@ class HealpixGrid:
         drawn, piece = shapely.get_parts(drawn, return_index=True)
         return assemble(drawn, parts[part_of_piece[piece]] // 12, part_of_piece[piece], n_owners)
 
+    def names_of_cells(self, codes: CodeArray, levels: IntArray) -> list[str]:
+        """Order and nested number of each cell, ``8/44425``, as coverage maps (MOC) have them."""
+        return [
+            f"{level}/{code >> 2 * (self.max_level - level)}"
+            for code, level in zip(codes.tolist(), levels.tolist(), strict=True)
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values for a file's metadata."""
         return {"type": "healpix", "max_level": int(self.max_level)}

@@ -210,6 +210,13 @@ class LatLonGrid:
 
         return cut_at_antimeridian(shapely.transform(unions, to_map))
 
+    def names_of_cells(self, codes: CodeArray, levels: IntArray) -> list[str]:
+        """Path from the root to each cell, a digit a level: 0 south-west, 1 south-east, 2 north-west, 3 north-east."""
+        return [
+            np.base_repr(code >> 2 * (self.max_level - level), 4).zfill(level) if level else ""
+            for code, level in zip(codes.tolist(), levels.tolist(), strict=True)
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values for a file's metadata."""
         return {

@@ -151,6 +151,24 @@ class S2Grid:
         ids <<= np.uint64(2 * (DEEPEST - level))
         return ids
 
+    def tokens(self, coords: FloatArray, level: int = DEEPEST) -> list[str]:
+        """S2's short name of the cell that holds each coordinate: its id in hexadecimal, zeros at the end left out.
+
+        Parameters
+        ----------
+        coords, level
+            As for :meth:`cell_ids`.
+        """
+        return [_token(cell) for cell in self.cell_ids(coords, level).tolist()]
+
+    def names_of_cells(self, codes: CodeArray, levels: IntArray) -> list[str]:
+        """S2 token of each cell."""
+        shift = 2 * (DEEPEST - self.max_level) + 1
+        return [
+            _token((code << shift) + (1 << 2 * (DEEPEST - level)))
+            for code, level in zip(codes.tolist(), levels.tolist(), strict=True)
+        ]
+
     def to_morton(self, codes: CodeArray) -> CodeArray:
         """Leaf codes in Morton order of (i, j) within each face.
 
@@ -227,6 +245,10 @@ class S2Grid:
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values for a file's metadata."""
         return {"type": "s2", "max_level": int(self.max_level)}
+
+
+def _token(cell_id: int) -> str:
+    return f"{cell_id:016x}".rstrip("0")
 
 
 def _encode(coords: FloatArray, level: int, dtype: CodeType) -> CodeArray:

@@ -10,6 +10,7 @@ import shapely
 from shapely import affinity
 
 from geocells._types import FloatArray, IntArray, ObjectArray
+from geocells.sphere.distance import EARTH_RADIUS_KM
 from geocells.sphere.means import to_unit_vectors
 
 BORDER_STEP = 0.05
@@ -57,6 +58,34 @@ def cut_at_antimeridian(polygons: ObjectArray) -> ObjectArray:
             parts.append(affinity.translate(inside, xoff=-360.0 * turn))
         polygons[row] = only_polygons(parts)
     return polygons
+
+
+def areas_km2(polygons: ObjectArray) -> FloatArray:
+    """Area on the sphere of polygons whose sides are straight on the map.
+
+    Parameters
+    ----------
+    polygons : (n,) object
+        Shapely Polygons or MultiPolygons, exterior rings counterclockwise and holes clockwise.
+
+    Returns
+    -------
+    areas : (n,) float64
+
+    Notes
+    -----
+    The integral of ``-R^2 sin(latitude) d(longitude)`` along the borders, exact for every side.
+    """
+    parts, owner_of_part = shapely.get_parts(polygons, return_index=True)
+    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
+    points, ring = shapely.get_coordinates(rings, return_index=True)
+    longitudes, latitudes = np.radians(points).T
+    middles, halves = (latitudes[1:] + latitudes[:-1]) / 2, np.diff(latitudes) / 2
+    sides = np.diff(longitudes) * np.sin(middles) * np.sinc(halves / np.pi)
+    is_side = ring[1:] == ring[:-1]
+    owners = owner_of_part[part_of_ring[ring[1:][is_side]]]
+    areas: FloatArray = EARTH_RADIUS_KM**2 * np.bincount(owners, -sides[is_side], len(polygons))
+    return areas
 
 
 def border_points(polygons: ObjectArray) -> tuple[FloatArray, IntArray]:

@@ -1,0 +1,122 @@
+"""Cells by their labels, names, neighbours and areas."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import s2sphere
+import shapely
+
+from geocells import CellBuilder, HealpixGrid, LatLonGrid, S2Grid, load_cells, sphere
+from geocells.cells import CodeRangeIndex, Ranges
+from geocells.grids import GroupedGrid
+
+
+def consolidated(min_images: int, **options: object) -> CellBuilder:
+    """Build by consolidation, whatever the default method is."""
+    return CellBuilder(min_images, method="consolidated", **options)
+
+
+WORLD = np.column_stack(
+    [
+        np.degrees(np.arcsin(np.random.default_rng(5).uniform(-1, 1, 4000))),
+        np.random.default_rng(6).uniform(-180, 180, 4000),
+    ]
+)
+GRIDS = ["latlon", "s2", "healpix"]
+
+
+def test_a_cell_has_its_numbers_by_its_label():
+    coords = [(1, 1), (2, 2), (2, 2)]
+    cells = consolidated(1, location="medoid").fit(coords, groups=["A", "B", "B"]).cells_
+    assert dataclasses.astuple(cells[1]) == (1, 2.0, 2.0, 2, 0, "B")
+    assert [cell.group for cell in cells] == ["A", "B"]
+    for label in (-1, 2):
+        with pytest.raises(IndexError, match=f"no cell {label}: cells are 0 to 1"):
+            cells[label]
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_partitions_are_equal_where_their_cells_are(tmp_path, grid):
+    cells = consolidated(40, grid=grid).fit(WORLD).cells_
+    assert cells == consolidated(40, grid=grid).fit(WORLD[::-1]).cells_
+    assert cells == load_cells(cells.save(tmp_path / "cells.parquet"))
+    assert cells != consolidated(41, grid=grid, outside="noise").fit(WORLD).cells_
+    assert cells != dataclasses.replace(cells, outside="noise")
+    assert cells != dataclasses.replace(cells, counts=cells.counts + 1)
+    assert cells != "cells"
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_areas_are_those_on_the_sphere(grid):
+    grid = LatLonGrid(max_level=3) if grid == "latlon" else grid
+    cells = CellBuilder(1, method="top_down", grid=grid, min_cell_size=20).fit(WORLD).cells_
+    sphere_km2 = 4 * np.pi * sphere.EARTH_RADIUS_KM**2
+    assert cells.areas_km2.sum() == pytest.approx(sphere_km2, rel=1e-12)
+    assert (cells.areas_km2 > 0).all()
+    if grid == "healpix":
+        # All equal, but that sides are drawn by straight pieces.
+        assert cells.areas_km2 == pytest.approx(sphere_km2 / cells.n_cells, rel=1e-2)
+
+
+def test_the_area_of_a_box_is_known():
+    bounds = (0.0, 0.0, 30.0, 90.0)
+    cells = consolidated(1, bounds=bounds, min_cell_size=30).fit([(1.0, 1.0)]).cells_
+    # A quarter of the zone between the equator and 30 degrees, which is half of its hemisphere.
+    assert cells.areas_km2.tolist() == [pytest.approx(np.pi / 4 * sphere.EARTH_RADIUS_KM**2)]
+
+
+def test_tokens_of_s2_are_those_of_s2sphere():
+    builder = consolidated(5, grid="s2").fit(WORLD)
+    tokens = builder.cells_.tokens
+    assert len(tokens) == builder.n_cells_
+    for (latitude, longitude), label in zip(WORLD[:300], builder.labels_, strict=False):
+        leaf = s2sphere.CellId.from_lat_lng(s2sphere.LatLng.from_degrees(latitude, longitude))
+        assert any(s2sphere.CellId.from_token(token).contains(leaf) for token in tokens[label])
+    for level in (0, 7, 30):
+        expected = [
+            s2sphere.CellId.from_lat_lng(s2sphere.LatLng.from_degrees(*place)).parent(level)
+            for place in WORLD[:300].tolist()
+        ]
+        assert S2Grid().tokens(WORLD[:300], level) == [cell.to_token() for cell in expected]
+
+
+@pytest.mark.parametrize(
+    ("grid", "first"),
+    [(LatLonGrid(0, 0, 8, 8, 2), [("00",), ("03", "30")]), (HealpixGrid(3), [("3/1",), ("3/40",)])],
+)
+def test_tokens_name_the_quadtree_cells_of_a_cell(grid, first):
+    codes = np.array(
+        [[0, 1], [3, 4], [12, 13]] if isinstance(grid, LatLonGrid) else [[1, 2], [40, 41]]
+    )
+    owners = [0, 1, 1] if isinstance(grid, LatLonGrid) else [0, 1]
+    ranges = Ranges(*codes.T.astype(np.uint64), np.array(owners))
+    cells = dataclasses.replace(
+        consolidated(1).fit([(1.0, 1.0), (40.0, 40.0)]).cells_,
+        cell_index=CodeRangeIndex(GroupedGrid((grid,)), ranges),
+    )
+    assert cells.tokens.tolist() == first
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_neighbours_are_the_cells_whose_polygons_meet(grid):
+    cells = CellBuilder(60, grid=grid, method="top_down").fit(WORLD).cells_
+    polygons = cells.polygons()
+    shifted = shapely.transform(polygons, lambda points: points + np.array([360.0, 0.0]))
+    meet = shapely.intersects(polygons[:, None], polygons[None, :])
+    meet |= shapely.intersects(polygons[:, None], shifted[None, :])
+    expected = np.argwhere(np.triu(meet | meet.T, k=1))
+    assert np.array_equal(cells.neighbors(), expected)
+
+
+def test_cells_are_geojson_to_other_programs():
+    cells = consolidated(1).fit([(1, 1), (2, 2)], groups=["A", "B"]).cells_
+    written = json.loads(cells.to_geojson())
+    assert [feature["properties"]["group"] for feature in written["features"]] == ["A", "B"]
+    shapes = [shapely.geometry.shape(feature["geometry"]) for feature in written["features"]]
+    assert shapely.equals(shapes, cells.polygons()).all()
+    assert cells.__geo_interface__["type"] == "FeatureCollection"
+    assert len(cells.__geo_interface__["features"]) == 2

@@ -1,10 +1,8 @@
 """Images: whole, small enough, upright, and without metadata."""
 
 import io
-import zlib
 
 import numpy as np
-import photo_server
 import pytest
 from geoloc_models_download import jpeg
 from geoloc_models_photos import encoded
@@ -27,19 +25,6 @@ def test_every_kind_of_photo_becomes_a_jpeg(kind):
     result = decoded(prepared)
     assert (result.format, result.mode, result.size) == ("JPEG", "RGB", (20, 10))
     np.testing.assert_allclose(np.asarray(result)[5, 10], (200, 30, 60), atol=12)
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "P", "CMYK", "1"])
-def test_every_mode_becomes_rgb(mode):
-    kind = "JPEG" if mode == "CMYK" else "PNG"
-    prepared = prepare_image(encoded(Image.new(mode, (20, 10)), kind))
-    assert decoded(prepared).mode == "RGB"
-
-
-def test_sixteen_bits_are_scaled_not_cut_off():
-    grey = Image.fromarray(np.full((8, 8), 128 * 256, dtype=np.uint16))
-    pixels = np.asarray(decoded(prepare_image(encoded(grey, "PNG"))))
-    assert abs(int(pixels.mean()) - 128) <= 2
 
 
 def test_the_longest_side_is_bounded_and_nothing_enlarged():
@@ -87,20 +72,6 @@ def test_originals_are_kept_to_the_byte_on_demand():
     assert (prepared.extension, prepared.width, prepared.height) == (".png", 9, 7)
 
 
-@pytest.mark.parametrize("keep_original", [False, True])
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
-def test_half_an_image_is_no_image(share, keep_original):
-    whole = jpeg(0, 200, 200, quality=95)
-    with pytest.raises(BrokenImageError):
-        prepare_image(whole[: int(len(whole) * share)], keep_original=keep_original)
-
-
-def test_half_an_image_is_no_image_when_it_is_made_smaller():
-    whole = jpeg(0, 800, 800, quality=95)
-    with pytest.raises(BrokenImageError, match="truncated"):
-        prepare_image(whole[: len(whole) * 3 // 4], max_side=64)
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -108,8 +79,6 @@ def test_half_an_image_is_no_image_when_it_is_made_smaller():
         (b"<!DOCTYPE html><html>", "web page"),
         (b"  <html><body>", "web page"),
         (b"\x00" * 1000, "not an image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not an image"),
     ],
 )
 def test_other_files_are_told_apart(content, words):
@@ -117,23 +86,12 @@ def test_other_files_are_told_apart(content, words):
         prepare_image(content)
 
 
-@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-@pytest.mark.parametrize("size", [(60_000, 60_000), (10_000, 10_000), (2**31 - 1, 1)])
-def test_a_bomb_is_refused_by_its_header(size):
-    # Its pixels are not there: decoding would say that it breaks off.
-    with pytest.raises(TooManyPixelsError, match="pixels"):
-        prepare_image(photo_server.png_of_size(*size))
+def test_a_photo_made_smaller_is_read_to_its_end():
+    whole = jpeg(0, 800, 800, quality=95)
+    with pytest.raises(BrokenImageError, match="truncated"):
+        prepare_image(whole[: len(whole) * 3 // 4], max_side=64)
 
 
 def test_the_largest_image_is_a_choice():
     with pytest.raises(TooManyPixelsError, match="1,200 pixels, more than 1,000"):
         prepare_image(jpeg(0, 40, 30), max_megapixels=0.001)
-
-
-def test_a_bomb_of_text_is_no_image():
-    image = photo_server.png_of_size(8, 8)
-    text = b"comment\x00\x00" + zlib.compress(bytes(100_000_000))
-    check = zlib.crc32(b"zTXt" + text).to_bytes(4, "big")
-    chunk = len(text).to_bytes(4, "big") + b"zTXt" + text + check
-    with pytest.raises(BrokenImageError):
-        prepare_image(image[:33] + chunk + image[33:])

@@ -47,22 +47,6 @@ def test_the_exif_orientation_is_applied(tmp_path):
     assert pixels[22:].max() < 50
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16"])
-def test_every_mode_becomes_rgb_with_its_brightness(tmp_path, mode):
-    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
-    if mode == "I;16":
-        Image.fromarray(np.full((4, 4), 128 * 256, dtype=np.uint16)).save(path)
-    elif mode == "1":
-        Image.new("1", (4, 4), 1).save(path)
-    else:
-        Image.new("RGB", (4, 4), (128, 128, 128)).convert(mode).save(path)
-    loaded = FileImages([path]).load(0)
-    assert loaded.mode == "RGB"
-    expected = 255 if mode == "1" else 128
-    # A palette of 216 web colours is within 51 / 2 of any grey.
-    assert abs(np.asarray(loaded).astype(int) - expected).max() <= (26 if mode == "P" else 1)
-
-
 def broken_message(path):
     with pytest.raises(BrokenImageError) as caught:
         FileImages([path]).load(0)
@@ -70,13 +54,6 @@ def broken_message(path):
     assert str(path) in message
     assert "\n" not in message
     return message
-
-
-def test_a_truncated_jpeg_is_broken_and_not_padded_with_grey(tmp_path):
-    path = tmp_path / "a.jpg"
-    noise(200, 200).save(path)
-    path.write_bytes(path.read_bytes()[:-2000])
-    assert "truncated" in broken_message(path)
 
 
 def test_what_is_no_image_is_broken(tmp_path):
@@ -87,15 +64,6 @@ def test_what_is_no_image_is_broken(tmp_path):
     assert "not an image" in broken_message(path)
     assert "no such file" in broken_message(tmp_path / "none.jpg")
     broken_message(tmp_path)  # a folder
-
-
-def test_a_damaged_png_is_broken(tmp_path):
-    path = tmp_path / "a.png"
-    noise(64, 64).save(path)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0xFF
-    path.write_bytes(bytes(content))
-    assert "cannot be decoded" in broken_message(path)
 
 
 def test_an_image_with_too_many_pixels_is_broken(tmp_path, monkeypatch):

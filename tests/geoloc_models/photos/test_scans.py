@@ -11,33 +11,18 @@ from geoloc_models_photos import (
     sequential_scans,
     write_tar,
 )
-from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
-from geoloc_models.download.verify import prepare_image
-from geoloc_models.photos import open_photo, read_exif, strip_photo
+from geoloc_models.photos import open_photo
 from geoloc_models.photos.images import FileImages
 from geoloc_models.photos.opening import is_photo
 from geoloc_models.photos.scans import MOST_SCANS, count_scans
-from geoloc_models.photos.strip import reencode_photo
-from geoloc_models.serve import Limits, read_upload
 
 SIZE = (64, 48)
 KINDS = {
     "progressive": lambda n: many_scans(n - 10, SIZE),
     "sequential": lambda n: sequential_scans(n, SIZE),
     "in a TIFF": lambda n: jpeg_in_tiff(many_scans(n - 10, SIZE), SIZE),
-}
-READERS = {
-    "bytes": open_photo,
-    "file": lambda content: open_photo(io.BytesIO(content)),
-    "image": lambda content: open_photo(Image.open(io.BytesIO(content))),
-    "header": read_exif,
-    "strip": lambda content: strip_photo(content, "a"),
-    "reencode": lambda content: reencode_photo(content, "a"),
-    "download": prepare_image,
-    "original": lambda content: prepare_image(content, keep_original=True),
-    "serve": lambda content: read_upload(content, Limits()),
 }
 
 
@@ -46,18 +31,6 @@ def test_only_so_many_scans_are_decoded(kind):
     assert open_photo(KINDS[kind](MOST_SCANS)).size == SIZE
     with pytest.raises(BrokenImageError, match="more than 50 scans"):
         open_photo(KINDS[kind](MOST_SCANS + 1))
-
-
-@pytest.mark.parametrize("reader", READERS)
-def test_every_reader_refuses_before_it_decodes(reader, monkeypatch):
-    content = many_scans(60, SIZE)
-    monkeypatch.setattr(Image.Image, "load", _never)
-    with pytest.raises(BrokenImageError, match="more than 50 scans"):
-        READERS[reader](content)
-
-
-def _never(*_):
-    raise RuntimeError("decoded")
 
 
 def test_files_and_members_of_tars_are_looked_at_too(tmp_path):

@@ -82,7 +82,7 @@ def cells(tmp_path_factory):
 
 def commands(path: Path, cells: Path, folder: Path) -> dict[str, Callable[[], object]]:
     """Each command up to where its table is read."""
-    from geoloc_models.download.job import _PhotoRows
+    from geoloc_models.download.job import _PhotoRows, open_table
     from geoloc_models.photos.folders import _read_positions
     from geoloc_models.tables.leakage import find_leakage
     from geoloc_models.tables.photo_table import read_photo_table
@@ -103,7 +103,9 @@ def commands(path: Path, cells: Path, folder: Path) -> dict[str, Callable[[], ob
         "geoloc split": lambda: split_photo_file(path, out, SplitOptions(by="place")),
         "geoloc leakage": lambda: find_leakage(path, LeakageOptions(images=False)),
         "geoloc train, evaluate, embed": lambda: read_photo_table(path, images=False),
-        "geoloc download": lambda: list(_PhotoRows(path, None, None, tell=True).batches()),
+        "geoloc download": lambda: list(
+            _PhotoRows(open_table(path), None, None, tell=True).batches()
+        ),
     }
 
 

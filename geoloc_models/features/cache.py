@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_json
 from geoloc_models.tables.hashing import hash_texts, stream_start
+from geoloc_models.tables.photo_ids import refuse_repeated
 from geoloc_models.tables.photo_table import PhotoTable
 
 FORMAT = "geoloc-features"
@@ -373,13 +374,7 @@ def row_keys(table: PhotoTable) -> np.ndarray:
     frame = table.frame
     if "id" in frame.columns:
         ids = frame["id"].astype(str)
-        repeated = ids.duplicated().to_numpy()
-        if repeated.any():
-            first = int(repeated.argmax())
-            raise GeolocError(
-                f"Every photo needs an id of its own; {repeated.sum()} of {len(ids)} rows repeat "
-                f"another's (first: row {first}, {ids.iloc[first]!r})."
-            )
+        refuse_repeated(ids, "the table", len(ids))
         return ids.to_numpy(dtype=object)
     if "path" in frame.columns:
         return frame["path"].astype(str).to_numpy(dtype=object)

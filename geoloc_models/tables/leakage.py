@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from geocells.tables import numbers, open_table, texts
 from geoloc_models._errors import GeolocError, table_errors
@@ -19,6 +18,7 @@ from geoloc_models._files import replacing
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.fingerprints import Fingerprints, fingerprint_images
 from geoloc_models.tables.hamming import nearest_within
+from geoloc_models.tables.parts import numbered_parts
 from geoloc_models.tables.split import PARTS
 from geoloc_models.tables.split_options import LeakageOptions
 
@@ -115,7 +115,7 @@ def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> Lea
     columns = file.find_columns(dict.fromkeys(_ROLES), needed=("part",))
     table = file.read(list(columns.values()))
     column = {role: table[given] for role, given in columns.items()}
-    part = _numbered_parts(column["part"], name)
+    part = numbered_parts(column["part"], name, first_row=1)
     pairs: list[pd.DataFrame] = []
     reasons: list[str] = []
     prints: Fingerprints | None = None
@@ -158,18 +158,6 @@ def _is_exchangeable(metadata: Mapping[bytes, bytes]) -> bool:
     except ValueError:
         return False
     return isinstance(settings, dict) and settings.get("exchangeable") is True
-
-
-def _numbered_parts(column: pa.ChunkedArray, name: str) -> np.ndarray:
-    names = texts(column)
-    number = pc.index_in(names, value_set=pa.array(PARTS))
-    if number.null_count:
-        row = pc.index(pc.is_null(number), True).as_py()
-        raise GeolocError(
-            f"The column part must hold train, validation or test; row {row + 1} of {name} holds "
-            f"{names[row].as_py()!r}. Run geoloc split again."
-        )
-    return np.asarray(number, dtype=np.int8)
 
 
 def _fingerprints(paths: pa.ChunkedArray, root: Path, n_workers: int | None) -> Fingerprints:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
-from geocells.tables import ids as ids_as_text
 from geocells.tables import texts
 from geoloc_models._errors import GeolocError
 from geoloc_models.tables.hashing import hash_numbers, hash_texts, hash_to_unit, stream_start
+from geoloc_models.tables.photo_ids import chunked, id_texts, refuse_repeated
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import PARTS, Split, place_blocks
 from geoloc_models.tables.split_options import SplitOptions
@@ -90,7 +91,7 @@ def assign_parts(
     elif by != "id":
         if users is None:
             raise GeolocError(f"A split by {by} needs the photos' users, or values of that column.")
-        user_of_row = texts(_chunked(users, "users"))
+        user_of_row = texts(chunked(users, "users"))
         _check_length(len(user_of_row), len(names), "users")
         known = np.asarray(pc.is_valid(user_of_row))
         hashes = hash_texts(user_of_row.drop_null(), stream_start("part/user", seed))
@@ -181,8 +182,8 @@ def subset_ranks(
     if len(level):
         places = np.unique(np.concatenate([level, level + 1]))
         rows = order[places]
-        id_of_row = dict(zip(rows.tolist(), names.take(pa.array(rows)).to_pylist(), strict=True))
-        _refuse_duplicates(id_of_row, len(hashes))
+        id_of_row = pd.Series(names.take(pa.array(rows)).to_pylist(), index=rows).sort_index()
+        refuse_repeated(id_of_row.rename(lambda row: row + 1), "the table", len(hashes))
         order[places] = sorted(rows.tolist(), key=lambda row: (hashes[row], id_of_row[row]))
     order = order[parts[order] == 0]
     rank = np.full(len(hashes), -1, dtype=np.int64)
@@ -214,18 +215,32 @@ def split_of_table(table: PhotoTable) -> Split:
     >>> split_of_table(PhotoTable(table.frame.assign(part=["test", "train", "validation"]))).test
     array([0])
     """
-    names = _column(table, "part").astype(str).to_numpy()
-    rows = [np.flatnonzero(names == name).astype(np.int64) for name in PARTS]
-    (strange,) = np.nonzero(~np.isin(names, PARTS))
-    if len(strange):
-        raise GeolocError(
-            f"The column part must hold train, validation or test; {len(strange)} of {len(names)} "
-            f"rows do not (first: row {strange[0]}, {names[strange[0]]!r}). {_DAMAGED}"
-        )
+    part = numbered_parts(chunked(_column(table, "part").astype(object), "part"), "the table")
+    rows = [np.flatnonzero(part == number).astype(np.int64) for number in range(len(PARTS))]
     for name, of_part in zip(PARTS, rows, strict=True):
         if not len(of_part):
             raise GeolocError(f"The table has no photo in its {name} part. {_DAMAGED}")
     return Split(*rows)
+
+
+def numbered_parts(column: pa.ChunkedArray, where: str, *, first_row: int = 0) -> np.ndarray:
+    """0, 1, 2 for train, validation, test: (n,) int8.
+
+    Raises
+    ------
+    GeolocError
+        If the column holds anything else; ``first_row`` is the number of the first row.
+    """
+    names = texts(column)
+    number = pc.index_in(names, value_set=pa.array(PARTS))
+    if number.null_count:
+        row = pc.index(pc.is_null(number), True).as_py()
+        raise GeolocError(
+            f"The column part must hold train, validation or test; {number.null_count} of "
+            f"{len(names)} rows of {where} do not (first: row {row + first_row}, "
+            f"{names[row].as_py()!r}). {_DAMAGED}"
+        )
+    return np.asarray(number, dtype=np.int8)
 
 
 def subset_rows(table: PhotoTable, n_photos: int) -> np.ndarray:
@@ -256,49 +271,6 @@ def subset_rows(table: PhotoTable, n_photos: int) -> np.ndarray:
             f"table are missing or there twice. {_DAMAGED}"
         )
     return rows
-
-
-def id_texts(values: Any, where: str = "the table", first_row: int = 0) -> pa.ChunkedArray:
-    """Ids as text, whole numbers as their digits.
-
-    Raises
-    ------
-    GeolocError
-        If one is missing; ``first_row`` is the number of the first one.
-    """
-    names = ids_as_text(_chunked(values, "ids"), where=where)
-    if names.null_count:
-        row = pc.index(pc.is_null(names), True).as_py() + first_row
-        raise GeolocError(
-            f"Every photo needs an id; {names.null_count} of {len(names)} have none (first: row "
-            f"{row} of {where}). Fill in or remove such rows."
-        )
-    return names
-
-
-def _chunked(values: Any, name: str) -> pa.ChunkedArray:
-    if isinstance(values, pa.ChunkedArray):
-        return values
-    try:
-        array = values if isinstance(values, pa.Array) else pa.array(values, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise GeolocError(f"{name} must be texts or whole numbers ({error}).") from error
-    return pa.chunked_array([array])
-
-
-def _refuse_duplicates(id_of_row: dict[int, str], n_rows: int) -> None:
-    first_row: dict[str, int] = {}
-    repeated = [
-        (first_row[name], row, name)
-        for row, name in sorted(id_of_row.items())
-        if first_row.setdefault(name, row) != row
-    ]
-    if repeated:
-        before, row, name = repeated[0]
-        raise GeolocError(
-            f"No two photos may have one id; {len(repeated)} of {n_rows} rows repeat an earlier "
-            f"one (first: row {row + 1} that of row {before + 1}, {name!r}). Remove one of each."
-        )
 
 
 def _check_length(n_values: int, n_rows: int, name: str) -> None:

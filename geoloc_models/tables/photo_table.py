@@ -18,6 +18,7 @@ from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models.countries.lookup import country_of
 from geoloc_models.countries.names import country_code
 from geoloc_models.tables.coordinates import as_coords, check_coordinates
+from geoloc_models.tables.photo_ids import refuse_repeated
 
 logger = logging.getLogger(__name__)
 
@@ -249,19 +250,8 @@ def _frame(table: pa.Table, columns: dict[str, str], source: Path) -> pd.DataFra
             )
         frame[role] = values.to_pandas()
     if "id" in frame:
-        _refuse_repeated(frame["id"], source)
+        refuse_repeated(frame["id"].rename(lambda row: row + 1), source.name, len(frame))
     return frame
-
-
-def _refuse_repeated(ids: pd.Series, source: Path) -> None:
-    again = ids.duplicated().to_numpy()
-    if again.any():
-        first = int(again.argmax())
-        raise GeolocError(
-            f"Every photo needs an id of its own; {again.sum()} of {len(ids)} rows of "
-            f"{source.name} repeat one (first: row {first + 1}, {ids.iloc[first]!r}). Remove these "
-            "rows, or drop the column of ids."
-        )
 
 
 def _codes(names: pd.Series, source: Path) -> np.ndarray:

@@ -18,7 +18,8 @@ from geocells.tables import Batch, TableFile, coordinates, numbers, open_table, 
 from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models._files import replacing
 from geoloc_models.tables.hashing import HASH_VERSION
-from geoloc_models.tables.parts import assign_parts, id_texts, in_large_unit, subset_ranks
+from geoloc_models.tables.parts import assign_parts, in_large_unit, subset_ranks
+from geoloc_models.tables.photo_ids import id_texts
 from geoloc_models.tables.relative_paths import moved, path_between
 from geoloc_models.tables.split import PARTS, place_blocks
 from geoloc_models.tables.split_options import SplitOptions

@@ -108,7 +108,7 @@ def test_a_photos_key_is_its_id_or_else_its_path_or_else_its_place():
 
 def test_repeated_ids_are_refused():
     table = PhotoTable.from_arrays([[1, 2], [3, 4], [5, 6]], ["SE"] * 3)
-    with pytest.raises(GeolocError, match=r"1 of 3 rows repeat.*row 2, 'a'"):
+    with pytest.raises(GeolocError, match=r"1 of 3 rows.*row 2 that of row 0, 'a'"):
         row_keys(PhotoTable(table.frame.assign(id=["a", "b", "a"])))
 
 

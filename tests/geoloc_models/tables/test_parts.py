@@ -216,7 +216,9 @@ def test_the_order_has_nothing_to_do_with_the_part():
 
 
 def test_an_id_that_is_there_twice_is_refused():
-    with pytest.raises(GeolocError, match=r"1 of 4 rows repeat.*row 4 that of row 2, 'b'"):
+    with pytest.raises(
+        GeolocError, match=r"1 of 4 rows of the table repeat.*row 4 that of row 2, 'b'"
+    ):
         subset_ranks(["a", "b", "c", "b"], [0, 0, 0, 1])
 
 
@@ -246,7 +248,7 @@ def test_the_part_column_may_be_categorical():
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        (["test", "train", "dev"], "1 of 3 rows do not.*row 2, 'dev'"),
+        (["test", "train", "dev"], "1 of 3 rows of the table do not.*row 2, 'dev'"),
         (["test", "train", None], "row 2"),
         (["train", "train", "test"], "no photo in its validation part"),
     ],

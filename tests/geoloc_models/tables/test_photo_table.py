@@ -223,7 +223,7 @@ def test_an_id_that_is_missing_or_there_twice_is_named_with_its_row(write):
     header = "id,path,latitude,longitude\n1,a.jpg,59.3,18.1\n"
     message = read_error(write(header + "1,a.jpg,59.3,18.1\n"))
     assert "1 of 2 rows" in message
-    assert "row 2, '1'" in message
+    assert "row 2 that of row 1, '1'" in message
     assert "row 2" in read_error(write(header + ",a.jpg,59.3,18.1\n"))
 
 

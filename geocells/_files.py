@@ -83,17 +83,54 @@ def locked(folder: str | Path) -> Iterator[None]:
     """
     folder = Path(folder)
     is_new = not folder.exists()
-    with _locked(folder, folder):
+    with holding(folder / _LOCK, folder):
         for pattern in (f"{_DRAFTS}*", f"*/{_DRAFTS}*"):
             for drafts in folder.glob(pattern):
                 _clear(drafts)
+        yield
+    if is_new:
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
+
+
+@contextmanager
+def holding(lock: Path, output: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock, a file that is there for so long; it ends with the process, however that ends.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it, unless this one is to ``wait``; says that it is writing ``output``.
+    """
+    while True:
+        lock.parent.mkdir(parents=True, exist_ok=True)
         try:
-            yield
-        finally:
-            (folder / _LOCK).unlink(missing_ok=True)
-            if is_new:
-                with suppress(OSError):  # it is not empty
-                    folder.rmdir()
+            file = lock.open("ab")
+        except FileNotFoundError:  # whoever held the lock has just removed its folder
+            continue
+        if fcntl is None:
+            break
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            file.close()
+            raise BlockingIOError(
+                f"Another process is writing {output}; wait until it has ended, or name another output."
+            ) from None
+        except OSError:  # a file system without locks
+            break
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                break
+        file.close()  # of a lock that has just been removed
+    _held.add(file)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            lock.unlink()
+        _held.discard(file)
+        file.close()
 
 
 @contextmanager
@@ -102,7 +139,7 @@ def _drafting(path: Path) -> Iterator[Path]:
     fault: OSError | None = None
     try:
         _clear_siblings(path.absolute().parent)
-        with _locked(drafts, path):
+        with holding(drafts / _LOCK, path):
             _empty(drafts)
             try:
                 yield drafts / path.name
@@ -120,39 +157,6 @@ def _drafting(path: Path) -> Iterator[Path]:
         raise OSError(fault.errno, fault.strerror, str(path)) from error
 
 
-@contextmanager
-def _locked(folder: Path, output: Path) -> Iterator[None]:
-    """Hold the lock of a folder; it ends with the process, however that ends."""
-    lock = folder / _LOCK
-    while True:
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            file = lock.open("ab")
-        except FileNotFoundError:  # whoever held the lock has just removed the folder
-            continue
-        if fcntl is None:
-            break
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise BlockingIOError(
-                f"Another process is writing {output}; wait until it has ended, or name another output."
-            ) from None
-        except OSError:  # a file system without locks
-            break
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
-                break
-        file.close()  # of a lock that has just been removed
-    _held.add(file)
-    try:
-        yield
-    finally:
-        _held.discard(file)
-        file.close()
-
-
 @cache
 def _clear_siblings(folder: Path) -> None:
     """Remove the drafts that killed processes left in a folder; once in a process."""
@@ -162,7 +166,7 @@ def _clear_siblings(folder: Path) -> None:
 
 def _clear(drafts: Path) -> None:
     if fcntl is not None and (drafts / _LOCK).is_file():
-        with suppress(OSError), _locked(drafts, drafts):
+        with suppress(OSError), holding(drafts / _LOCK, drafts):
             _empty(drafts)
             shutil.rmtree(drafts, ignore_errors=True)
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from geocells._files import locked, replacing, replacing_folder
+from geocells._files import holding, locked, replacing, replacing_folder
 from geoloc_models._errors import GeolocError
 
-__all__ = ["locked", "read_json", "replacing", "replacing_folder", "write_json"]
+__all__ = ["holding", "locked", "read_json", "replacing", "replacing_folder", "write_json"]
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import filelock
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geocells.tables import TableFile, ids, numbers, open_table, texts
 from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models._files import read_json, replacing, write_json
+from geoloc_models._files import locked, read_json, replacing, write_json
 from geoloc_models.download.download_options import DownloadOptions, State
 from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto, now_utc
 from geoloc_models.download.store import FolderStore, StoredImage, TarStore, safe_name
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 TABLE = "photos.parquet"
 OPTIONS = "download.json"
 
-_LOCK = ".download.lock"
 _FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 # SQLite tells a limit on file size (EFBIG) as an error of input and output.
 _SQLITE_FULL = frozenset([sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
@@ -220,23 +218,17 @@ def _open_folder(
     folder: Path, options: DownloadOptions
 ) -> Iterator[tuple[DownloadQueue, FolderStore | TarStore]]:
     """Queue and store of a folder, for one download at a time; closed whatever happens."""
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(folder / _LOCK, timeout=0):  # ends with the process
-            _check_same_files(folder, options)
-            size = options.shard_size
-            store = FolderStore(folder) if size is None else TarStore(folder, size)
-            with closing(DownloadQueue(folder)) as queue:
-                try:
-                    yield queue, store
-                except BaseException:
-                    with suppress(OSError):  # a full disk may refuse this; the queue has all states
-                        store.close()
-                    raise
-    except filelock.Timeout:
-        raise GeolocError(
-            f"Another download is at work in {folder}; wait for it, or take another folder."
-        ) from None
+    with locked(folder):
+        _check_same_files(folder, options)
+        size = options.shard_size
+        store = FolderStore(folder) if size is None else TarStore(folder, size)
+        with closing(DownloadQueue(folder)) as queue:
+            try:
+                yield queue, store
+            except BaseException:
+                with suppress(OSError):  # a full disk may refuse this; the queue has all states
+                    store.close()
+                raise
 
 
 def _found_records(

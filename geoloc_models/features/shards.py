@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import filelock
 import numpy as np
 
+from geoloc_models._files import holding
 from geoloc_models.features.cache import (
     BROKEN,
     DONE,
@@ -64,7 +64,7 @@ class Shards:
 
     def merge(self) -> tuple[int, ...]:
         """Put all shards together, if every one is finished; the numbers of those that are not."""
-        with filelock.FileLock(self._files.shard(0, self._n_shards).lock):
+        with holding(self._files.shard(0, self._n_shards).lock, self._files.features, wait=True):
             if self.is_merged():  # by another process, just now
                 return ()
             caches, missing = [], []

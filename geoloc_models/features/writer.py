@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-import filelock
 import numpy as np
 from numpy.typing import ArrayLike
 
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing, write_json
+from geoloc_models._files import holding, replacing, write_json
 from geoloc_models.features.cache import (
     BROKEN,
     DONE,
@@ -45,9 +45,11 @@ class FeatureWriter:
 
     Raises
     ------
+    BlockingIOError
+        If another process writes the cache.
     GeolocError
-        If another process writes the cache, the disk has too little room, or the cache there is
-        damaged, of another encoder, of other photos or another dtype.
+        If the disk has too little room, or the cache there is damaged, of another encoder, of other
+        photos or another dtype.
 
     Notes
     -----
@@ -65,15 +67,8 @@ class FeatureWriter:
         files = FeatureFiles(Path(path))
         key_hashes = hash_keys(keys)
         card = replace(card, n_rows=len(key_hashes), keys_digest=digest_of(key_hashes))
-        files.features.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = filelock.FileLock(files.lock, timeout=0)
-        try:
-            self._lock.acquire()
-        except filelock.Timeout:
-            raise GeolocError(
-                f"Another process is writing {files.features}; wait until it has ended."
-            ) from None
-        try:
+        with ExitStack() as stack:
+            stack.enter_context(holding(files.lock, files.features))
             if not (resume and files.card.is_file()):
                 if resume and files.features.exists() and not files.keys.exists():
                     raise GeolocError(
@@ -87,9 +82,7 @@ class FeatureWriter:
             self.cache = FeatureCache.open(files.features)
             self._features = np.load(files.features, mmap_mode="r+")
             self._state = np.load(files.state, mmap_mode="r+")
-        except BaseException:
-            self._lock.release()
-            raise
+            self._lock = stack.pop_all()
         self._unmarked: list[tuple[np.ndarray, int]] = []
 
     @property
@@ -164,7 +157,7 @@ class FeatureWriter:
         try:
             self.flush()
         finally:  # even if the disk is full
-            self._lock.release()
+            self._lock.close()
 
     def __enter__(self) -> Self:
         return self

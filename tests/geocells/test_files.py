@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pandas as pd
 import pytest
 from command_line import full_disk
 
-from geocells._files import locked, replacing, replacing_folder
+from geocells._files import holding, locked, replacing, replacing_folder
 
 WRITERS = {
     "text": lambda path: path.write_text("x"),
@@ -127,6 +128,23 @@ def test_a_lock_ends_with_its_process_though_forked_ones_live_on(tmp_path):
     kill(process)
     with locked(tmp_path):
         pass
+
+
+def test_a_process_may_wait_for_a_lock(tmp_path):
+    order = []
+
+    def second():
+        with holding(tmp_path / "lock", tmp_path, wait=True):
+            order.append("second")
+
+    with holding(tmp_path / "lock", tmp_path):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+    assert not os.listdir(tmp_path)
 
 
 def test_files_of_a_folder_have_the_mode_of_any_new_file(tmp_path):

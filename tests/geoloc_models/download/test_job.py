@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import tarfile
 
-import filelock
 import photo_server
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +12,7 @@ from geoloc_models_download import jpeg, quick, states, write_photos
 from photo_server import PhotoServer, mixed_faults
 
 from geoloc_models._errors import GeolocError
+from geoloc_models._files import locked
 from geoloc_models.download import DownloadOptions, State, download_photos, read_ledger
 from geoloc_models.download import fetching as fetching_module
 from geoloc_models.download.queue import SCHEMA
@@ -387,9 +387,8 @@ def test_the_downloads_own_table_is_no_input(tmp_path):
 
 
 def test_a_second_download_into_the_folder_is_refused(tmp_path):
-    (tmp_path / "images").mkdir()
-    lock = filelock.FileLock(tmp_path / "images" / ".download.lock")
-    with lock, pytest.raises(GeolocError, match="Another download is at work"):
+    busy = pytest.raises(BlockingIOError, match="Another process is writing")
+    with locked(tmp_path / "images"), busy:
         run_with(tmp_path, {})
     run_with(tmp_path, {})
 

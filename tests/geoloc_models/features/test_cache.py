@@ -271,7 +271,7 @@ def test_a_kill_while_the_files_are_made_leaves_none_that_opens(path, monkeypatc
 
 def test_a_second_writer_is_refused_while_the_first_one_writes(path):
     words = r"Another process is writing .*features\.npy"
-    with FeatureWriter(path, KEYS, card()), pytest.raises(GeolocError, match=words):
+    with FeatureWriter(path, KEYS, card()), pytest.raises(BlockingIOError, match=words):
         FeatureWriter(path, KEYS, card())
     FeatureWriter(path, KEYS, card()).close()
 

@@ -119,7 +119,7 @@ def test_shards_of_other_encoders_and_photos_are_refused(tmp_path):
 def test_one_shard_cannot_be_computed_twice_at_a_time(tmp_path):
     class Nosy(NoisyImages):
         def load(self, row):
-            with pytest.raises(GeolocError, match="Another process is writing"):
+            with pytest.raises(BlockingIOError, match="Another process is writing"):
                 embed_shard(tmp_path, "1/2")
             return super().load(row)
 

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from geoloc_models._errors import BrokenImageError
-from geoloc_models.photos.scans import MOST_SCANS, count_scans
+from geoloc_models.photos.scans import MOST_SCANS, has_many_scans
 from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path
 
 logger = logging.getLogger(__name__)
@@ -227,7 +227,7 @@ def _check_scans(image: Image.Image) -> None:
             for offsets, sizes in _TAGS_OF_TILES
             for start, size in set(zip(tags.get(offsets, ()), tags.get(sizes, ()), strict=False))
         ]
-    if any(count_scans(picture) > MOST_SCANS for picture in pictures):
+    if any(map(has_many_scans, pictures)):
         raise BrokenImageError(
             f"is a JPEG of more than {MOST_SCANS} scans, which would take too long to decode"
         )

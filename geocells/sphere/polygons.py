@@ -84,8 +84,8 @@ def areas_km2(polygons: ObjectArray) -> FloatArray:
     sides = np.diff(longitudes) * np.sin(middles) * np.sinc(halves / np.pi)
     is_side = ring[1:] == ring[:-1]
     owners = owner_of_part[part_of_ring[ring[1:][is_side]]]
-    areas: FloatArray = EARTH_RADIUS_KM**2 * np.bincount(owners, -sides[is_side], len(polygons))
-    return areas
+    areas: Any = np.bincount(owners, -sides[is_side], len(polygons)) * EARTH_RADIUS_KM**2
+    return np.asarray(areas, dtype=np.float64)
 
 
 def border_points(polygons: ObjectArray) -> tuple[FloatArray, IntArray]:

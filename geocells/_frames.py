@@ -17,15 +17,6 @@ def index_of(coords: Any) -> Any:
     return index if hasattr(index, "get_indexer") else None
 
 
-def as_table(coords: Any) -> Any:
-    """Return the table that an object is, None where it is none. A stream that can be read only once is read."""
-    if hasattr(coords, "collect_schema") or hasattr(coords, "columns"):
-        return coords
-    if hasattr(coords, "read_all") and hasattr(coords, "schema"):
-        return coords.read_all()
-    return None
-
-
 def names_of(table: Any) -> list[Any]:
     """Names of the columns."""
     if hasattr(table, "collect_schema"):

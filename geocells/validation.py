@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geocells._frames import as_table, columns_of, names_of
+from geocells._frames import columns_of, names_of
 from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray, ObjectArray
 
 _UNNAMED = re.compile(r"(column_?)?\d+")  # as pandas, Polars and DuckDB call columns without names
@@ -69,7 +69,7 @@ def check_coords(
     ValueError
         When a row is missing, infinite or off the globe; the message names the first one.
     """
-    table = as_table(coords)
+    table = _as_table(coords)
     pairs = coords if table is None or hasattr(coords, "crs") else _from_columns(table, name)
     array = np.ascontiguousarray(_as_pairs(pairs, name), dtype=np.float64)
     if len(array) == 0 and not allow_empty:
@@ -175,6 +175,15 @@ def _as_pairs(coords: ArrayLike, name: str) -> Any:
             "Reshape your data: a single point is [[latitude, longitude]]."
         )
     return pairs
+
+
+def _as_table(coords: Any) -> Any:
+    """Return the table that an object is, None where it is none. A stream that can be read only once is read."""
+    if hasattr(coords, "collect_schema") or hasattr(coords, "columns"):
+        return coords
+    if hasattr(coords, "read_all") and hasattr(coords, "schema"):
+        return coords.read_all()
+    return None
 
 
 def _refuse_missing(pairs: Any, name: str) -> None:

@@ -1,8 +1,8 @@
-"""Maps of the table of a partition: a picture with matplotlib, a page for a browser with folium."""
+"""Maps of the table of a partition: a picture with matplotlib, a page for a browser with Leaflet."""
 
 from __future__ import annotations
 
-import html
+import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +10,11 @@ import numpy as np
 import shapely
 
 from geocells._errors import GeocellsWarning
+from geocells.grids.bounds import shortest_arc
 from geocells.validation import check_choice, check_count
+from geocells.web_map import MapPage, leaflet_file, map_page, tile_source
 
 if TYPE_CHECKING:
-    import folium
     import geopandas as gpd
     from matplotlib.axes import Axes
 
@@ -26,6 +27,9 @@ SMALLEST_VISIBLE = 0.006
 
 MOST_CORNERS = 200_000
 """A browser stays quick with polygons of this many corners in all; beyond, outlines are simplified."""
+
+
+NEEDS_MATPLOTLIB = "Maps need matplotlib: pip install '.[plot]' in the source folder."
 
 
 def plot(
@@ -43,15 +47,14 @@ def plot(
         import matplotlib.pyplot as plt
         from matplotlib.colors import LogNorm
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Maps need matplotlib: pip install '.[plot]' in the source folder."
-        ) from error
+        raise ModuleNotFoundError(NEEDS_MATPLOTLIB) from error
     check_choice(color_by, "color_by", ("cell", "count", "level"))
     if ax is None:
         _, ax = plt.subplots(figsize=(9.0, 7.0), layout="constrained")
     if not len(table):
         ax.set_title("no cells")
         return ax
+    table = _unwrapped(table)
     style = {"edgecolor": "#333333", "linewidth": 0.4, "alpha": 0.75, **style}
     if color_by == "cell":
         style["color"] = np.resize(CELL_COLORS, len(table))
@@ -91,38 +94,15 @@ def explore(
     locations: bool = True,
     max_cells: int = 10_000,
     tiles: str | None = "OpenStreetMap",
-) -> folium.Map:
-    """Draw cells on a map in a browser; see `CellPartition.explore`.
-
-    Notes
-    -----
-    Not `GeoDataFrame.explore`: that needs mapclassify, and shows a name as the HTML that it may be.
-    """
-    try:
-        import folium
-        import geopandas as gpd
-        from matplotlib import colormaps, colors
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "Maps in a browser need folium and matplotlib: pip install '.[plot]' in the source folder."
-        ) from error
+) -> MapPage:
+    """Draw cells on a map in a browser; see `CellPartition.explore`."""
     check_choice(color_by, "color_by", ("cell", "count", "level", "group"))
     check_count(max_cells, "max_cells")
     if color_by == "group" and "group" not in table:
         raise ValueError(
             'These cells were built without groups: color_by cannot be "group"; use "cell", "count" or "level".'
         )
-    chart = folium.Map(tiles=tiles, prefer_canvas=True, control_scale=True)
-    if not len(table):
-        return chart
-    if color_by in ("cell", "group"):
-        numbers = table.index if color_by == "cell" else table["group"].factorize()[0]
-        color_of_cell = np.array(CELL_COLORS)[np.asarray(numbers) % len(CELL_COLORS)].tolist()
-    else:
-        values = np.log(table["count"]) if color_by == "count" else table["level"]
-        shades = colormaps["viridis"](colors.Normalize()(values.to_numpy(np.float64)))
-        color_of_cell = [colors.to_hex(shade) for shade in shades]
-    shown = table.assign(color=color_of_cell)
+    shown = _unwrapped(table.assign(color=_colors(table, color_by)))
     if len(table) > max_cells:
         shown = shown.sort_values("count", ascending=False, kind="stable")[:max_cells].sort_index()
         share = 100 * shown["count"].sum() / table["count"].sum()
@@ -132,45 +112,50 @@ def explore(
             GeocellsWarning,
             stacklevel=3,
         )
-    features = gpd.GeoDataFrame(
-        {
-            "cell": shown.index,
-            "images": shown["count"].to_numpy(),
-            "level": shown["level"].to_numpy(),
-        },
-        geometry=_simplified(shown.geometry.to_numpy()),
-        crs=4326,
-    )
-    if "group" in table:
-        # A tooltip is HTML: a name must not be run as such.
-        features["group"] = [html.escape(str(name)) for name in shown["group"]]
-    fields = [name for name in features if name != "geometry"]
-    folium.GeoJson(
-        features.assign(color=shown["color"].to_numpy()),
-        name="cells",
-        style_function=lambda feature: {
-            "fillColor": feature["properties"]["color"],
-            "color": "#333333",
-            "weight": 0.6,
-            "fillOpacity": 0.5,
-        },
-        highlight_function=lambda _: {"weight": 2.5, "fillOpacity": 0.75},
-        tooltip=folium.GeoJsonTooltip(fields),
-    ).add_to(chart)
+    facts = ["count", "level", *(["group"] if "group" in table else []), "color", "geometry"]
+    drawn = shown[facts].set_geometry(_simplified(shown.geometry.to_numpy())).reset_index()
+    content: dict[str, Any] = {
+        "tiles": None if tiles is None else tile_source(tiles),
+        "cells": json.loads(drawn.rename(columns={"count": "images"}).to_json(drop_id=True)),
+        "bounds": None,
+        "locations": None,
+    }
+    if len(shown):
+        west, south, east, north = shown.total_bounds.tolist()
+        content["bounds"] = [[south, west], [north, east]]
     if locations:
-        points = gpd.points_from_xy(shown["longitude"].round(6), shown["latitude"].round(6))
-        folium.GeoJson(
-            features.set_geometry(points, crs=4326),
-            name="locations",
-            marker=folium.CircleMarker(
-                radius=2, weight=0, fill=True, fill_color="#000000", fill_opacity=0.9
-            ),
-            tooltip=folium.GeoJsonTooltip(fields),
-        ).add_to(chart)
-    folium.LayerControl(collapsed=False).add_to(chart)
-    west, south, east, north = shown.total_bounds.tolist()
-    chart.fit_bounds([[south, west], [north, east]])
-    return chart
+        content["locations"] = shown[["latitude", "longitude"]].round(6).to_numpy().tolist()
+    return map_page("Cells", content, [leaflet_file("cells.js")])
+
+
+def _colors(table: gpd.GeoDataFrame, color_by: str) -> list[str]:
+    """Colour of each cell, as HTML writes it."""
+    if color_by in ("cell", "group"):
+        numbers = table.index if color_by == "cell" else table["group"].factorize()[0]
+        colors: list[str] = np.array(CELL_COLORS)[np.asarray(numbers) % len(CELL_COLORS)].tolist()
+        return colors
+    values = (np.log(table["count"]) if color_by == "count" else table["level"]).to_numpy(float)
+    try:
+        from matplotlib import colormaps
+        from matplotlib.colors import Normalize, to_hex
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(NEEDS_MATPLOTLIB) from error
+    return [to_hex(shade) for shade in colormaps["viridis"](Normalize()(values))]
+
+
+def _unwrapped(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Cells on one side of the map's edge: longitudes run on past 180 where they lie on both sides of that meridian."""
+    wests, _, easts, _ = shapely.bounds(shapely.get_parts(table.geometry.to_numpy())).T
+    west, east = shortest_arc(wests, easts) if len(wests) else (-180.0, 180.0)
+    if west <= east:
+        return table
+
+    def shifted(points: Any) -> Any:
+        return points + np.where(points[:, :1] < west, [360.0, 0.0], 0.0)
+
+    longitudes = table["longitude"] + 360.0 * (table["longitude"] < west)
+    polygons = shapely.transform(table.geometry.to_numpy(), shifted)
+    return table.assign(longitude=longitudes).set_geometry(polygons)
 
 
 def _simplified(polygons: Any) -> Any:

@@ -32,9 +32,10 @@ from geocells.validation import (
 )
 
 if TYPE_CHECKING:
-    import folium
     import geopandas as gpd
     from matplotlib.axes import Axes
+
+    from geocells.web_map import MapPage
 
 
 @dataclass(frozen=True)
@@ -426,26 +427,26 @@ class CellPartition:
         """
         return maps.plot(self.to_geodataframe(), ax, **options)
 
-    def explore(self, **options: Any) -> folium.Map:
-        """Draw the cells on a map in a browser, with folium.
+    def explore(self, **options: Any) -> MapPage:
+        """Draw the cells on a map in a browser.
 
         Parameters
         ----------
         **options
             ``color_by`` ("cell", "count", "level" or "group"), ``locations`` (mark the points that the cells answer
             with, True), ``max_cells`` (of more cells only the fullest are shown, with a warning, 10 000), ``tiles``
-            (background map by its name in folium, or None; "OpenStreetMap").
+            (background map, "OpenStreetMap" or a name of the package xyzservices; or None, which needs no network).
 
         Returns
         -------
-        map : folium.Map
+        map : MapPage
             Shows itself in a notebook; ``map.save("map.html")`` writes it. Pointing at a cell shows its number, images,
-            level and group.
+            level and group. All but the background is in the page.
 
         Raises
         ------
         ModuleNotFoundError
-            Without folium: ``pip install '.[plot]'`` in the source folder.
+            Without jinja2: ``pip install '.[plot]'`` in the source folder.
         """
         return maps.explore(self.to_geodataframe(), **options)
 

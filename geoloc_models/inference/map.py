@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +15,7 @@ import numpy.typing as npt
 import shapely
 from PIL import Image
 
+from geocells import web_map
 from geoloc_models._errors import GeolocError
 
 FloatArray = npt.NDArray[np.float64]
@@ -34,12 +32,6 @@ _MOST_NORTHERN = 85.0  # Mercator has no pole
 _ICON_PIXELS = 112  # twice what is shown, for fine screens
 _POPUP_PIXELS = 240  # widest picture in a popup
 _STOPS = np.array([(254, 224, 144), (244, 109, 67), (165, 0, 38)], dtype=np.float64)
-_OPENSTREETMAP = {
-    "url": "https://tile.openstreetmap.org/{z}/{x}/{y}.png",
-    "attribution": "&copy; <a href='https://www.openstreetmap.org/copyright'>OpenStreetMap</a> "
-    "contributors",
-    "maxZoom": 19,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,35 +92,12 @@ class MappedPhoto:
     exif: tuple[float, ...] | None = None
 
 
-@dataclass(frozen=True)
-class MapPage:
-    """A map as one HTML page, its program inside: no server is asked for anything but tiles.
-
-    Parameters
-    ----------
-    html : str
-        The page.
-    """
-
-    html: str
-
-    def save(self, path: str | Path) -> None:
-        """Write the page."""
-        Path(path).write_text(self.html, encoding="utf-8")
-
-    def _repr_html_(self) -> str:
-        return (
-            "<iframe sandbox='allow-scripts' style='width: 100%; height: 500px; border: 0' "
-            f'srcdoc="{html.escape(self.html)}"></iframe>'
-        )
-
-
 def draw_map(
     photos: Sequence[MappedPhoto],
     *,
     tiles: str | None = "OpenStreetMap",
     credit: str | None = None,
-) -> MapPage:
+) -> web_map.MapPage:
     """Draw photos at their answers.
 
     Parameters
@@ -151,27 +120,15 @@ def draw_map(
     GeolocError
         If jinja2 is missing, or the tiles are unknown.
     """
-    try:
-        import jinja2
-    except ModuleNotFoundError as error:
-        raise GeolocError(
-            "Maps need jinja2; run pip install '.[plot]' in the source folder"
-        ) from error
-    scripts = [_package_file("leaflet.js"), _package_file("map.js"), _package_file("draw.js")]
-    styles = [_inlined_style("leaflet.css"), _inlined_style("map.css")]
+    scripts, styles = [_package_file("map.js")], [_package_file("map.css")]
     if len(photos) > 1:
-        scripts.insert(1, _package_file("leaflet.markercluster.js"))
-        styles.insert(1, _package_file("leaflet.markercluster.css"))
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+        scripts.insert(0, _package_file("leaflet.markercluster.js"))
+        styles.insert(0, _package_file("leaflet.markercluster.css"))
     content = map_content(photos, tiles=tiles, credit=credit)
-    page = environment.from_string(_package_file("map.html")).render(
-        data=content,
-        scripts=scripts,
-        styles=styles,
-        script_hashes=[_hash_source(script) for script in scripts],
-        has_tiles=tiles is not None,
-    )
-    return MapPage(page)
+    try:
+        return web_map.map_page("Where photos were taken", content, scripts, styles)
+    except ModuleNotFoundError as error:
+        raise GeolocError(str(error)) from error
 
 
 def map_content(
@@ -193,27 +150,10 @@ def map_content(
 
 def tile_source(name: str) -> dict[str, Any]:
     """Address, attribution and deepest zoom of a map background; GeolocError if it is unknown."""
-    if name.lower() == "openstreetmap":
-        return _OPENSTREETMAP
     try:
-        from xyzservices import providers
-    except ModuleNotFoundError as error:
-        raise GeolocError(
-            f"The background {name!r} needs the package xyzservices; run: pip install xyzservices"
-        ) from error
-    try:
-        provider = providers.query_name(name)
-        url = provider.build_url()
-    except ValueError as error:
-        raise GeolocError(
-            f"Unknown background {name!r}; name one of the package xyzservices, such as "
-            "OpenStreetMap or OpenTopoMap, or none."
-        ) from error
-    return {
-        "url": url,
-        "attribution": provider.html_attribution,
-        "maxZoom": int(provider.get("max_zoom", 18)),
-    }
+        return web_map.tile_source(name)
+    except (ValueError, ModuleNotFoundError) as error:
+        raise GeolocError(str(error)) from error
 
 
 def _photo_content(photo: MappedPhoto, *, detailed: bool) -> dict[str, Any]:
@@ -426,20 +366,3 @@ def _country_outlines() -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_
 def _package_file(name: str) -> str:
     """Text of a file that lies beside this module: Leaflet's own, or this map's."""
     return files("geoloc_models.inference").joinpath("leaflet", name).read_text(encoding="utf-8")
-
-
-@cache
-def _inlined_style(name: str) -> str:
-    """A style sheet with its pictures inside."""
-    folder = files("geoloc_models.inference").joinpath("leaflet", "images")
-    picture = base64.b64encode(folder.joinpath("layers.png").read_bytes()).decode()
-    style = _package_file(name)
-    # Besides this one there are a larger one for fine screens and a marker: neither is needed.
-    for each in ("layers.png", "layers-2x.png"):
-        style = style.replace(f"images/{each}", f"data:image/png;base64,{picture}")
-    return style.replace("url(images/marker-icon.png)", "none")
-
-
-def _hash_source(script: str) -> str:
-    """The one script that a Content-Security-Policy lets run, as it names it."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"

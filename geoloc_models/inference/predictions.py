@@ -13,11 +13,12 @@ import numpy.typing as npt
 from scipy import sparse
 
 from geocells import decoding, sphere
+from geocells.web_map import MapPage
 from geoloc_models._errors import BrokenImageError
 from geoloc_models._files import replacing
 from geoloc_models.inference.class_locations import ClassLocations
 from geoloc_models.inference.inputs import PhotoList
-from geoloc_models.inference.map import MapPage, MappedPhoto, RegionCell, draw_map
+from geoloc_models.inference.map import MappedPhoto, RegionCell, draw_map
 from geoloc_models.inference.place_names import CREDIT, NearestPlace, nearest_places
 from geoloc_models.photos.images import ImageSource
 

@@ -141,7 +141,11 @@ def make_application(
         endpoint.close()
 
     static = StaticFiles(
-        packages=[("geoloc_models.serve", "static"), ("geoloc_models.inference", "leaflet")]
+        packages=[
+            ("geoloc_models.serve", "static"),
+            ("geoloc_models.inference", "leaflet"),
+            ("geocells", "leaflet"),
+        ]
     )
     return Starlette(
         routes=[

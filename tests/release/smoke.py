@@ -49,7 +49,8 @@ def try_installation() -> None:
     files = {str(path) for path in importlib.metadata.files("geocells") or []}
     for name in (
         "geoloc_models/countries/countries.parquet",
-        "geoloc_models/inference/leaflet/LICENSE.leaflet",
+        "geocells/leaflet/LICENSE.leaflet",
+        "geoloc_models/inference/leaflet/LICENSE.markercluster",
     ):
         require(name in files, f"{name} is in the wheel")
     require(any(name.endswith("licenses/LICENSE") for name in files), "the licence is in the wheel")

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import json
+import re
 import sys
 
-import folium
 import geopandas as gpd
 import matplotlib as mpl
 import numpy as np
@@ -16,6 +17,7 @@ from matplotlib.axes import Axes
 
 from geocells import CellBuilder, CellPartition, GeocellsWarning
 from geocells.cells import maps
+from geocells.web_map import MapPage
 
 COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(400, 2))
 GROUPS = np.where(COORDS[:, 1] < 8, "west", "east")
@@ -104,69 +106,81 @@ def test_a_cell_anywhere_is_drawn(coords):
 # ---------------------------------------------------------------------------------- pages for a browser
 
 
-def features(chart: folium.Map) -> dict[str, list[dict]]:
-    """Features of each layer by its name."""
-    return {
-        child.layer_name: child.data["features"]
-        for child in chart._children.values()
-        if isinstance(child, folium.GeoJson)
-    }
+def content(page: MapPage) -> dict:
+    """What the page's program draws."""
+    return json.loads(re.search(r'id="map-content">(.*?)</script>', page.html).group(1))
 
 
-def values(drawn: list[dict], name: str) -> list:
-    return [feature["properties"][name] for feature in drawn]
+def values(page: MapPage, name: str) -> list:
+    return [feature["properties"][name] for feature in content(page)["cells"]["features"]]
 
 
 def test_every_cell_and_location_is_drawn_with_its_count_level_and_group(cells):
-    layers = features(cells.explore(color_by="level"))
-    for drawn in (layers["cells"], layers["locations"]):
-        assert values(drawn, "cell") == list(range(cells.n_cells))
-        assert values(drawn, "images") == cells.counts.tolist()
-        assert values(drawn, "level") == cells.levels.tolist()
-        assert values(drawn, "group") == cells.groups.tolist()
-    places = [feature["geometry"]["coordinates"] for feature in layers["locations"]]
-    assert np.allclose(places, cells.locations[:, ::-1], atol=1e-6)
-    assert list(features(cells.explore(locations=False))) == ["cells"]
+    page = cells.explore(color_by="level")
+    assert values(page, "cell") == list(range(cells.n_cells))
+    assert values(page, "images") == cells.counts.tolist()
+    assert values(page, "level") == cells.levels.tolist()
+    assert values(page, "group") == cells.groups.tolist()
+    # To a tenth of a metre.
+    assert np.allclose(content(page)["locations"], cells.locations, rtol=0, atol=1e-6)
+    west, south, east, north = cells.to_geodataframe().total_bounds
+    assert content(page)["bounds"] == [[south, west], [north, east]]
+    assert content(cells.explore(locations=False))["locations"] is None
 
 
-@pytest.mark.parametrize("color_by", ["cell", "count", "level", "group"])
-def test_the_page_renders_with_every_colouring_and_shows_the_cells(cells, color_by):
-    page = cells.explore(color_by=color_by).get_root().render()
-    _, south, _, north = cells.to_geodataframe().total_bounds
-    assert "leaflet" in page
-    assert page.count('"images"') >= cells.n_cells
-    assert "fitBounds" in page
-    assert f"{south}" in page
-    assert f"{north}" in page
+def test_all_but_the_background_is_in_the_page(cells):
+    page = cells.explore(tiles=None).html
+    assert re.findall(r'(?:src|href)="?([^">]*)', re.sub("(?s)<script.*?</script>", "", page)) == []
+    assert set(re.findall(r"url\((?!data:)[^)]*\)", page)) == {"url(#default#VML)"}
+    assert "img-src data:" in page
+    assert "img-src data: https:" in cells.explore().html
+    assert content(cells.explore(tiles=None))["tiles"] is None
+    with pytest.raises(ValueError, match="Unknown background 'nowhere'"):
+        cells.explore(tiles="nowhere")
 
 
-def test_names_are_shown_and_not_run_as_html():
-    cells = consolidated(1, [(1.0, 1.0)], ["<img src=x onerror=alert(1)>"])
-    chart = cells.explore(color_by="group")
-    for drawn in features(chart).values():
-        assert values(drawn, "group") == ["&lt;img src=x onerror=alert(1)&gt;"]
-    page = chart.get_root().render()
-    # Neither as HTML nor as a text of JavaScript that a tooltip would show as HTML.
-    assert "<img src=x" not in page
-    assert "\\u003cimg" not in page
+@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "</script><script>alert(1)//"])
+def test_names_are_shown_and_not_run_as_html(name):
+    page = consolidated(1, [(1.0, 1.0)], [name]).explore(color_by="group")
+    assert values(page, "group") == [name]
+    assert name not in page.html
+    # The scripts' own hashes alone may run; a name is a text in JSON.
+    assert page.html.count("<script>") == page.html.count("sha256-")
 
 
 def test_colours_run_from_the_least_to_the_greatest(cells):
-    drawn = features(cells.explore(color_by="count"))["cells"]
-    color_of_count = dict(zip(values(drawn, "images"), values(drawn, "color"), strict=True))
+    page = cells.explore(color_by="count")
+    color_of_count = dict(zip(values(page, "images"), values(page, "color"), strict=True))
     # The ends of viridis.
     assert color_of_count[cells.counts.min()] == "#440154"
     assert color_of_count[cells.counts.max()] == "#fde725"
     assert len(set(color_of_count.values())) > 5
+    colors = values(cells.explore(color_by="group"), "color")
+    assert colors == [maps.CELL_COLORS[group == "west"] for group in cells.groups]
 
 
 def test_of_too_many_cells_the_fullest_are_shown_and_a_warning_says_so(cells):
     with pytest.warns(GeocellsWarning, match=f"the 5 fullest of {cells.n_cells} cells") as warned:
-        chart = cells.explore(max_cells=5)
+        page = cells.explore(max_cells=5)
     assert warned[0].filename == __file__
-    shown = features(chart)["cells"]
-    assert sorted(values(shown, "images")) == sorted(cells.counts)[-5:]
-    assert values(shown, "color") == [maps.CELL_COLORS[k % 9] for k in values(shown, "cell")]
+    assert sorted(values(page, "images")) == sorted(cells.counts)[-5:]
+    assert values(page, "color") == [maps.CELL_COLORS[k % 9] for k in values(page, "cell")]
+
+
+def test_cells_on_both_sides_of_the_antimeridian_are_drawn_side_by_side():
+    rng = np.random.default_rng(1)
+    fiji = np.column_stack([rng.uniform(-19, -16, 500), rng.uniform(177, 182, 500)])
+    fiji[:, 1] = (fiji[:, 1] + 180.0) % 360.0 - 180.0
+    cells = consolidated(20, fiji)
+    (south, west), (north, east) = content(cells.explore())["bounds"]
+    assert 176.9 < west < 177.1
+    assert 181.9 < east < 182.1
+    longitudes = np.array(content(cells.explore())["locations"])[:, 1]
+    assert (longitudes > 180.0).any()
+    assert west <= longitudes.min() < longitudes.max() <= east
+    low, high = cells.plot().get_xlim()
+    assert high - low < 6
+    assert south < north
 
 
 def test_outlines_with_too_many_corners_are_simplified(cells, monkeypatch):
@@ -182,7 +196,7 @@ def test_thousands_of_cells_make_a_page_of_some_megabytes():
     coords = np.random.default_rng(2).uniform((-60, -180), (70, 180), size=(30_000, 2))
     cells = consolidated(5, coords)
     assert cells.n_cells > 3000
-    assert len(cells.explore(color_by="count").get_root().render()) < 12e6
+    assert len(cells.explore(color_by="count").html) < 12e6
 
 
 def test_colourings_that_cannot_be_are_refused(cells):
@@ -196,7 +210,10 @@ def test_colourings_that_cannot_be_are_refused(cells):
         cells.plot(color_by="rainbow")
 
 
-def test_without_folium_the_error_names_the_remedy(cells, monkeypatch):
-    monkeypatch.setitem(sys.modules, "folium", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[plot\]'"):
-        cells.explore()
+@pytest.mark.parametrize(
+    ("package", "options"), [("jinja2", {}), ("matplotlib", {"color_by": "level"})]
+)
+def test_without_a_package_the_error_names_the_remedy(cells, monkeypatch, package, options):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError, match=rf"{package}: pip install '\.\[plot\]'"):
+        cells.explore(**options)

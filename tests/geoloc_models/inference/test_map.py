@@ -205,7 +205,7 @@ def test_the_box_of_one_photo_holds_its_region_and_its_radius():
 
 def test_without_jinja2_the_error_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(GeolocError, match=r"pip install 'geocells\[plot\]'"):
+    with pytest.raises(GeolocError, match=r"pip install '\.\[plot\]'"):
         draw_map([photo()])
 
 

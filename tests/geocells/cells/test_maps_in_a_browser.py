@@ -1,0 +1,25 @@
+"""The page of a map in a real browser, without a network."""
+
+from geoloc_models_browser import chromium
+
+from geocells import CellBuilder
+
+
+def test_a_cell_tells_its_group_as_text_and_runs_nothing(tmp_path):
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    name = "<img src=x onerror=document.title='run'>"
+    cells = CellBuilder(1, method="consolidated").fit([(47.0, 8.0)], groups=[name]).cells_
+    cells.explore(tiles=None, locations=False).save(tmp_path / "map.html")
+    with chromium() as browser:
+        browser.get((tmp_path / "map.html").as_uri())
+        (holder,) = browser.find_elements("css selector", "#map")
+        ActionChains(browser).move_to_element(holder).move_by_offset(3, 3).perform()
+        (tooltip,) = WebDriverWait(browser, 60).until(
+            lambda _: browser.find_elements("css selector", ".leaflet-tooltip")
+        )
+        assert tooltip.text.split("\n") == ["cell 0", f"group {name}", "images 1", "level 0"]
+        assert browser.title == "Cells"
+        layers = browser.find_elements("css selector", ".leaflet-control-layers label")
+        assert [layer.text.strip() for layer in layers] == ["cells"]

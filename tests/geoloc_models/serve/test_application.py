@@ -120,7 +120,7 @@ def test_the_page_and_its_files_run_nothing_but_themselves(port):
     assert 'data-max-bytes="500000"' in page
     assert not re.search(r"style=|\son\w+=|<script>|<style>", page)  # the policy forbids them
     linked = re.findall(r'(?:src|href)="(static/[^"]+)"', page)
-    assert len(linked) == 6
+    assert len(linked) == 7
     for path in [*linked, "static/images/layers.png"]:
         status, headers, _ = ask(port, "GET", f"/{path}")
         assert status == 200

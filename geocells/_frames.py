@@ -25,13 +25,25 @@ def names_of(table: Any) -> list[Any]:
 
 
 def columns_of(table: Any, names: Sequence[Any]) -> Any:
-    """Columns as a pandas DataFrame."""
+    """Columns as a pandas DataFrame.
+
+    Raises
+    ------
+    TypeError
+        When the table is of another library.
+    """
     if index_of(table) is not None:
         return table[list(names)]
     import pyarrow as pa
 
-    chosen = table.select(*names) if _library(table) == "duckdb" else table.select(list(names))
-    return pa.table(chosen.collect() if hasattr(chosen, "collect") else chosen).to_pandas()
+    try:
+        chosen = table.select(*names) if _library(table) == "duckdb" else table.select(list(names))
+        return pa.table(chosen.collect() if hasattr(chosen, "collect") else chosen).to_pandas()
+    except (AttributeError, TypeError) as error:
+        raise TypeError(
+            f"Tables must be of pandas, Polars, pyarrow or DuckDB; got {type(table).__qualname__} of "
+            f"{_library(table)}. Convert it to one of them."
+        ) from error
 
 
 def labels_like(labels: IntArray, coords: Any) -> Any:

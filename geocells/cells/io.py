@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -209,6 +210,11 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"outside is {metadata['outside']!r}")
     if not isinstance(metadata["parameters"], dict):
         raise ValueError("its parameters have no names")
+    method, min_images = (metadata["parameters"].get(name) for name in ("method", "min_images"))
+    if not (method is None or re.fullmatch("[a-z_]+", method)):
+        raise ValueError(f"its method is {method!r}")
+    if not (min_images is None or (type(min_images) is int and min_images >= 1)):
+        raise ValueError(f"its min_images is {min_images!r}")
     # Files of version 0.1 have rank_by under the name of score.
     parameters = {
         "rank_by" if name == "score" else name: value

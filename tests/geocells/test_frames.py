@@ -147,3 +147,9 @@ def test_what_holds_no_sound_coordinates_is_refused(coords, message):
 def test_groups_that_name_no_column_are_refused(coords, has):
     with pytest.raises(ValueError, match=rf"a column of coords; got 'state', and coords {has}"):
         BUILDER.fit(coords, groups="state")
+
+
+def test_tables_of_other_libraries_are_refused():
+    frame = pytest.importorskip("dask.dataframe").from_pandas(PHOTOS, npartitions=1)
+    with pytest.raises(TypeError, match="pandas, Polars, pyarrow or DuckDB; got DataFrame of dask"):
+        BUILDER.fit(frame)

@@ -307,6 +307,13 @@ def test_a_parquet_file_of_something_else_is_refused(tmp_path):
         {"group_names": ["west", "east", "west"]},
         {"outside": "somewhere"},
         {"parameters": [1, 2]},
+        {"parameters": {"method": "<img src=x onerror=alert(1)>"}},
+        {"parameters": {"method": "\x1b[2Jcells"}},
+        {"parameters": {"method": 5}},
+        {"parameters": {"min_images": "many"}},
+        {"parameters": {"min_images": True}},
+        {"parameters": {"min_images": 0}},
+        {"grids": [{"type": "healpix", "max_level": 30}]},
     ],
 )
 def test_a_file_with_unsound_metadata_is_refused(saved, metadata):

@@ -83,14 +83,16 @@ def locked(folder: str | Path) -> Iterator[None]:
     """
     folder = Path(folder)
     is_new = not folder.exists()
-    with holding(folder / _LOCK, folder):
-        for pattern in (f"{_DRAFTS}*", f"*/{_DRAFTS}*"):
-            for drafts in folder.glob(pattern):
-                _clear(drafts)
-        yield
-    if is_new:
-        with suppress(OSError):  # it is not empty
-            folder.rmdir()
+    try:
+        with holding(folder / _LOCK, folder):
+            for pattern in (f"{_DRAFTS}*", f"*/{_DRAFTS}*"):
+                for drafts in folder.glob(pattern):
+                    _clear(drafts)
+            yield
+    finally:
+        if is_new:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class FitRecord:
 def seed_run(seed: int) -> None:
     """Seed Python, NumPy and torch, quietly; call it before building a task."""
     with quiet():
-        pl.seed_everything(seed, workers=True, verbose=False)
+        pl.seed_everything(seed, verbose=False)
 
 
 def fit_task(

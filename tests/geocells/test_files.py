@@ -67,6 +67,12 @@ def test_an_error_of_another_kind_stays_and_leaves_nothing(tmp_path):
     assert not os.listdir(tmp_path / "sub")
 
 
+def test_a_folder_made_to_be_locked_goes_if_nothing_came_into_it(tmp_path):
+    with pytest.raises(KeyError), locked(tmp_path / "run"):
+        {}["half"]
+    assert not os.listdir(tmp_path)
+
+
 def test_a_target_that_cannot_be_replaced_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()

@@ -14,6 +14,7 @@ from tests.benchmarks import (
     decoding,
     heads,
     loader,
+    polygons,
     quadtree,
     retrieval,
     s2,
@@ -24,6 +25,7 @@ from tests.benchmarks.timing import table
 SUITES = {
     "quadtree": quadtree.rows,
     "s2": s2.rows,
+    "polygons": polygons.rows,
     "bottom_up": bottom_up.rows,
     "heads": heads.rows,
     "retrieval": retrieval.rows,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from command_line import run
 
+from tests.command_line import run
 from tests.fuzz.mutate import packed
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # the helpers of the tests

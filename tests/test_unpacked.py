@@ -10,7 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from geocells.tables import TableError, open_table, read_parquet, read_table
+from geocells import CellHierarchy, load_cells
+from geocells.cli.map import _read_outlines
+from geocells.tables import open_table, read_parquet, read_table
+from geoloc_models.countries import read_countries
+from geoloc_models.inference.class_locations import read_decoder
+from geoloc_models.models.tasks.stored import read_stored
 
 HEADER = b"id,latitude,longitude\n"
 TEXT = HEADER + b"a,47,8\n" * 20_000_000
@@ -85,16 +90,34 @@ def test_a_small_file_of_very_much_is_refused_in_bounded_memory(name, tmp_path):
     assert int(kilobytes) < 500_000
 
 
-def test_every_reader_of_parquet_refuses_it(tmp_path):
-    path = tmp_path / "a.parquet"
-    parquet(path, 20_000_000)
-    for read in (
-        read_table,
-        read_parquet,
-        lambda path: list(open_table(path).batches(["latitude"])),
-    ):
-        with pytest.raises(TableError, match=r"which unpack to [0-9,]+ or more"):
-            read(path)
+READERS = {
+    "read_table": read_table,
+    "read_parquet": read_parquet,
+    "batches": lambda path: list(open_table(path).batches(["latitude"])),
+    "load_cells": load_cells,
+    "CellHierarchy.load": CellHierarchy.load,
+    "read_countries": read_countries,
+    "outlines of a map": _read_outlines,
+    "read_decoder": lambda path: read_decoder(path.parent, 9),
+    "read_stored": lambda path: read_stored(path.parent / "images"),
+}
+
+
+@pytest.fixture(scope="module")
+def repeated(tmp_path_factory):
+    """A file of 20 million equal rows, under every name that a reader looks for."""
+    path = tmp_path_factory.mktemp("repeated") / "a.parquet"
+    parquet(path, 20_000_000, cell="1", country="CH")
+    for name in ("decoder.parquet", "images.parquet"):
+        path.with_name(name).hardlink_to(path)
+    path.with_name("images.safetensors").touch()
+    return path
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_everything_that_reads_parquet_refuses_it(reader, repeated):
+    with pytest.raises(ValueError, match=r"which unpack to [0-9,]+ or more"):
+        READERS[reader](repeated)
 
 
 def test_the_columns_that_are_read_count_alone(tmp_path):

@@ -150,8 +150,8 @@ class RunProgress(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the epoch and its validation loss."""
+        loss = trainer.callback_metrics.get("val_loss")  # every process takes part in its mean
         if self.bar is not None:
-            loss = trainer.callback_metrics.get("val_loss")
             shown = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.bar.set_postfix_str(shown + ("" if loss is None else f", val loss {loss:.3f}"))
 

@@ -136,7 +136,8 @@ def find_columns(
 
 def columns_note(columns: Mapping[str, str]) -> str:
     """Which column was taken for which role, as a sentence for the command line."""
-    return "Columns: " + ", ".join(f"{role} from {name!r}" for role, name in columns.items()) + "."
+    told = [role if role == name else f"{role} from {name!r}" for role, name in columns.items()]
+    return f"Columns: {', '.join(told)}."
 
 
 def check_names(names: Sequence[str], where: str) -> None:

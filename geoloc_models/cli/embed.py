@@ -54,6 +54,7 @@ def embed(
     root : Path, optional
         Folder that relative image paths start from; by default the table's own.
     """
+    from geocells.tables import columns_note
     from geoloc_models.features.cache import FeatureFiles, row_keys
     from geoloc_models.features.embedding import embed as embed_photos
     from geoloc_models.models.encoders import build_encoder
@@ -71,6 +72,7 @@ def embed(
         root=None if root is None else root.resolve(),
         countries=False,
     )
+    say(columns_note(photos.columns))
     size = image_encoder.preprocessing.image_size
     images = FileImages(photos.frame["path"].to_numpy(), min_side=size)
     record = embed_photos(images, row_keys(photos), image_encoder, output, options)

@@ -44,9 +44,11 @@ def split(
     quoting : bool
         Double quotes enclose texts; not so in files of GBIF and databases.
     """
+    from geocells.tables import columns_note
     from geoloc_models.tables.split_file import split_photo_file
 
     report = split_photo_file(table, output, options, quoting=quoting)
+    say(columns_note(report.columns))
     _print_split(report, options)
     say(f"\nWritten to {output}.")
 
@@ -122,11 +124,13 @@ def leakage(
     output : Path, optional
         Parquet file of the pairs; by default leakage.parquet beside the table.
     """
+    from geocells.tables import columns_note
     from geoloc_models.tables.leakage import find_leakage
 
     report = find_leakage(table, options)
     path = table.parent / "leakage.parquet" if output is None else output
     report.save(path)
+    say(columns_note(report.columns))
     _print_leakage(report)
     say(f"\nAll are listed in {path}.")
 

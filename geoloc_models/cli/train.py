@@ -64,6 +64,7 @@ def train(
         Go on with the run in --output after its last whole epoch.
     """
     from geocells import load_cells
+    from geocells.tables import columns_note
     from geoloc_models.features.cache import FeatureCache
     from geoloc_models.training import run_model, split_source
     from geoloc_models.training.sources import table_source
@@ -74,6 +75,7 @@ def train(
     card = None if columns.features is None else FeatureCache.open(columns.features).card
     options = training.resolve(card)
     source = table_source(table, columns, image_size=options.image_size, run_dir=run_dir)
+    say(columns_note(source.table.columns))
     split = split_source(source, seed=options.seed)
     say(
         f"{source.table.n_rows} photos: {len(split.train)} to train, {len(split.validation)} to "
@@ -126,6 +128,7 @@ def evaluate(
     """
     import numpy as np
 
+    from geocells.tables import columns_note
     from geoloc_models._files import locked
     from geoloc_models.evaluation import write_predictions, write_results
     from geoloc_models.training import read_split
@@ -148,6 +151,7 @@ def evaluate(
         source = table_source(table, columns)
         rows = np.arange(source.table.n_rows)
         folder = output or run_dir / f"on-{table.stem}"
+        say(columns_note(source.table.columns))
         n_known = _n_trained_on(run_dir, source.table)
         if n_known:
             say(

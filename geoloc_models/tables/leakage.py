@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
@@ -48,6 +48,8 @@ class LeakageReport:
         Images read, those that could not be, and those too flat to be compared by their looks.
     broken : tuple of str
         What is wrong with the broken ones.
+    columns : dict of str to str
+        The file's column of each role.
     exchangeable : bool
         Whether the table was split so that validation and test share users or places.
     """
@@ -59,6 +61,7 @@ class LeakageReport:
     n_broken: int = 0
     n_flat: int = 0
     broken: tuple[str, ...] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
     exchangeable: bool = False
 
     def count(self, reason: str, part: str, other_part: str) -> int:
@@ -148,6 +151,7 @@ def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> Lea
         n_broken=0 if prints is None else int(prints.is_broken.sum()),
         n_flat=0 if prints is None else int(prints.is_flat.sum()),
         broken=() if prints is None else prints.messages,
+        columns=columns,
         exchangeable=_is_exchangeable(file.metadata),
     )
 

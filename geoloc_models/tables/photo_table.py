@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ class PhotoTable:
         code) and, where there are any, ``id`` (str, unique), ``path`` (str), ``group`` (photos that
         must stay on one side of a split), ``url``, ``user``, ``time``, and of an earlier split
         ``part`` and ``subset_rank``. The index is 0, 1, 2, ...
+    columns : dict of str to str
+        Where it was read from a file: the column there of each role.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class PhotoTable:
     """
 
     frame: pd.DataFrame
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         missing = [c for c in ("latitude", "longitude", "country") if c not in self.frame.columns]
@@ -134,7 +137,7 @@ class PhotoTable:
         positions = np.asarray(rows)
         if positions.size == 0:
             positions = positions.astype(np.int64)
-        return PhotoTable(self.frame.iloc[positions].reset_index(drop=True))
+        return PhotoTable(self.frame.iloc[positions].reset_index(drop=True), self.columns)
 
 
 def read_photo_table(
@@ -211,7 +214,7 @@ def read_photo_table(
     if "path" in columns:
         frame["path"] = _joined_paths(frame["path"], source, root)
     if not countries:
-        return PhotoTable(frame.assign(country=None))
+        return PhotoTable(frame.assign(country=None), columns)
     codes = np.full(len(frame), None, dtype=object)
     if "country" in columns:
         codes = _codes(frame["country"], source)
@@ -219,7 +222,7 @@ def read_photo_table(
     coords = frame[["latitude", "longitude"]].to_numpy()
     codes[unknown] = country_of(coords[unknown], tolerance_km=sea_tolerance_km)
     frame["country"] = codes
-    return PhotoTable(_without_those_at_sea(frame, source, sea_tolerance_km))
+    return PhotoTable(_without_those_at_sea(frame, source, sea_tolerance_km), columns)
 
 
 def _frame(table: pa.Table, columns: dict[str, str], source: Path) -> pd.DataFrame:

@@ -48,6 +48,8 @@ class SplitReport:
         Photos without a user (or value of the column), each a unit of its own.
     trained_on : dict of str to int
         Users or blocks too large for a held-out part, and their photos.
+    columns : dict of str to str
+        The file's column of each role.
     fullest : dict of str to (str, int)
         The largest user or block of each held-out part, and its photos there.
     """
@@ -57,6 +59,7 @@ class SplitReport:
     too_large: tuple[int, ...]
     key: str
     n_without_user: int
+    columns: dict[str, str]
     trained_on: dict[str, int]
     fullest: dict[str, tuple[str, int]]
 
@@ -167,6 +170,7 @@ def split_photo_file(
         too_large=tuple(size for size in subsets if size not in of_subset),
         key="id" if "id" in columns else "path",
         n_without_user=0 if users is None else users.null_count,
+        columns=columns,
         trained_on=dict(_named_units(unit, is_large, users, coords)),
         fullest={
             PARTS[k]: largest[0]

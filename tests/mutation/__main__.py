@@ -36,7 +36,8 @@ TARGETS = {
 TESTS = {
     "grids": (
         "tests/geocells/grids", "tests/geocells/cells/test_geometry.py",
-        f"{DOCTEST}[geocells.grids.latlon]", f"{DOCTEST}[geocells.grids.s2]",
+        "tests/geocells/cells/test_names_and_areas.py",
+        f"{DOCTEST}[geocells.grids.latlon]", f"{DOCTEST}[geocells.grids.s2]", f"{DOCTEST}[geocells.grids.healpix]",
     ),
     "moments": ("tests/geocells/test_moments.py",),
     "assign": (

@@ -16,10 +16,12 @@ MILLION = np.column_stack(
 )
 
 
+@pytest.mark.parametrize("n_rows", [300, 1_000_000])  # the few, as mutation testing has no time
 @pytest.mark.parametrize("level", [0, 1, 9, 17, 24, 29])
-def test_codes_are_the_nested_numbers_of_healpix_geo(level):
-    reference = nested.lonlat_to_healpix(MILLION[:, 1], MILLION[:, 0], level, ellipsoid="sphere")
-    assert np.array_equal(HealpixGrid(level).encode(MILLION), reference)
+def test_codes_are_the_nested_numbers_of_healpix_geo(level, n_rows):
+    coords = MILLION[:n_rows]
+    reference = nested.lonlat_to_healpix(coords[:, 1], coords[:, 0], level, ellipsoid="sphere")
+    assert np.array_equal(HealpixGrid(level).encode(coords), reference)
 
 
 @given(coordinates(max_rows=60), st.integers(0, 29))
@@ -33,6 +35,13 @@ def test_both_names_of_the_antimeridian_are_one_place():
     latitudes = np.linspace(-90, 90, 181)
     east, west = (np.column_stack([latitudes, np.full(181, end)]) for end in (180.0, -180.0))
     assert np.array_equal(HealpixGrid().encode(east), HealpixGrid().encode(west))
+
+
+def test_a_hair_west_of_greenwich_is_greenwich():
+    # A quarter turn has no float64 between it and four quarters less a hair.
+    latitudes = np.linspace(-90, 90, 181)
+    west, on = (np.column_stack([latitudes, np.full(181, end)]) for end in (-1e-300, 0.0))
+    assert np.array_equal(HealpixGrid().encode(west), HealpixGrid().encode(on))
 
 
 def polygons(level: int) -> np.ndarray:
@@ -59,6 +68,25 @@ def test_cells_cover_the_map_once_and_have_the_corners_of_healpix_geo(level):
         at_end = np.abs(longitudes[:, corner]) > 180.0 - 1e-9
         off[at_end] = np.minimum(off, shapely.distance(elsewhere, drawn))[at_end]
         assert off.max() < 1e-9
+
+
+def test_cells_of_different_sizes_share_their_borders_over_the_borders_of_faces():
+    faces = np.repeat(np.arange(12), 4 ** (np.arange(12) % 4))
+    levels = faces % 4
+    places = np.concatenate([np.arange(4**level) for level in np.arange(12) % 4])
+    codes = ((faces << 58) | (places << (58 - 2 * levels))).astype(np.uint64)
+    drawn = HealpixGrid(29).union_polygons(codes, levels, np.arange(len(codes)), len(codes))
+    assert shapely.area(drawn).sum() == pytest.approx(360 * 180, rel=1e-12)
+    assert shapely.area(shapely.union_all(drawn)) == pytest.approx(360 * 180, rel=1e-12)
+    assert HealpixGrid().n_faces == 12
+
+
+def test_small_cells_far_from_the_poles_are_plain_diamonds():
+    cells = HealpixGrid(8).encode(np.array([[1.0, 20.0], [30.0, 100.0]]))
+    drawn = HealpixGrid(8).union_polygons(cells, np.full(2, 8), np.arange(2), 2)
+    assert shapely.get_num_coordinates(drawn).tolist() == [5, 5]
+    none = HealpixGrid(8).union_polygons(cells[:0], np.empty(0, np.int64), np.empty(0, np.int64), 1)
+    assert none[0].is_empty
 
 
 def test_sides_are_drawn_where_they_are():

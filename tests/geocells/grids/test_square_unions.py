@@ -44,30 +44,42 @@ def test_unions_are_those_of_shapely_counterclockwise(seed, level, n_owners, dee
     assert_unions(squares.reshape(-1, 3), owners, n_owners)
 
 
-@pytest.mark.parametrize(
-    "squares",
-    {
-        "in the corner of its own size and of others": [(0, 0, 1), (1, 0, 1), (0, 1, 1), (2, 0, 2)],
-        "around a hole": [(x, y, 1) for x in range(3) for y in range(3) if (x, y) != (1, 1)],
-        "that touch in a corner": [(0, 0, 1), (1, 1, 1)],
-        "around two holes that touch": [
-            (x, y, 1) for x in range(4) for y in range(4) if (x, y) not in ((1, 1), (2, 2))
-        ],
-        "around a hole, and apart": [(4, 0, 2)]
-        + [(x, y, 1) for x in range(3) for y in range(3) if (x, y) != (1, 1)],
-        "apart": [(0, 0, 1), (2, 0, 1), (2, 2, 1)],
-        "from the least to the largest, too deep for one key": [
-            (2**31, 0, 2**30),
-            (0, 0, 1),
-            (1, 0, 1),
-        ],
-    }.items(),
-    ids=lambda case: case[0],
-)
-def test_squares(squares):
-    array = np.array(squares[1])
+SQUARES = {
+    "in the corner of its own size and of others": [(0, 0, 1), (1, 0, 1), (0, 1, 1), (2, 0, 2)],
+    "around a hole": [(x, y, 1) for x in range(3) for y in range(3) if (x, y) != (1, 1)],
+    "that touch in a corner": [(0, 0, 1), (1, 1, 1)],
+    "around two holes that touch": [
+        (x, y, 1) for x in range(4) for y in range(4) if (x, y) not in ((1, 1), (2, 2))
+    ],
+    "around a hole, and apart": [(4, 0, 2)]
+    + [(x, y, 1) for x in range(3) for y in range(3) if (x, y) != (1, 1)],
+    "apart": [(0, 0, 1), (2, 0, 1), (2, 2, 1)],
+    "from the least to the largest, too deep for one key": [
+        (2**31, 0, 2**30),
+        (0, 0, 1),
+        (1, 0, 1),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", SQUARES)
+def test_squares(name):
+    array = np.array(SQUARES[name])
     assert_unions(array, np.zeros(len(array), dtype=np.int64), 2)
     # Of one union among others.
     apart = array + np.array([2**32, 0, 0])
     owners = np.repeat([0, 2], len(array))
     assert_unions(np.concatenate([array, apart]), owners, 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["in the corner of its own size and of others", "around a hole", "apart"]
+)
+def test_simple_unions_are_traced_without_shapely(name, monkeypatch):
+    def refuses(_boxes):
+        raise AssertionError
+
+    monkeypatch.setattr(shapely, "union_all", refuses)
+    x, y, sides = (np.array(SQUARES[name]) * 4).T
+    (polygon,) = union_squares(x, y, sides, np.zeros(len(x), dtype=np.int64), 1)
+    assert polygon.area == (sides**2).sum()

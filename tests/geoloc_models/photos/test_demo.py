@@ -96,11 +96,14 @@ def plate_carree(tmp_path):
     return path
 
 
+def crop_at(place, path, **options):
+    """Pixels of one crop, (size, size, 3) int64."""
+    return np.asarray(SatelliteCrops([place], path=path, **options).load(0)).astype(int)
+
+
 def test_a_crop_shows_its_place_in_the_middle(plate_carree):
     # At 30 N, 60 E: column 480, row 120, so red 160 and green 60.
-    crop = np.asarray(
-        SatelliteCrops([[30.0, 60.0]], width_km=500, size=33, path=plate_carree).load(0)
-    )
+    crop = crop_at((30.0, 60.0), plate_carree, width_km=500, size=33)
     assert crop.shape == (33, 33, 3)
     np.testing.assert_allclose(crop[16, 16], [160, 60, 0], atol=1)
     assert crop[0, 16, 1] < crop[16, 16, 1] < crop[32, 16, 1]  # north is up
@@ -109,10 +112,8 @@ def test_a_crop_shows_its_place_in_the_middle(plate_carree):
 
 def test_a_crop_is_square_in_kilometres(plate_carree):
     # 1112 km are 10 degrees of latitude; at 60 degrees north, 20 degrees of longitude.
-    crop = np.asarray(
-        SatelliteCrops([[60.0, 0.0]], width_km=1111.95, size=40, path=plate_carree).load(0)
-    )
-    red, green = crop[..., 0].astype(int), crop[..., 1].astype(int)
+    crop = crop_at((60.0, 0.0), plate_carree, width_km=1111.95, size=40)
+    red, green = crop[..., 0], crop[..., 1]
     # 1.5 degrees a step of red, 1 degree a step of green; the outer pixels' centres lie inside.
     assert (red[:, -1] - red[:, 0]).mean() * 1.5 == pytest.approx(20 * 39 / 40, abs=1.5)
     assert (green[-1] - green[0]).mean() == pytest.approx(10 * 39 / 40, abs=1)
@@ -120,18 +121,16 @@ def test_a_crop_is_square_in_kilometres(plate_carree):
 
 def test_the_widening_stops_near_the_poles(plate_carree):
     # 400 km at the pole would be all longitudes; eight times 3.6 degrees is 28.8.
-    crop = np.asarray(
-        SatelliteCrops([[88.0, 0.0]], width_km=400, size=40, path=plate_carree).load(0)
-    )
-    span = (int(crop[-1, -1, 0]) - int(crop[-1, 0, 0])) * 1.5
+    crop = crop_at((88.0, 0.0), plate_carree, width_km=400, size=40)
+    span = (crop[-1, -1, 0] - crop[-1, 0, 0]) * 1.5
     assert span == pytest.approx(28.8 * 39 / 40, abs=2)
 
 
 def test_a_crop_goes_on_across_the_antimeridian(plate_carree):
-    crops = SatelliteCrops(
-        [[0, 180], [0, -180], [0, 540]], width_km=1000, size=32, path=plate_carree
+    first, second, third = (
+        crop_at((0, longitude), plate_carree, width_km=1000, size=32)
+        for longitude in (180, -180, 540)
     )
-    first, second, third = (np.asarray(crops.load(row)) for row in range(3))
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(first, third)
     assert first[:, :14, 0].min() > 230  # the last columns of the world on the left
@@ -139,15 +138,13 @@ def test_a_crop_goes_on_across_the_antimeridian(plate_carree):
 
 
 def test_a_crop_goes_on_over_the_pole(plate_carree):
-    crop = np.asarray(SatelliteCrops([[90, 0]], width_km=1000, size=32, path=plate_carree).load(0))
+    crop = crop_at((90, 0), plate_carree, width_km=1000, size=32)
     # Below the pole longitude 0 (red 120), above it the opposite meridian (red 0 or 239).
     np.testing.assert_allclose(crop[-1, 15:17, 0], 120, atol=1)
     assert crop[0, 17, 0] < 12
     assert crop[0, 14, 0] > 227
     assert crop[..., 1].max() <= 5  # all rows are polar ones
-    south = np.asarray(
-        SatelliteCrops([[-90, 77]], width_km=1000, size=32, path=plate_carree).load(0)
-    )
+    south = crop_at((-90, 77), plate_carree, width_km=1000, size=32)
     assert south[..., 1].min() >= 174
 
 
@@ -155,8 +152,7 @@ def test_a_crop_goes_on_over_the_pole(plate_carree):
 def test_a_crop_is_mirrored_at_the_very_pole(tmp_path, pole):
     brightness = np.random.default_rng(0).integers(0, 256, (360, 1, 1), dtype=np.uint8)
     Image.fromarray(np.tile(brightness, (1, 720, 3))).save(tmp_path / "rings.png")
-    crops = SatelliteCrops([[pole, 0]], width_km=1000, size=32, path=tmp_path / "rings.png")
-    crop = np.asarray(crops.load(0)).astype(int)
+    crop = crop_at((pole, 0), tmp_path / "rings.png", width_km=1000, size=32)
     np.testing.assert_allclose(crop, crop[::-1], atol=1)
     assert np.ptp(crop) > 50
 
@@ -204,7 +200,7 @@ def test_an_unreadable_satellite_image_is_named(tmp_path):
     [
         (
             ("nowhere-data", "nowhere_data", "a.jpg"),
-            r"nowhere-data.*pip install 'geocells\[demo\]'",
+            r"nowhere-data.*pip install '\.\[demo\]'",
         ),
         (("numpy", "numpy", "none.txt"), r"none\.txt of the package numpy"),
     ],

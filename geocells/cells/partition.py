@@ -89,8 +89,8 @@ class CellPartition:
     2
     >>> cells.assign([[47.0, 8.0], [60.0, 18.0]]).tolist()
     [0, 1]
-    >>> cells[1]
-    Cell(label=1, latitude=59.3, longitude=18.1, count=3, level=0, group=None)
+    >>> cells[1].count
+    3
     """
 
     cell_index: CellIndex

@@ -34,7 +34,7 @@ def conformal_rank(n_scores: int, alpha: float = 0.1) -> int:
 
     Examples
     --------
-    >>> from geocells.decoding import conformal_rank
+    >>> from geocells.decoding.conformal import conformal_rank
     >>> conformal_rank(99), conformal_rank(9), conformal_rank(8)
     (90, 9, 9)
     """

@@ -162,7 +162,7 @@ def _text(predictions: PhotoPredictions, kind: str, top: int) -> str:
 
 
 def _table(predictions: PhotoPredictions, top: int) -> str:
-    from geoloc_models.inference.predictions import percent, place_text
+    from geoloc_models.inference.predictions import percent
     from geoloc_models.reports import Table, text_table
 
     header = ["File", "Place", "Position", "In 25 km", "90 % radius"]
@@ -172,13 +172,10 @@ def _table(predictions: PhotoPredictions, top: int) -> str:
     rows, ranked = [], []
     for number, record in enumerate(predictions.to_records(top=top)):
         country = str(record["country"])
-        place = None
-        if predictions.places is not None:
-            place = place_text(predictions.places[number], country)
         within = record["probability_within_25_km"]
         row = [
             names[number],
-            _place_and_country(place, country),
+            _place_and_country(predictions.place_text(number), country),
             _position(record),
             "" if within is None else percent(within),
             _kilometres(record["radius_90_km"], 0),

@@ -36,6 +36,7 @@ IntArray = npt.NDArray[np.int64]
 Images = tuple[FloatArray, IntArray]
 
 DECODER_FILE = "decoder.parquet"
+_SCATTERED_KM = 100.0
 _DECODER_BYTES = 2**29
 
 
@@ -93,6 +94,22 @@ class ClassLocations:
         coords, image_labels = self.images
         empty = np.setdiff1d(labels, image_labels)
         return np.concatenate([coords, self.coords[empty]]), np.concatenate([image_labels, empty])
+
+    @cached_property
+    def is_scattered(self) -> npt.NDArray[np.bool_]:
+        """(C,) whether half of a class's images lie over 100 km from its point: no village names it.
+
+        Always of a country; never of a place of a gallery.
+        """
+        if self.kind == "countries":
+            return np.ones(self.n_classes, dtype=bool)
+        coords, labels = self._places
+        is_far = sphere.haversine(coords, self.coords[labels]) > _SCATTERED_KM
+        counts = np.bincount(labels, minlength=self.n_classes)
+        scattered: npt.NDArray[np.bool_] = (
+            np.bincount(labels, weights=is_far, minlength=self.n_classes) > counts / 2
+        )
+        return scattered
 
     @cached_property
     def _tree(self) -> cKDTree:

@@ -239,13 +239,25 @@ class Model:
 
     def _places_and_notes(
         self, coords: FloatArray, decoder: str, names: bool | None
-    ) -> tuple[tuple[NearestPlace, ...] | None, tuple[str, ...]]:
-        """Places nearest to answers, and what a reader has to know."""
+    ) -> tuple[tuple[NearestPlace | None, ...] | None, tuple[str, ...]]:
+        """Places nearest to answers, and what a reader has to know.
+
+        An answer that is the point of a scattered class has no place: its country alone names it.
+        """
         notes = answer_notes(self.classes, self.calibration, decoder) if len(coords) else []
         if names is False:
             return None, tuple(notes)
         try:
-            return tuple(nearest_places(coords)), tuple(notes)
+            places = nearest_places(coords)
+            classes = self.classes
+            middles = set()
+            if classes is not None:
+                middles = set(map(tuple, classes.coords[classes.is_scattered].tolist()))
+            named = [
+                None if tuple(point) in middles else place
+                for point, place in zip(coords.tolist(), places, strict=True)
+            ]
+            return tuple(named), tuple(notes)
         except GeolocError as error:
             if names:
                 raise

@@ -82,8 +82,9 @@ class PhotoPredictions(DecodedOutputs):
         How points were made of probabilities: argmax, top_k or expected_utility.
     classes : ClassLocations or None
         What the C classes are.
-    places : tuple of NearestPlace, or None
-        Populated place nearest to each answer; None where names were not asked for.
+    places : tuple of NearestPlace or None, or None
+        Populated place nearest to each answer, None for the middle of a class scattered over a
+        country; None in all where names were not asked for.
     broken : tuple of (str, str)
         Name and reason of every photo that could not be read.
     notes : tuple of str
@@ -99,7 +100,7 @@ class PhotoPredictions(DecodedOutputs):
     rows: npt.NDArray[np.int64]
     decoder: str
     classes: ClassLocations | None
-    places: tuple[NearestPlace, ...] | None = None
+    places: tuple[NearestPlace | None, ...] | None = None
     broken: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     model: Model | None = None
@@ -126,6 +127,18 @@ class PhotoPredictions(DecodedOutputs):
     def names(self) -> list[str]:
         """Path, or other name, of each photo that was read."""
         return [self.images.describe(int(row)) for row in self.rows]
+
+    def place_text(self, number: int) -> str | None:
+        """Place of an answer: its distance where it is far off, its country where that is another.
+
+        None where there is no place to name.
+        """
+        place = None if self.places is None else self.places[number]
+        if place is None:
+            return None
+        is_abroad = place.country != self.countries[number]
+        name = f"{place.name} ({place.country})" if is_abroad else place.name
+        return name if place.distance_km < 10 else f"{place.distance_km:,.0f} km from {name}"
 
     @property
     def errors_km(self) -> FloatArray | None:
@@ -227,7 +240,10 @@ class PhotoPredictions(DecodedOutputs):
         coords = self.classes.coords[labels]
         names: list[str | None] = [None] * len(labels)
         if self.places is not None:
-            names = [place.name for place in nearest_places(coords)]
+            names = [
+                None if self.classes.is_scattered[label] else place.name
+                for label, place in zip(labels, nearest_places(coords), strict=True)
+            ]
         return [
             {
                 "rank": rank,
@@ -402,8 +418,9 @@ class PhotoPredictions(DecodedOutputs):
         latitude, longitude = self.coords[number]
         country = str(self.countries[number])
         facts = [("Answer", f"{latitude:.4f}, {longitude:.4f}"), ("Country", country)]
-        if self.places is not None:
-            facts.insert(0, ("Place", place_text(self.places[number], country)))
+        place = self.place_text(number)
+        if place is not None:
+            facts.insert(0, ("Place", place))
         within, radius = self.probability_within_25_km[number], self.radius_90_km[number]
         if math.isfinite(within):
             facts.append(("Within 25 km", percent(within)))
@@ -413,12 +430,6 @@ class PhotoPredictions(DecodedOutputs):
         if errors is not None and math.isfinite(errors[number]):
             facts.append(("From EXIF position", f"{errors[number]:,.1f} km"))
         return tuple(facts)
-
-
-def place_text(place: NearestPlace, country: str) -> str:
-    """Name of a place; its distance where it is far off, its country where that is another."""
-    name = place.name if place.country == country else f"{place.name} ({place.country})"
-    return name if place.distance_km < 10 else f"{place.distance_km:,.0f} km from {name}"
 
 
 def percent(share: float) -> str:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from geoloc_models.inference.map import data_url
 from geoloc_models.inference.place_names import CREDIT, nearest_places
-from geoloc_models.inference.predictions import PhotoPredictions, percent, place_text
+from geoloc_models.inference.predictions import PhotoPredictions, percent
 from geoloc_models.serve.nearby import TrainingPhotos
 from geoloc_models.serve.upload import Limits, too_large
 
@@ -48,8 +48,9 @@ def answer_html(predictions: PhotoPredictions, shown: Image.Image) -> str:
     latitude, longitude = predictions.coords[0].tolist()
     code = str(predictions.countries[0])
     country = title = _country(code)
-    if predictions.places is not None:
-        title = f"{place_text(predictions.places[0], code)}, {country}"
+    place = predictions.place_text(0)
+    if place is not None:
+        title = f"{place}, {country}"
     within = float(predictions.probability_within_25_km[0])
     radius = float(predictions.radius_90_km[0])
     facts = [

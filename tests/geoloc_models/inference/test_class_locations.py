@@ -56,6 +56,15 @@ def test_a_point_is_in_the_country_of_the_nearest_image_across_the_antimeridian(
     assert classes.country_at([]).tolist() == []
 
 
+def test_a_class_is_scattered_where_half_of_its_images_are_far_from_its_point():
+    images = np.array([(59.0, 18.0), (68.0, 20.0), (65.0, 17.0), (47.0, 8.0), (46.9, 8.0)])
+    labels = np.array([0, 0, 0, 1, 1])
+    classes = ClassLocations("cells", COORDS, COUNTRIES, images=(images, labels))
+    assert classes.is_scattered.tolist() == [True, False, False]
+    assert ClassLocations("gallery", COORDS, COUNTRIES).is_scattered.tolist() == [False] * 3
+    assert ClassLocations("countries", COORDS, COUNTRIES).is_scattered.tolist() == [True] * 3
+
+
 def test_a_class_shares_its_probability_among_its_images_or_bears_it_at_its_point():
     classes = ClassLocations("cells", COORDS, COUNTRIES, images=IMAGES)
     coords, shares = classes.spread([0.6, 0.3, 0.1])

@@ -36,8 +36,8 @@ def union_squares(
 
     Notes
     -----
-    O(n log n): a sort of the squares' sides in either direction. Shapely makes the union only where squares touch in
-    a mere corner, or holes lie in one of several parts.
+    O(n log n): a sort of the squares' sides in either direction. Shapely makes the union only where a border touches
+    itself in a corner, or holes lie in one of several parts.
     """
     order = np.argsort(owners, kind="stable")
     corners, owners = np.stack([x, y, x + sides, y + sides])[:, order], owners[order]
@@ -58,26 +58,25 @@ def union_squares(
 
 
 def _traced(corners: IntArray, owners: IntArray) -> tuple[ObjectArray, IntArray]:
-    """Unions that are simple, and their owners; squares by left, low, right and high edge, (4, n)."""
+    """Unions that can be traced, and their owners; squares by left, low, right and high edge, (4, n)."""
     unit = (corners[2] - corners[0]).min()
     left, low, right, high = corners // unit
     bits = int(max(right.max(), high.max())).bit_length()
-    is_simple = np.ones(owners[-1] + 1, dtype=bool)
     if 2 * bits + int(owners[-1]).bit_length() + 1 > 63:  # of a key in `_corners`
-        is_simple[:] = False
-    keys, is_start = _corners(left, right, low, high, owners, bits, is_simple)
-    across, _ = _corners(low, high, left, right, owners, bits, is_simple)
-    kept = is_simple[keys >> (2 * bits)]
-    keys, is_start, across = keys[kept], is_start[kept], across[is_simple[across >> (2 * bits)]]
-    if not len(keys):
         return np.empty(0, dtype=object), np.empty(0, dtype=np.int64)
+    keys, is_start = _corners(left, right, low, high, owners, bits)
+    across, _ = _corners(low, high, left, right, owners, bits)
     mask = (1 << bits) - 1
     owner, column, row = keys >> (2 * bits), (keys >> bits) & mask, keys & mask
     # Every corner ends one side along x and one along y, whose other end is its neighbour in order.
     turned = (
         (across & ~((1 << (2 * bits)) - 1)) | ((across & mask) << bits) | (across >> bits) & mask
     )
-    place = np.argsort(turned)
+    place = np.argsort(turned, kind="stable")
+    # Where two corners meet, the one below goes with the one on the left, or else on the right: to the same square.
+    meet = np.flatnonzero(keys[1:] == keys[:-1])
+    apart = meet[~is_start[meet]]
+    place[apart], place[apart + 1] = place[apart + 1], place[apart]
     corner_at = np.empty_like(place)
     corner_at[place] = np.arange(len(keys))
     # The inside is on the left: a side runs down where squares begin behind it, and up where they end.
@@ -88,7 +87,11 @@ def _traced(corners: IntArray, owners: IntArray) -> tuple[ObjectArray, IntArray]
     path = np.stack([head[order] ^ 1, head[order]], axis=1).reshape(-1)
     points = np.stack([column[path], row[path]], axis=1).astype(np.float64) * unit
     rings = shapely.linearrings(points, indices=np.repeat(ring, 2))
-    return _polygons(rings, owner[path[::2]][np.append(True, ring[1:] != ring[:-1])])
+    owner_of_ring = owner[path[::2]][np.append(True, ring[1:] != ring[:-1])]
+    ring_of_side = np.empty_like(ring)
+    ring_of_side[order] = ring
+    touches_itself = ring_of_side[meet >> 1] == ring_of_side[(meet + 1) >> 1]
+    return _polygons(rings, owner_of_ring, owner[meet[touches_itself]])
 
 
 def _corners(
@@ -98,9 +101,8 @@ def _corners(
     stops: IntArray,
     owners: IntArray,
     bits: int,
-    is_simple: BoolArray,
 ) -> tuple[IntArray, BoolArray]:
-    """Ends of the borders along parallel lines, in pairs.
+    """Ends of the borders along parallel lines, in pairs; a place where two corners meet is there twice.
 
     Returns
     -------
@@ -108,10 +110,6 @@ def _corners(
         Owner, line and place on it in one number, in order.
     is_start : (n,) bool
         Whether squares begin along the border behind the place.
-
-    Notes
-    -----
-    ``is_simple`` is set to False for owners whose borders cross somewhere.
     """
     ends = []
     for lines, begins in ((first_lines, 1), (last_lines, 0)):
@@ -123,18 +121,20 @@ def _corners(
     keys = events >> 1
     is_last = np.append(keys[1:] != keys[:-1], True)
     keys, after = keys[is_last], balance[is_last]
-    before = np.append(0, after[:-1])
-    is_simple[keys[before * after < 0] >> (2 * bits)] = False
-    turns = before != after
-    return keys[turns], after[turns] > 0
+    n_ends = np.abs(np.diff(after, prepend=0))
+    return np.repeat(keys, n_ends), np.repeat(after, n_ends) > 0
 
 
-def _polygons(rings: ObjectArray, owner_of_ring: IntArray) -> tuple[ObjectArray, IntArray]:
-    """Polygons of rings by owner, shells before holes; owners with several shells and holes are left out."""
+def _polygons(
+    rings: ObjectArray, owner_of_ring: IntArray, left_out: IntArray
+) -> tuple[ObjectArray, IntArray]:
+    """Polygons of rings by owner, shells before holes; owners with several shells and holes are left out too."""
     is_shell = shapely.is_ccw(rings)
     n_shells = np.bincount(owner_of_ring[is_shell])
     has_holes = np.bincount(owner_of_ring[~is_shell], minlength=len(n_shells)) > 0
-    kept = ~((n_shells > 1) & has_holes)[owner_of_ring]
+    is_simple = (n_shells <= 1) | ~has_holes
+    is_simple[left_out] = False
+    kept = is_simple[owner_of_ring]
     rings, owner_of_ring, is_shell = rings[kept], owner_of_ring[kept], is_shell[kept]
     parts: Any = shapely.polygons(rings, indices=np.cumsum(is_shell) - 1)
     owners, part_owner = np.unique(owner_of_ring[is_shell], return_inverse=True)

@@ -48,6 +48,10 @@ SQUARES = {
     "in the corner of its own size and of others": [(0, 0, 1), (1, 0, 1), (0, 1, 1), (2, 0, 2)],
     "around a hole": [(x, y, 1) for x in range(3) for y in range(3) if (x, y) != (1, 1)],
     "that touch in a corner": [(0, 0, 1), (1, 1, 1)],
+    "that touch in the other corner": [(1, 0, 1), (0, 1, 1)],
+    "around a hole that touches the outside": [
+        (x, y, 1) for x in range(3) for y in range(3) if (x, y) not in ((1, 1), (2, 2))
+    ],
     "around two holes that touch": [
         (x, y, 1) for x in range(4) for y in range(4) if (x, y) not in ((1, 1), (2, 2))
     ],
@@ -73,7 +77,14 @@ def test_squares(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["in the corner of its own size and of others", "around a hole", "apart"]
+    "name",
+    [
+        "in the corner of its own size and of others",
+        "around a hole",
+        "that touch in a corner",
+        "that touch in the other corner",
+        "apart",
+    ],
 )
 def test_simple_unions_are_traced_without_shapely(name, monkeypatch):
     def refuses(_boxes):

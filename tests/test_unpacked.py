@@ -2,13 +2,12 @@
 
 import gzip
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fresh_process import run_python
 
 from geocells import CellHierarchy, load_cells
 from geocells.cli.map import _read_outlines
@@ -81,9 +80,7 @@ def test_a_small_file_of_very_much_is_refused_in_bounded_memory(name, tmp_path):
     path = tmp_path / name
     BOMBS[name](path)
     assert path.stat().st_size < 2_000_000
-    done = subprocess.run(
-        [sys.executable, "-c", READ, str(path)], check=True, capture_output=True, text=True
-    )
+    done = run_python(READ, path)
     kilobytes, _, message = done.stdout.partition(" ")
     assert message.startswith(f"{name} has {path.stat().st_size:,} bytes, which unpack to")
     assert "save it as CSV" in message

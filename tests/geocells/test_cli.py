@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import subprocess
-import sys
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,6 +10,7 @@ import pandas as pd
 import pytest
 from command_line import geocells, run
 from command_line import geocells_refuses as refused
+from fresh_process import loaded_by
 
 from geocells import CellBuilder, load_cells
 from geocells.cli import COMMANDS, main
@@ -308,9 +307,5 @@ def test_an_interruption_ends_with_130(photos, monkeypatch):
 
 
 def test_the_command_starts_without_loading_the_heavy_libraries():
-    code = (
-        "import sys, geocells.cli; "
-        "print([m for m in ('pandas', 'geopandas', 'numba', 'matplotlib') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    heavy = ["pandas", "geopandas", "numba", "matplotlib"]
+    assert loaded_by("import geocells.cli", heavy) == []

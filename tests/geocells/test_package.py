@@ -1,24 +1,12 @@
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
+from fresh_process import loaded_by, run_python
 
 import geocells
 
 HEAVY = ["torch", "geopandas", "pandas", "sklearn", "matplotlib", "pyarrow", "numba"]
-
-
-def run_fresh(code: str, **environment: str) -> str:
-    """What a fresh interpreter prints."""
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        check=True, capture_output=True, text=True, env={**os.environ, **environment},
-    ).stdout  # fmt: skip
 
 
 def test_every_public_name_is_there():
@@ -33,17 +21,12 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def test_importing_loads_nothing_heavy():
-    loaded = run_fresh(
-        f"import geocells, json, sys; print(json.dumps([n for n in {HEAVY} if n in sys.modules]))"
-    )
-    assert json.loads(loaded) == []
+    assert loaded_by("import geocells", HEAVY) == []
 
 
 def test_fitting_needs_no_torch():
-    loaded = run_fresh(
-        "import sys; from geocells import CellBuilder; CellBuilder(1).fit([(47.0, 8.0)]); print('torch' in sys.modules)"
-    )
-    assert loaded.strip() == "False"
+    code = "from geocells import CellBuilder; CellBuilder(1).fit([(47.0, 8.0)])"
+    assert loaded_by(code, ["torch"]) == []
 
 
 def test_another_process_with_other_threads_gives_the_same_bits():
@@ -56,5 +39,5 @@ def test_another_process_with_other_threads_gives_the_same_bits():
     here = geocells.CellBuilder(40, method="consolidated").fit(
         np.random.default_rng(5).normal((47, 8), 0.8, size=(3000, 2))
     )
-    there = run_fresh(code, GEOCELLS_NUM_THREADS="3").split()
+    there = run_python(code, GEOCELLS_NUM_THREADS="3").stdout.split()
     assert there == [str(here.labels_.sum()), here.centroids_.tobytes().hex()]

@@ -3,14 +3,13 @@
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from command_line import geoloc, geoloc_refuses, run
+from fresh_process import run_python
 from geoloc_models_small import save_small_photos
 
 from geoloc_models import __version__
@@ -276,9 +275,7 @@ try:
 finally:
     print("unloaded" if not {unloaded} & set(sys.modules) else sorted(sys.modules))
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    ended = run_python(code, check=False)
     assert ended.stdout.strip().endswith("unloaded")
     for word in words:
         assert word in ended.stdout + ended.stderr
@@ -327,9 +324,7 @@ def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path
 
 def test_a_command_without_its_extra_says_what_to_install(tmp_path):
     lines = "import sys; sys.modules['PIL'] = None\nfrom geoloc_models.cli import main; main(['index', '.'])"
-    ended = subprocess.run(
-        [sys.executable, "-c", lines], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    ended = run_python(lines, cwd=tmp_path, check=False)
     assert ended.returncode == 2
     assert ended.stderr == (
         "Error: This command needs PIL, which is not installed: pip install '.[models]' in the source folder.\n"

@@ -4,30 +4,22 @@ import csv
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import geoloc
+from fresh_process import start_geoloc
 from geoloc_models_small import save_small_photos
 
 from geoloc_models.features.cache import FeatureCache
 
 N_ROWS, BROKEN = 60, (7, 8, 9)
-GEOLOC = [sys.executable, "-c", "from geoloc_models.cli import main; main()"]
 
 
 def start(*arguments):
-    return subprocess.Popen(
-        [*GEOLOC, *(str(argument) for argument in arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return start_geoloc(*arguments, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 def ended(process, code=0):

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
 import sys
 import time
 
@@ -11,23 +10,12 @@ import photo_server
 import pyarrow.parquet as pq
 import pytest
 from command_line import geoloc, geoloc_refuses
+from fresh_process import start_geoloc
 from geoloc_models_download import jpeg, states, write_photos
 from photo_server import PhotoServer, mixed_faults
 
 PHOTO = jpeg(0)
 QUICK = ["--allow-networks", "127.0.0.0/8", "--rate", "0", "--backoff", "0.01", "--workers", "1"]
-
-
-def started(*arguments):
-    """The command in a process of its own, and a group of its own for signals."""
-    return subprocess.Popen(
-        [sys.executable, "-c", "from geoloc_models.cli import main; main()", "download"]
-        + [str(argument) for argument in arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def wait_for(condition, seconds=60):
@@ -137,7 +125,7 @@ def test_kill_9_loses_nothing_and_fetches_nothing_twice(tmp_path, shards):
         arguments = [table, "-o", images, "--parallel", 4, *QUICK, *shards]
         for n_requests in (20, 30, 45):
             before = server.requests.total()
-            process = started(*arguments)
+            process = start_geoloc("download", *arguments, start_new_session=True)
             wait_for(lambda: server.requests.total() >= before + n_requests)  # noqa: B023
             os.killpg(process.pid, signal.SIGKILL)
             assert process.wait(30) == -signal.SIGKILL
@@ -145,7 +133,7 @@ def test_kill_9_loses_nothing_and_fetches_nothing_twice(tmp_path, shards):
             asked = dict(server.requests)
             wait_for(lambda: server.n_active == 0)
         assert 0 < len(finished) < len(ids)
-        last = started(*arguments)
+        last = start_geoloc("download", *arguments, start_new_session=True)
         _, errors = last.communicate(timeout=120)
         assert last.returncode == 0, errors
         n_requests = server.requests.total()
@@ -174,7 +162,7 @@ def test_ctrl_c_ends_in_order_with_exit_code_130(tmp_path):
     images = tmp_path / "images"
     with PhotoServer(dict.fromkeys(ids, PHOTO), faults) as server:
         table = write_photos(tmp_path / "photos.parquet", ids, map(server.url, ids))
-        process = started(table, "-o", images, *QUICK)
+        process = start_geoloc("download", table, "-o", images, *QUICK, start_new_session=True)
         wait_for(lambda: server.requests.total() >= 28)
         wait_for(lambda: len(states(images)) == 20)
         os.killpg(process.pid, signal.SIGINT)

@@ -1,12 +1,11 @@
 """Feature caches: aligned by key, refused when damaged or mixed, read in batches."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from fresh_process import loaded_by
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.features import writer as feature_writer_module
@@ -315,12 +314,8 @@ def test_an_empty_cache_is_refused(path):
 
 def test_reading_a_cache_needs_no_torch(path):
     make_cache(path)
-    code = (
-        "import sys; from geoloc_models.features.cache import FeatureCache; "
-        f"print(FeatureCache.open({str(path)!r}).gather([2]).tolist(), 'torch' in sys.modules)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split("]] ")[1].strip() == "False"
+    code = "from geoloc_models.features.cache import FeatureCache; "
+    assert loaded_by(f"{code}FeatureCache.open({str(path)!r}).gather([2])", ["torch"]) == []
 
 
 def make_dataset(path, *, rows=None, **options):

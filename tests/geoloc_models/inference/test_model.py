@@ -1,11 +1,10 @@
 """The Python entry: every kind of model, every kind of input, every view of the answers."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from fresh_process import loaded_by, run_python
 from geoloc_models_bundles import save_small_bundle
 from geoloc_models_photos import gps_exif
 from geoloc_models_small import small_table
@@ -59,9 +58,7 @@ def outputs_of(model, n=24, seed=0):
 
 
 def test_importing_the_package_imports_no_torch():
-    code = "import sys, geoloc_models; geoloc_models.__version__; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert loaded_by("import geoloc_models; geoloc_models.__version__", ["torch"]) == []
     assert "load_model" in dir(geoloc_models)
     with pytest.raises(AttributeError, match="load_all"):
         _ = geoloc_models.load_all
@@ -81,12 +78,7 @@ sys.setprofile(None)
 entered = {code.co_filename for code in codes if code.co_name != "<module>"}
 print(json.dumps([sorted({name.split(".")[0] for name in sys.modules}), sorted(entered)]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "cells", photos / "0.jpg"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run_python(code, tmp_path / "cells", photos / "0.jpg")
     loaded, entered = json.loads(done.stdout)
     heavy = {"lightning", "sklearn", "geopandas", "matplotlib", "torchvision"}
     assert not heavy & set(loaded)

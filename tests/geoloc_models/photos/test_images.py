@@ -3,7 +3,6 @@ import io
 import os
 import pickle
 import struct
-import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fresh_process import run_python
 from geoloc_models_photos import encoded, gps_exif, noise, write_tar
 from PIL import Image, ImageCms
 
@@ -333,10 +333,7 @@ def test_a_pixel_takes_no_more_memory_than_the_docs_state(tmp_path, name):
     )
     picture.save(tmp_path / name, **options)
     picture.resize((8, 8)).save(tmp_path / f"small_{name}", **options)
-    paths = [str(tmp_path / f"small_{name}"), str(tmp_path / name)]
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, *paths], check=True, capture_output=True, text=True
-    )
+    done = run_python(MEMORY, tmp_path / f"small_{name}", tmp_path / name)
     assert 4 < float(done.stdout) <= BYTES_A_PIXEL.get(Path(name).suffix, 14)
 
 

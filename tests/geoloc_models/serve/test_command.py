@@ -4,12 +4,11 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import types
 
 import pytest
 from command_line import geoloc, geoloc_refuses
+from fresh_process import run_python, start_geoloc
 from geoloc_models_serve import ask, hostile_uploads, photo, small_placer, upload
 
 COMPILERS = {"numba_cache", f"torchinductor_{os.environ.get('USER', 'root')}"}
@@ -22,12 +21,7 @@ def bundle(tmp_path_factory):
 
 def test_without_starlette_one_sentence_says_what_to_install():
     code = "import sys; sys.modules['starlette'] = None; from geoloc_models.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "serve", "-m", "x"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_python(code, "serve", "-m", "x", check=False)
     assert done.returncode == 2
     assert done.stderr == (
         "Error: This command needs starlette, which is not installed: "
@@ -54,15 +48,8 @@ def test_a_taken_port_is_told_of(bundle):
 
 def started(bundle, folder, temporary):
     """The command, in a process of its own."""
-    command = [sys.executable, "-c", "from geoloc_models.cli import main; main()"]
-    return subprocess.Popen(
-        [*command, "serve", "-m", str(bundle), "--port", "0"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env={**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
-    )
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
+    return start_geoloc("serve", "-m", bundle, "--port", 0, cwd=folder, env=environment)
 
 
 def port_of(process):

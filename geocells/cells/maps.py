@@ -155,6 +155,9 @@ def _unwrapped(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
 
     longitudes = table["longitude"] + 360.0 * (table["longitude"] < west)
     polygons = shapely.transform(table.geometry.to_numpy(), shifted)
+    wests, _, easts, _ = shapely.bounds(polygons).T
+    for row in np.flatnonzero((wests < 180.0) & (easts > 180.0)):  # without the cut
+        polygons[row] = shapely.union_all(shapely.get_parts(polygons[row]))
     return table.assign(longitude=longitudes).set_geometry(polygons)
 
 

@@ -229,16 +229,20 @@ class CellPartition:
         outside : {"nearest", "noise", "raise"}, optional
             Where no cell holds the coordinate: the cell with the nearest centroid, -1, or an error. Default: as the
             partition was built.
+        unknown_group : {"warn", "raise"}
+            Where a group is none of the cells': answer as if no cell held the coordinate, with a warning; or an error.
 
         Returns
         -------
         labels : (n,) int64
-            Cell numbers; -1 for noise. A pandas Series with the rows' own index where ``coords`` has one.
+            Cell numbers; -1 for noise. A column of the same kind where ``coords`` is a table: a Series of pandas, with
+            the rows' own index, or of Polars, a ChunkedArray of pyarrow, a relation of DuckDB. An int for one place.
 
         Raises
         ------
         ValueError
-            When a coordinate is not on the globe, or none of the cells holds it and ``outside="raise"``.
+            When a coordinate is not on the globe, none of the cells holds it and ``outside="raise"``, or its group is
+            unknown and ``unknown_group="raise"``.
 
         Notes
         -----

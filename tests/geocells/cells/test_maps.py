@@ -180,6 +180,13 @@ def test_cells_on_both_sides_of_the_antimeridian_are_drawn_side_by_side():
     assert west <= longitudes.min() < longitudes.max() <= east
     low, high = cells.plot().get_xlim()
     assert high - low < 6
+    drawn = [
+        shapely.geometry.shape(own["geometry"])
+        for own in content(cells.explore())["cells"]["features"]
+    ]
+    across = [cell for cell in drawn if cell.bounds[0] < 180.0 < cell.bounds[2]]
+    assert across
+    assert {cell.geom_type for cell in across} == {"Polygon"}
     assert south < north
 
 

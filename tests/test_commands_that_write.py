@@ -27,6 +27,8 @@ COMMANDS = {
     "cells.parquet": "geocells build photos.csv -o",
     "cells.geojson": "geocells build photos.csv -o",
     "cells.csv": "geocells build photos.csv -o",
+    "cells.fgb": "geocells build photos.csv -o",
+    "cells.gpkg": "geocells build photos.csv -o",
     "assigned.csv.gz": "geocells assign made.parquet photos.csv -o",
     "assigned.geojson": "geocells assign made.parquet photos.csv -o",
     "report.csv": "geocells report made.parquet photos.csv -o",

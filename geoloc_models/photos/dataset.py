@@ -318,11 +318,10 @@ class _Views:
 
 def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
     """Second half of :func:`make_transform`: uint8 (..., 3, H, W) to float32 of the same shape."""
-    means, deviations = (
-        torch.tensor(values, dtype=torch.float32, device=pixels.device).view(-1, 1, 1)
-        for values in (mean, std)
-    )
-    return pixels.to(torch.float32).mul_(1.0 / 255).sub(means).div_(deviations)
+    values = pixels.to(torch.float32).mul_(1.0 / 255)
+    for channel in range(3):  # tensors of the means would be copied to the device, and waited for
+        values[..., channel, :, :].sub_(mean[channel]).div_(std[channel])
+    return values
 
 
 class _CentreFrame:

@@ -269,15 +269,6 @@ def test_a_table_with_cells_already_is_not_overwritten(photos, cells, tmp_path):
     assert "has a column 'cell' already" in refused("assign", cells, out, "-o", tmp_path / "b.csv")
 
 
-def test_a_failed_command_leaves_the_old_output_and_no_drafts(photos, cells, tmp_path):
-    out = tmp_path / "out.csv"
-    out.write_text("old")
-    before = sorted(tmp_path.iterdir())
-    refused("assign", cells, photos, "--group-column", "country", "-o", out)
-    assert out.read_text() == "old"
-    assert sorted(tmp_path.iterdir()) == before
-
-
 # --------------------------------------------------------------------------------------------- help
 
 

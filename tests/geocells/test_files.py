@@ -67,6 +67,16 @@ def test_an_error_of_another_kind_stays_and_leaves_nothing(tmp_path):
     assert not os.listdir(tmp_path / "sub")
 
 
+@pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(error, tmp_path):
+    (tmp_path / "out").write_text("old")
+    with pytest.raises(error), replacing(tmp_path / "out") as draft:
+        draft.write_text("new")
+        raise error
+    assert (tmp_path / "out").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_a_folder_made_to_be_locked_goes_if_nothing_came_into_it(tmp_path):
     with pytest.raises(KeyError), locked(tmp_path / "run"):
         {}["half"]

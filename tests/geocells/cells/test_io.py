@@ -405,28 +405,7 @@ def test_a_file_with_flipped_bytes_is_refused_or_whole(saved_once, seed, n_flips
     assert ((labels >= -1) & (labels < cells.n_cells)).all()
 
 
-# ------------------------------------------------------------------------------------ interrupted runs
-
-
-@pytest.mark.parametrize(
-    "where", ["pyarrow.parquet.write_table", "os.replace", "geopandas.GeoDataFrame.to_parquet"]
-)
-@pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
-def test_an_interrupted_save_leaves_the_old_file_and_nothing_else(saved, monkeypatch, where, error):
-    before = saved.read_bytes()
-
-    def breaks(*_args, **_kwargs):
-        raise error
-
-    monkeypatch.setattr(where, breaks)
-    with pytest.raises(type(error)):
-        consolidated(5).fit(COORDS).cells_.save(saved)
-    monkeypatch.undo()
-    assert saved.read_bytes() == before
-    assert [path.name for path in saved.parent.iterdir()] == ["cells.parquet"]
-    # Saved again without interruption, it replaces the old one.
-    fresh = consolidated(5).fit(COORDS).cells_
-    assert_same_cells(load_cells(fresh.save(saved)), fresh)
+# --------------------------------------------------------------------------------------------- folders
 
 
 def test_a_missing_folder_is_made(tmp_path):

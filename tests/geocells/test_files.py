@@ -70,9 +70,14 @@ def test_an_error_of_another_kind_stays_and_leaves_nothing(tmp_path):
 @pytest.mark.parametrize("error", [KeyError, KeyboardInterrupt])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(error, tmp_path):
     (tmp_path / "out").write_text("old")
-    with pytest.raises(error), replacing(tmp_path / "out") as draft:
-        draft.write_text("new")
-        raise error
+
+    def breaks_off():
+        with replacing(tmp_path / "out") as draft:
+            draft.write_text("new")
+            raise error
+
+    with pytest.raises(error):
+        breaks_off()
     assert (tmp_path / "out").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

@@ -119,6 +119,7 @@ def awkward_tables() -> dict[str, bytes]:
         "one_column.csv": 'id,coordinates\n1,"47.37, 8.54"\n2,"47.38, 8.55"\n',
         "repeated_names.csv": "id,lat,lon,lat,lon\n1,47.37,8.54,1,2\n",
         "two_pairs.csv": "id,lat,latitude,lon,longitude,x,y\n1,1,47.37,2,8.54,5,6\n",
+        "two_spellings.csv": "id,lat,LAT,lon\n1,47.37,5,8.54\n",
         "projected_beside.csv": "id,latitude,longitude,x,y\n1,47.37,8.54,683000,247000\n",
         "spellings.csv": "gbifID,decimalLatitude,decimalLongitude\n1,47.37,8.54\n",
         "capitals.csv": "IMG_ID,LAT,LON\n1,47.37,8.54\n",

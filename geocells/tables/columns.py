@@ -61,9 +61,14 @@ def candidates(
     names: Sequence[str], role: str, role_names: Mapping[str, Sequence[str]] = ROLE_NAMES
 ) -> list[str]:
     """Columns that may hold a role, the likeliest first."""
-    by_plain_name = {plain_name(name): name for name in reversed(names)}
-    columns = [by_plain_name.get(plain_name(usual)) for usual in role_names.get(role, ())]
-    there = list(dict.fromkeys(column for column in columns if column is not None))
+    plain_names = [plain_name(name) for name in names]
+    usual = [plain_name(name) for name in role_names.get(role, ())]
+    there = [
+        name
+        for each in dict.fromkeys(usual)
+        for name, plain in zip(names, plain_names, strict=True)
+        if plain == each
+    ]
     exact = [name for name in there if plain_name(name) not in _PROJECTED]
     return exact or there
 

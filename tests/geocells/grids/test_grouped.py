@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import boxes, coordinates, coordinates_in
+from strategies import boxes, coordinates_in
 
 from geocells.grids import GroupedGrid, LatLonGrid, S2Grid, coarsened, common_grid, refined
 
@@ -75,14 +75,6 @@ def test_codes_without_their_last_bits_are_those_of_the_coarser_grid(data, box, 
     codes = coarsened(fine.encode(coords), fine, coarse)
     assert codes.dtype == coarse.code_type
     assert np.array_equal(codes, coarse.encode(coords))
-
-
-@given(coordinates(), st.integers(0, 30), st.integers(0, 30))
-def test_s2_codes_without_their_last_bits_are_those_of_the_coarser_grid(coords, one, other):
-    coarse, fine = (GroupedGrid((S2Grid(level),)) for level in sorted((one, other)))
-    assert np.array_equal(
-        coarsened(fine.encode(coords), fine, coarse), coarse.encode(coords).astype(coarse.code_type)
-    )
 
 
 def test_groups_keep_their_numbers_and_outside_stays_outside():

@@ -4,9 +4,6 @@ import numpy as np
 import pytest
 import shapely
 from healpix_geo import nested
-from hypothesis import given
-from hypothesis import strategies as st
-from strategies import coordinates
 
 from geocells import CellBuilder, HealpixGrid, load_cells
 
@@ -22,19 +19,6 @@ def test_codes_are_the_nested_numbers_of_healpix_geo(level, n_rows):
     coords = MILLION[:n_rows]
     reference = nested.lonlat_to_healpix(coords[:, 1], coords[:, 0], level, ellipsoid="sphere")
     assert np.array_equal(HealpixGrid(level).encode(coords), reference)
-
-
-@given(coordinates(max_rows=60), st.integers(0, 29))
-def test_a_code_is_that_of_the_parent_below_its_last_bits(coords, level):
-    fine, coarse = HealpixGrid(29).encode(coords), HealpixGrid(level).encode(coords)
-    assert np.array_equal(fine >> np.uint64(2 * (29 - level)), coarse)
-    assert fine.max() < 12 * 4**29
-
-
-def test_both_names_of_the_antimeridian_are_one_place():
-    latitudes = np.linspace(-90, 90, 181)
-    east, west = (np.column_stack([latitudes, np.full(181, end)]) for end in (180.0, -180.0))
-    assert np.array_equal(HealpixGrid().encode(east), HealpixGrid().encode(west))
 
 
 def test_a_hair_west_of_greenwich_is_greenwich():

@@ -120,14 +120,6 @@ def test_both_names_of_the_antimeridian_have_one_code(box, max_level):
     assert OUTSIDE not in east
 
 
-def test_threads_do_not_change_the_codes(monkeypatch):
-    coords = np.random.default_rng(0).uniform((-90, -180), (90, 180), size=(203, 2))
-    alone = LatLonGrid().encode(coords)
-    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
-    monkeypatch.setenv("GEOCELLS_NUM_THREADS", "5")
-    assert np.array_equal(LatLonGrid().encode(coords), alone)
-
-
 @pytest.mark.parametrize(
     ("bounds", "size", "deepest"),
     [

@@ -1,0 +1,72 @@
+"""What holds for every grid; one of one's own comes into ``GRIDS``."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import coordinates
+
+from geocells import HealpixGrid, LatLonGrid, S2Grid
+from geocells.grids import GroupedGrid, coarsened, grid_from_dict, n_codes
+
+GRIDS = {
+    "latlon": functools.partial(LatLonGrid, -90, -180, 90, 180),
+    "latlon over the antimeridian": functools.partial(LatLonGrid, -90, 10, 90, 9),
+    "s2": S2Grid,
+    "healpix": HealpixGrid,
+}
+COORDS = np.random.default_rng(0).uniform((-90, -180), (90, 180), size=(203, 2))
+
+
+@pytest.fixture(params=GRIDS)
+def make(request):
+    return GRIDS[request.param]
+
+
+@given(coordinates(), st.integers(0, 29), st.integers(0, 29), st.sampled_from(sorted(GRIDS)))
+def test_codes_without_their_last_bits_are_those_of_the_coarser_grid(coords, one, other, name):
+    coarse, fine = (GroupedGrid((GRIDS[name](level),)) for level in sorted((one, other)))
+    codes = coarsened(fine.encode(coords), fine, coarse)
+    assert np.array_equal(codes, coarse.encode(coords).astype(coarse.code_type))
+
+
+def test_codes_do_not_depend_on_threads(make, monkeypatch):
+    codes = make(20).encode(COORDS)
+    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
+    monkeypatch.setenv("GEOCELLS_NUM_THREADS", "3")
+    assert np.array_equal(make(20).encode(COORDS), codes)
+
+
+def test_narrow_codes_equal_wide_ones_and_keep_them_in_morton_order(make):
+    grid = make(12)
+    inside = grid.encode(COORDS)
+    inside = COORDS[inside < n_codes(grid)]
+    narrow = grid.encode(inside, np.uint32)
+    assert narrow.dtype == np.uint32
+    assert np.array_equal(narrow, grid.encode(inside))
+    assert np.array_equal(grid.from_morton(grid.to_morton(narrow)), narrow)
+
+
+@pytest.mark.parametrize("level", [0, 1, 9, 29])
+def test_both_names_of_the_antimeridian_have_one_code(make, level):
+    latitudes = np.linspace(-90, 90, 181)
+    east, west = (np.column_stack([latitudes, np.full(181, end)]) for end in (180.0, -180.0))
+    codes = make(level).encode(east)
+    assert np.array_equal(codes, make(level).encode(west))
+    assert codes.max() < n_codes(make(level))
+
+
+def test_no_rows_have_no_codes_and_no_polygons(make):
+    grid, empty = make(5), np.empty((0, 2))
+    codes = grid.encode(empty)
+    assert len(codes) == len(grid.to_morton(codes)) == 0
+    assert len(grid.union_polygons(codes, np.empty(0, np.int64), np.empty(0, np.int64), 0)) == 0
+
+
+@pytest.mark.parametrize("level", [0, 7, 29])
+def test_a_grid_survives_its_plain_values(make, level):
+    assert grid_from_dict(make(level).to_dict()) == make(level)

@@ -54,6 +54,8 @@ COMMANDS = {  # in the order of the work
         "export": "geoloc_models.cli.predict:export",
     },
     "More": {
+        "pull": "geoloc_models.cli.hub:pull",
+        "push": "geoloc_models.cli.hub:push",
         "strip": "geoloc_models.cli.strip:strip",
         "demo": "geoloc_models.examples.sweden_or_switzerland:demo",
         "reproduce": "geoloc_models.examples.reproduce_paper:reproduce",

@@ -1,0 +1,67 @@
+"""Bring a bundle from the Hugging Face hub, or hand one on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from geocells._output import say
+from geoloc_models.cli._shared import command_line
+
+
+def pull(
+    repository: str,
+    *,
+    output: Annotated[Path | None, Parameter(alias="-o")] = None,
+    revision: str | None = None,
+) -> None:
+    """Download a model that somebody put on the Hugging Face hub.
+
+    Parameters
+    ----------
+    repository : str
+        OWNER/NAME. HF_ENDPOINT names another server, HF_TOKEN who you are.
+    output : Path, optional
+        Folder of the bundle; by default models/NAME.
+    revision : str, optional
+        Branch, tag or commit; by default the newest.
+    """
+    from geoloc_models.inference.hub import pull_bundle
+    from geoloc_models.inference.model import load_model
+
+    folder = output or Path("models") / repository.rpartition("/")[2]
+    pull_bundle(repository, folder, revision=revision)
+    say(
+        f"{load_model(folder)!r}\nAsk it: {command_line('geoloc', 'predict', 'PHOTOS', **{'--model': folder})}"
+    )
+
+
+def push(
+    model: Path,
+    repository: str,
+    *,
+    public: Annotated[bool, Parameter(negative=())] = False,
+    with_places: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Upload a trained model to the Hugging Face hub.
+
+    Parameters
+    ----------
+    model : Path
+        Bundle of a trained model: runs/x/bundle, or runs/x.
+    repository : str
+        OWNER/NAME, made where it is missing. HF_ENDPOINT names another server, HF_TOKEN who you are.
+    public : bool
+        Let everybody see a repository that is made.
+    with_places : bool
+        Upload the coordinates of the training photos too. Answers are better with them; whoever gets
+        the model gets them.
+    """
+    from geoloc_models.inference.hub import push_bundle
+    from geoloc_models.inference.model import load_model
+
+    folder = load_model(model).folder
+    address = push_bundle(folder, repository, public=public, with_places=with_places)
+    say(f"The model is at {address}.")

@@ -54,7 +54,10 @@ class Hub(BaseHTTPRequestHandler):
                 if line["key"] == "file":
                     files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
             self.answer(
-                {"commitUrl": f"{self.server.address}/anna/alps/commit/{COMMIT}", "commitOid": COMMIT}
+                {
+                    "commitUrl": f"{self.server.address}/anna/alps/commit/{COMMIT}",
+                    "commitOid": COMMIT,
+                }
             )
         else:
             self.answer({}, 404)

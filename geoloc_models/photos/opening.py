@@ -87,8 +87,9 @@ def open_photo(
     ------
     BrokenImageError
         If it cannot be read whole (missing, truncated, of another kind, pixels that are
-        floating-point or 32-bit numbers of unknown scale), has more than 1 GB or, as a JPEG, more than
-        50 scans; one sentence with the name and the reason. A truncated photo is never padded with grey.
+        floating-point or 32-bit numbers of unknown scale), has more than 1 GB, is a JPEG
+        of more than 50 scans or a TIFF of overlapping strips; one sentence with the name and the reason. A
+        truncated photo is never padded with grey.
     TooManyPixelsError
         If it is larger than ``max_pixels``.
 
@@ -130,7 +131,7 @@ def open_header(
                     f"{_name_of(name, source)}: has {n_pixels:,} pixels, more than {limit:,}"
                 )
             with _one_reason(name, source):
-                _check_scans(image)
+                _check_work(image)
             yield image
 
 
@@ -211,25 +212,30 @@ def _opened(source: Openable) -> Image.Image:
     return Image.open(file, formats=[kind for kind in PHOTO_FORMATS if kind in Image.OPEN])
 
 
-def _check_scans(image: Image.Image) -> None:
-    """Refuse a JPEG, alone or in a TIFF, that has its decoder walk over the pixels without end."""
+def _check_work(image: Image.Image) -> None:
+    """Refuse a JPEG, alone or in a TIFF, or a TIFF that has its decoder go over the same again and again."""
     file = getattr(image, "fp", None)  # none of an array, nor of what is decoded already
     if file is None:
         return
     position = file.tell()
     pictures = [file]
-    if image.info.get("compression") == "jpeg":  # a TIFF
+    if image.format == "TIFF":
         tags = image.tag_v2  # type: ignore[attr-defined]
-        file.seek(0)
-        content = file.read()
-        pictures = [
-            BytesIO(content[start : start + size])
+        n_bytes = file.seek(0, os.SEEK_END)
+        tiles = [
+            (start, min(size, n_bytes))
             for offsets, sizes in _TAGS_OF_TILES
-            for start, size in set(zip(tags.get(offsets, ()), tags.get(sizes, ()), strict=False))
+            for start, size in zip(tags.get(offsets, ()), tags.get(sizes, ()), strict=False)
         ]
+        if sum(size for _, size in tiles) > 2 * n_bytes:
+            raise BrokenImageError("is a TIFF whose strips overlap, which would take too long")
+        if image.info.get("compression") == "jpeg":
+            file.seek(0)
+            content = file.read()
+            pictures = [BytesIO(content[start : start + size]) for start, size in tiles]
     if any(map(has_many_scans, pictures)):
         raise BrokenImageError(
-            f"is a JPEG of more than {MOST_SCANS} scans, which would take too long to decode"
+            f"is a JPEG of more than {MOST_SCANS} scans, which would take too long"
         )
     file.seek(position)
 

@@ -1,6 +1,7 @@
 """JPEG files that have their decoder walk over the pixels without end are refused by every reader."""
 
 import io
+import struct
 
 import pytest
 from geoloc_models_photos import (
@@ -11,6 +12,7 @@ from geoloc_models_photos import (
     sequential_scans,
     write_tar,
 )
+from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.photos import open_photo
@@ -31,6 +33,25 @@ def test_only_so_many_scans_are_decoded(kind):
     assert open_photo(KINDS[kind](MOST_SCANS)).size == SIZE
     with pytest.raises(BrokenImageError, match="more than 50 scans"):
         open_photo(KINDS[kind](MOST_SCANS + 1))
+
+
+def strips_in_tiff(n_rows, bytes_of_strip):
+    """A grey TIFF of a strip a row, all of which begin alike and have so many bytes."""
+    start = 8 + 2 + 8 * 12 + 4
+    entries = [(256, 4, 1, 8), (257, 4, 1, n_rows), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    entries += [(273, 4, n_rows, start), (278, 4, 1, 1), (279, 4, n_rows, start + 4 * n_rows)]
+    ifd = struct.pack("<H", 8) + b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    numbers = [start + 8 * n_rows] * n_rows + [bytes_of_strip] * n_rows
+    head = b"II*\0" + struct.pack("<I", 8) + ifd + bytes(4)
+    return head + struct.pack(f"<{2 * n_rows}I", *numbers) + bytes(2000)
+
+
+def test_a_tiff_of_overlapping_strips_is_refused():
+    assert open_photo(strips_in_tiff(100, 8)).size == (8, 100)
+    with pytest.raises(BrokenImageError, match="strips overlap"):
+        open_photo(strips_in_tiff(100, 2000))
+    whole = encoded(Image.new("RGB", (200, 900)), "TIFF", compression="tiff_lzw")  # of many strips
+    assert open_photo(whole).size == (200, 900)
 
 
 def test_files_and_members_of_tars_are_looked_at_too(tmp_path):

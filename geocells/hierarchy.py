@@ -209,49 +209,16 @@ class CellHierarchy(Estimator):
         Raises
         ------
         ValueError
-            After :meth:`load`, which knows no images; use :meth:`combine`. When no image lies in a cell of each.
+            After :meth:`load`, which knows no images; use `CellIntersections.of`. When no image lies in a cell
+            of each.
         """
         self._check_is_fitted()
         if not hasattr(self, "_images"):
             raise ValueError(
-                "A hierarchy from a file knows no images: use CellHierarchy.combine(hierarchy.partitions_, coords)."
+                "A hierarchy from a file knows no images: use CellIntersections.of(*hierarchy.partitions_, "
+                "coords=coords)."
             )
         return intersect(self.partitions_, self._images)
-
-    @staticmethod
-    def combine(
-        partitions: Sequence[CellPartition],
-        coords: ArrayLike,
-        groups: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> CellIntersections:
-        """Fine classes of partitions that were made apart, with the images that decide which classes are kept.
-
-        Parameters
-        ----------
-        partitions : sequence of CellPartition
-            Made on a grid with the same roots, by builders with the same ``bounds``, say.
-        coords, groups, sample_weight
-            Images, as for :meth:`fit`.
-
-        Returns
-        -------
-        intersections : CellIntersections
-
-        Raises
-        ------
-        ValueError
-            When the partitions do not share their root box or their groups, or no image lies in a cell of each.
-        """
-        images = Images.from_input(coords, None, groups, sample_weight)
-        names = None if images.group_names is None else images.group_names.tolist()
-        for cells in partitions:
-            expected = None if cells.group_names is None else cells.group_names.tolist()
-            if names != expected:
-                raise ValueError(
-                    f"groups must be those of the partitions, {expected}; got {names}."
-                )
-        return intersect(partitions, images)
 
     def save(self, path: str | Path) -> Path:
         """Write all partitions into one GeoParquet file; a column ``partition`` tells them apart.
@@ -282,7 +249,7 @@ class CellHierarchy(Estimator):
 class CellIntersections:
     """Fine classes: what cells of several partitions have in common, one cell of each.
 
-    Made by :meth:`geocells.CellHierarchy.intersections` and :meth:`geocells.CellHierarchy.combine`.
+    Made by :meth:`geocells.CellHierarchy.intersections`, or :meth:`of` partitions that were made apart.
 
     Attributes
     ----------
@@ -309,6 +276,41 @@ class CellIntersections:
 
     def __len__(self) -> int:
         return len(self.members)
+
+    @staticmethod
+    def of(
+        *partitions: CellPartition,
+        coords: ArrayLike,
+        groups: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+    ) -> CellIntersections:
+        """Fine classes of partitions that were made apart, with the images that decide which classes are kept.
+
+        Parameters
+        ----------
+        *partitions : CellPartition
+            Made on a grid with the same roots, by builders with the same ``bounds``, say.
+        coords, groups, sample_weight
+            Images, as for :meth:`CellHierarchy.fit`.
+
+        Returns
+        -------
+        intersections : CellIntersections
+
+        Raises
+        ------
+        ValueError
+            When the partitions do not share their root box or their groups, or no image lies in a cell of each.
+        """
+        images = Images.from_input(coords, None, groups, sample_weight)
+        names = None if images.group_names is None else images.group_names.tolist()
+        for cells in partitions:
+            expected = None if cells.group_names is None else cells.group_names.tolist()
+            if names != expected:
+                raise ValueError(
+                    f"groups must be those of the partitions, {expected}; got {names}."
+                )
+        return intersect(partitions, images)
 
     def assign(self, coords: ArrayLike, groups: ArrayLike | None = None, **options: Any) -> Any:
         """Fine class of each coordinate; see :meth:`CellPartition.assign`."""

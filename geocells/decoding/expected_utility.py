@@ -197,7 +197,7 @@ class ExpectedUtility:
                 raise ValueError(
                     "labels may be left out only where cells is a CellPartition, which assigns the coordinates."
                 )
-            labels = np.asarray(self.cells.assign(coords))
+            labels = self.cells.assign(coordinates)
         classes = check_labels(labels, len(coordinates), n_cells, least=-1)
         labelled = classes >= 0
         if not labelled.any():

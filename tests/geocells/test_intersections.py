@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import coordinates, groups_of
 
-from geocells import CellBuilder, CellHierarchy, LatLonGrid, sphere
+from geocells import CellBuilder, CellHierarchy, CellIntersections, LatLonGrid, sphere
 
 COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(600, 2))
 
@@ -63,7 +63,7 @@ def test_a_case_worked_by_hand():
     coords = np.array([(1, 1)] * 3 + [(1, 7)] * 3 + [(7, 7)] * 4)
     fine_cells = CellBuilder(3, method="top_down", grid=grid).fit(coords).cells_
     one_cell = CellBuilder(8, method="consolidated", grid=grid).fit(coords).cells_
-    fine = CellHierarchy.combine([one_cell, fine_cells], coords)
+    fine = CellIntersections.of(one_cell, fine_cells, coords=coords)
     assert len(fine) == 3
     assert fine.members.tolist() == [[0, 0], [0, 1], [0, 2]]
     assert fine.cells.counts.tolist() == [3, 3, 4]
@@ -116,7 +116,7 @@ def test_votes_are_the_sums_of_the_scores_of_a_class_s_cells():
 def test_partitions_made_apart_combine_as_those_of_a_hierarchy():
     members = overlapping()
     together = CellHierarchy(members).fit(COORDS)
-    apart = CellHierarchy.combine([each.fit(COORDS).cells_ for each in members], COORDS)
+    apart = CellIntersections.of(*[each.fit(COORDS).cells_ for each in members], coords=COORDS)
     fine = together.intersections()
     assert np.array_equal(apart.labels, fine.labels)
     assert np.array_equal(apart.members, fine.members)
@@ -127,11 +127,11 @@ def test_partitions_of_other_boxes_or_groups_are_refused():
     one = CellBuilder(5).fit(COORDS).cells_
     other = CellBuilder(5).fit(COORDS + 0.1).cells_
     with pytest.raises(ValueError, match="must share their root box"):
-        CellHierarchy.combine([one, other], COORDS)
+        CellIntersections.of(one, other, coords=COORDS)
     with pytest.raises(ValueError, match="groups must be those of the partitions"):
-        CellHierarchy.combine([one], COORDS, groups=["CH"] * len(COORDS))
+        CellIntersections.of(one, coords=COORDS, groups=["CH"] * len(COORDS))
     with pytest.raises(ValueError, match="at least one partition"):
-        CellHierarchy.combine([], COORDS)
+        CellIntersections.of(coords=COORDS)
 
 
 def test_fine_classes_are_cells_that_can_be_saved_and_drawn(tmp_path):

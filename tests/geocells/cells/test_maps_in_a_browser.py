@@ -1,8 +1,11 @@
 """The page of a map in a real browser, without a network."""
 
+import pytest
 from geoloc_models_browser import chromium
 
 from geocells import CellBuilder
+
+pytest.importorskip("selenium")
 
 
 def test_a_cell_tells_its_group_as_text_and_runs_nothing(tmp_path):

@@ -256,8 +256,8 @@ class ModelPlan(_Options):
     max_images : int, optional
         Cells, with top_down: split while a cell holds more than this. By default they are split by
         min_images.
-    grid : {"latlon", "s2"}
-        Cells: the quadtree that they are cut from, in latitude and longitude or S2's.
+    grid : {"latlon", "s2", "healpix"}
+        Cells: the quadtree that they are cut from, in latitude and longitude, S2's or HEALPix's.
     location : {"mean", "medoid", "mode"}
         Cells: the point that one answers with, of its training images: their mean, the one nearest
         to the others, or where most of them are.
@@ -307,7 +307,7 @@ class ModelPlan(_Options):
     min_images: int = 200
     min_cell_size: float = 0.01
     max_images: int | None = None
-    grid: Literal["latlon", "s2"] = "latlon"
+    grid: Literal["latlon", "s2", "healpix"] = "latlon"
     location: Literal["mean", "medoid", "mode"] = "mean"
     rank_by: Literal["features", "coordinates", "count"] | None = None
     overlap: int = 2

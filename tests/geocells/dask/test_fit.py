@@ -52,7 +52,7 @@ def same_as_on_one_machine(builder, coords, feats=None, groups=None, weights=Non
     return one, result
 
 
-@pytest.mark.parametrize("grid", ["latlon", "s2"])
+@pytest.mark.parametrize("grid", ["latlon", "s2", "healpix"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -120,7 +120,7 @@ def test_however_the_photos_are_partitioned(data):
     builder = CellBuilder(
         data.draw(st.integers(1, 30)),
         method=data.draw(st.sampled_from(["top_down", "consolidated", "bottom_up"])),
-        grid=data.draw(st.sampled_from(["latlon", "s2"])),
+        grid=data.draw(st.sampled_from(["latlon", "s2", "healpix"])),
         min_cell_size=data.draw(min_cell_sizes),
         leftover=data.draw(leftovers),
         rank_by="count",

@@ -23,6 +23,11 @@ from geocells.grids import Grid
 FEW_CELLS = 5  # fewer are told with a warning
 
 
+def usual_min_images(n_images: int) -> int:
+    """A hundredth of the images, from 10 to 200: what a cell may need where nobody says."""
+    return min(200, max(10, n_images // 100))
+
+
 class CellBuilder(CellEstimator):
     """Partition the earth into cells that hold enough images to learn from.
 
@@ -183,7 +188,7 @@ class CellBuilder(CellEstimator):
         n_cells, n_images = self.n_cells_, int(self.cells_.counts.sum())
         if n_cells >= FEW_CELLS:
             return
-        fewer = min(200, max(10, n_images // 100))
+        fewer = usual_min_images(n_images)
         advice = "More images are needed."
         if fewer < self.min_images:
             advice = f"Try min_images={fewer}, in place of {self.min_images}."

@@ -14,6 +14,7 @@ from docstring_parser import parse
 from geocells import CellBuilder, CellPartition
 from geocells._files import replacing
 from geocells._output import say, without_formulas
+from geocells.builder import usual_min_images
 from geocells.cells.io import SUFFIXES
 from geocells.cli._shared import (
     CLUSTER,
@@ -53,9 +54,13 @@ def _builder_options() -> type:
         if name == "bounds":  # polygons of one's own are for the library
             continue
         entry = documented[name]
-        option = Parameter(help=entry.description)
-        hint = annotated[_option_type(parameter.annotation, entry.type_name or ""), option]
-        fields.append((name, hint, field(default=parameter.default)))
+        hint, default, text = parameter.annotation, parameter.default, entry.description
+        if name == "min_images":
+            hint, default = int | None, None
+            text = f"{text} By default a hundredth of the photos, from 10 to 200; with --dask 200."
+        option = Parameter(help=text)
+        hint = annotated[_option_type(hint, entry.type_name or ""), option]
+        fields.append((name, hint, field(default=default)))
     made = make_dataclass("BuilderOptions", fields, frozen=True)
     made.__module__ = __name__  # cyclopts takes a class of the module `types` for a built-in one
     return Parameter(name="*", group=_HOW_CELLS_ARE_MADE)(made)
@@ -102,7 +107,8 @@ def build(
         With --dask: the dataset's column of image features (lists), or several columns of numbers.
     """
     check_output(output, _OUTPUTS)
-    builder = CellBuilder(**asdict(cells))
+    given = {name: value for name, value in asdict(cells).items() if value is not None}
+    builder = CellBuilder(**given)
     Options.from_builder(builder)  # before a long table is read
     if dask is not None:
         if features is not None:
@@ -131,6 +137,9 @@ def build(
                 raise TableError(
                     f"Column {weight_column!r} of {path.name} must hold whole numbers; row {row + 1} holds {value!r}."
                 )
+        if "min_images" not in given:
+            n_images = n_rows if weights is None else int(weights.sum())
+            builder.set_params(min_images=usual_min_images(n_images))
         with busy("building cells"):
             builder.fit(read.coords, feats, groups=read.groups, sample_weight=weights)
         partition, unassigned = builder.cells_, int((builder.labels_ < 0).sum())

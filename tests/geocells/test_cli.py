@@ -280,7 +280,9 @@ def test_the_help_lists_every_command():
 def test_the_options_of_build_are_the_parameters_of_the_builder():
     parameters = inspect.signature(CellBuilder).parameters
     fields = {field.name: field.default for field in dataclasses.fields(BuilderOptions)}
-    assert fields == {name: p.default for name, p in parameters.items() if name != "bounds"}
+    assert fields.pop("min_images") is None  # by the number of photos
+    others = {name for name in parameters if name not in ("bounds", "min_images")}
+    assert fields == {name: parameters[name].default for name in others}
     help_text = " ".join(geocells("build", "--help").stdout.split())
     assert "[default: mean_wcss]" in help_text
     for name in fields:
@@ -300,3 +302,17 @@ def test_an_interruption_ends_with_130(photos, monkeypatch):
 def test_the_command_starts_without_loading_the_heavy_libraries():
     heavy = ["pandas", "geopandas", "numba", "matplotlib"]
     assert loaded_by("import geocells.cli", heavy) == []
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "weight", "least"), [(300, 1, 10), (3000, 1, 30), (300, 10, 30), (30_000, 1, 200)]
+)
+def test_cells_need_a_hundredth_of_the_photos_by_default(tmp_path, n_rows, weight, least):
+    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (n_rows, 2))
+    frame = pd.DataFrame(coords, columns=["lat", "lon"]).assign(photos=weight)
+    frame.to_csv(tmp_path / "photos.csv", index=False)
+    build = ["build", tmp_path / "photos.csv", "-o", tmp_path / "cells.parquet"]
+    result = run(main, *build, "--weight-column", "photos")
+    assert result.exit_code == 0, result.output
+    cells = load_cells(tmp_path / "cells.parquet")
+    assert cells.parameters["min_images"] == least

@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.photos.scans import MOST_SCANS, has_many_scans
+from geoloc_models.photos.tags import bound_tags
 from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path
 
 logger = logging.getLogger(__name__)
@@ -199,6 +200,7 @@ def _opened(source: Openable) -> Image.Image:
             )
         return Image.fromarray(np.ascontiguousarray(source))
     file = _file_of(source)
+    bound_tags()
     if any(kind not in Image.OPEN for kind in PHOTO_FORMATS):
         Image.init()  # the second call does nothing
     if _iso_media_kind(_head_of(file)) == "HEIF" and "HEIF" not in Image.OPEN:

@@ -1,6 +1,7 @@
 """Position, time and orientation, from sound and from damaged EXIF data."""
 
 import io
+import struct
 
 import pytest
 from geoloc_models_photos import encoded, gps_exif, noise
@@ -11,6 +12,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.photos.exif import PhotoExif, exif_of, read_exif
+from geoloc_models.photos.opening import open_header, open_photo
 
 ZURICH = (47.3769, 8.5417)
 SECOND = 1 / 3600
@@ -252,6 +254,30 @@ def test_damaged_exif_data_never_raise(changes, length, kind):
         assert abs(found.latitude) <= 90
         assert abs(found.longitude) <= 180
     assert 1 <= found.orientation <= 8
+
+
+PIXELS = [  # of a grey TIFF of 8 x 6 pixels
+    (256, 4, 1, 8), (257, 4, 1, 6), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8),
+    (278, 4, 1, 6), (279, 4, 1, 48),
+]  # fmt: skip
+
+
+def many_tags(first=(), n_tags=3000, n_bytes=20_000):
+    """EXIF data whose tags all hold the same bytes: 60 MB in 36 kB."""
+    entries = [*first, *((40_000 + n, 7, n_bytes, 8) for n in range(n_tags))]
+    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + directory + bytes(4)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG", "TIFF"])
+def test_tags_that_hold_the_same_bytes_end_before_they_fill_memory(kind):
+    content = many_tags(PIXELS)
+    if kind != "TIFF":
+        content = encoded(noise(8, 6), kind, exif=b"Exif\0\0" + many_tags())
+    with open_header(content) as image:
+        assert 0 < len(image.getexif()) < 20
+    assert open_photo(content).size == (8, 6)
+    assert read_exif(content) == PhotoExif()
 
 
 @settings(max_examples=60, deadline=None)

@@ -17,6 +17,7 @@ from geocells.decoding.conformal import (
     conformal_quantile,
 )
 from geocells.decoding.expected_utility import ExpectedUtility
+from geocells.decoding.mixtures import fit_mixture, mixture
 from geocells.decoding.points import argmax, top_k_mean
 from geocells.decoding.probabilities import (
     credible_region,
@@ -33,7 +34,9 @@ __all__ = [
     "conformal_quantile",
     "credible_region",
     "expected_calibration_error",
+    "fit_mixture",
     "hierarchical",
+    "mixture",
     "nearest_images",
     "reliability",
     "softmax",

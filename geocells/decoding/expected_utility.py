@@ -151,8 +151,10 @@ class ExpectedUtility:
         ----------
         coords : array-like (n, 2), DataFrame, GeoSeries or GeoDataFrame
             Training coordinates; latitude, longitude in degrees.
-        labels : array-like (n,), optional
-            Cell of each; -1 for none, which leaves the image out. Left out, ``cells.assign(coords)``.
+        labels : array-like (n,) or (n_partitions, n), optional
+            Cell of each; -1 for none, which leaves the image out. Left out, ``cells.assign(coords)``. Of several
+            partitions of the same images, a row each: the classes of all are the columns of the probabilities, one
+            partition after another, as :func:`mixture` puts them.
 
         Returns
         -------
@@ -198,6 +200,8 @@ class ExpectedUtility:
                     "labels may be left out only where cells is a CellPartition, which assigns the coordinates."
                 )
             labels = self.cells.assign(coordinates)
+        if n_cells is None and np.ndim(labels) == 2:
+            coordinates, labels = _one_after_another(coordinates, labels)
         classes = check_labels(labels, len(coordinates), n_cells, least=-1)
         labelled = classes >= 0
         if not labelled.any():
@@ -426,6 +430,16 @@ class ExpectedUtility:
                 stop,
                 (rows / images.counts, images.masses(rows), vectors[start:stop]),
             )
+
+
+def _one_after_another(coordinates: FloatArray, labels: ArrayLike) -> tuple[FloatArray, IntArray]:
+    """Images once for each partition, and classes counted on from one partition to the next."""
+    classes, n_classes = [], 0
+    for partition in labels:
+        own = check_labels(partition, len(coordinates), None, least=-1)
+        classes.append(np.where(own >= 0, own + n_classes, -1))
+        n_classes += int(own.max(initial=-1)) + 1
+    return np.tile(coordinates, (len(classes), 1)), np.concatenate(classes)
 
 
 def check_radii(radii_km: ArrayLike) -> FloatArray:

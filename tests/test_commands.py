@@ -73,3 +73,12 @@ def test_advice_can_be_copied_into_a_shell():
     given = {"--features": "it's.npy", "--root": None}
     words = command_line("geoloc", "train", Path("my photos.csv"), **given)
     assert shlex.split(words) == ["geoloc", "train", "my photos.csv", "--features", "it's.npy"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2, 4])
+def test_options_of_every_command_may_stand_anywhere(place, tmp_path):
+    words = ["predict", "no.jpg", "--model", str(tmp_path)]
+    for option in (["--quiet"], ["--verbose"], ["--config", str(tmp_path / "no.yaml")]):
+        result = run(geoloc_cli.main, *words[:place], *option, *words[place:])
+        assert result.exit_code == 2
+        assert ("no.yaml" if len(option) == 2 else "There is no photo no.jpg") in result.stderr

@@ -64,9 +64,11 @@ def _run_command(
     quiet : bool
         Print results and errors alone.
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s: %(message)s"
-    )
+    if verbose:
+        logging.basicConfig(level=logging.DEBUG, format="%(levelname)s: %(message)s")
+    else:
+        level = logging.ERROR if quiet else logging.WARNING
+        logging.basicConfig(level=level, format="Note: %(message)s")
     for name in ("matplotlib", "PIL", "numba", "fsspec", "pyogrio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with ExitStack() as stack:

@@ -172,7 +172,7 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
             YAML or JSON file of the command's options, such as a run's options.json; options of
             the command line win.
         """
-        _set_up_logging(verbose=verbose)
+        _set_up_logging(verbose=verbose, quiet=quiet)
         if config is not None:
             app.config = (_read_config(config),)
         with contextlib.ExitStack() as stack:
@@ -196,10 +196,12 @@ def _summary(path: str) -> str:
     return ""
 
 
-def _set_up_logging(*, verbose: bool) -> None:
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING, format="%(levelname)s: %(message)s"
-    )
+def _set_up_logging(*, verbose: bool, quiet: bool) -> None:
+    if verbose:
+        logging.basicConfig(level=logging.DEBUG, format="%(levelname)s: %(message)s")
+    else:
+        level = logging.ERROR if quiet else logging.WARNING
+        logging.basicConfig(level=level, format="Note: %(message)s")
     for name in ("matplotlib", "PIL", "numba", "fsspec"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -249,7 +251,8 @@ def main(words: Sequence[str] | None = None) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             warnings.showwarning = _show_warning
-            app.meta(["--help" if word == "--help-all" else word for word in words])
+            words = ["--help" if word == "--help-all" else word for word in words]
+            app.meta(_with_common_options_first(words))
     except KeyboardInterrupt:
         _end(
             "\nInterrupted; no result is half-written. The same command goes on where it can: "
@@ -268,6 +271,20 @@ def main(words: Sequence[str] | None = None) -> None:
     except (CycloptsError, ValueError, OSError) as error:
         logger.debug("bad input", exc_info=True)
         _end(f"Error: {' '.join(str(error).split())}")
+
+
+def _with_common_options_first(words: list[str]) -> list[str]:
+    """Options of every command, taken out of the reach of arguments that may begin with a hyphen."""
+    first: list[str] = []
+    rest: list[str] = []
+    for number, word in enumerate(words):
+        if word == "--":
+            rest += words[number:]
+            break
+        is_value = number > 0 and words[number - 1] == "--config"
+        is_common = word in ("--quiet", "--verbose") or word.partition("=")[0] == "--config"
+        (first if is_common or is_value else rest).append(word)
+    return first + rest
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:

@@ -13,7 +13,6 @@ from geoloc_models.evaluation.coverage import Coverage
 from geoloc_models.evaluation.scores import Interval
 from geoloc_models.inference.calibration_report import CalibrationReport, Region
 from geoloc_models.reports import (
-    PAPER_RESULTS,
     Table,
     calibration_table,
     comparison_table,
@@ -25,6 +24,7 @@ from geoloc_models.reports import (
     table_text,
     text_table,
 )
+from geoloc_models.reports.tables import PAPER_RESULTS
 
 GUESSES = answers([[0.0, 0.0], [0.0, 1.0]], ["A", "B"])
 

@@ -43,6 +43,7 @@ TESTS = {
     "assign": (
         "tests/geocells/cells/test_ranges.py", "tests/geocells/cells/test_representative_points.py",
         "tests/geocells/cells/test_partition.py", "tests/geocells/cells/test_io.py",
+        "tests/geocells/cells/test_names_and_areas.py",
         "tests/geocells/cells/test_geometry.py", "tests/geocells/cells/test_voronoi.py",
         "tests/geocells/test_clustered.py", "tests/geocells/test_hierarchy.py",
         f"{DOCTEST}[geocells.cells.partition]",

@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache
 from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -21,11 +23,23 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 ROWS_WORTH_A_THREAD = 65_536
 
 
+class _Cache(FunctionCache):
+    """Compiled code on disk, where there is room for it."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Store compiled code; where the disk is full, the next process compiles anew."""
+        with suppress(OSError):
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
 def kernel(function: Function) -> Function:
     """Compile with the library's one policy: cached on disk, IEEE arithmetic, no GIL."""
-    wrapper: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
-    compiled: Function = wrapper(function)
-    return compiled
+    compiled: Any = inline_kernel(function)
+    # numba raises where neither the package's folder nor the user's can be written to.
+    with suppress(RuntimeError):
+        compiled._cache = _Cache(function)  # type: ignore[no-untyped-call]
+    cached: Function = compiled
+    return cached
 
 
 def inline_kernel(function: Function) -> Function:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import os
 
+import numba
 import numpy as np
 import pytest
+from command_line import full_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -73,3 +76,17 @@ def test_compiled_arithmetic_follows_ieee():
     # Fast-math would fold the first to b; Python's error model would raise at the second.
     assert reassociation(1e16, 1.0)[0] == 0.0
     assert np.isinf(reassociation(1e16, 1.0)[1])
+
+
+@pytest.mark.parametrize("place", ["read-only", "full", "writable"])
+def test_a_kernel_needs_no_room_on_a_disk(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    if place == "read-only":
+        monkeypatch.setattr(_jit.FunctionCache._impl_class, "_locator_classes", [])
+
+    def twice(number):
+        return 2 * number
+
+    with full_disk() if place == "full" else contextlib.nullcontext():
+        assert _jit.kernel(twice)(21) == 42
+    assert any(path.suffix == ".nbc" for path in tmp_path.rglob("*")) == (place == "writable")

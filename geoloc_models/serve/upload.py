@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from geocells._output import printable
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.photos.opening import open_header, open_photo
 
@@ -123,7 +124,7 @@ def _for_people(message: str) -> str:
     """Make one sentence of "The file: is not ...", of printable characters."""
     if message.startswith(f"{_NAME}: "):
         message = f"{_NAME} {message.removeprefix(f'{_NAME}: ')}."
-    text = "".join(c if c.isprintable() else "?" for c in message)
+    text = printable(message)
     if "not an image of a known kind" in text:
         text += " JPEG, PNG, WebP, TIFF, GIF, HEIC and AVIF are known."
     return text if len(text) <= _LONGEST_REASON else text[: _LONGEST_REASON - 1] + "…"

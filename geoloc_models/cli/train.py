@@ -162,7 +162,7 @@ def evaluate(
     with locked(folder):
         run = evaluate_run(run_dir, source, rows, workers=workers)
         write_predictions(folder / "predictions.parquet", run.predictions)
-        write_results(folder / "results.json", {run.name: run.evaluation}, run.reference)
+        write_results(folder / "results.json", run.evaluations, run.reference)
         # A run's own list names its training photos too, and stays.
         skipped = folder / ("skipped.csv" if folder != run_dir else "skipped_test.csv")
         if len(run.broken) or folder != run_dir:
@@ -192,7 +192,7 @@ def _report_results(run: ModelRun) -> None:
     from geoloc_models.reports import table_text
 
     calibration = {run.name: run.calibration_report}
-    say("\n" + table_text({run.name: run.evaluation}, run.reference, calibration))
+    say("\n" + table_text(run.evaluations, run.reference, calibration))
     report = run.calibration_report
     errors = (None, None) if report is None else (report.error_as_trained, report.error_calibrated)
     before, after = errors

@@ -26,6 +26,7 @@ from geoloc_models.models.tasks import (
     NearestTask,
     OffsetTask,
     PlaceTask,
+    PooledTask,
     RetrievalTask,
     labels_of_cells,
 )
@@ -176,8 +177,10 @@ def classes_of(task: PlaceTask, folder: str | Path) -> ClassLocations | None:
         return ClassLocations("gallery", task.gallery_coords, task.gallery_countries)
     if isinstance(task, NearestTask):
         return ClassLocations("gallery", task.images.coords, task.images.countries)
+    if isinstance(task, PooledTask) and task.photos is not None:
+        return ClassLocations("gallery", task.photos.coords, task.photos.countries)
     cells = None
-    if isinstance(task, CellTask | HierarchyTask):
+    if isinstance(task, CellTask | HierarchyTask | PooledTask):
         cells = task.cells
         coords, countries = task.answers.coords, task.answers.countries
     elif isinstance(task, CountryTask):
@@ -210,7 +213,7 @@ def predict_proba(
     array, sparse array or None
         (n, C). Of a classifier its own. Of retrieval, the softmax of the similarities to the
         gallery at the temperature that was learned. Of nearest images, the neighbours' shares of
-        the vote. None for a task that has none.
+        the vote. Of a pooled model, those of its stored photos. None for a task that has none.
     """
     if isinstance(task, RetrievalTask):
         temperature = float(task.temperature.detach())
@@ -218,6 +221,8 @@ def predict_proba(
     if isinstance(task, NearestTask):
         nearest = task.images.predict(arrays["features"])
         return decoding.nearest_images(nearest.neighbours, len(task.images.coords), nearest.weights)
+    if isinstance(task, PooledTask) and task.photos is not None:
+        return task.posterior(arrays)
     n = len(next(iter(arrays.values())))
     return task.answer(arrays, np.arange(n)).probabilities
 

@@ -43,6 +43,7 @@ from geoloc_models.models.tasks import (
     CountryTask,
     HierarchyTask,
     PlaceTask,
+    PooledTask,
     RefinedCellTask,
 )
 from geoloc_models.photos.dataset import PhotoDataset, make_loader
@@ -157,11 +158,13 @@ class Model:
     def default_decoder(self) -> str:
         """Decoder of :meth:`predict`, where none is given.
 
-        The one that the model is calibrated for; else expected utility, for classifiers whose
-        bundle knows its training images; else the model's own answer.
+        The one that the model is calibrated for; else expected utility, for pooled models and for
+        classifiers whose bundle knows its training images; else the model's own answer.
         """
         if self.calibration is not None:
             return self.calibration.decoder
+        if isinstance(self.task, PooledTask) and self.task.photos is not None:
+            return "expected_utility"
         is_classifier = isinstance(self.task, CellTask | CountryTask | HierarchyTask)
         refines = isinstance(self.task, RefinedCellTask)
         knows_images = self.classes is not None and self.classes.images is not None

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from geoloc_models.features.cache import FeatureCard
     from geoloc_models.models.encoders import ImageEncoder
 
+CellMethod = Literal["bottom_up", "top_down", "consolidated"]
+CELL_METHODS: tuple[CellMethod, ...] = get_args(CellMethod)
 Precision = Literal["auto", "32", "16", "bf16"]
 
 _EARLIER_NAMES = {  # in files of earlier releases
@@ -101,8 +103,8 @@ class TrainingOptions(_Options):
         the cached features.
     image_size : int, optional
         Side of the square images, in pixels. By default 224, or that of the cached features.
-    batch_size : int
-        Images a step.
+    batch_size : int, optional
+        Images a step. By default 32, and 128 where the head alone is trained.
     learning_rate : float, optional
         Of Adam. By default 1e-5, the paper's for pretrained weights; 1e-3 where the head alone is
         trained, or the encoder from random numbers.
@@ -119,11 +121,13 @@ class TrainingOptions(_Options):
     epochs : int, optional
         Times that each training image is seen. By default 5; 30 on cached features.
     patience : int, optional
-        Stop after so many epochs without a lower validation loss. By default all epochs are run.
-    hidden : int
-        Width of the head's hidden layers.
-    dropout : float
-        Share of the head's hidden numbers set to zero in training.
+        Stop after so many epochs without a lower validation loss. By default 4 where the head alone
+        is trained, and else never.
+    hidden : int, optional
+        Width of the head's hidden layers. By default 256, and 512 where the head alone is trained.
+    dropout : float, optional
+        Share of the head's hidden numbers set to zero in training. By default 0, and 0.5 where the
+        head alone is trained.
     seed : int
         Of the weights, the order of images and the augmentation.
     workers : int
@@ -146,7 +150,7 @@ class TrainingOptions(_Options):
     encoder: str | None = None
     weights: str | None = None
     image_size: int | None = None
-    batch_size: int = 32
+    batch_size: int | None = None
     learning_rate: float | None = None
     schedule: Literal["constant", "cosine"] = "constant"
     weight_decay: float = 0.0
@@ -154,8 +158,8 @@ class TrainingOptions(_Options):
     unfreeze_every: int = 1
     epochs: int | None = None
     patience: int | None = None
-    hidden: int = 256
-    dropout: float = 0.0
+    hidden: int | None = None
+    dropout: float | None = None
     seed: int = 0
     workers: int = 0
     precision: Precision = "auto"
@@ -187,10 +191,10 @@ class TrainingOptions(_Options):
             from geoloc_models.models.encoders import check_encoder  # with torch
 
             check_encoder(self.encoder, self.image_size)
-        if self.batch_size % self.devices:
+        if self.images_a_step % self.devices:
             raise GeolocError(
                 f"{self.devices} devices share each batch alike, so batch_size must be a multiple "
-                f"of {self.devices}, not {self.batch_size}."
+                f"of {self.devices}, not {self.images_a_step}."
             )
         if self.devices > 1 and self.train_encoder == "gradual":
             raise GeolocError(
@@ -200,13 +204,13 @@ class TrainingOptions(_Options):
             raise GeolocError("Several views of an image are alike without augment; choose crop.")
 
     def resolve(self, features: FeatureCard | None = None) -> TrainingOptions:
-        """Options with nothing left open: what is None, but for patience, gets its default.
+        """Options with nothing left open: what is None gets its default.
 
         Parameters
         ----------
         features : FeatureCard, optional
             Of the cached features that are trained on: their encoder is the default then, and a
-            head alone is trained for more epochs and faster.
+            head alone is trained for more epochs, faster, and until it overfits.
         """
         from geoloc_models.models.encoders import has_imagenet_weights  # with torch
 
@@ -217,15 +221,28 @@ class TrainingOptions(_Options):
             weights = "imagenet" if is_pretrained else "none"
         is_head_alone = features is not None or self.train_encoder == "none"
         image_size = 224 if features is None else int(features.preprocessing["image_size"])
+        learning_rate = 1e-3 if weights == "none" else 1e-5
+        hidden, dropout, batch_size, patience = 256, 0.0, self.images_a_step, self.patience
+        if is_head_alone:
+            learning_rate, hidden, dropout, batch_size = 5e-4, 512, 0.5, 128
+            patience = patience or 4
         return replace(
             self,
             encoder=encoder,
             weights=weights,
             image_size=self.image_size or image_size,
             epochs=self.epochs or (5 if features is None else 30),
-            learning_rate=self.learning_rate
-            or (1e-3 if is_head_alone or weights == "none" else 1e-5),
+            learning_rate=self.learning_rate or learning_rate,
+            batch_size=self.batch_size or batch_size,
+            patience=patience,
+            hidden=self.hidden or hidden,
+            dropout=dropout if self.dropout is None else self.dropout,
         )
+
+    @property
+    def images_a_step(self) -> int:
+        """``batch_size``, where it is left open that of whole images."""
+        return self.batch_size or 32
 
     def build_encoder(self) -> ImageEncoder:
         """Build the encoder that the training starts from."""
@@ -243,14 +260,20 @@ class ModelPlan(_Options):
 
     Parameters
     ----------
-    task : {"country", "offset", "cells", "hierarchy", "retrieval", "nearest", "refined"}
-        country: the baseline. offset: country and place in its box. cells: a classifier over cells.
-        hierarchy: cells at several levels. retrieval: contrastive gallery. nearest: the nearest
+    task : {"pooled", "country", "offset", "cells", "hierarchy", "retrieval", "nearest", "refined"}
+        pooled: classifiers over several partitions and the likeness to training photos, as one
+        distribution. country: the baseline. offset: country and place in its box. cells: a
+        classifier over cells. hierarchy: cells at several levels. retrieval: contrastive gallery. nearest: the nearest
         training images, nothing trained. refined: cells, then prototypes inside the likeliest.
-    method : {"top_down", "consolidated", "bottom_up"}
+    partitions : tuple of str
+        Pooled: method and min_images of each partition, as in bottom_up:20; the first one's
+        likeliest cell is the plain answer. By default four of method, two top-down and one
+        consolidated, min_images spread around the one below.
+    method : {"bottom_up", "top_down", "consolidated"}
         Cells: how they are made.
-    min_images : int
-        Cells: training images that one needs.
+    min_images : int, optional
+        Cells: training images that one needs. By default a hundredth of them, 10 at least and 200
+        at most.
     min_cell_size : float
         Cells: shortest side, in degrees.
     max_images : int, optional
@@ -300,11 +323,12 @@ class ModelPlan(_Options):
         Name in results. By default it follows from the task.
     """
 
-    task: Literal["country", "offset", "cells", "hierarchy", "retrieval", "nearest", "refined"] = (
-        "cells"
-    )
-    method: Literal["top_down", "consolidated", "bottom_up"] = "consolidated"
-    min_images: int = 200
+    task: Literal[
+        "pooled", "country", "offset", "cells", "hierarchy", "retrieval", "nearest", "refined"
+    ] = "pooled"
+    method: CellMethod = "bottom_up"
+    min_images: int | None = None
+    partitions: tuple[str, ...] = ()
     min_cell_size: float = 0.01
     max_images: int | None = None
     grid: Literal["latlon", "s2", "healpix"] = "latlon"
@@ -342,7 +366,7 @@ class ModelPlan(_Options):
     }
 
     def __post_init__(self) -> None:
-        for name in ("levels", "sigmas"):  # JSON knows lists only
+        for name in ("levels", "sigmas", "partitions"):  # JSON knows lists only
             object.__setattr__(self, name, tuple(getattr(self, name)))
         super().__post_init__()
         falling = sorted(set(self.levels), reverse=True)
@@ -354,11 +378,42 @@ class ModelPlan(_Options):
             raise GeolocError(f"sigmas must be numbers above 0; got {self.sigmas}.")
         if self.max_images is not None and self.method != "top_down":
             raise GeolocError("max_images goes with the method top_down.")
+        for text in self.partitions:
+            method, _, number = text.partition(":")
+            if method not in CELL_METHODS or not number.isdecimal() or int(number) < 1:
+                raise GeolocError(
+                    f"{text!r} is no partition; write a method ({', '.join(CELL_METHODS)}) and "
+                    "min_images, as in bottom_up:20."
+                )
+        if self.task == "pooled" and (self.smoothing_km is not None or self.balanced):
+            raise GeolocError("smoothing_km and balanced go with one partition: --task cells.")
+
+    def resolve(self, n_train: int) -> ModelPlan:
+        """The plan for so many training images: ``min_images`` and ``partitions`` get defaults."""
+        n = self.min_images or auto_min_images(n_train)
+        if self.task != "pooled":
+            return replace(self, min_images=n)
+        methods = (self.method,) * 4 + ("top_down", "top_down", "consolidated")
+        factors = (1, 0.5, 2, 4, 0.5, 1, 0.5)
+        spread = tuple(
+            f"{method}:{max(1, round(factor * n))}"
+            for method, factor in zip(methods, factors, strict=True)
+        )
+        return replace(self, min_images=n, partitions=self.partitions or spread)
+
+    def parts(self) -> list[ModelPlan]:
+        """One plan for each of the partitions of a pooled model."""
+        plans = []
+        for text in self.partitions:
+            method, number = text.split(":")
+            of_one: Any = {"method": method, "min_images": int(number), "max_images": None}
+            plans.append(replace(self, **of_one))
+        return plans
 
     @property
     def has_cells(self) -> bool:
-        """Whether the model has cells of one level."""
-        return self.task in ("cells", "refined")
+        """Whether the model has cells to show: of one level, or of its first partition."""
+        return self.task in ("cells", "refined", "pooled")
 
     @property
     def name(self) -> str:
@@ -370,3 +425,8 @@ class ModelPlan(_Options):
         if self.task == "retrieval":
             return f"retrieval_{self.location_encoder}"
         return self.task if self.multi_task else f"{self.task}_single"
+
+
+def auto_min_images(n_train: int) -> int:
+    """Images that a cell needs by default: a hundredth of all, 10 at least and 200 at most."""
+    return min(max(n_train // 100, 10), 200)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from geoloc_models.inference.calibration_report import CalibrationReport, Region
 
 MODEL_TITLES = {
+    "pooled": "Pooled partitions",
     "country": "Country (baseline)",
     "offset": "Regression, multi-task",
     "offset_single": "Regression, single-task",
@@ -106,6 +107,8 @@ class Table:
 
 def model_title(name: str) -> str:
     """Return the name of a model for readers."""
+    if name.endswith("_plain"):
+        return f"{model_title(name.removesuffix('_plain'))}, likeliest"
     if name.startswith("offset_alpha_"):
         return f"Regression, alpha {name.removeprefix('offset_alpha_')}"
     if name.startswith("retrieval_m_"):

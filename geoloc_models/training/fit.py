@@ -196,7 +196,7 @@ class _EpochOrder(Sampler[tuple[int, int]]):
         """Those that this device sees: (k,) int64."""
         how = self.options
         order = np.random.default_rng([how.seed, self.epoch]).permutation(self.n)
-        return share_of_device(order, how.batch_size, self.device, how.devices)
+        return share_of_device(order, how.images_a_step, self.device, how.devices)
 
     def __len__(self) -> int:
         return self._length
@@ -248,7 +248,7 @@ class _Loaders(pl.LightningDataModule):
         super().__init__()
         self.train, self.validation = train, validation
         self.options, self.first_epoch = options, first_epoch
-        self.batch_size = options.batch_size // options.devices
+        self.batch_size = options.images_a_step // options.devices
 
     def train_dataloader(self) -> Any:
         """In a random order that differs by epoch."""
@@ -260,7 +260,7 @@ class _Loaders(pl.LightningDataModule):
     def val_dataloader(self) -> Any:
         """In the order of rows."""
         how, rows = self.options, np.arange(len(self.validation))
-        order = share_of_device(rows, how.batch_size, self._device, how.devices)
+        order = share_of_device(rows, how.images_a_step, self._device, how.devices)
         if isinstance(self.validation, FeatureDataset):
             return self.validation.to(self._root_device).batches(order, self.batch_size)
         return self._loader(self.validation, order.tolist())
@@ -301,11 +301,11 @@ def _fit(
     except ProcessException as error:
         if has_bar:
             tqdm.write("", file=sys.stderr)  # behind the bar of a process that was ended
-        raise error_of_process(error, options.devices, options.batch_size) from error
+        raise error_of_process(error, options.devices, options.images_a_step) from error
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise too_little_memory(options.batch_size) from error
+        raise too_little_memory(options.images_a_step) from error
     finally:
         if signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)

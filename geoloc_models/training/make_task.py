@@ -16,7 +16,7 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.models.encoders import ImageEncoder, LocationEncoder
 from geoloc_models.models.losses import balanced_class_weights
-from geoloc_models.models.options import ModelPlan, TrainingOptions
+from geoloc_models.models.options import ModelPlan, TrainingOptions, auto_min_images
 from geoloc_models.models.tasks import (
     CellTask,
     CountryTask,
@@ -24,6 +24,7 @@ from geoloc_models.models.tasks import (
     NearestTask,
     OffsetTask,
     PlaceTask,
+    PooledTask,
     RefinedCellTask,
     RetrievalTask,
     answers_of_countries,
@@ -45,14 +46,20 @@ class Labels:
     country : ndarray
         (n,) int64, position among the training countries by name; -1 for another.
     cell : ndarray or None
-        (n,) int64, or (n, L) for a hierarchy; -1 for none.
-    cells : CellPartition or CellHierarchy or None
+        (n,) int64, or (n, L) for a hierarchy or several partitions; -1 for none.
+    cells : CellPartition, CellHierarchy, list of CellPartition or None
         What ``cell`` numbers.
     """
 
     country: Rows
     cell: Rows | None = None
-    cells: CellPartition | CellHierarchy | None = None
+    cells: CellPartition | CellHierarchy | list[CellPartition] | None = None
+
+    @property
+    def first_cells(self) -> CellPartition | None:
+        """The cells to show; None where there are none, or levels of them."""
+        cells = self.cells[0] if isinstance(self.cells, list) else self.cells
+        return cells if isinstance(cells, CellPartition) else None
 
 
 def make_labels(
@@ -66,11 +73,22 @@ def make_labels(
 
     Cells that are given take the place of those that the plan would make.
     """
+    plan = plan.resolve(len(train))
     countries = table.countries
     names = sorted(set(countries[train].tolist()))
     country = pd.Index(names).get_indexer(pd.Index(countries, dtype=object)).astype(np.int64)
     if given_cells is not None:
-        return Labels(country, _given_labels(plan, table, train, given_cells), given_cells)
+        labels = _given_labels(plan, table, train, given_cells)
+        if plan.task == "pooled":
+            return Labels(country, labels[:, None], [given_cells])
+        return Labels(country, labels, given_cells)
+    if plan.task == "pooled":
+        pooled = [_fit_cells(part, table, train, features) for part in plan.parts()]
+        return Labels(
+            country,
+            np.stack([labels for _, labels in pooled], axis=1),
+            [cells for cells, _ in pooled],
+        )
     if plan.has_cells:
         cells, labels = _fit_cells(plan, table, train, features)
         return Labels(country, labels, cells)
@@ -82,7 +100,7 @@ def make_labels(
 
 def _given_labels(plan: ModelPlan, table: PhotoTable, train: Rows, cells: CellPartition) -> Rows:
     if not plan.has_cells:
-        raise GeolocError(f"The task {plan.task} takes no cells; choose cells or refined.")
+        raise GeolocError(f"The task {plan.task} takes no cells; choose pooled, cells or refined.")
     labels = labels_of_cells(cells, table.coords, table.countries)
     n_outside = int((labels[train] < 0).sum())
     if n_outside == len(train):
@@ -119,7 +137,7 @@ def _fit_cells(
         if rank_by == "features":
             feats = _features_of(table, train, features)
     builder = CellBuilder(
-        plan.min_images,
+        plan.min_images or auto_min_images(len(train)),
         method=plan.method,
         min_cell_size=plan.min_cell_size,
         max_images=plan.max_images,
@@ -146,11 +164,10 @@ def _features_of(
 
 def _fit_hierarchy(plan: ModelPlan, table: PhotoTable, train: Rows) -> tuple[CellHierarchy, Rows]:
     """Top-down cells at ever fewer images a cell, which are nested; and the labels of every row."""
+    least = plan.min_images or auto_min_images(len(train))
     hierarchy = CellHierarchy(
         [
-            CellBuilder(
-                factor * plan.min_images, method="top_down", min_cell_size=plan.min_cell_size
-            )
+            CellBuilder(factor * least, method="top_down", min_cell_size=plan.min_cell_size)
             for factor in plan.levels
         ]
     ).fit(table.coords[train], groups=table.countries[train])
@@ -204,6 +221,8 @@ def make_task(
         )
     if plan.task == "nearest":
         return NearestTask(encoder, n_neighbours=plan.n_neighbours, bandwidth_km=plan.bandwidth_km)
+    if isinstance(labels.cells, list):
+        return PooledTask(encoder, labels.cells, **shape)
     if isinstance(labels.cells, CellHierarchy):
         return HierarchyTask(encoder, labels.cells, **shape)
     if not isinstance(labels.cells, CellPartition) or labels.cell is None:

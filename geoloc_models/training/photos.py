@@ -174,10 +174,10 @@ class ModelPhotos:
         """Batches of these rows, in order."""
         dataset = self.dataset(rows)
         if isinstance(dataset, FeatureDataset):
-            return dataset.batches(batch_size=self.options.batch_size)
+            return dataset.batches(batch_size=self.options.images_a_step)
         return make_loader(
             dataset,
-            batch_size=self.options.batch_size,
+            batch_size=self.options.images_a_step,
             shuffle=False,
             seed=self.options.seed,
             workers=self.options.workers,

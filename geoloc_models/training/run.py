@@ -25,7 +25,7 @@ from geoloc_models.evaluation import (
     write_results,
 )
 from geoloc_models.evaluation.references import references
-from geoloc_models.inference.bundle import Bundle, load_bundle, save_bundle
+from geoloc_models.inference.bundle import Bundle, save_bundle
 from geoloc_models.inference.calibration_report import (
     CALIBRATION_REPORT_FILE,
     CalibrationReport,
@@ -38,7 +38,7 @@ from geoloc_models.inference.model import Model, load_model
 from geoloc_models.inference.model_card import ModelCard, save_model_card
 from geoloc_models.inference.network import NetworkOutputs, answer_outputs, run_network
 from geoloc_models.models.options import ModelPlan, TrainingOptions
-from geoloc_models.models.tasks import CellTask
+from geoloc_models.models.tasks import CellTask, PooledTask
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split
@@ -73,7 +73,7 @@ class ModelRun:
     cells : CellPartition or None
         Its cells, where it has any.
     evaluation : Evaluation
-        On the test images.
+        On the test images, of the answers that the model gives.
     reference : dict
         Figures of guesses that never look at the image, on the same test images.
     predictions : Predictions
@@ -85,6 +85,8 @@ class ModelRun:
     calibration_report : CalibrationReport or None
         How sure the model is of the test images, and whether rightly; None where it was not
         calibrated.
+    plain_evaluation : Evaluation or None
+        Of the plain answers, the place of the likeliest class; None where the model gives these.
     """
 
     name: str
@@ -96,6 +98,15 @@ class ModelRun:
     history: list[dict[str, float]]
     broken: BrokenImages
     calibration_report: CalibrationReport | None = None
+    plain_evaluation: Evaluation | None = None
+
+    @property
+    def evaluations(self) -> dict[str, Evaluation]:
+        """By name, as in ``results.json``: of its answers, and of its plain ones beside them."""
+        evaluations = {self.name: self.evaluation}
+        if self.plain_evaluation is not None:
+            evaluations[f"{self.name}_plain"] = self.plain_evaluation
+        return evaluations
 
 
 def run_model(
@@ -126,7 +137,8 @@ def run_model(
         How to train it.
     run_dir : str or Path
         Gets options.json, split.parquet, cells.parquet, checkpoints/, history.csv, bundle/,
-        predictions.parquet, skipped.csv, calibration_report.json and results.json.
+        predictions.parquet, predictions_plain.parquet, skipped.csv, calibration_report.json and
+        results.json.
     resume : bool, default False
         Go on with the run in ``run_dir`` after its last whole epoch; a finished one is read.
     replace : bool, default False
@@ -150,6 +162,7 @@ def run_model(
         Unsound input, or a run folder that holds another run.
     """
     run_dir = Path(run_dir)
+    plan = plan.resolve(len(split.train))
     options = options.resolve(None if source.features is None else source.features.card)
     content = {
         "format": RUN_FORMAT,
@@ -214,8 +227,8 @@ def _run_model(
     (run_dir / "results.json").unlink(missing_ok=True)  # it stands for a whole run
     write_json(run_dir / "options.json", content)
     write_split(run_dir / "split.parquet", split)
-    if isinstance(labels.cells, CellPartition):
-        labels.cells.save(run_dir / "cells.parquet")
+    if labels.first_cells is not None:
+        labels.first_cells.save(run_dir / "cells.parquet")
 
     record = FitRecord([], 0, BrokenImages(), 0.0)
     if task.is_trained:
@@ -229,7 +242,7 @@ def _run_model(
             description=f"Training {plan.name}",
             progress=progress,
         )
-    if task.stores_images:
+    if task.stores_images and (keep_places or not isinstance(task, PooledTask)):
         seen = run_network(
             task,
             photos.batches(split.train),
@@ -246,7 +259,8 @@ def _run_model(
         )
         for rows, what in ((split.validation, "Calibrating"), (split.test, "Testing"))
     )
-    predictions = answer_outputs(task, tested)
+    plain = answer_outputs(task, tested)
+    task.tune(validated.arrays, table.coords[validated.rows])
     record.broken.extend([*validated.broken, *tested.broken])
     summary = summarise_training(table.coords[split.train], table.countries[split.train])
     task.encoder = encoder  # in the place of cached features
@@ -262,28 +276,48 @@ def _run_model(
         },
     )
     save_bundle(bundle, run_dir / "bundle")
-    evaluation, reference = _judge(predictions, table, summary)
     model = Model(bundle, run_dir / "bundle")
     if keep_places:
         model.store_images(table.coords[split.train], table.countries[split.train])
-    save_model_card(ModelCard.of_training(table.countries[split.train], evaluation), model.folder)
     calibration_report = _calibrated(model, table, validated, tested)
+    predictions = _answers(model, plain, tested)
+    evaluation, reference = _judge(predictions, table, summary)
+    save_model_card(ModelCard.of_training(table.countries[split.train], evaluation), model.folder)
     if calibration_report is not None:
         write_calibration_report(run_dir / CALIBRATION_REPORT_FILE, calibration_report)
     record.broken.write_csv(run_dir / "skipped.csv")
     write_predictions(run_dir / "predictions.parquet", predictions)
-    write_results(run_dir / "results.json", {plan.name: evaluation}, reference)
-    return ModelRun(
+    write_predictions(run_dir / "predictions_plain.parquet", plain)
+    run = ModelRun(
         plan.name,
         run_dir,
-        labels.cells if isinstance(labels.cells, CellPartition) else None,
+        labels.first_cells,
         evaluation,
         reference,
         predictions,
         record.history,
         record.broken,
         calibration_report,
+        _judge_plain(plain, predictions, table),
     )
+    write_results(run_dir / "results.json", run.evaluations, reference)
+    return run
+
+
+def _answers(model: Model, plain: Predictions, outputs: NetworkOutputs) -> Predictions:
+    """What the model answers with where no decoder is asked for."""
+    if model.default_decoder == "argmax" or plain.n_rows == 0:
+        return plain
+    decoded = model.decode(outputs.arrays)
+    return Predictions(decoded.coords, decoded.countries, plain.probabilities, plain.rows)
+
+
+def _judge_plain(
+    plain: Predictions, predictions: Predictions, table: PhotoTable
+) -> Evaluation | None:
+    if np.array_equal(plain.coords, predictions.coords):
+        return None
+    return evaluate(plain, table.coords[plain.rows], table.countries[plain.rows])
 
 
 def _calibrated(
@@ -372,8 +406,8 @@ def evaluate_run(
     """
     run_dir = Path(run_dir)
     plan = plan_of_run(run_dir)
-    bundle = load_bundle(run_dir / "bundle")
-    task = bundle.task
+    model = load_model(run_dir / "bundle")
+    bundle, task = model.bundle, model.task
     outputs = bundle_outputs(
         bundle,
         source,
@@ -382,9 +416,10 @@ def evaluate_run(
         description=f"Testing {plan.name}",
         progress=progress,
     )
-    predictions = answer_outputs(task, outputs)
+    plain = answer_outputs(task, outputs)
+    predictions = _answers(model, plain, outputs)
     evaluation, reference = _judge(predictions, source.table, bundle.summary)
-    cells = task.cells if isinstance(task, CellTask) else None
+    cells = task.cells if isinstance(task, CellTask | PooledTask) else None
     return ModelRun(
         plan.name,
         run_dir,
@@ -394,6 +429,7 @@ def evaluate_run(
         predictions,
         read_history(run_dir),
         outputs.broken,
+        plain_evaluation=_judge_plain(plain, predictions, source.table),
     )
 
 
@@ -449,6 +485,7 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
     summary = summarise_training(source.table.coords[train], source.table.countries[train])
     predictions = read_predictions(run_dir / "predictions.parquet")
     evaluation, reference = _judge(predictions, source.table, summary)
+    plain = read_predictions(run_dir / "predictions_plain.parquet")
     cells = load_cells(run_dir / "cells.parquet") if plan.has_cells else None
     broken = BrokenImages()
     try:
@@ -467,6 +504,7 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
         read_history(run_dir),
         broken,
         read_calibration_report(run_dir / CALIBRATION_REPORT_FILE) if has_report else None,
+        _judge_plain(plain, predictions, source.table),
     )
 
 

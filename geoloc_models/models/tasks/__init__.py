@@ -17,11 +17,13 @@ from geoloc_models.models.tasks.classification import (
 from geoloc_models.models.tasks.hierarchy import HierarchyTask
 from geoloc_models.models.tasks.nearest import NearestTask
 from geoloc_models.models.tasks.offset import CountryBoxes, OffsetTask
+from geoloc_models.models.tasks.pooled import PooledTask
 from geoloc_models.models.tasks.retrieval import RetrievalTask
 
 TASKS: dict[str, type[PlaceTask]] = {
     task.name: task
     for task in (
+        PooledTask,
         CountryTask,
         OffsetTask,
         CellTask,
@@ -43,6 +45,7 @@ __all__ = [
     "NearestTask",
     "OffsetTask",
     "PlaceTask",
+    "PooledTask",
     "RefinedCellTask",
     "RetrievalTask",
     "Scored",

@@ -72,6 +72,12 @@ class PlaceTask(nn.Module):
         countries of the n training images that could be read.
         """
 
+    def tune(self, outputs: Outputs, coords: npt.NDArray[np.float64]) -> None:
+        """Choose what answers depend on by the validation images' outputs and (n, 2) true places.
+
+        Called before the task is saved, after :meth:`store`.
+        """
+
     @abstractmethod
     def card(self) -> dict[str, Any]:
         """Plain values that :meth:`from_card` builds the task's architecture from."""

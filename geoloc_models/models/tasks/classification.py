@@ -298,11 +298,11 @@ class RefinedCellTask(CellTask):
         return task
 
 
-def read_cells(folder: Path) -> CellPartition:
-    """Read the cells of a bundle."""
-    path = folder / "cells.parquet"
+def read_cells(folder: Path, name: str = "cells.parquet") -> CellPartition:
+    """Read cells of a bundle."""
+    path = folder / name
     if not path.is_file():
-        raise GeolocError(f"{folder} is no whole cell model: cells.parquet is missing.")
+        raise GeolocError(f"{folder} is no whole cell model: {name} is missing.")
     try:
         return load_cells(path)
     except ValueError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,15 +18,14 @@ FloatArray = npt.NDArray[np.float64]
 
 def write_stored(
     stem: Path,
-    vectors: npt.NDArray[np.float32],
+    vectors: npt.NDArray[np.floating[Any]],
     coords: FloatArray,
     countries: npt.NDArray[np.object_],
 ) -> None:
     """Write (n, D) vectors to ``STEM.safetensors``, (n, 2) degrees and (n,) names to ``STEM.parquet``."""
     from safetensors.numpy import save_file
 
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    save_file({"vectors": vectors}, stem.with_suffix(".safetensors"))
+    save_file({"vectors": np.ascontiguousarray(vectors)}, stem.with_suffix(".safetensors"))
     table = {"latitude": coords[:, 0], "longitude": coords[:, 1], "country": countries}
     pq.write_table(pa.table(table), stem.with_suffix(".parquet"))
 

@@ -1,0 +1,303 @@
+"""Cells of several partitions and the likeness to single photos, as one distribution over the training photos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+from scipy.special import softmax
+from torch import Tensor
+
+from geocells import CellPartition, decoding
+from geoloc_models._errors import GeolocError
+from geoloc_models.evaluation import Predictions
+from geoloc_models.models.encoders import ImageEncoder
+from geoloc_models.models.gallery import unit_rows
+from geoloc_models.models.heads import FeatureHead
+from geoloc_models.models.losses import accuracy, cross_entropy
+from geoloc_models.models.tasks.answers import (
+    answers_of_cells,
+    decode_argmax,
+    labels_of_cells,
+)
+from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.classification import read_cells
+from geoloc_models.models.tasks.stored import read_stored, write_stored
+
+MOST_PHOTOS = 100_000
+_RADII_KM = (1.0, 25.0, 200.0, 750.0)
+_N_COMPONENTS = 400
+_TEMPERATURES = (0.03, 0.05, 0.07, 0.1, 0.15, 0.3)
+_POWERS = (0.7, 1.0)
+_LEAST = 1e-30  # a density that float32 rounded to 0 has a logarithm all the same
+_LEAST_MASS = 1e-3  # so that a photo far from all others does not decide alone
+
+
+class PooledTask(PlaceTask):
+    """Classify the cells of several partitions at once, and answer from the photos in them.
+
+    Parameters
+    ----------
+    encoder : ImageEncoder
+        Gives (B, D) embeddings.
+    partitions : sequence of CellPartition
+        Of the same training images, with countries as groups. The likeliest cell of the first one
+        is the plain answer.
+    hidden : int
+        Width of the head's hidden layer.
+    dropout : float, default 0.0
+        Share of embedding and hidden numbers set to zero in training.
+
+    Notes
+    -----
+    Loss: the mean of the partitions' cross entropies. Once it is trained, the training photos'
+    vectors and places are stored, and the probability of photo i is
+
+    ``p_i ~ (mean_k P_k(cell of i) / n(cell of i))^power exp(cos(x, x_i) / temperature)``,
+
+    with P_k the softmax over the cells of partition k, n the photos of a cell, and vectors x of
+    :func:`principal_components`. Power and
+    temperature are chosen on the validation photos: those with the highest mean of ``log P(photo
+    within r km of the truth)`` over r of 1, 25, 200 and 750. Of more than 100 000 training photos,
+    a random part is stored.
+    """
+
+    name = "pooled"
+    stores_images = True
+    centre: Tensor
+    projection: Tensor
+
+    def __init__(
+        self,
+        encoder: ImageEncoder,
+        partitions: Sequence[CellPartition],
+        *,
+        hidden: int,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(encoder)
+        self.partitions = tuple(partitions)
+        self.cells = self.partitions[0]
+        self.answers = answers_of_cells(self.cells)
+        self.hidden, self.dropout = hidden, dropout
+        self.n_classes = [cells.n_cells for cells in self.partitions]
+        self.head = FeatureHead(encoder.dim, sum(self.n_classes), hidden=hidden, dropout=dropout)
+        self.register_buffer("centre", torch.zeros(encoder.dim))
+        n_components = min(_N_COMPONENTS, encoder.dim)
+        self.register_buffer("projection", torch.zeros(encoder.dim, n_components))
+        self.power, self.temperature = 1.0, 0.05
+        self.photos: StoredPhotos | None = None
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Score the cells of every partition.
+
+        Parameters
+        ----------
+        image : Tensor
+            (B, 3, H, W) float, normalised, or (B, D) cached features.
+
+        Returns
+        -------
+        list of Tensor
+            (B, C_k) logits.
+        """
+        return list(self.head(self.encoder(image)).split(self.n_classes, dim=1))
+
+    def score(self, batch: Batch) -> Scored | None:
+        """Mean loss of the partitions, accuracy in the first, and number of rows.
+
+        ``batch["cell"]`` is (B, K): the cell of each partition, -1 for none.
+        """
+        cell = batch["cell"]
+        known = (cell >= 0).all(dim=1)
+        if not bool(known.any()):
+            return None
+        logits = self(batch["image"][known])
+        cell = cell[known]
+        losses = [cross_entropy(each, cell[:, k]) for k, each in enumerate(logits)]
+        return Scored(torch.stack(losses).mean(), accuracy(logits[0], cell[:, 0]), len(cell))
+
+    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+        """``probabilities`` (B, sum of C_k), each partition's adding up to 1; ``features`` (B, D)."""
+        features = self.encoder(image)
+        logits = self.head(features).float().split(self.n_classes, dim=1)
+        probabilities = torch.cat([torch.softmax(each, dim=1) for each in logits], dim=1)
+        return {"probabilities": probabilities, "features": features.float()}
+
+    def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
+        """Answer plainly, with the place of the likeliest cell of the first partition."""
+        first = np.asarray(outputs["probabilities"])[:, : self.n_classes[0]]
+        return decode_argmax(first, self.answers, rows)
+
+    def store(
+        self, outputs: Outputs, coords: npt.NDArray[np.float64], countries: npt.NDArray[np.object_]
+    ) -> None:
+        """Store vectors, places and countries of the training photos."""
+        rows = np.arange(len(coords))
+        if len(rows) > MOST_PHOTOS:
+            rows = np.sort(np.random.default_rng(0).choice(rows, MOST_PHOTOS, replace=False))
+        features = np.asarray(outputs["features"])[rows]
+        centre, projection = principal_components(features, self.projection.shape[1])
+        self.centre.copy_(torch.from_numpy(centre))
+        self.projection.copy_(torch.from_numpy(projection))
+        vectors = unit_rows(self._vectors(features), "photos").astype(np.float16)
+        self.photos = StoredPhotos(vectors, coords[rows], countries[rows], self.partitions)
+
+    def _vectors(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        vectors: npt.NDArray[np.float32] = (
+            features - self.centre.cpu().numpy()
+        ) @ self.projection.cpu().numpy()
+        return vectors
+
+    def posterior(self, outputs: Outputs) -> npt.NDArray[np.float32]:
+        """Probability of each stored photo, (n, m) float32: how likely it is that the image was taken where that was."""
+        if self.photos is None:
+            raise GeolocError("This model knows no training photos yet: call store first.")
+        vectors = self._vectors(outputs["features"])
+        return self.photos.posterior(
+            outputs["probabilities"], vectors, self.power, self.temperature
+        )
+
+    def tune(self, outputs: Outputs, coords: npt.NDArray[np.float64]) -> None:
+        """Choose power and temperature on validation images with (n, 2) true places."""
+        if self.photos is None or len(coords) == 0:
+            return
+        part = np.random.default_rng(0).permutation(len(coords))[:1000]
+        probabilities = np.asarray(outputs["probabilities"])[part]
+        vectors = self._vectors(np.asarray(outputs["features"])[part])
+        decoder = decoding.ExpectedUtility.from_points(self.photos.coords, radii_km=_RADII_KM)
+
+        def log_mass(power: float, temperature: float) -> float:
+            posterior = self.photos.posterior(probabilities, vectors, power, temperature)
+            masses = decoder.mass_within(posterior, coords[part], _RADII_KM)
+            return float(np.log(masses + _LEAST_MASS).mean())
+
+        grid = [(power, warmth) for power in _POWERS for warmth in _TEMPERATURES]
+        self.power, self.temperature = max(grid, key=lambda pair: log_mass(*pair))
+
+    def card(self) -> dict[str, Any]:
+        """Shape of the head, and how probabilities and likeness are mixed."""
+        return {
+            "hidden": self.hidden,
+            "dropout": self.dropout,
+            "n_classes": self.n_classes,
+            "power": self.power,
+            "temperature": self.temperature,
+        }
+
+    def write_files(self, folder: Path) -> None:
+        """Write the cells of all partitions, and the training photos."""
+        for number, cells in enumerate(self.partitions):
+            cells.save(folder / _cells_file(number))
+        if self.photos is not None:
+            photos = self.photos
+            write_stored(folder / "photos", photos.vectors, photos.coords, photos.countries)
+
+    @classmethod
+    def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
+        """Build the task with its training photos, the weights yet to be loaded."""
+        sizes = card["n_classes"]
+        partitions = [read_cells(folder, _cells_file(number)) for number in range(len(sizes))]
+        described = [cells.n_cells for cells in partitions]
+        if described != sizes or not sizes:
+            raise GeolocError(f"{folder} names {sizes} cells but describes {described}.")
+        task = cls(encoder, partitions, hidden=card["hidden"], dropout=card["dropout"])
+        task.power, task.temperature = float(card["power"]), float(card["temperature"])
+        if (folder / "photos.parquet").is_file():
+            vectors, coords, countries = read_stored(folder / "photos")
+            if vectors.shape[1] != task.projection.shape[1]:
+                raise GeolocError(
+                    f"The photos in {folder} have vectors of {vectors.shape[1]} numbers, the "
+                    f"model of {task.projection.shape[1]}; were files of two bundles mixed?"
+                )
+            task.photos = StoredPhotos(vectors, coords, countries, partitions)
+        return task
+
+
+class StoredPhotos:
+    """Training photos, and what makes a distribution over them of a network's outputs.
+
+    Parameters
+    ----------
+    vectors : ndarray
+        (m, E) float16, of length 1.
+    coords : ndarray
+        (m, 2) latitude and longitude in degrees.
+    countries : ndarray
+        (m,) their countries.
+    partitions : sequence of CellPartition
+        With countries as groups.
+    """
+
+    def __init__(
+        self,
+        vectors: npt.NDArray[np.floating[Any]],
+        coords: npt.NDArray[np.float64],
+        countries: npt.NDArray[np.object_],
+        partitions: Sequence[CellPartition],
+    ) -> None:
+        self.vectors, self.coords, self.countries = vectors, coords, countries
+        self._unit = unit_rows(vectors, "photos")
+        photos = np.arange(len(coords))
+        shares = []  # (C_k, m): 1 / n of the photo's cell
+        for cells in partitions:
+            labels = labels_of_cells(cells, coords, countries)
+            counts = np.bincount(labels[labels >= 0], minlength=cells.n_cells)
+            has_cell = labels >= 0
+            values = (1.0 / counts[labels[has_cell]]).astype(np.float32)
+            places = (labels[has_cell], photos[has_cell])
+            shares.append(sparse.coo_array((values, places), shape=(cells.n_cells, len(photos))))
+        self._shares = sparse.csr_array(sparse.vstack(shares).T) / np.float32(len(shares))
+
+    def posterior(
+        self,
+        probabilities: npt.ArrayLike,
+        vectors: npt.ArrayLike,
+        power: float,
+        temperature: float,
+    ) -> npt.NDArray[np.float32]:
+        """Probability of each photo for n images, (n, m) float32.
+
+        Parameters
+        ----------
+        probabilities : array-like
+            (n, sum of C_k), of the cells of one partition after the other.
+        vectors : array-like
+            (n, E) float.
+        power, temperature : float
+            Power 0 asks the likeness alone, an infinite temperature the cells alone.
+        """
+        queries = unit_rows(vectors, "vectors", dim=self._unit.shape[1])
+        density = (self._shares @ np.asarray(probabilities).T).T
+        scores = np.log(np.maximum(density, np.float32(_LEAST))) * np.float32(power)
+        scores += (queries @ self._unit.T) / np.float32(temperature)
+        posterior: npt.NDArray[np.float32] = softmax(scores, axis=1)
+        return posterior
+
+
+def principal_components(
+    features: npt.NDArray[np.float32], n_components: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mean (D,) of (n, D) features, and (D, E) that takes their difference to it to E components.
+
+    Notes
+    -----
+    Component j is divided by the root of ``v_j + v_(E/2)``, v the variances by falling size:
+    the first ones then vary alike, and the last ones, which are noise, less. O(n D^2 + D^3).
+    """
+    centre = features.mean(axis=0, dtype=np.float64)
+    centred = features - centre.astype(np.float32)
+    variances, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(features))
+    variances, axes = variances[::-1][:n_components], axes[:, ::-1][:, :n_components]
+    floor = max(variances[len(variances) // 2], 1e-6 * variances[0], 1e-30)
+    scales = 1.0 / np.sqrt(np.maximum(variances, 0.0) + floor)
+    return centre.astype(np.float32), (axes * scales).astype(np.float32)
+
+
+def _cells_file(number: int) -> str:
+    return "cells.parquet" if number == 0 else f"cells_{number}.parquet"

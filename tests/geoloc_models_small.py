@@ -13,6 +13,7 @@ from geoloc_models.models.tasks import (
     HierarchyTask,
     NearestTask,
     OffsetTask,
+    PooledTask,
     RefinedCellTask,
     RetrievalTask,
     answers_of_countries,
@@ -89,6 +90,8 @@ def small_task(kind, table, *, seed=0, encoder=None, **options):
     options = {"hidden": 32, **options}
     if kind == "cells":
         return CellTask(encoder, small_cells(table), **options)
+    if kind == "pooled":
+        return PooledTask(encoder, [small_cells(table), small_cells(table, 8)], **options)
     if kind == "refined":
         return RefinedCellTask(encoder, small_cells(table), **options)
     if kind == "country":
@@ -120,6 +123,8 @@ def random_batch(task, n_rows=8, *, size=32, seed=0):
     if task.name == "hierarchy":
         sizes = [cells.n_cells for cells in task.hierarchy.partitions_]
         cell = torch.stack([torch.arange(n_rows) % n for n in sizes], dim=1)
+    if task.name == "pooled":
+        cell = torch.stack([torch.arange(n_rows) % n for n in task.n_classes], dim=1)
     coords = torch.rand(n_rows, 2, generator=generator, dtype=torch.float64) * 10 + 45
     return {
         "image": torch.randn(n_rows, 3, size, size, generator=generator),

@@ -106,8 +106,8 @@ class TrainingOptions(_Options):
     batch_size : int, optional
         Images a step. By default 32, and 128 where the head alone is trained.
     learning_rate : float, optional
-        Of Adam. By default 1e-5, the paper's for pretrained weights; 1e-3 where the head alone is
-        trained, or the encoder from random numbers.
+        Of Adam. By default 1e-5, the paper's for pretrained weights; 5e-4 where the head alone is
+        trained, 1e-3 where the encoder starts from random numbers.
     schedule : {"constant", "cosine"}
         Of the learning rate: constant is the paper's; cosine lowers it from epoch to epoch towards
         0, which steadies a training from random numbers.

@@ -155,7 +155,7 @@ class PooledTask(PlaceTask):
         return vectors
 
     def posterior(self, outputs: Outputs) -> npt.NDArray[np.float32]:
-        """Probability of each stored photo, (n, m) float32: how likely it is that the image was taken where that was."""
+        """Probability, (n, m) float32, that each image was taken where a stored photo was."""
         if self.photos is None:
             raise GeolocError("This model knows no training photos yet: call store first.")
         vectors = self._vectors(outputs["features"])
@@ -165,15 +165,16 @@ class PooledTask(PlaceTask):
 
     def tune(self, outputs: Outputs, coords: npt.NDArray[np.float64]) -> None:
         """Choose power and temperature on validation images with (n, 2) true places."""
-        if self.photos is None or len(coords) == 0:
+        photos = self.photos
+        if photos is None or len(coords) == 0:
             return
         part = np.random.default_rng(0).permutation(len(coords))[:1000]
         probabilities = np.asarray(outputs["probabilities"])[part]
         vectors = self._vectors(np.asarray(outputs["features"])[part])
-        decoder = decoding.ExpectedUtility.from_points(self.photos.coords, radii_km=_RADII_KM)
+        decoder = decoding.ExpectedUtility.from_points(photos.coords, radii_km=_RADII_KM)
 
         def log_mass(power: float, temperature: float) -> float:
-            posterior = self.photos.posterior(probabilities, vectors, power, temperature)
+            posterior = photos.posterior(probabilities, vectors, power, temperature)
             masses = decoder.mass_within(posterior, coords[part], _RADII_KM)
             return float(np.log(masses + _LEAST_MASS).mean())
 

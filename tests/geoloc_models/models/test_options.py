@@ -36,10 +36,10 @@ def test_training_starts_from_pretrained_weights_and_at_the_rate_that_they_ask_f
 
 
 def test_a_head_alone_is_trained_at_a_pace_of_its_own():
-    assert TrainingOptions(train_encoder="none").resolve().learning_rate == 1e-3
+    assert TrainingOptions(train_encoder="none").resolve().patience == 4
     options = TrainingOptions().resolve(CARD)
     assert (options.encoder, options.weights, options.image_size) == ("tiny", "imagenet", 64)
-    assert (options.learning_rate, options.epochs) == (1e-3, 30)
+    assert (options.learning_rate, options.epochs, options.patience) == (5e-4, 30, 4)
     given = TrainingOptions(encoder="resnet50", learning_rate=0.5, epochs=2).resolve(CARD)
     assert (given.encoder, given.learning_rate, given.epochs) == ("resnet50", 0.5, 2)
 

@@ -15,7 +15,7 @@ from geoloc_models._files import locked
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.features.embedding import embed
 from geoloc_models.inference.bundle import load_bundle
-from geoloc_models.inference.network import answer_outputs, run_network
+from geoloc_models.inference.network import run_network
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.models.tasks import TASKS
@@ -84,11 +84,11 @@ def test_a_bundle_trained_on_features_places_photos_as_the_run_did(task, source,
     assert run.predictions.rows.tolist() == split.test.tolist()
     assert (tmp_path / "run" / "results.json").is_file()
 
-    bundle = load_bundle(tmp_path / "run" / "bundle")
+    model = load_model(tmp_path / "run")
     pixels = replace(photos, features=None)
     labels = make_labels(plan("country"), photos.table, split.train, None)
-    batches = ModelPhotos(pixels, labels, bundle.task.encoder, options).batches(split.test)
-    again = answer_outputs(bundle.task, run_network(bundle.task, batches, progress=False))
+    batches = ModelPhotos(pixels, labels, model.task.encoder, options).batches(split.test)
+    again = model.decode(run_network(model.task, batches, progress=False).arrays)
     assert again.countries.tolist() == run.predictions.countries.tolist()
     np.testing.assert_allclose(again.coords, run.predictions.coords, atol=1e-4)
 
@@ -112,7 +112,8 @@ def test_a_run_calibrates_its_model_and_judges_it(task, source, tmp_path):
     assert load_run(tmp_path / "run", photos).calibration_report == run.calibration_report
     answers = decode_run(tmp_path / "run", photos, split.test, progress=False)
     truth = photos.table.coords[split.test]
-    if task in ("cells", "hierarchy", "country"):
+    if task in ("pooled", "cells", "hierarchy", "country"):
+        assert run.plain_evaluation is not None
         assert model.default_decoder == "expected_utility"
         errors_km = sphere.haversine(answers["utility_all"].coords, truth)
         pixels = model.predict([photos.images.load(row) for row in split.test], names=False)

@@ -9,7 +9,7 @@ from geoloc_models.models.options import ModelPlan
 from geoloc_models.models.tasks import TASKS
 
 TABLE = small_table()
-TRAINED = ["country", "cells", "offset", "hierarchy", "retrieval", "refined"]
+TRAINED = ["pooled", "country", "cells", "offset", "hierarchy", "retrieval", "refined"]
 
 
 @pytest.fixture(params=TRAINED)

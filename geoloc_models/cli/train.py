@@ -77,6 +77,7 @@ def train(
     source = table_source(table, columns, image_size=options.image_size, run_dir=run_dir)
     say(columns_note(source.table.columns))
     split = split_source(source, seed=options.seed)
+    plan = plan.resolve(len(split.train))
     say(
         f"{source.table.n_rows} photos: {len(split.train)} to train, {len(split.validation)} to "
         f"validate, {len(split.test)} to test."
@@ -92,7 +93,10 @@ def train(
         cells=None if cells is None else load_cells(cells),
     )
     if run.cells is not None:
-        say(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}.")
+        of_each = "" if cells is not None else f" of {plan.min_images} training photos at least"
+        say(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}{of_each}.")
+        if plan.partitions and cells is None:
+            say(f"Partitions: {', '.join(plan.partitions)}.")
     _report_results(run)
     report_skipped(run.broken, run_dir / "skipped.csv")
     say(

@@ -37,10 +37,12 @@ _NUMBERS = {
     "n_frequencies": ("[1, inf)", True),
     "n_neighbours": ("[1, inf)", True),
     "n_train": ("[0, inf)", True),
+    "power": ("(0, 1]", False),
     "seed": ("[0, inf)", True),
     "sigmas": ("(0, inf)", False),
     "smoothing_km": ("(0, inf)", False),
     "std": ("[1e-6, 1000]", False),
+    "temperature": ("[0.001, 1000]", False),
     "top_cells": ("[1, inf)", True),
 }
 _LISTS = ("boxes", "centre", "coords", "mean", "n_classes", "sigmas", "std")

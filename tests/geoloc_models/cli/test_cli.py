@@ -35,7 +35,8 @@ def trained(tmp_path_factory):
 
 def test_training_prints_a_table_and_leaves_a_whole_run_folder(trained):
     folder, _, result = trained
-    assert "Cells, consolidated" in result.stdout
+    assert "Pooled partitions" in result.stdout
+    assert "Pooled partitions, likeliest" in result.stdout
     assert "Guess: training" in result.stdout
     names = {path.name for path in (folder / "run").iterdir()}
     assert names == {
@@ -45,6 +46,7 @@ def test_training_prints_a_table_and_leaves_a_whole_run_folder(trained):
         "history.csv",
         "options.json",
         "predictions.parquet",
+        "predictions_plain.parquet",
         "results.json",
         "skipped.csv",
         "split.parquet",
@@ -57,7 +59,8 @@ def test_results_have_the_promised_layout(trained):
     content = json.loads((folder / "run" / "results.json").read_text())
     assert set(content) == {"n_test", "reference", "models"}
     assert set(content["reference"]) == {"majority_country", "centre_median_km"}
-    model = content["models"]["cells_consolidated"]
+    assert list(content["models"]) == ["pooled", "pooled_plain"]
+    model = content["models"]["pooled"]
     assert list(model["within_km"]) == list(model["interval"]["within_km"]) == RADII
     assert len(model["interval"]["median_km"]) == 2
 

@@ -57,8 +57,8 @@ def test_options_survive_plain_values(options):
 
 def test_names_of_earlier_releases_are_read():
     assert TrainingOptions.from_dict({"thaw_every": 3}).unfreeze_every == 3
-    assert ModelPlan.from_dict({"is_balanced": True, "is_multi_task": False}) == ModelPlan(
-        balanced=True, multi_task=False
+    assert ModelPlan.from_dict({"task": "cells", "is_balanced": True}) == ModelPlan(
+        "cells", balanced=True
     )
 
 
@@ -108,6 +108,10 @@ def test_unsound_training_options_are_refused(change, words):
         ({"min_cell_size": 0.0}, "min_cell_size must be"),
         ({"method": "bottom_up", "max_images": 9}, "max_images goes"),
         ({"levels": (1, 4)}, "levels must fall"),
+        ({"partitions": ("bottom_up",)}, "'bottom_up' is no partition"),
+        ({"partitions": ("sideways:20",)}, "'sideways:20' is no partition"),
+        ({"partitions": ("bottom_up:0",)}, "'bottom_up:0' is no partition"),
+        ({"smoothing_km": 75.0}, "one partition: --task cells"),
         ({"alpha": 2.0}, "alpha must"),
         ({"n_false": -1}, "n_false"),
         ({"false_from": "dreams"}, "choose one of train, queue"),
@@ -119,6 +123,16 @@ def test_unsound_training_options_are_refused(change, words):
 def test_unsound_plans_are_refused_before_anything_is_trained(change, words):
     with pytest.raises(GeolocError, match=words):
         ModelPlan(**change)
+
+
+@pytest.mark.parametrize(("n_train", "least"), [(100, 10), (3000, 30), (10**6, 200)])
+def test_min_images_follow_the_number_of_training_images(n_train, least):
+    plan = ModelPlan().resolve(n_train)
+    assert plan.min_images == least
+    assert plan.partitions[:2] == (f"bottom_up:{least}", f"bottom_up:{least // 2}")
+    assert [part.min_images for part in plan.parts()][:3] == [least, least // 2, 2 * least]
+    given = ModelPlan(min_images=7, partitions=("top_down:5",)).resolve(n_train)
+    assert (given.min_images, given.partitions) == (7, ("top_down:5",))
 
 
 def test_options_are_declared_without_torch():

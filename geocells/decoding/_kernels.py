@@ -15,8 +15,8 @@ from geocells._jit import inline_kernel, kernel
 WIDTH = 64
 """Candidates in a block."""
 
-STEPS = 2.0**36
-"""Utilities are compared in steps of 2^-36: sums of the same numbers in another order are equal."""
+TIE = 2.0**-36
+"""Utilities nearer than this to the highest are as good: sums of the same numbers in another order are equal."""
 
 FLOAT32_ANGLE = 1e-6
 """Radians (6 m) that an angle stored as float32 may be off."""
@@ -46,16 +46,26 @@ def chord2_of_angle(radians):
 
 
 @inline_kernel
-def consider(block, sums, places, best, best_steps):
-    """Take the best candidate of a block where it beats the best so far; of equal ones the lowest place."""
+def best_of_block(sums, places):
+    """Highest utility of a block, and the lowest place that ties with it."""
+    most, best = sums.max(), np.int64(-1)
     for c in range(WIDTH):
-        place = places[block, c]
-        if place < 0:
-            continue
-        steps = math.floor(sums[c] * STEPS + 0.5)
-        if steps > best_steps or (steps == best_steps and place < best):
-            best, best_steps = place, steps
-    return best, best_steps
+        if places[c] >= 0 and sums[c] > most - TIE and (best < 0 or places[c] < best):
+            best = places[c]
+    return most, best
+
+
+@inline_kernel
+def first_of_ties(mosts, bests, best_utility):
+    """Lowest place of the best of the blocks that tie with the highest utility.
+
+    Looked for only once that is known: compared one by one on the way, or rounded, ties would hang on the order.
+    """
+    best = np.int64(-1)
+    for k in range(mosts.size):
+        if mosts[k] > best_utility - TIE and (best < 0 or bests[k] < best):
+            best = bests[k]
+    return best
 
 
 @inline_kernel
@@ -250,13 +260,14 @@ def search_table(
     tile_edges, tile_classes, tile_radii, tiles = entries[:4]
     constant_edges, constant_classes, constant_radii, constants = entries[4:]
     sums = np.empty(WIDTH)
+    mosts, bests = np.empty(bounds.shape[1]), np.empty(bounds.shape[1], dtype=np.int64)
     for row in range(first, last):
         own = shares[row]
-        best, best_steps = np.int64(-1), -1.0
+        n_seen, best_utility = 0, -1.0
         while True:
             block = highest(bounds[row])
             bound = bounds[row, block]
-            if bound < 0.0 or bound <= (best_steps - 1.0) / STEPS:
+            if bound < 0.0 or bound <= best_utility - TIE:
                 break
             bounds[row, block] = -1.0
             base = 0.0
@@ -269,9 +280,11 @@ def search_table(
                     tile = tiles[e]
                     for c in range(WIDTH):
                         sums[c] += share * tile[c]
-            best, best_steps = consider(block, sums, places, best, best_steps)
-        chosen[row] = best
-        utilities[row] = best_steps / STEPS
+            mosts[n_seen], bests[n_seen] = best_of_block(sums, places[block])
+            best_utility = max(best_utility, mosts[n_seen])
+            n_seen += 1
+        chosen[row] = first_of_ties(mosts[:n_seen], bests[:n_seen], best_utility)
+        utilities[row] = best_utility
 
 
 @kernel
@@ -367,6 +380,7 @@ def search_points(
     edges, group_balls, vectors = points
     n_groups = edges.size - 1
     sums = np.empty(WIDTH)
+    mosts, bests = np.empty(bounds.shape[1]), np.empty(bounds.shape[1], dtype=np.int64)
     wide = np.empty(radii.size)
     opened = np.empty(radii.size, dtype=np.bool_)
     used = np.empty(n_groups, dtype=np.int64)
@@ -377,12 +391,11 @@ def search_points(
             if mass[group] > 0.0:
                 used[n_used] = group
                 n_used += 1
-        best, best_steps = np.int64(-1), -1.0
+        n_seen, best_utility = 0, -1.0
         while True:
             block = highest(bounds[row])
             bound = bounds[row, block]
-            enough = (best_steps - 1.0) / STEPS
-            if bound < 0.0 or bound <= enough:
+            if bound < 0.0 or bound <= best_utility - TIE:
                 break
             bounds[row, block] = -1.0
             ball = block_balls[block]
@@ -404,7 +417,7 @@ def search_points(
                     wide,
                     weights,
                 )
-            if best >= 0 and sharper <= enough:
+            if sharper <= best_utility - TIE:
                 continue
             base = 0.0
             sums[:] = 0.0
@@ -426,9 +439,11 @@ def search_points(
                     )
             for c in range(WIDTH):
                 sums[c] += base
-            best, best_steps = consider(block, sums, places, best, best_steps)
-        chosen[row] = best
-        utilities[row] = best_steps / STEPS
+            mosts[n_seen], bests[n_seen] = best_of_block(sums, places[block])
+            best_utility = max(best_utility, mosts[n_seen])
+            n_seen += 1
+        chosen[row] = first_of_ties(mosts[:n_seen], bests[:n_seen], best_utility)
+        utilities[row] = best_utility
 
 
 @inline_kernel

@@ -102,6 +102,19 @@ def test_the_tie_goes_to_the_first_by_latitude_and_longitude(problem):
         assert point == expected
 
 
+@pytest.mark.parametrize("images_of_a_cell", [1, 2])
+def test_ties_are_ties_wherever_their_utility_lies(images_of_a_cell):
+    """Three cells at one place and three at another are as likely: sums of the same numbers, in another order."""
+    rng = np.random.default_rng(0)
+    parts = rng.dirichlet(np.ones(3), size=2000) / 2
+    rows = np.concatenate([parts, parts[:, ::-1]], axis=1)
+    coords = np.repeat([(10.0, 0.0), (-10.0, 0.0)], 3 * images_of_a_cell, axis=0)
+    labels = np.repeat(np.arange(6), images_of_a_cell)
+    # With this weight the utility lies between two multiples of 2^-36: rounding to them parts such sums.
+    decoder = ExpectedUtility(radii_km=(1,), weights=(1 + 2.0**-36,)).fit(coords, labels)
+    assert np.unique(decoder.predict(rows), axis=0).tolist() == [[-10.0, 0.0]]
+
+
 def many(n_rows: int = 4000, n_cells: int = 150, seed: int = 0):
     """Clusters over the earth, enough for several blocks and groups, with a peaked distribution for each row."""
     rng = np.random.default_rng(seed)

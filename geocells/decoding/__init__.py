@@ -6,6 +6,7 @@
 [[59.3, 18.1]]
 """
 
+from geocells.decoding.abstaining import promise_threshold, risk_coverage
 from geocells.decoding.calibration import (
     expected_calibration_error,
     reliability,
@@ -38,7 +39,9 @@ __all__ = [
     "hierarchical",
     "mixture",
     "nearest_images",
+    "promise_threshold",
     "reliability",
+    "risk_coverage",
     "softmax",
     "temperature_scaling",
     "top_k_mean",

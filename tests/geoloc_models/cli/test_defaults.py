@@ -32,6 +32,6 @@ def test_a_model_by_defaults_beats_the_majority_and_the_training_centre(crops, t
     features = ["--features", crops / "features.npy"]
     geoloc("train", crops / f"{n_photos}.csv", *features, "-o", tmp_path / "run")
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    (figures,) = results["models"].values()
-    assert figures["country"] > results["reference"]["majority_country"]
-    assert figures["median_km"] < results["reference"]["centre_median_km"] / 2
+    for figures in results["models"].values():
+        assert figures["country"] > results["reference"]["majority_country"]
+        assert figures["median_km"] < results["reference"]["centre_median_km"] / 2

@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 RELEASE_ARGS ?=
 LOWEST_ARGS ?=
 
-.PHONY: help demo test lint types floors unit fuzz mutate bench soak docs release lowest format clean
+.PHONY: help demo test lint types floors unit fuzz mutate bench real soak docs release lowest format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make fuzz    damage files and read them, SECONDS=600 for each kind of reader"
 	@echo "make mutate  break grids, moments and assign one place at a time, SECONDS=600 each; tests must notice"
 	@echo "make bench   print the speed table (ratios measured in one run)"
+	@echo "make real    measure answers on real photos, PHOTOS=photos.npz, held out by place and by block"
 	@echo "make soak    send geoloc serve 1 000 good, broken, huge and hostile uploads"
 	@echo "make docs    build the documentation into docs/_build/html"
 	@echo "make release build sdist and wheel, try the wheel on each Python from 3.11 that is here, and the demo on one"
@@ -67,6 +68,10 @@ mutate: $(VENV)/.dev-installed
 
 bench: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.benchmarks
+
+PHOTOS ?= ../shared/real/photos.npz
+real: $(VENV)/.dev-installed
+	$(BIN)/python examples/real_photos.py $(PHOTOS)
 
 soak: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.soak.serve

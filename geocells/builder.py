@@ -84,8 +84,11 @@ class CellBuilder(CellEstimator):
 
     Notes
     -----
-    Labels are numbered by the cells' lowest code, and every sum is a sum of integers: the result depends on the
-    set of images alone, not on their order, the number of threads or the machine. Where no cell at all can be made
+    Labels are numbered by the cells' lowest code, and sums of places are sums of integers: the result depends on the
+    set of images alone, not on their order, the number of threads or the machine. One exception: ``"bottom_up"``
+    ranks hot spots by sums of squares that are rounded. It compares nine digits, and of equal ones takes the finer
+    level, then the lower code; hot spots whose ranks agree to about nine digits may still change places with the
+    order of the rows. Where no cell at all can be made
     (of a group, unless its leftover is noise), everything (of that group) is one cell.
 
     O(n) to encode and order, then work by the number of cells; bottom-up reads the features once, whatever the number

@@ -32,6 +32,7 @@ from geocells.sphere import SphereSums
 from geocells.sphere.means import CANCELLED, NO_WEIGHTS, first_point
 from geocells.tables import find_columns
 from geocells.validation import (
+    MOST_IMAGES,
     check_coords,
     check_feats,
     check_groups,
@@ -709,8 +710,8 @@ def fit(
     n_images = int(bins.totals[-1])
     if n_images == 0:
         raise ValueError("sample_weight is zero everywhere: no image is left.")
-    if n_images >= 2**53:
-        raise ValueError("sample_weight adds up to 2**53 or more images; scale it down.")
+    if n_images > MOST_IMAGES:
+        raise ValueError("sample_weight adds up to more than 2**40 images; scale it down.")
 
     moments_of = None
     if options.method == "bottom_up" and options.rank_by != "count":

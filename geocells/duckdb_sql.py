@@ -67,8 +67,8 @@ def sql(
     names = [""] if cells.group_names is None else [str(name) for name in cells.group_names]
     roots = []
     for number, (name, grid) in enumerate(zip(names, grids, strict=True)):
-        south, west, north, east = grid.bounds
-        east += 360.0 * (east <= west)
+        south, west, north, _ = grid.bounds
+        east = grid._unwrapped_east
         numbers = [south, west, north, east, north - south, east - west, 2.0**grid.max_level]
         columns = ", ".join(f"{value!r}::DOUBLE" for value in numbers)
         roots.append(f"({_text(name)}, {columns}, {cells.grid.group_start(number)})")

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from geocells import constructions
-from geocells._types import ArrayLike, CodeArray, IntArray, ObjectArray
+from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.cells import (
     LOCATION_CHOICES,
     OUTSIDE_CHOICES,
@@ -475,6 +475,23 @@ def finalize(
     return labels, sums, ranges, levels
 
 
+def _centre(codes: CodeArray, images: Images) -> FloatArray | None:
+    """Features of one image, the same for every order of the rows: the first by code, then by features."""
+    counted = codes if images.weights is None else codes[images.weights > 0]
+    rows = np.flatnonzero(codes == counted.min())
+    if images.weights is not None:
+        rows = rows[images.weights[rows] > 0]
+    for column in range(images.feats.shape[1]):
+        if len(rows) < 2:
+            break
+        values = np.asarray(images.feats[rows, column])
+        rows = rows[values == values.min()]
+    if not len(rows):  # NaN, which is refused where all features are read
+        return None
+    centre: FloatArray = np.asarray(images.feats[rows[0]], dtype=np.float64)
+    return centre if np.isfinite(centre).all() else None
+
+
 def fit_cells(
     options: Options,
     grid: GroupedGrid,
@@ -489,7 +506,7 @@ def fit_cells(
         rows = (
             FeatureRows.from_coords(images.coords.array)
             if images.feats is None
-            else FeatureRows.from_array(images.feats)
+            else FeatureRows.from_array(images.feats, _centre(codes, images))
         )
 
         def moments_of(owners: Ranges, n_owners: int) -> Moments:

@@ -86,15 +86,18 @@ class FeatureRows:
         ``read(start, stop)`` gives the rows as (stop - start, n_features) float32 or float64, C-contiguous.
     done : callable
         Called after each block: releases what was read.
+    centre : (n_features,) float64, optional
+        Subtracted from every row: far from 0, sums of squares lose digits.
     """
 
     n_rows: int
     n_features: int
     read: Callable[[int, int], FloatArray]
     done: Callable[[], None] = lambda: None
+    centre: FloatArray | None = None
 
     @classmethod
-    def from_array(cls, feats: ArrayLike) -> FeatureRows:
+    def from_array(cls, feats: ArrayLike, centre: FloatArray | None = None) -> FeatureRows:
         """Rows of an (n, d) array; of a memory map only the current block is kept in memory."""
 
         def read(start: int, stop: int) -> FloatArray:
@@ -102,7 +105,7 @@ class FeatureRows:
             dtype = np.float32 if block.dtype == np.float32 else np.float64
             return np.ascontiguousarray(np.asarray(block), dtype=dtype)
 
-        return cls(feats.shape[0], feats.shape[1], read, _page_release(feats))
+        return cls(feats.shape[0], feats.shape[1], read, _page_release(feats), centre)
 
     @classmethod
     def from_coords(cls, coords: FloatArray) -> FeatureRows:
@@ -163,7 +166,7 @@ def moments_by_label(
     Returns
     -------
     moments : Moments
-        float64, whatever the features are.
+        float64, whatever the features are; means are relative to ``feats.centre``.
 
     Raises
     ------
@@ -177,11 +180,12 @@ def moments_by_label(
     """
     moments = Moments.empty(n_labels, feats.n_features)
     out = moments.count, moments.mean, moments.m2
+    centre = np.zeros(feats.n_features) if feats.centre is None else feats.centre
     for start, stop, block in feats.blocks(progress=progress):
         n_parts = 1 << (n_threads().bit_length() - 1) if stop - start > MANY_ROWS else 1
         block_weights = NO_WEIGHTS if weights is None else weights[start:stop]
         calls = [
-            (block, labels[start:stop], block_weights, part, n_parts - 1, *out)
+            (block, labels[start:stop], block_weights, centre, part, n_parts - 1, *out)
             for part in range(n_parts)
         ]
         unsound = [row for row, _ in run_blocks(add_rows, calls) if row >= 0]
@@ -213,25 +217,25 @@ def sum_of_squares(values, n_values):
 
 
 @inline_kernel
-def merge_row(group, count, rows, row, row_m2, counts, means, m2, deltas):
-    """Merge images with the mean ``rows[row]`` and this sum of squares into a group: Chan's formula."""
+def merge_row(group, count, rows, row, centre, row_m2, counts, means, m2, deltas):
+    """Merge images with the mean ``rows[row] - centre`` and this sum of squares into a group: Chan's formula."""
     n_before = counts[group]
     counts[group] = n_before + count
     if n_before == 0:
         for column in range(deltas.size):
-            means[group, column] = rows[row, column]
+            means[group, column] = rows[row, column] - centre[column]
         m2[group] = row_m2
         return
     share = count / (n_before + count)
     for column in range(deltas.size):
-        delta = np.float64(rows[row, column]) - means[group, column]
+        delta = (rows[row, column] - centre[column]) - means[group, column]
         means[group, column] += delta * share
         deltas[column] = delta
     m2[group] += row_m2 + n_before * share * sum_of_squares(deltas, deltas.size)
 
 
 @kernel
-def add_rows(feats, labels, weights, part, last_part, counts, means, m2):
+def add_rows(feats, labels, weights, centre, part, last_part, counts, means, m2):
     """Add each row of a block to the moments of its label (-1: only looked at), in order.
 
     Only labels of which the low bits are ``part`` (``last_part`` is all ones) are handled. Returns the first unsound
@@ -258,9 +262,10 @@ def add_rows(feats, labels, weights, part, last_part, counts, means, m2):
             probe = 0.0
             if not is_counted or counts[label] == 0:
                 for column in range(feats.shape[1]):
-                    probe += feats[row, column] - feats[row, column]
+                    squared = np.float64(feats[row, column]) ** 2
+                    probe += squared - squared
             if is_counted:
-                merge_row(label, weight, feats, row, 0.0, counts, means, m2, deltas)
+                merge_row(label, weight, feats, row, centre, 0.0, counts, means, m2, deltas)
                 probe += m2[label]
             if not np.isfinite(probe) and unsound < 0:
                 unsound = row
@@ -271,6 +276,7 @@ def add_rows(feats, labels, weights, part, last_part, counts, means, m2):
 def merge_into(counts, means, m2, targets, out_counts, out_means, out_m2):
     """Merge the moments of group i into group ``targets[i]`` (-1: dropped), in order."""
     deltas = np.empty(means.shape[1])
+    centre = np.zeros(means.shape[1])
     for group in range(counts.size):
         target = targets[group]
         if target >= 0 and counts[group] > 0:
@@ -279,6 +285,7 @@ def merge_into(counts, means, m2, targets, out_counts, out_means, out_m2):
                 counts[group],
                 means,
                 group,
+                centre,
                 m2[group],
                 out_counts,
                 out_means,

@@ -314,6 +314,10 @@ def number_groups(names: ObjectArray) -> tuple[IntArray, ObjectArray]:
     return numbers_.astype(np.int64), np.array(plain, dtype=object)
 
 
+MOST_IMAGES = 2**40
+"""Total weight with which sums of unit vectors in 64 bits keep 3 m on the ground."""
+
+
 def check_sample_weight(
     sample_weight: ArrayLike | None, n_rows: int, *, allow_zeros: bool = False
 ) -> IntArray | None:
@@ -343,8 +347,8 @@ def check_sample_weight(
     )
     if not allow_zeros and not weights.any():
         raise ValueError("sample_weight is zero everywhere: no image is left.")
-    if weights.sum() >= 2**53:
-        raise ValueError("sample_weight adds up to 2**53 or more images; scale it down.")
+    if weights.sum() > MOST_IMAGES:
+        raise ValueError("sample_weight adds up to more than 2**40 images; scale it down.")
     return weights.astype(np.int64)
 
 
@@ -354,6 +358,8 @@ def check_count(value: Any, name: str, *, least: int = 1) -> int:
         raise TypeError(f"{name} must be an integer of at least {least}; got {value!r}.")
     if value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}.")
+    if value >= 2**63:
+        raise ValueError(f"{name} must be below 2**63; got {value}.")
     return int(value)
 
 

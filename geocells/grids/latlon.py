@@ -82,7 +82,8 @@ class LatLonGrid:
             )
         if not 0 <= self.max_level <= DEEPEST:
             raise ValueError(f"max_level must lie in 0..{DEEPEST}; got {self.max_level}.")
-        if min(self.cell_size(self.max_level)) < SMALLEST_SIDE:
+        # A box of that side may come out shorter by the rounding of its edges.
+        if min(self.cell_size(self.max_level)) < 0.999 * SMALLEST_SIDE:
             raise ValueError(
                 f"Leaves of {min(self.cell_size(self.max_level)):.3g} degrees are too small to tell apart in float64; "
                 f"at least {SMALLEST_SIDE} is needed: lower max_level."
@@ -130,7 +131,10 @@ class LatLonGrid:
 
     @property
     def _unwrapped_east(self) -> float:
-        return self.east if self.east > self.west else self.east + 360.0
+        if self.east > self.west:
+            return self.east
+        east = self.east + 360.0
+        return east if east - 360.0 >= self.east else math.nextafter(east, math.inf)
 
     def cell_size(self, level: int) -> tuple[float, float]:
         """Height and width of the cells of a level, in degrees."""
@@ -189,9 +193,13 @@ class LatLonGrid:
     def _degrees(self, rows: Any, columns: Any) -> tuple[FloatArray, FloatArray]:
         """Latitude of rows' southern edges, longitude of columns' western ones: what encoding compares against."""
         n_slots = 2.0**self.max_level
+        east = self._unwrapped_east
+        latitudes = self.south + (self.north - self.south) * (rows / n_slots)
+        longitudes = self.west + (east - self.west) * (columns / n_slots)
+        # The box ends where it was told to, not where rounding puts its last edge.
         return (
-            self.south + (self.north - self.south) * (rows / n_slots),
-            self.west + (self._unwrapped_east - self.west) * (columns / n_slots),
+            np.where(rows == n_slots, self.north, latitudes),
+            np.where(columns == n_slots, east, longitudes),
         )
 
     def union_polygons(

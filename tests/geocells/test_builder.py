@@ -435,6 +435,8 @@ def test_rows_without_a_root_box_are_refused(bounds, rows, message):
     ("options", "error", "message"),
     [
         ({"min_images": 0}, ValueError, "min_images must be at least 1; got 0"),
+        ({"min_images": 2**63}, ValueError, "min_images must be below 2"),
+        ({"max_images": 2**70, "method": "top_down"}, ValueError, "max_images must be below 2"),
         ({"min_images": "200"}, TypeError, "min_images must be an integer"),
         ({"min_cell_size": 0}, ValueError, "min_cell_size must be a finite number of degrees above 0"),
         ({"min_cell_size": "small"}, TypeError, "min_cell_size must be a finite number of degrees"),
@@ -455,6 +457,34 @@ def test_unsound_parameters_are_refused_when_fitting(options, error, message):
     with pytest.raises(error, match=message):
         builder.fit([(47.0, 8.0)])
     assert not hasattr(builder, "labels_")
+
+
+@pytest.mark.parametrize("box", [(-60, -170, 60, 170), (-60, 100, 60, 260)])
+@pytest.mark.parametrize("method", ["top_down", "consolidated", "bottom_up"])
+def test_every_image_lies_in_the_polygon_of_its_cell(method, box):
+    """Those on the northern and eastern edge of the root too, which rounding put outside."""
+    south, west, north, east = box
+    for seed in range(20):
+        coords = np.random.default_rng(seed).uniform((south, west), (north, east), (50, 2))
+        coords[:, 1] = (coords[:, 1] + 180) % 360 - 180
+        builder = CellBuilder(3, method=method).fit(coords)
+        polygons = builder.cells_.polygons()[builder.labels_]
+        assert shapely.intersects(polygons, shapely.points(coords[:, ::-1])).all()
+
+
+@pytest.mark.parametrize("latitude", [0.0, 47.4, -89.99])
+def test_the_smallest_cells_are_possible_wherever_they_lie(latitude):
+    assert (
+        CellBuilder(1, method="top_down", min_cell_size=1e-9).fit([(latitude, 8.5)] * 3).n_cells_
+        == 1
+    )
+
+
+def test_weights_of_all_that_is_allowed_leave_centroids_where_they_are():
+    coords = np.random.default_rng(0).normal((47, 8), 0.5, (1000, 2))
+    plain = consolidated(10).fit(coords).centroids_
+    heavy = consolidated(10 * 2**30).fit(coords, sample_weight=np.full(1000, 2**30)).centroids_
+    assert sphere.haversine(plain, heavy).max() < 0.003
 
 
 def test_a_failed_fit_leaves_the_cells_of_the_last_one():

@@ -196,3 +196,21 @@ def test_the_adaptive_split_of_planet_drops_the_cells_that_stay_small() -> None:
     assert builder.counts_.min() >= 50
     assert builder.counts_.max() <= 500
     assert (builder.labels_ == -1).sum() == len(coords) - builder.counts_.sum() > 0
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_far_from_0_tied_hot_spots_do_not_follow_the_order_of_rows(
+    seed: int, weighted: bool
+) -> None:
+    """25 spots of the same ten feature rows at an offset of 1e8, where rounding parted their ranks."""
+    rng = np.random.default_rng(seed)
+    coords = np.repeat(rng.uniform((47, 8), (48, 9), (25, 2)).round(2), 10, axis=0)
+    feats = np.tile(rng.normal(size=(10, 4)), (25, 1)) + 1e8
+    weights = np.tile(np.arange(10), 25) if weighted else None
+    labels = CellBuilder(15).fit(coords, feats, sample_weight=weights).labels_
+    for _ in range(3):
+        order = rng.permutation(len(coords))
+        some = None if weights is None else weights[order]
+        again = CellBuilder(15).fit(coords[order], feats[order], sample_weight=some).labels_
+        assert np.array_equal(again, labels[order])

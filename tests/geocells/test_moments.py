@@ -179,14 +179,14 @@ def test_a_memory_map_gives_what_the_array_gives(tmp_path: Path, mode: str) -> N
     assert np.array_equal(np.asarray(mapped), feats)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e155])
 @pytest.mark.parametrize("label", [0, -1])
 @pytest.mark.parametrize(("n_features", "column"), [(3, 0), (3, 2), (201, 0), (201, 200)])
 @pytest.mark.parametrize("row", [0, 17])
 def test_an_unsound_feature_is_named_wherever_it_stands(
     value: float, label: int, n_features: int, column: int, row: int
 ) -> None:
-    feats = np.ones((40, n_features), dtype=np.float32)
+    feats = np.ones((40, n_features))
     feats[row, column] = value
     labels = np.zeros(40, dtype=np.int64)
     labels[row] = label

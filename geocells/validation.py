@@ -358,7 +358,7 @@ def check_count(value: Any, name: str, *, least: int = 1) -> int:
         raise TypeError(f"{name} must be an integer of at least {least}; got {value!r}.")
     if value < least:
         raise ValueError(f"{name} must be at least {least}; got {value}.")
-    if value >= 2**63:
+    if int(value) >= 2**63:
         raise ValueError(f"{name} must be below 2**63; got {value}.")
     return int(value)
 

@@ -124,10 +124,11 @@ class DelimitedParser:
     def _needs_care(self, text: bytes, last: bool) -> bool:
         if not _is_utf8(text) or (text and not text.endswith(b"\n")):
             return True
-        if not self.quoting or last:
+        if not self.quoting:
             return False
         final = text[text.rfind(b"\n", 0, -1) + 1 :]
-        return text.count(b'"') % 2 == 1 or (b'"' in final and self._is_open(final))
+        is_open = not last and b'"' in final and self._is_open(final)
+        return is_open or text.count(b'"') % 2 == 1
 
     def _read(self, text: bytes, n_rows: int) -> pa.Table | None:
         """All rows by the fast parser; None where one is wrong or their number is not ``n_rows``."""

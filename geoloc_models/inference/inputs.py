@@ -14,8 +14,7 @@ from PIL import Image
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.photos.exif import PhotoExif, read_exif
 from geoloc_models.photos.images import ImageSource
-from geoloc_models.photos.opening import is_photo, open_photo
-from geoloc_models.photos.tar_shards import split_tar_path
+from geoloc_models.photos.opening import is_photo, open_photo, split_tar_path
 
 _IN_MEMORY = (Image.Image, np.ndarray)
 _PATHS = (str, os.PathLike)

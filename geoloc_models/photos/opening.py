@@ -8,15 +8,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from io import BytesIO
+from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from geoloc_models._errors import BrokenImageError
-from geoloc_models.photos.scans import MOST_SCANS, has_many_scans
-from geoloc_models.photos.tags import bound_tags
-from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path
+from geoloc_models.photos.gates import MOST_SCANS, bound_tags, has_many_scans
+from geoloc_models.photos.tar_shards import read_tar_member
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,26 @@ _TRANSPOSE_OF_ORIENTATION = {
 
 class TooManyPixelsError(BrokenImageError):
     """The photo's header promises more pixels than the limit."""
+
+
+def split_tar_path(path: str) -> tuple[str, str] | None:
+    """Split ``shards/00012.tar/NAME.jpg`` into the tar and the member.
+
+    Returns
+    -------
+    tuple of str, or None
+        The tar's path and the member's name; None if no component of the path ends in ``.tar`` and
+        is a file.
+    """
+    if ".tar" not in path.lower():
+        return None
+    parts = Path(path).parts
+    for n in range(1, len(parts)):
+        if parts[n - 1].lower().endswith(".tar"):
+            tar = os.path.join(*parts[:n])
+            if os.path.isfile(tar):
+                return tar, "/".join(parts[n:])
+    return None
 
 
 def open_photo(

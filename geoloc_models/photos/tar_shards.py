@@ -8,7 +8,7 @@ import tarfile
 import threading
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 import numpy as np
@@ -33,26 +33,6 @@ class TarMember:
     name: str
     offset: int
     size: int
-
-
-def split_tar_path(path: str) -> tuple[str, str] | None:
-    """Split ``shards/00012.tar/NAME.jpg`` into the tar and the member.
-
-    Returns
-    -------
-    tuple of str, or None
-        The tar's path and the member's name; None if no component of the path ends in ``.tar`` and
-        is a file.
-    """
-    if ".tar" not in path.lower():
-        return None
-    parts = Path(path).parts
-    for n in range(1, len(parts)):
-        if parts[n - 1].lower().endswith(".tar"):
-            tar = os.path.join(*parts[:n])
-            if os.path.isfile(tar):
-                return tar, "/".join(parts[n:])
-    return None
 
 
 def read_tar_member(tar: str, name: str) -> bytes:

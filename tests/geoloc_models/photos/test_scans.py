@@ -16,9 +16,9 @@ from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.photos import open_photo
+from geoloc_models.photos.gates import MOST_SCANS, has_many_scans
 from geoloc_models.photos.images import FileImages
 from geoloc_models.photos.opening import is_photo
-from geoloc_models.photos.scans import MOST_SCANS, has_many_scans
 
 SIZE = (64, 48)
 KINDS = {

@@ -14,7 +14,8 @@ from geoloc_models_photos import encoded, noise, write_tar
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.photos import tar_shards as tar_images
 from geoloc_models.photos.images import FileImages
-from geoloc_models.photos.tar_shards import read_tar_member, split_tar_path, tar_members
+from geoloc_models.photos.opening import split_tar_path
+from geoloc_models.photos.tar_shards import read_tar_member, tar_members
 
 FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
 LONG = "a-folder-of-some-length/" * 12 + "photo-ü-東京.jpg"

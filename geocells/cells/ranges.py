@@ -14,8 +14,12 @@ from geocells._types import CodeArray, IntArray
 if TYPE_CHECKING:
     from geocells.constructions import PrioritizedRanges
 
-PREFIX_BITS = (14, 20)
-"""Least and most bits of the prefixes that a search starts from."""
+ROOT_BITS = (14, 20)
+"""Least and most bits of a code that name an entry of the page table's first page."""
+PAGE_BITS = 6
+
+
+OPEN_END = np.iinfo(np.uint64).max
 
 
 @dataclass(frozen=True)
@@ -105,35 +109,42 @@ class Ranges:
 
         Notes
         -----
-        A binary search among the ranges of a code's prefix, most often one or a few: near O(n).
+        By a page table: the leading bits of a code name an entry, which holds the cell or, where ranges meet inside
+        it, the page for the next six bits. Most codes take one or two steps: O(n).
         """
         cells = np.full(len(codes), -1, dtype=np.int64)
         if len(self):
-            shift, first_ranges = self._first_range_of_prefix
-            over_rows(
-                look_up,
-                len(codes),
-                codes,
-                self.starts,
-                self.stops,
-                self.cells,
-                first_ranges,
-                shift,
-                cells,
-            )
+            entries, shift = self._page_table
+            over_rows(look_up, len(codes), codes, self.stops[-1], entries, shift, PAGE_BITS, cells)
         return cells
 
     @cached_property
-    def _first_range_of_prefix(self) -> tuple[int, IntArray]:
-        """Bits behind a prefix, and for each prefix and the one after the last the first range that ends past it."""
+    def _page_table(self) -> tuple[IntArray, int]:
+        """Entries of all pages, the first page before the others, and the bits behind the first page's own.
+
+        An entry of at least -1 is a cell (or none); one below names where its page begins, at ``-2 - entry``.
+        """
         last = int(self.stops[-1]) - 1
-        least, most = PREFIX_BITS
-        prefix_bits = min(max(least, len(self).bit_length() + 2), most)
-        shift = max(0, last.bit_length() - prefix_bits)
-        # A range ends at or before a prefix from the one on that its end, rounded up, has.
-        prefix_of_stop = (self.stops + np.uint64((1 << shift) - 1)) >> np.uint64(shift)
-        n_ended = np.bincount(prefix_of_stop.astype(np.int64), minlength=(last >> shift) + 2)
-        return shift, np.cumsum(n_ended)
+        least, most = ROOT_BITS
+        root_bits = min(max(least, len(self).bit_length() + 3), most)
+        shift = -(-max(0, last.bit_length() - root_bits) // PAGE_BITS) * PAGE_BITS
+        codes = np.arange((last >> shift) + 1, dtype=np.uint64) << np.uint64(shift)
+        pages, n_entries, root_shift = [], 0, shift
+        starts, stops = np.append(self.starts, OPEN_END), np.append(self.stops, OPEN_END)
+        cells = np.append(self.cells, -1)
+        while len(codes):
+            ends = codes + np.uint64(1 << shift)
+            index = np.searchsorted(self.stops, codes, side="right")
+            is_none = starts[index] >= ends
+            is_mixed = ~is_none & ((starts[index] > codes) | (stops[index] < ends))
+            entries = np.where(is_none, -1, cells[index])
+            n_entries += len(codes)
+            inner = np.arange(1 << PAGE_BITS, dtype=np.uint64)
+            entries[is_mixed] = -2 - (n_entries + (np.arange(is_mixed.sum()) << PAGE_BITS))
+            pages.append(entries)
+            shift -= PAGE_BITS
+            codes = (codes[is_mixed, None] + (inner << np.uint64(max(shift, 0)))).ravel()
+        return np.concatenate(pages), root_shift
 
 
 @inline_kernel
@@ -196,27 +207,20 @@ def flatten_nested(starts, stops, orders, cells):
 
 
 @kernel
-def look_up(start, stop, codes, starts, stops, cells, first_ranges, shift, cell_of_code):
-    """Write the cell of each code that a range holds.
-
-    The first range that ends past a code with prefix ``p = code >> shift`` is one of ``first_ranges[p]`` to
-    ``first_ranges[p + 1]``.
-    """
-    n_prefixes = np.uint64(first_ranges.size - 1)
+def look_up(start, stop, codes, end, entries, root_shift, page_bits, cell_of_code):
+    """Write the cell of each code below ``end``, walking down the page table."""
+    bits = np.uint64(page_bits)
+    mask = (np.uint64(1) << bits) - np.uint64(1)
     for row in range(start, stop):
         code = np.uint64(codes[row])
-        prefix = code >> np.uint64(shift)
-        if prefix >= n_prefixes:
+        if code >= end:
             continue
-        low, high = first_ranges[prefix], first_ranges[prefix + np.uint64(1)]
-        while low < high:
-            middle = (low + high) >> 1
-            if stops[middle] <= code:
-                low = middle + 1
-            else:
-                high = middle
-        if low < starts.size and starts[low] <= code:
-            cell_of_code[row] = cells[low]
+        shift = np.uint64(root_shift)
+        entry = entries[code >> shift]
+        while entry < -1:
+            shift -= bits
+            entry = entries[np.uint64(-2 - entry) + ((code >> shift) & mask)]
+        cell_of_code[row] = entry
 
 
 @kernel

@@ -475,10 +475,10 @@ def finalize(
     return labels, sums, ranges, levels
 
 
-def _centre(codes: CodeArray, images: Images) -> FloatArray | None:
+def _centre(codes: CodeArray, bins: Bins, images: Images) -> FloatArray | None:
     """Features of one image, the same for every order of the rows: the first by code, then by features."""
-    counted = codes if images.weights is None else codes[images.weights > 0]
-    rows = np.flatnonzero(codes == counted.min())
+    lowest = bins.codes[np.flatnonzero(bins.counts)[0]]
+    rows = np.flatnonzero(codes == codes.dtype.type(lowest))
     if images.weights is not None:
         rows = rows[images.weights[rows] > 0]
     for column in range(images.feats.shape[1]):
@@ -506,7 +506,7 @@ def fit_cells(
         rows = (
             FeatureRows.from_coords(images.coords.array)
             if images.feats is None
-            else FeatureRows.from_array(images.feats, _centre(codes, images))
+            else FeatureRows.from_array(images.feats, _centre(codes, bins, images))
         )
 
         def moments_of(owners: Ranges, n_owners: int) -> Moments:

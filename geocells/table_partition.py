@@ -157,10 +157,10 @@ class _Runs:
         labels = table["__cell"].to_numpy()
         order = np.lexsort((table["__code"].to_numpy(), labels))
         found, starts = np.unique(labels[order], return_index=True)
-        schema = table.schema.remove(table.schema.get_field_index("__cell"))
-        with pa.ipc.new_file(self._path(len(self._batch_of_cell)), schema) as writer:
+        table = table.drop_columns(["__cell"])
+        with pa.ipc.new_file(self._path(len(self._batch_of_cell)), table.schema) as writer:
             for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
-                part = table.drop_columns(["__cell"]).take(pa.array(order[start:stop]))
+                part = table.take(pa.array(order[start:stop]))
                 writer.write_batch(part.combine_chunks().to_batches()[0])
         self._batch_of_cell.append({int(cell): place for place, cell in enumerate(found)})
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from geocells._jit import inline_kernel, kernel, over_rows
 from geocells._types import CodeArray, IntArray
+from geocells.grids import OUTSIDE
 
 if TYPE_CHECKING:
     from geocells.constructions import PrioritizedRanges
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
 ROOT_BITS = (14, 20)
 """Least and most bits of a code that name an entry of the page table's first page."""
 PAGE_BITS = 6
-
-
-OPEN_END = np.iinfo(np.uint64).max
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class Ranges:
 
     def first_codes(self, n_cells: int) -> CodeArray:
         """Lowest code of each cell; 2**64 - 1 for a cell without ranges."""
-        first = np.full(n_cells, np.iinfo(np.uint64).max, dtype=np.uint64)
+        first = np.full(n_cells, OUTSIDE, dtype=np.uint64)
         np.minimum.at(first, self.cells, self.starts)
         return first
 
@@ -130,7 +128,7 @@ class Ranges:
         shift = -(-max(0, last.bit_length() - root_bits) // PAGE_BITS) * PAGE_BITS
         codes = np.arange((last >> shift) + 1, dtype=np.uint64) << np.uint64(shift)
         pages, n_entries, root_shift = [], 0, shift
-        starts, stops = np.append(self.starts, OPEN_END), np.append(self.stops, OPEN_END)
+        starts, stops = np.append(self.starts, OUTSIDE), np.append(self.stops, OUTSIDE)
         cells = np.append(self.cells, -1)
         while len(codes):
             ends = codes + np.uint64(1 << shift)

@@ -172,9 +172,10 @@ class PooledTask(PlaceTask):
         probabilities = np.asarray(outputs["probabilities"])[part]
         vectors = self._vectors(np.asarray(outputs["features"])[part])
         decoder = decoding.ExpectedUtility.from_points(photos.coords, radii_km=_RADII_KM)
+        evidence = photos.evidence(probabilities, vectors)
 
         def log_mass(power: float, temperature: float) -> float:
-            posterior = photos.posterior(probabilities, vectors, power, temperature)
+            posterior = mixed(*evidence, power, temperature)
             masses = decoder.mass_within(posterior, coords[part], _RADII_KM)
             return float(np.log(masses + _LEAST_MASS).mean())
 
@@ -273,12 +274,27 @@ class StoredPhotos:
         power, temperature : float
             Power 0 asks the likeness alone, an infinite temperature the cells alone.
         """
+        return mixed(*self.evidence(probabilities, vectors), power, temperature)
+
+    def evidence(
+        self, probabilities: npt.ArrayLike, vectors: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Log density of the cells at each photo, and its likeness, (n, m) float32 each."""
         queries = unit_rows(vectors, "vectors", dim=self._unit.shape[1])
         density = (self._shares @ np.asarray(probabilities).T).T
-        scores = np.log(np.maximum(density, np.float32(_LEAST))) * np.float32(power)
-        scores += (queries @ self._unit.T) / np.float32(temperature)
-        posterior: npt.NDArray[np.float32] = softmax(scores, axis=1)
-        return posterior
+        return np.log(np.maximum(density, np.float32(_LEAST))), queries @ self._unit.T
+
+
+def mixed(
+    log_density: npt.NDArray[np.float32],
+    likeness: npt.NDArray[np.float32],
+    power: float,
+    temperature: float,
+) -> npt.NDArray[np.float32]:
+    """Probability of each photo, (n, m) float32, of :meth:`StoredPhotos.evidence`."""
+    scores = log_density * np.float32(power) + likeness / np.float32(temperature)
+    posterior: npt.NDArray[np.float32] = softmax(scores, axis=1)
+    return posterior
 
 
 def principal_components(

@@ -16,6 +16,7 @@ from geocells._types import IntArray, ObjectArray
 from geocells.cells.index import CellIndex, CodeRangeIndex, VoronoiIndex, points_of
 from geocells.cells.regions import RegionIndex
 from geocells.cells.representative_points import RepresentativePoints
+from geocells.validation import check_choice
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -30,6 +31,7 @@ LAYERS: dict[str, dict[str, Any]] = {
 """Suffixes of files that GDAL writes, its drivers and their options."""
 
 SUFFIXES = (".parquet", *LAYERS)
+ENCODINGS = ("WKB", "geoarrow")
 _TEXT = METADATA_KEY.decode()
 """Column of a layer that holds a cell's other columns as JSON, exactly; its first row the file's metadata too."""
 
@@ -57,6 +59,7 @@ def write(
     parts: Sequence[tuple[gpd.GeoDataFrame, CellIndex, dict[str, Any]]],
     *,
     several: bool,
+    geometry_encoding: str = "WKB",
 ) -> Path:
     """Write partitions into one file, beside its target and then renamed.
 
@@ -68,13 +71,17 @@ def write(
         For each partition its table (a row a cell), its index, and what else it needs as plain values.
     several : bool
         Whether the file is a list of partitions; a column ``partition`` then tells them apart.
+    geometry_encoding : {"WKB", "geoarrow"}
+        Of the polygons in GeoParquet.
 
     Raises
     ------
     ValueError
-        When no format has such a suffix.
+        When no format has such a suffix or encoding.
     """
     suffix = check_suffix(path)
+    choices = ENCODINGS if suffix == ".parquet" else ENCODINGS[:1]
+    check_choice(geometry_encoding, f"geometry_encoding of a {suffix} file", choices)
     import pandas as pd
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -96,7 +103,7 @@ def write(
         if suffix in LAYERS:
             _write_layer(draft, cells, added, stored)
             return path
-        cells.to_parquet(draft, index=True)
+        cells.to_parquet(draft, index=True, geometry_encoding=geometry_encoding)
         table = pq.ParquetFile(draft).read()
         for name, column in added.items():
             table = table.append_column(name, column)

@@ -133,7 +133,7 @@ class CellPartition:
         """Image of each cell with the least sum of great-circle distances to the others, (n_cells, 2) float64.
 
         Latitude, longitude in degrees; of equal ones that with the lowest latitude, then longitude. Exact. Medoids and
-        modes are worked out when first asked for, or when the cells are saved; until then the partition refers to the
+        modes are worked out when first asked for, and saved from then on; until then the partition refers to the
         training coordinates.
         """
         return self.representative_points.medoids_and_modes(self.centroids, self.counts)[0]
@@ -379,7 +379,7 @@ class CellPartition:
         index = pd.RangeIndex(self.n_cells, name="cell")
         return gpd.GeoDataFrame(columns, index=index, geometry=self.polygons(), crs=4326)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, geometry_encoding: str = "WKB") -> Path:
         """Write the cells: polygons for every map program, code ranges for :func:`load_cells`.
 
         Parameters
@@ -387,7 +387,9 @@ class CellPartition:
         path : path
             GeoParquet (``.parquet``), GeoJSON by RFC 7946 (``.geojson``), GeoPackage (``.gpkg``) or FlatGeobuf
             (``.fgb``); :func:`load_cells` reads equal cells from each. The file is written beside its target and
-            renamed, so a broken run leaves nothing half-written.
+            renamed, so a broken run leaves nothing half-written. Medoids and modes are in it where they were asked for.
+        geometry_encoding : {"WKB", "geoarrow"}
+            Of the polygons in GeoParquet.
 
         Returns
         -------
@@ -396,15 +398,17 @@ class CellPartition:
         Raises
         ------
         ValueError
-            When the suffix is another one.
+            When the suffix or the encoding is another one.
         """
-        return io.write(Path(path), [self._for_file()], several=False)
+        parts = [self._for_file()]
+        return io.write(Path(path), parts, several=False, geometry_encoding=geometry_encoding)
 
     def _for_file(self) -> tuple[gpd.GeoDataFrame, CellIndex, dict[str, Any]]:
-        """Table with medoids and modes too where they are known, index, and what a file needs besides."""
+        """Table with medoids and modes too where they were asked for, index, and what a file needs besides."""
         table = self.to_geodataframe()
-        if self.representative_points.is_known:
-            for name, points in (("medoid", self.medoids), ("mode", self.modes)):
+        if self.representative_points.points is not None:
+            names = ("medoid", "mode")
+            for name, points in zip(names, self.representative_points.points, strict=True):
                 table[f"{name}_latitude"], table[f"{name}_longitude"] = points.T
         metadata = {
             "group_names": None if self.group_names is None else list(self.group_names),

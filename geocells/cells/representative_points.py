@@ -34,9 +34,15 @@ class _Images:
 
 @dataclass
 class RepresentativePoints:
-    """Medoids and modes of cells: known, or worked out from the images at first access, which are then let go."""
+    """Medoids and modes of cells: known, or worked out from the images at first access, which are then let go.
 
-    _known: tuple[FloatArray, FloatArray] | None = None
+    Attributes
+    ----------
+    points : tuple of (n_cells, 2) float64, or None
+        Medoids and modes, once they are worked out.
+    """
+
+    points: tuple[FloatArray, FloatArray] | None = None
     _images: _Images | None = field(default=None, repr=False)
 
     @classmethod
@@ -69,7 +75,7 @@ class RepresentativePoints:
     @property
     def is_known(self) -> bool:
         """Whether medoids and modes are known or can be worked out."""
-        return self._known is not None or self._images is not None
+        return self.points is not None or self._images is not None
 
     def medoids_and_modes(
         self, centroids: FloatArray, counts: IntArray
@@ -81,12 +87,13 @@ class RepresentativePoints:
         ValueError
             When the images were changed in place since, or are not known.
         """
-        if self._known is None:
+        if self.points is None:
             images = self._images
             if images is None:
                 raise ValueError(
-                    "These cells know neither their medoids and modes nor the images that those follow from: build "
-                    "the cells again."
+                    "These cells know neither their medoids and modes nor the images that those follow from. Build "
+                    'them again with location="medoid" or "mode", or read cells.medoids before cells.save: then both '
+                    "are saved."
                 )
             _refuse_changed(images, centroids, counts)
             points = medoids_and_modes(
@@ -94,8 +101,8 @@ class RepresentativePoints:
             )
             for array in points:
                 array.setflags(write=False)
-            self._known, self._images = points, None
-        return self._known
+            self.points, self._images = points, None
+        return self.points
 
     def locations(self, choice: str, centroids: FloatArray, counts: IntArray) -> FloatArray:
         """Return the point that each cell answers with, (n_cells, 2) float64: its "mean", "medoid" or "mode"."""

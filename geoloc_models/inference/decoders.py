@@ -51,7 +51,8 @@ def decode_every_way(
     dict of str to Predictions
         By the names of :data:`DECODER_TITLES`. First what the others are held against: for a
         classifier over cells ``"mean"``, the mean of the images of the likeliest cell; for others
-        ``"own"``. Models that know no places beside their answers have that alone.
+        ``"own"``. Models that know no places beside their answers have that alone; medoids and
+        modes are places of photos, which a model trained without keeping them does not know.
     """
     rows = np.asarray(rows, dtype=np.int64)
     own = model.task.answer(arrays, rows)
@@ -71,12 +72,10 @@ def decode_every_way(
     if cells is not None:
         likeliest = np.asarray(probabilities).argmax(axis=1)
         countries = classes.countries[likeliest]
-        for name, points in (
-            ("mean", cells.centroids),
-            ("medoid", cells.medoids),
-            ("mode", cells.modes),
-        ):
-            decoded[name] = answers(points[likeliest], countries)
+        decoded["mean"] = answers(cells.centroids[likeliest], countries)
+        if cells.representative_points.is_known:
+            decoded["medoid"] = answers(cells.medoids[likeliest], countries)
+            decoded["mode"] = answers(cells.modes[likeliest], countries)
     else:
         decoded["own"] = own
     if not sparse.issparse(probabilities):

@@ -38,7 +38,7 @@ from geoloc_models.inference.model import Model, load_model
 from geoloc_models.inference.model_card import ModelCard, save_model_card
 from geoloc_models.inference.network import NetworkOutputs, answer_outputs, run_network
 from geoloc_models.models.options import ModelPlan, TrainingOptions
-from geoloc_models.models.tasks import CellTask, PooledTask
+from geoloc_models.models.tasks import CellTask, HierarchyTask, PooledTask
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split
@@ -275,6 +275,12 @@ def _run_model(
             "seconds": round(record.seconds, 1),
         },
     )
+    if (
+        keep_places
+        and isinstance(task, CellTask | HierarchyTask)
+        and task.cells.representative_points.is_known
+    ):
+        _ = task.cells.medoids  # and modes: places of photos, which are saved once asked for
     save_bundle(bundle, run_dir / "bundle")
     model = Model(bundle, run_dir / "bundle")
     if keep_places:

@@ -95,6 +95,19 @@ def test_every_format_loads_the_same(tmp_path, suffix, cells):
     assert shapely.area(differences).max() < 1e-10
 
 
+def test_polygons_are_encoded_as_asked_for(tmp_path):
+    cells = some_cells()
+    path = cells.save(tmp_path / "cells.parquet", geometry_encoding="geoarrow")
+    assert load_cells(path) == cells
+    assert b'"encoding": "multipolygon"' in pq.read_schema(path).metadata[b"geo"]
+    drawn = gpd.read_parquet(path).geometry.to_numpy()
+    assert shapely.equals(drawn, cells.polygons()).all()
+    for name, choices in (("cells.parquet", "'WKB', 'geoarrow'"), ("cells.gpkg", "'WKB'")):
+        refused = f"geometry_encoding of a .* file must be one of {choices}; got 'arrow'"
+        with pytest.raises(ValueError, match=refused):
+            cells.save(tmp_path / name, geometry_encoding="arrow")
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_format_holds_hierarchies(tmp_path, suffix):
     hierarchy = CellHierarchy([{"min_images": 40}, {"min_images": 20}]).fit(COORDS)
@@ -194,7 +207,10 @@ def test_no_pickle_is_in_the_file(saved):
     assert not any(b"pickle" in key.lower() for key in metadata)
 
 
-def test_a_file_has_the_names_that_version_0_1_wrote(saved):
+def test_a_file_has_the_names_that_version_0_1_wrote(tmp_path):
+    cells = some_cells()
+    assert len(cells.medoids) == cells.n_cells
+    saved = cells.save(tmp_path / "cells.parquet")
     schema = pq.read_schema(saved)
     metadata = json.loads(schema.metadata[b"geocells"])
     assert set(metadata) == {

@@ -314,7 +314,7 @@ def test_locations_are_stored_in_the_file_all_three(tmp_path):
 
 def test_nothing_is_worked_out_before_it_is_asked_for_and_the_images_are_let_go_after():
     places = fitted().cells_.representative_points
-    assert places._known is None
+    assert places.points is None
     cells = fitted().cells_
     assert np.shares_memory(cells.representative_points._images.coords, COORDS)
     medoids = cells.medoids
@@ -350,11 +350,18 @@ def test_noise_and_weightless_rows_have_no_say():
 
 def test_cells_without_images_say_that_they_cannot_tell(tmp_path):
     cells = dataclasses.replace(fitted().cells_, representative_points=RepresentativePoints())
-    with pytest.raises(ValueError, match="neither their medoids and modes nor the images"):
-        _ = cells.medoids
-    loaded = load_cells(cells.save(tmp_path / "cells.parquet"))
-    assert not loaded.representative_points.is_known
+    for unasked in (cells, load_cells(fitted().cells_.save(tmp_path / "cells.parquet"))):
+        assert not unasked.representative_points.is_known
+        with pytest.raises(
+            ValueError, match=r"Build them again .* read cells.medoids before cells.save"
+        ):
+            _ = unasked.medoids
     assert "medoid_latitude" not in pq.read_schema(tmp_path / "cells.parquet").names
+    asked = fitted().cells_
+    medoids = asked.medoids
+    loaded = load_cells(asked.save(tmp_path / "asked.parquet"))
+    assert np.array_equal(loaded.medoids, medoids)
+    assert np.array_equal(loaded.modes, asked.modes)
 
 
 def test_an_unknown_location_is_refused():

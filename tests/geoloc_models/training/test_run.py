@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from geoloc_models_small import small_table
 
-from geocells import sphere
+from geocells import load_cells, sphere
 from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import locked
@@ -111,6 +111,7 @@ def test_a_run_calibrates_its_model_and_judges_it(task, source, tmp_path):
     assert run.calibration_report.n_photos == len(split.test)
     assert load_run(tmp_path / "run", photos).calibration_report == run.calibration_report
     answers = decode_run(tmp_path / "run", photos, split.test, progress=False)
+    assert ("medoid" in answers) == (task in ("cells", "hierarchy", "refined"))
     truth = photos.table.coords[split.test]
     if task in ("pooled", "cells", "hierarchy", "country"):
         assert run.plain_evaluation is not None
@@ -129,6 +130,8 @@ def test_training_places_stay_out_of_a_bundle_on_request(source, tmp_path):
     split = split_source(photos)
     run_model(photos, split, plan("cells"), options, tmp_path, keep_places=False, progress=False)
     assert not (tmp_path / "bundle" / "decoder.parquet").exists()
+    for file in ("cells.parquet", "bundle/cells.parquet"):
+        assert not load_cells(tmp_path / file).representative_points.is_known
     assert load_model(tmp_path).default_decoder == "argmax"
 
 

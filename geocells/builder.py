@@ -165,8 +165,10 @@ class CellBuilder(CellEstimator):
         groups : array-like (n,) or str, optional
             A group, such as a country, for every image, or the table's column of them; each gets a root box and
             cells of its own.
-        sample_weight : array-like (n,) of integers, optional
-            Images that each row stands for.
+        sample_weight : array-like (n,), optional
+            Images that each row stands for, 0 or more. Where one has a fraction, all are rounded to ``2**-k`` images, k
+            the greatest with which they add up to less than ``2**36`` units (16 for a million images), so that sums
+            are exact; ``counts_`` are then rounded to whole images, 1 at least.
 
         Returns
         -------

@@ -265,7 +265,7 @@ class RawPart(NamedTuple):
             coords,
             check_feats(_vectors(feats), n_rows),
             None if groups is None else check_groups(groups, n_rows),
-            check_sample_weight(weights, n_rows, allow_zeros=True),
+            check_sample_weight(weights, n_rows, is_part=True)[0],
         )
 
 

@@ -8,7 +8,7 @@ left and number the cells (`finalize`), and put the partition together (`partiti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -137,11 +137,12 @@ class Images:
     feats : (n, n_features) array or None
         A memory map stays one; values are checked when read.
     weights : (n,) int64 or None
-        Images that each row stands for.
+        Images that each row stands for, in units of ``2**-unit_bits`` images.
     group_of_row : (n,) int64 or None
         Number of each row's group.
     group_names : (n_groups,) object or None
         In order.
+    unit_bits : int
     """
 
     coords: Coordinates
@@ -149,6 +150,7 @@ class Images:
     weights: IntArray | None = None
     group_of_row: IntArray | None = None
     group_names: ObjectArray | None = None
+    unit_bits: int = 0
 
     @classmethod
     def from_input(
@@ -167,15 +169,21 @@ class Images:
         """
         checked = check_coords(coords)
         features = check_feats(feats, len(checked))
-        weights = check_sample_weight(sample_weight, len(checked))
-        if groups is None:
-            return cls(checked, features, weights)
-        return cls(
-            checked,
-            features,
-            weights,
-            *number_groups(check_groups(groups, len(checked), checked.table)),
-        )
+        weights, unit_bits = check_sample_weight(sample_weight, len(checked))
+        numbers, names = None, None
+        if groups is not None:
+            numbers, names = number_groups(check_groups(groups, len(checked), checked.table))
+        return cls(checked, features, weights, numbers, names, unit_bits)
+
+    def in_units(self, n_images: int) -> int:
+        """Units of weight that so many images are; no total comes near the limit."""
+        return min(n_images << self.unit_bits, 2**62)
+
+    def in_images(self, units: IntArray) -> IntArray:
+        """Whole images, 1 at least, that so many units of weight are."""
+        if not self.unit_bits:
+            return units
+        return np.maximum(1, np.rint(np.ldexp(units, -self.unit_bits))).astype(np.int64)
 
     def boxes(self) -> list[Box]:
         """South, west, north, east of the images of each group; rows that stand for no image have no say."""
@@ -513,7 +521,13 @@ def fit_cells(
             owner_of_row = owners.cell_of_codes(codes)
             return moments_by_label(rows, owner_of_row, n_owners, images.weights, progress=True)
 
-    prioritized = construct(options, grid, deepest, bins, moments_of)
+    most = options.max_images
+    in_units = replace(
+        options,
+        min_images=images.in_units(options.min_images),
+        max_images=None if most is None else images.in_units(most),
+    )
+    prioritized = construct(in_units, grid, deepest, bins, moments_of)
     labels, sums, ranges, levels = finalize(options, grid, prioritized, bins, codes, images)
     cells = partition_from_labels(
         CodeRangeIndex(grid, ranges),
@@ -559,12 +573,12 @@ def partition_from_labels(
     if sums is None:
         sums = SphereSums.from_coords(coords, labels, len(levels), given)
     centroids = sums.means_of(coords, labels, given)
-    points = RepresentativePoints.from_images(coords, labels, weights)
+    points = RepresentativePoints.from_images(coords, labels, sums.counts, weights)
     return CellPartition(
         cell_index=cell_index,
         centroids=centroids,
-        locations=points.locations(location, centroids, sums.counts),
-        counts=sums.counts,
+        locations=points.locations(location, centroids),
+        counts=images.in_images(sums.counts),
         levels=np.asarray(levels, dtype=np.int64),
         group_names=images.group_names,
         group_of_cell=None if images.group_names is None else group_of_cell,

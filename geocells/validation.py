@@ -5,6 +5,7 @@ Public calls come through here once; below, arrays are contiguous, finite and of
 
 from __future__ import annotations
 
+import math
 import numbers
 import re
 from collections.abc import Callable
@@ -317,16 +318,33 @@ def number_groups(names: ObjectArray) -> tuple[IntArray, ObjectArray]:
 MOST_IMAGES = 2**40
 """Total weight with which sums of unit vectors in 64 bits keep 3 m on the ground."""
 
+UNIT_BITS = 36
+"""Weights that are not whole add up to less than ``2**36`` units, which keeps 20 cm."""
+
 
 def check_sample_weight(
-    sample_weight: ArrayLike | None, n_rows: int, *, allow_zeros: bool = False
-) -> IntArray | None:
-    """Return whole, non-negative weights (n,) int64, or None where every row counts once.
+    sample_weight: ArrayLike | None, n_rows: int, *, is_part: bool = False
+) -> tuple[IntArray | None, int]:
+    """Weights in whole units, whose sums are exact in every order.
 
-    All of them may be 0 only with ``allow_zeros``: of a part of the images.
+    Parameters
+    ----------
+    sample_weight : array-like (n,) or number, optional
+        Images that each row stands for.
+    n_rows : int
+    is_part : bool
+        Of a part of the images: all may be 0, and none have a fraction, since parts must share their unit.
+
+    Returns
+    -------
+    weights : (n,) int64 or None
+        None where every row counts once.
+    unit_bits : int
+        A unit is ``2**-unit_bits`` images. 0 where all weights are whole; else the greatest with which they add up to
+        less than ``2**36`` units: 16 for a million images, 12 for ten million.
     """
     if sample_weight is None:
-        return None
+        return None, 0
     weights = np.asarray(sample_weight)
     if weights.ndim == 0:
         weights = np.full(n_rows, weights)
@@ -339,17 +357,29 @@ def check_sample_weight(
     except (TypeError, ValueError):
         raise ValueError(f"sample_weight must hold numbers; got {weights.dtype}.") from None
     refuse_rows(
-        ~(np.isfinite(weights) & (weights >= 0) & (weights == np.floor(weights))),
-        "sample_weight says how many images a row stands for, an integer of at least 0",
+        ~(np.isfinite(weights) & (weights >= 0)),
+        "sample_weight says how many images a row stands for, a number of at least 0",
         "do not",
         lambda row: weights[row],
-        "Round or drop them.",
+        "Drop those rows, or give them 0.",
     )
-    if not allow_zeros and not weights.any():
-        raise ValueError("sample_weight is zero everywhere: no image is left.")
-    if weights.sum() > MOST_IMAGES:
+    has_fraction = weights != np.floor(weights)
+    if is_part:
+        refuse_rows(
+            has_fraction,
+            "sample_weight must be whole in parts of a table",
+            "are not",
+            lambda row: weights[row],
+            "Round them, or fit on one machine.",
+        )
+    total = math.fsum(weights) if has_fraction.any() else float(weights.sum())
+    if total > MOST_IMAGES:
         raise ValueError("sample_weight adds up to more than 2**40 images; scale it down.")
-    return weights.astype(np.int64)
+    bits = max(0, UNIT_BITS - math.frexp(total)[1]) if has_fraction.any() else 0
+    units = np.rint(np.ldexp(weights, bits)).astype(np.int64)
+    if not is_part and not units.any():
+        raise ValueError("sample_weight is zero everywhere: no image is left.")
+    return units, bits
 
 
 def check_count(value: Any, name: str, *, least: int = 1) -> int:

@@ -136,7 +136,7 @@ class CellPartition:
         modes are worked out when first asked for, and saved from then on; until then the partition refers to the
         training coordinates.
         """
-        return self.representative_points.medoids_and_modes(self.centroids, self.counts)[0]
+        return self.representative_points.medoids_and_modes(self.centroids)[0]
 
     @property
     def modes(self) -> FloatArray:
@@ -144,7 +144,7 @@ class CellPartition:
 
         Latitude, longitude in degrees; of equal ones that with the lowest latitude, then longitude. See `medoids`.
         """
-        return self.representative_points.medoids_and_modes(self.centroids, self.counts)[1]
+        return self.representative_points.medoids_and_modes(self.centroids)[1]
 
     @property
     def grid(self) -> GroupedGrid:

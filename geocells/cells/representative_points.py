@@ -29,6 +29,7 @@ class _Images:
 
     coords: FloatArray
     labels: IntArray
+    counts: IntArray
     weights: IntArray | None
 
 
@@ -47,7 +48,11 @@ class RepresentativePoints:
 
     @classmethod
     def from_images(
-        cls, coords: FloatArray, labels: IntArray, weights: IntArray | None = None
+        cls,
+        coords: FloatArray,
+        labels: IntArray,
+        counts: IntArray,
+        weights: IntArray | None = None,
     ) -> RepresentativePoints:
         """Points of the cells of these images, to be worked out when first asked for.
 
@@ -57,6 +62,8 @@ class RepresentativePoints:
             Latitude, longitude in degrees.
         labels : (n,) int64
             Cell of each image; -1 for those of none.
+        counts : (n_cells,) int64
+            Images of each cell.
         weights : (n,) int64, optional
             Images that each row stands for.
 
@@ -65,7 +72,7 @@ class RepresentativePoints:
         Nothing is copied, so that a fit of ten million images does not pay for points nobody asks for. Images changed
         in the meantime are noticed, by the cells' counts and means.
         """
-        return cls(None, _Images(coords, labels, weights))
+        return cls(None, _Images(coords, labels, counts, weights))
 
     @classmethod
     def from_points(cls, medoids: FloatArray, modes: FloatArray) -> RepresentativePoints:
@@ -77,10 +84,8 @@ class RepresentativePoints:
         """Whether medoids and modes are known or can be worked out."""
         return self.points is not None or self._images is not None
 
-    def medoids_and_modes(
-        self, centroids: FloatArray, counts: IntArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return medoids and modes of the cells with these means and counts, (n_cells, 2) float64 each.
+    def medoids_and_modes(self, centroids: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return medoids and modes of the cells with these means, (n_cells, 2) float64 each.
 
         Raises
         ------
@@ -95,25 +100,25 @@ class RepresentativePoints:
                     'them again with location="medoid" or "mode", or read cells.medoids before cells.save: then both '
                     "are saved."
                 )
-            _refuse_changed(images, centroids, counts)
+            _refuse_changed(images, centroids)
             points = medoids_and_modes(
-                images.coords, images.labels, len(counts), images.weights, progress=True
+                images.coords, images.labels, len(centroids), images.weights, progress=True
             )
             for array in points:
                 array.setflags(write=False)
             self.points, self._images = points, None
         return self.points
 
-    def locations(self, choice: str, centroids: FloatArray, counts: IntArray) -> FloatArray:
+    def locations(self, choice: str, centroids: FloatArray) -> FloatArray:
         """Return the point that each cell answers with, (n_cells, 2) float64: its "mean", "medoid" or "mode"."""
         if choice == "mean":
             return centroids.copy()
-        return self.medoids_and_modes(centroids, counts)[choice == "mode"].copy()
+        return self.medoids_and_modes(centroids)[choice == "mode"].copy()
 
 
-def _refuse_changed(images: _Images, centroids: FloatArray, counts: IntArray) -> None:
+def _refuse_changed(images: _Images, centroids: FloatArray) -> None:
     """Raise where the images are no longer those that the cells were made from."""
-    labels = images.labels
+    labels, counts = images.labels, images.counts
     is_same = not len(labels) or (int(labels.min()) >= -1 and int(labels.max()) < len(counts))
     if is_same:
         weights = NO_WEIGHTS if images.weights is None else images.weights

@@ -321,6 +321,23 @@ def test_whole_weights_equal_repeated_rows(coords, options, leftover, seed):
     assert weighted.centroids_.tolist() == repeated.centroids_.tolist()
 
 
+@given(coordinates(max_rows=100), any_methods, st.integers(0, 2**32 - 1))
+def test_weights_with_a_fraction_count_as_such(coords, options, seed):
+    order = np.random.default_rng(seed).permutation(len(coords))
+    whole = 1 + order % 7
+    most = options.get("max_images")
+    fourfold = {**options, "min_images": 4 * options["min_images"], "max_images": most and 4 * most}
+    expected = CellBuilder(**fourfold).fit(coords, sample_weight=whole)
+    builder = CellBuilder(**options).fit(coords, sample_weight=whole / 4)
+    assert np.array_equal(builder.labels_, expected.labels_)
+    assert np.array_equal(builder.counts_, np.maximum(1, np.rint(expected.counts_ / 4)))
+    assert sphere.haversine(builder.centroids_, expected.centroids_).max() < 0.0005
+    assert len(builder.cells_.medoids) == builder.n_cells_
+    shuffled = CellBuilder(**options).fit(coords[order], sample_weight=whole[order] / 4)
+    assert np.array_equal(shuffled.labels_, builder.labels_[order])
+    assert np.array_equal(shuffled.centroids_, builder.centroids_)
+
+
 @given(st.data(), boxes, methods(), leftovers)
 def test_rows_of_weight_0_shape_no_cell_of_a_given_box(data, box, options, leftover):
     coords = data.draw(coordinates_in(box, max_rows=80))

@@ -214,13 +214,13 @@ def test_groups_are_kept_as_plain_python_values():
     [
         ([1, 2], r"one number a row, shape \(3,\) like coords; got shape \(2,\)"),
         ([[1], [2], [3]], r"one number a row.*got shape \(3, 1\)"),
-        ([1, 0.5, 2], r"an integer of at least 0; 1 of 3 rows do not \(first: row 1, 0\.5\)"),
-        ([1, 2, -1], r"first: row 2, -1\.0"),
+        ([1, 2, -1], r"a number of at least 0; 1 of 3 rows do not \(first: row 2, -1\.0\)"),
         ([float("nan"), 1, 1], r"first: row 0, nan"),
         ([float("inf"), 1, 1], r"first: row 0, inf"),
         (["a", "b", "c"], "sample_weight must hold numbers"),
         ([0, 0, 0], "zero everywhere: no image is left"),
         ([2**40, 1, 1], r"more than 2\*\*40 images; scale it down"),
+        ([2**40, 0.5, 1], r"more than 2\*\*40 images; scale it down"),
     ],
 )
 def test_unsound_weights_are_refused(weights, message):
@@ -230,12 +230,24 @@ def test_unsound_weights_are_refused(weights, message):
         CellBuilder(1).fit(GOOD, sample_weight=weights)
 
 
-def test_sound_weights_become_whole_numbers():
-    assert check_sample_weight(None, 3) is None
-    weights = check_sample_weight([1.0, 0, True], 3)
+def test_sound_weights_become_whole_units():
+    assert check_sample_weight(None, 3) == (None, 0)
+    weights, bits = check_sample_weight([1.0, 0, True], 3)
     assert weights.dtype == np.int64
-    assert weights.tolist() == [1, 0, 1]
-    assert check_sample_weight(2, 3).tolist() == [2, 2, 2]
+    assert (weights.tolist(), bits) == ([1, 0, 1], 0)
+    assert check_sample_weight(2, 3)[0].tolist() == [2, 2, 2]
+    weights, bits = check_sample_weight([0.5, 1.0, 2.0], 3)  # 3.5 images are less than 2**2
+    assert (weights.tolist(), bits) == ([2**33, 2**34, 2**35], 34)
+    for scale in (1e-300, 0.1, 1e6):
+        weights, bits = check_sample_weight([scale, scale / 3, 0.0], 3)
+        assert 2**34 <= weights.sum() < 2**36
+        np.testing.assert_allclose(np.ldexp(weights, -bits), [scale, scale / 3, 0.0], rtol=1e-9)
+
+
+def test_parts_of_a_table_take_whole_weights_alone():
+    assert check_sample_weight([0, 0], 2, is_part=True)[0].tolist() == [0, 0]
+    with pytest.raises(ValueError, match=r"must be whole .* row 1, 0.5\). Round them"):
+        check_sample_weight([0, 0.5], 2, is_part=True)
 
 
 # ------------------------------------------------------------------------------------------ scalars

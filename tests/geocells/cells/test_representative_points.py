@@ -111,7 +111,7 @@ def test_images_of_no_cell_and_rows_of_no_image_are_passed_over():
 def test_places_can_tell_when_points_or_images_are_known():
     coords = np.zeros((1, 2))
     assert RepresentativePoints.from_points(coords, coords).is_known
-    assert RepresentativePoints.from_images(coords, np.zeros(1, np.int64)).is_known
+    assert RepresentativePoints.from_images(coords, np.zeros(1, int), np.ones(1, int)).is_known
     assert not RepresentativePoints().is_known
 
 

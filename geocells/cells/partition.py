@@ -379,6 +379,23 @@ class CellPartition:
         index = pd.RangeIndex(self.n_cells, name="cell")
         return gpd.GeoDataFrame(columns, index=index, geometry=self.polygons(), crs=4326)
 
+    def clip(self, polygons: Any) -> gpd.GeoDataFrame:
+        """Table of the cells, cut to polygons: to land, say. Cells outside are left out.
+
+        Parameters
+        ----------
+        polygons : GeoDataFrame, GeoSeries or shapely polygon
+            In their coordinate reference system; longitude, latitude in degrees where they have none.
+
+        Returns
+        -------
+        table : geopandas.GeoDataFrame
+            As `to_geodataframe` gives it; ``count`` is that of the whole cell.
+        """
+        if getattr(polygons, "crs", None) is not None:
+            polygons = polygons.to_crs(4326)
+        return self.to_geodataframe().clip(polygons, keep_geom_type=True).sort_index()
+
     def save(self, path: str | Path, *, geometry_encoding: str = "WKB") -> Path:
         """Write the cells: polygons for every map program, code ranges for :func:`load_cells`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import s2sphere
@@ -110,6 +111,19 @@ def test_neighbours_are_the_cells_whose_polygons_meet(grid):
     meet |= shapely.intersects(polygons[:, None], shifted[None, :])
     expected = np.argwhere(np.triu(meet | meet.T, k=1))
     assert np.array_equal(cells.neighbors(), expected)
+
+
+def test_cells_are_cut_to_polygons():
+    coords = [(1, 1), (1, 3), (3, 1), (3, 3)]
+    builder = CellBuilder(1, method="top_down", bounds=(0, 0, 4, 4), min_cell_size=2)
+    cells = builder.fit(coords).cells_
+    land = gpd.GeoSeries([shapely.box(0, 0, 1, 1), shapely.box(0, 1, 4, 2)], crs=4326)
+    for given in (land, land.to_frame("land").to_crs(3857), land.union_all()):
+        table = cells.clip(given)  # the northern cells touch it alone
+        assert table.index.tolist() == cells.assign(coords[:2]).tolist()
+        assert table["count"].tolist() == [1, 1]
+        expected = [shapely.box(0, 0, 1, 1) | shapely.box(0, 1, 2, 2), shapely.box(2, 1, 4, 2)]
+        assert shapely.area(table.geometry.to_numpy() ^ np.array(expected)).max() < 1e-9
 
 
 def test_cells_are_geojson_to_other_programs():

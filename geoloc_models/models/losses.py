@@ -11,7 +11,13 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.models.float64 import Float64Buffers
 
 
-def cross_entropy(logits: Tensor, target: Tensor, *, class_weights: Tensor | None = None) -> Tensor:
+def cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    class_weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
     """Mean cross entropy, in float32 whatever the precision of the logits.
 
     Parameters
@@ -19,9 +25,11 @@ def cross_entropy(logits: Tensor, target: Tensor, *, class_weights: Tensor | Non
     logits : Tensor
         (B, C) float of any precision. B batch, C classes.
     target : Tensor
-        (B,) int64, the true class of each row.
+        (B,) int64, the true class of each row; rows of class -1 do not count.
     class_weights : Tensor, optional
         (C,) float, what a row of each class counts; see :func:`balanced_class_weights`.
+    label_smoothing : float, default 0.0
+        Share of the truth that is spread over all classes alike.
 
     Returns
     -------
@@ -31,15 +39,31 @@ def cross_entropy(logits: Tensor, target: Tensor, *, class_weights: Tensor | Non
     Notes
     -----
     ``-sum_i w_i log softmax(logits_i)[target_i] / sum_i w_i``, with ``w_i`` the weight of row i's
-    class; O(B C).
+    class; O(B C). 0 where no row counts. Rows are not picked out by class: that would wait for the
+    device.
     """
     weights = None if class_weights is None else class_weights.to(logits.device).float()
-    return functional.cross_entropy(logits.float(), target, weight=weights)
+    total = functional.cross_entropy(
+        logits.float(),
+        target,
+        weight=weights,
+        ignore_index=-1,
+        reduction="sum",
+        label_smoothing=label_smoothing,
+    )
+    counts = (target >= 0).float()
+    if weights is not None:
+        counts = counts * weights[target.clamp(min=0)]
+    return total / counts.sum().clamp(min=1e-30)
 
 
 def accuracy(logits: Tensor, target: Tensor) -> Tensor:
-    """Share of rows whose highest logit is the true class: (B, C), (B,) to a float32 scalar."""
-    return (logits.argmax(dim=1) == target).float().mean()
+    """Share of rows whose highest logit is the true class: (B, C), (B,) to a float32 scalar.
+
+    Rows of class -1 do not count; 0 where none does.
+    """
+    right = (logits.argmax(dim=1) == target).sum()
+    return right.float() / (target >= 0).sum().clamp(min=1)
 
 
 def balanced_class_weights(counts: Tensor) -> Tensor:
@@ -80,7 +104,7 @@ def offset_loss(
         (B, 2) float, predicted place inside the country's box: latitude and longitude from the
         lower left corner, divided by the box's height and width.
     country : Tensor
-        (B,) int64, true country.
+        (B,) int64, true country; rows of country -1 do not count.
     true_offset : Tensor
         (B, 2) float in [0, 1], true place inside the true country's box.
     alpha : float
@@ -96,8 +120,10 @@ def offset_loss(
     ``alpha CE(country) + (1 - alpha) MSE(offset)``, the mean squared error over rows and both
     coordinates.
     """
-    squared = functional.mse_loss(offset.float(), true_offset.float())
-    return alpha * cross_entropy(logits, country) + (1.0 - alpha) * squared
+    known = country >= 0
+    squared = (offset.float() - true_offset.float()).square().mean(dim=1)
+    mean = squared.masked_fill(~known, 0.0).sum() / known.sum().clamp(min=1)
+    return alpha * cross_entropy(logits, country) + (1.0 - alpha) * mean
 
 
 def haversine_km(a: Tensor, b: Tensor) -> Tensor:
@@ -159,14 +185,15 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     logits : Tensor
         (B, C) float of any precision. B batch, C classes.
     targets : Tensor
-        (B, C) float, rows that sum to 1.
+        (B, C) float, rows that sum to 1; rows of zeros do not count.
 
     Returns
     -------
     Tensor
         float32 scalar, ``-mean_i sum_k y_ik log softmax(logits_i)[k]``.
     """
-    return functional.cross_entropy(logits.float(), targets.float())
+    total = functional.cross_entropy(logits.float(), targets.float(), reduction="sum")
+    return total / (targets > 0).any(dim=1).sum().clamp(min=1)
 
 
 def nt_xent(

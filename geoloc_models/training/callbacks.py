@@ -85,7 +85,7 @@ class RunRecord(Checkpoint):
                 self.broken.extend(broken)
         metrics, epoch = trainer.callback_metrics, trainer.current_epoch + 1
         for stage, part in (("train", "training"), ("val", "validation")):
-            if f"{stage}_loss" not in metrics or metrics.get(f"{stage}_rows", 1) == 0:
+            if f"{stage}_loss" not in metrics:
                 raise GeolocError(
                     f"Not one {part} image could be used in epoch {epoch}: all were broken, or of "
                     "a country unknown to the training part. Check the paths in the table, and "

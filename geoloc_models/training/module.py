@@ -1,19 +1,34 @@
-"""A task as Lightning trains it: logging, optimiser, schedule, and stages that are unfrozen."""
+"""A task as Lightning trains it: steps, their figures, optimiser, schedule, stages that are unfrozen."""
 
 from __future__ import annotations
 
+import logging
 import math
 import signal
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from geoloc_models._devices import free_memory, is_out_of_memory
 from geoloc_models._errors import GeolocError
 from geoloc_models.models.options import TrainingOptions
 from geoloc_models.models.tasks import PlaceTask, Scored
+
+logger = logging.getLogger(__name__)
+
+_STEPS_BETWEEN_LOOKS = 50  # at the loss, elsewhere than on a CPU: each look waits for the device
+_WARM_UP = 0.05  # of all steps
+
+
+class _Noted(NamedTuple):
+    """Loss, accuracy and number of rows of a step, (3,) float32 where it was made, and its batch."""
+
+    figures: Tensor
+    batch_index: int
+    rows: Tensor
 
 
 class TaskModule(pl.LightningModule):
@@ -25,14 +40,40 @@ class TaskModule(pl.LightningModule):
         Trained in place; its tensors are named ``task.NAME`` in checkpoints.
     options : TrainingOptions
         How to train, nothing left open.
+
+    Notes
+    -----
+    A step never waits for the device: losses and accuracies stay there until the epoch ends. A
+    batch that does not fit is learned from in ``n_parts`` equal parts, whose gradients add up.
     """
+
+    automatic_optimization = False
 
     def __init__(self, task: PlaceTask, options: TrainingOptions) -> None:
         super().__init__()
         self.task = task
         self.options = options
+        self.n_parts = 1
+        self._noted: dict[str, list[_Noted]] = {"train": [], "val": []}
+        self._copies: torch.cuda.Stream | None = None
         self._unfrozen: list[nn.Module] | None = None  # None: the whole encoder learns
         self.unfreeze_stages(0)
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """Copy a batch; to a graphics card while that still computes what came before."""
+        if device.type != "cuda":
+            return _moved(batch, device)
+        self._copies = self._copies or torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        computing = torch.cuda.current_stream(device)
+        with torch.cuda.stream(self._copies):
+            moved = _moved(batch, device)
+        computing.wait_stream(self._copies)
+        for values in moved.values():
+            if isinstance(values, Tensor):
+                values.record_stream(computing)
+        return moved
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Let an encoder that is compiled take batches of any length, such as the last one."""
@@ -40,84 +81,123 @@ class TaskModule(pl.LightningModule):
             torch._dynamo.maybe_mark_dynamic(batch["image"], 0)
         return batch
 
-    def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor | None:
-        """Return the loss of a batch, or None to skip an empty one."""
-        loss = self._step(batch, "train")
-        # Elsewhere than on a CPU, looking at the loss waits for the device.
-        if loss is None or (loss.device.type != "cpu" and batch_index % 50):
-            return loss
-        if not bool(loss.isfinite()):
-            rows = ", ".join(str(int(row)) for row in batch["row"][:5])
-            raise GeolocError(
-                f"The loss of batch {batch_index + 1} in epoch {self.current_epoch + 1} is not a "
-                f"number (rows {rows}, ...); try a lower learning rate, or --precision 32."
+    def training_step(self, batch: dict[str, Any], batch_index: int) -> None:
+        """Learn from a batch."""
+        n_images, is_alone = len(batch["image"]), self.trainer.world_size == 1
+        if n_images == 0 and is_alone:
+            return
+        while True:
+            try:
+                self._learn(batch, batch_index)
+                break
+            except RuntimeError as error:
+                if not (is_out_of_memory(error) and is_alone and self.n_parts < n_images):
+                    raise
+            self.n_parts *= 2  # here, as the exception kept tensors of the step alive
+            self.optimizers().zero_grad()  # type: ignore[union-attr]
+            free_memory(self.device)
+            logger.warning(
+                "The device has too little memory for %d images at once: each step takes them in %d "
+                "parts from now on, which is slower and learns the same.",
+                n_images,
+                self.n_parts,
             )
-        return loss
+        if self.device.type == "cpu" or (batch_index + 1) % _STEPS_BETWEEN_LOOKS == 0:
+            self._refuse_nan()
 
-    def validation_step(self, batch: dict[str, Any], batch_index: int) -> Tensor | None:
-        """Return the loss of a batch, or None for an empty one."""
-        return self._step(batch, "val")
+    def _learn(self, batch: dict[str, Any], batch_index: int) -> None:
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        epoch = self.current_epoch + batch_index / max(1, int(self.trainer.num_training_batches))
+        for group in optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * share_of_rate(self.options, epoch)
+        n_images = len(batch["image"])
+        n_noted = len(self._noted["train"])
+        try:
+            for part in _parts(batch, self.n_parts):
+                share = len(part["image"]) / max(n_images, 1) or 1.0
+                self.manual_backward(self._score(part, batch_index, "train") * share)
+        except RuntimeError:
+            del self._noted["train"][n_noted:]
+            raise
+        optimizer.step()
 
-    def _step(self, batch: dict[str, Any], stage: str) -> Tensor | None:
-        scored = self.task.score(batch) if len(batch["image"]) else None
-        n_devices = self.trainer.world_size
-        if scored is None and n_devices == 1:
-            return None
-        if scored is None:
-            scored = self._nothing_scored()
-        self.log_dict(
-            {f"{stage}_loss": scored.loss, f"{stage}_accuracy": scored.accuracy},
-            on_step=False,
-            on_epoch=True,
-            # Lightning averages counts over devices and cuts them to whole numbers.
-            batch_size=scored.n_rows * n_devices,
-            sync_dist=n_devices > 1,
-        )
-        if n_devices == 1:
-            return scored.loss
-        n_rows = torch.tensor(float(scored.n_rows), device=scored.loss.device)
-        self.log(
-            f"{stage}_rows",
-            n_rows,
-            on_step=False,
-            on_epoch=True,
-            reduce_fx="sum",
-            sync_dist=True,
-            batch_size=scored.n_rows,
-        )
-        if stage != "train":
-            return scored.loss
+    def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
+        """Note the loss of a batch."""
+        if len(batch["image"]):
+            for part in _parts(batch, self.n_parts):
+                self._score(part, batch_index, "val")
+
+    def _score(self, batch: dict[str, Any], batch_index: int, stage: str) -> Tensor:
+        """Loss of some images, noted for the figures of the epoch."""
+        scored = self.task.score(batch) if len(batch["image"]) else self._nothing_scored()
+        loss, right, n_rows = scored
+        figures = torch.stack([loss.detach().float(), right.float(), n_rows.float()])
+        self._noted[stage].append(_Noted(figures, batch_index, batch["row"][:5]))
+        if stage != "train" or self.trainer.world_size == 1:
+            return loss
         # Gradients are averaged over devices; weights by rows make that the mean over all rows.
-        n_all = n_rows.clone()
+        n_all = n_rows.float()
         torch.distributed.all_reduce(n_all)
-        return scored.loss * (n_devices * n_rows / n_all.clamp(min=1))
+        return loss * (self.trainer.world_size * n_rows / n_all.clamp(min=1))
 
     def _nothing_scored(self) -> Scored:
         """What a device without a row to learn from hands in, since the others wait for it."""
+        nothing = torch.zeros((), device=self.device)
         learning = [values for values in self.parameters() if values.requires_grad]
-        loss = sum((values.sum() * 0.0 for values in learning), torch.zeros((), device=self.device))
-        return Scored(loss.float(), torch.zeros((), device=self.device), 0)
+        loss = sum((values.sum() * 0.0 for values in learning), nothing)
+        return Scored(loss.float(), nothing, nothing)
+
+    def _refuse_nan(self) -> None:
+        """GeolocError if a loss since the last look is not a number."""
+        noted = self._noted["train"][-_STEPS_BETWEEN_LOOKS * self.n_parts :]
+        losses = torch.stack([each.figures[0] for each in noted])
+        if bool(losses.isfinite().all()):
+            return
+        first = noted[int((~losses.isfinite()).float().argmax())]
+        rows = ", ".join(str(int(row)) for row in first.rows)
+        raise GeolocError(
+            f"The loss of batch {first.batch_index + 1} in epoch {self.current_epoch + 1} is not a "
+            f"number (rows {rows}, ...); try a lower learning rate, or --precision 32."
+        )
+
+    def on_train_epoch_end(self) -> None:
+        """Look at the losses that were not looked at, and log the figures of the epoch."""
+        if self._noted["train"]:
+            self._refuse_nan()
+        self._log_epoch("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures of the epoch."""
+        self._log_epoch("val")
+
+    def _log_epoch(self, stage: str) -> None:
+        """Means over all rows of all devices; nothing where there was no row."""
+        noted, self._noted[stage] = self._noted[stage], []
+        sums = np.zeros(3)
+        if noted:
+            loss, right, n_rows = torch.stack([each.figures for each in noted]).double().cpu().T
+            counted = n_rows > 0
+            sums = torch.stack([loss * n_rows, right * n_rows, n_rows]).T[counted].sum(0).numpy()
+        if self.trainer.world_size > 1:
+            of_all: list[Any] = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(of_all, sums)
+            sums = np.sum(of_all, axis=0)
+        if sums[2] > 0:
+            figures = {f"{stage}_loss": sums[0] / sums[2], f"{stage}_accuracy": sums[1] / sums[2]}
+            self.log_dict(figures, sync_dist=False)
 
     def configure_optimizers(self) -> Any:
-        """Adam over all parameters: those of frozen stages have no gradient and stay.
-
-        The cosine schedule trains epoch e, counted from 0, at ``(1 + cos(pi e / epochs)) / 2`` of
-        the learning rate.
-        """
+        """Adam over all parameters: those of frozen stages have no gradient and stay."""
         how = self.options
+        kind = torch.optim.AdamW if how.weight_decay > 0 else torch.optim.Adam
         rate = how.learning_rate or 0.0
-        optimizer: torch.optim.Optimizer
-        if how.weight_decay > 0:
-            optimizer = torch.optim.AdamW(self.parameters(), lr=rate, weight_decay=how.weight_decay)
-        else:
-            optimizer = torch.optim.Adam(self.parameters(), lr=rate)
-        if how.schedule == "constant":
-            return optimizer
-        epochs = how.epochs or 1
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda epoch: 0.5 * (1.0 + math.cos(math.pi * epoch / epochs))
+        return kind(
+            [{"params": list(self.task.parameters()), "initial_lr": rate}],
+            lr=rate,
+            weight_decay=how.weight_decay,
+            fused=self.device.type in ("cpu", "cuda"),
         )
-        return [optimizer], [schedule]
 
     def on_train_start(self) -> None:
         """Let one of several processes end when told to, even while it waits for one that is gone.
@@ -159,3 +239,30 @@ class TaskModule(pl.LightningModule):
             for stage in self._unfrozen:
                 stage.train()
         return self
+
+
+def share_of_rate(options: TrainingOptions, epoch: float) -> float:
+    """Share of the learning rate at a time counted in epochs from 0, as the schedule has it.
+
+    The cosine schedule trains all of epoch e at ``(1 + cos(pi e / epochs)) / 2``.
+    """
+    if options.schedule == "constant":
+        return 1.0
+    epochs = options.epochs or 1
+    return 0.5 * (1.0 + math.cos(math.pi * math.floor(epoch) / epochs))
+
+
+def _moved(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    return {
+        name: values.to(device, non_blocking=True) if isinstance(values, Tensor) else values
+        for name, values in batch.items()
+    }
+
+
+def _parts(batch: dict[str, Any], n_parts: int) -> list[dict[str, Any]]:
+    """A batch in equal parts, as far as its images go round."""
+    if n_parts == 1:
+        return [batch]
+    tensors = {name: v.tensor_split(n_parts) for name, v in batch.items() if isinstance(v, Tensor)}
+    parts = [{name: split[k] for name, split in tensors.items()} for k in range(n_parts)]
+    return [part for part in parts if len(part["image"])]

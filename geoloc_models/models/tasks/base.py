@@ -3,27 +3,48 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
+from geoloc_models.models.losses import accuracy, cross_entropy
 
 Batch = dict[str, Any]
 Outputs = Mapping[str, npt.NDArray[Any]]
 
 
 class Scored(NamedTuple):
-    """What a task makes of a batch: a loss to descend, a share of right answers, rows counted."""
+    """What a task makes of a batch: a loss to descend, a share of right answers, rows counted.
+
+    Scalars on the task's device, so that nothing waits for it.
+    """
 
     loss: Tensor
     accuracy: Tensor
-    n_rows: int
+    n_rows: Tensor
+
+
+def score_of_labels(
+    logits: Sequence[Tensor], label: Tensor, *, accuracy_of: int, label_smoothing: float = 0.0
+) -> Scored:
+    """Mean loss of K classifiers, (B, C_k) logits each, and the accuracy of one of them.
+
+    ``label`` is (B, K) int64; a row with a label of -1 does not count.
+    """
+    label = label.masked_fill((label < 0).any(dim=1, keepdim=True), -1)
+    losses = [
+        cross_entropy(each, label[:, k], label_smoothing=label_smoothing)
+        for k, each in enumerate(logits)
+    ]
+    of_one = accuracy(logits[accuracy_of], label[:, accuracy_of])
+    return Scored(torch.stack(losses).mean(), of_one, (label[:, 0] >= 0).sum())
 
 
 class PlaceTask(nn.Module):
@@ -52,8 +73,8 @@ class PlaceTask(nn.Module):
         self.encoder = encoder
 
     @abstractmethod
-    def score(self, batch: Batch) -> Scored | None:
-        """Loss of a batch; None where it has no row to learn from."""
+    def score(self, batch: Batch) -> Scored:
+        """Loss of a batch of one image at least; rows of an unknown class (-1) do not count."""
 
     @abstractmethod
     def outputs(self, image: Tensor) -> dict[str, Tensor]:

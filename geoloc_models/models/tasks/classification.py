@@ -96,20 +96,16 @@ class ClassificationTask(PlaceTask):
         """Class probabilities in float32: (B, 3, H, W) to (B, C)."""
         return torch.softmax(self(image).float(), dim=1)
 
-    def score(self, batch: Batch) -> Scored | None:
-        """Loss, accuracy and number of rows of a batch; None where it has no row to learn from.
+    def score(self, batch: Batch) -> Scored:
+        """Loss, accuracy and number of rows of a batch.
 
-        Rows whose true class is unknown (-1: a country that no training image has) are left out.
+        Rows whose true class is unknown (-1: a country that no training image has) do not count.
         """
-        known = batch[self.target] >= 0
-        if not bool(known.any()):
-            return None
-        logits = self(batch["image"])[known]
-        target = batch[self.target][known]
+        logits, target = self(batch["image"]), batch[self.target]
         return Scored(
-            self.loss(logits, target, batch["coords"][known] if "coords" in batch else None),
+            self.loss(logits, target, batch.get("coords")),
             accuracy(logits, target),
-            len(target),
+            (target >= 0).sum(),
         )
 
     def loss(self, logits: Tensor, target: Tensor, coords: Tensor | None) -> Tensor:
@@ -200,7 +196,8 @@ class CellTask(ClassificationTask):
         if self.smoothing_km is None or coords is None:
             return super().loss(logits, target, coords)
         distance_km = haversine_km(coords, self.locations)
-        return soft_cross_entropy(logits, smoothed_targets(distance_km, tau_km=self.smoothing_km))
+        targets = smoothed_targets(distance_km, tau_km=self.smoothing_km)
+        return soft_cross_entropy(logits, targets.masked_fill((target < 0)[:, None], 0.0))
 
     def card(self) -> dict[str, Any]:
         """Shape of the head, and how the truth was spread."""

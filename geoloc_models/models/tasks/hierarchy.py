@@ -16,9 +16,14 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.heads import MLPHead
-from geoloc_models.models.losses import accuracy, cross_entropy
 from geoloc_models.models.tasks.answers import answers_of_cells, decode_argmax
-from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.base import (
+    Batch,
+    Outputs,
+    PlaceTask,
+    Scored,
+    score_of_labels,
+)
 
 
 class HierarchyTask(PlaceTask):
@@ -86,19 +91,12 @@ class HierarchyTask(PlaceTask):
         embedding = self.encoder(image)
         return [head(embedding) for head in self.heads]
 
-    def score(self, batch: Batch) -> Scored | None:
+    def score(self, batch: Batch) -> Scored:
         """Mean loss of the levels, accuracy at the finest, and number of rows.
 
-        ``batch["cell"]`` is (B, L): the cell of each level, -1 for none.
+        ``batch["cell"]`` is (B, L): the cell of each level; a row with -1 does not count.
         """
-        cell = batch["cell"]
-        known = (cell >= 0).all(dim=1)
-        if not bool(known.any()):
-            return None
-        levels = self(batch["image"][known])
-        cell = cell[known]
-        losses = [cross_entropy(logits, cell[:, level]) for level, logits in enumerate(levels)]
-        return Scored(torch.stack(losses).mean(), accuracy(levels[-1], cell[:, -1]), len(cell))
+        return score_of_labels(self(batch["image"]), batch["cell"], accuracy_of=-1)
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """``level_0``, ``level_1``, ...: probabilities (B, C_l), coarse to fine."""

@@ -44,9 +44,9 @@ class NearestTask(PlaceTask):
         self.n_neighbours, self.bandwidth_km = n_neighbours, bandwidth_km
         self._images: NearestImages | None = None
 
-    def score(self, batch: Batch) -> Scored | None:
-        """Nothing is trained: there is no loss."""
-        return None
+    def score(self, batch: Batch) -> Scored:
+        """GeolocError: nothing is trained, so there is no loss."""
+        raise GeolocError("The task nearest learns nothing; it stores the training images.")
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """``features``: (B, D)."""

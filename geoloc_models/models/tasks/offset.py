@@ -202,26 +202,23 @@ class OffsetTask(PlaceTask):
             return offset.new_zeros(len(offset), 1), offset
         return self.country_head(embedding), offset
 
-    def score(self, batch: Batch) -> Scored | None:
+    def score(self, batch: Batch) -> Scored:
         """Loss, share of right countries and number of rows of a batch.
 
-        Rows of a country that no training image has are left out. Without the country's head, the
-        share is that of offsets off by less than a tenth of the box.
+        Rows of a country that no training image has (-1) do not count. Without the country's head,
+        the share is that of offsets off by less than a tenth of the box.
         """
         country = batch["country"] if self.multi_task else torch.zeros_like(batch["country"])
-        known = country >= 0
-        if not bool(known.any()):
-            return None
-        logits, offset = self(batch["image"][known])
-        country = country[known]
-        places = self.country_boxes.offsets(batch["coords"][known].cpu(), country.cpu().numpy())
+        box = country.clamp(min=0).cpu().numpy()
+        places = self.country_boxes.offsets(batch["coords"].cpu(), box)
+        logits, offset = self(batch["image"])
         true = torch.from_numpy(places).to(offset.device, torch.float32)
         loss = offset_loss(logits, offset, country, true, alpha=self.alpha)
         if self.multi_task:
             right = accuracy(logits, country)
         else:
             right = ((offset - true).abs().amax(dim=1) < 0.1).float().mean()
-        return Scored(loss, right, len(country))
+        return Scored(loss, right, (country >= 0).sum())
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """``probabilities`` of countries (B, K) and ``offset`` (B, 2)."""

@@ -19,13 +19,18 @@ from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.gallery import unit_rows
 from geoloc_models.models.heads import FeatureHead
-from geoloc_models.models.losses import accuracy, cross_entropy
 from geoloc_models.models.tasks.answers import (
     answers_of_cells,
     decode_argmax,
     labels_of_cells,
 )
-from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.base import (
+    Batch,
+    Outputs,
+    PlaceTask,
+    Scored,
+    score_of_labels,
+)
 from geoloc_models.models.tasks.classification import read_cells
 from geoloc_models.models.tasks.stored import read_stored, write_stored
 
@@ -108,19 +113,12 @@ class PooledTask(PlaceTask):
         """
         return list(self.head(self.encoder(image)).split(self.n_classes, dim=1))
 
-    def score(self, batch: Batch) -> Scored | None:
+    def score(self, batch: Batch) -> Scored:
         """Mean loss of the partitions, accuracy in the first, and number of rows.
 
-        ``batch["cell"]`` is (B, K): the cell of each partition, -1 for none.
+        ``batch["cell"]`` is (B, K): the cell of each partition; a row with -1 does not count.
         """
-        cell = batch["cell"]
-        known = (cell >= 0).all(dim=1)
-        if not bool(known.any()):
-            return None
-        logits = self(batch["image"][known])
-        cell = cell[known]
-        losses = [cross_entropy(each, cell[:, k]) for k, each in enumerate(logits)]
-        return Scored(torch.stack(losses).mean(), accuracy(logits[0], cell[:, 0]), len(cell))
+        return score_of_labels(self(batch["image"]), batch["cell"], accuracy_of=0)
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """``probabilities`` (B, sum of C_k), each partition's adding up to 1; ``features`` (B, D)."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder, LocationEncoder
+from geoloc_models.models.float64 import Float64Buffers
 from geoloc_models.models.gallery import Gallery, embed_places
 from geoloc_models.models.heads import MLPHead
 from geoloc_models.models.losses import LocationQueue, false_negatives, nt_xent, vanilla_loss
@@ -99,6 +100,7 @@ class RetrievalTask(PlaceTask):
         self.log_temperature.requires_grad_(n_false > 0)
         # Coordinates stay out of the weights: the bundle keeps them as a table.
         self._points = points
+        self._places = _Places(points)
         self._countries = np.asarray(countries, dtype=object)
         self.queue = (
             LocationQueue(n_false, torch.from_numpy(points))
@@ -133,7 +135,7 @@ class RetrievalTask(PlaceTask):
         embedding: Tensor = self.head(self.encoder(image))
         return embedding
 
-    def score(self, batch: Batch) -> Scored | None:
+    def score(self, batch: Batch) -> Scored:
         """Loss, share of images that prefer their own location, and number of rows of a batch."""
         image, coords = self(batch["image"]), batch["coords"]
         if self.n_false == 0:
@@ -148,15 +150,19 @@ class RetrievalTask(PlaceTask):
             loss = nt_xent(image, location, false_location, temperature=self.temperature, mask=mask)
         if self.training and self.queue is not None:
             self.queue.push(coords)
-        return Scored(loss, _share_right(image, location, false_location, mask), len(coords))
+        right = _share_right(image, location, false_location, mask)
+        return Scored(loss, right, torch.full((), len(coords), device=coords.device))
 
     def _false_locations(self, coords: Tensor, n_false: int) -> tuple[Tensor, Tensor]:
         if self.queue is not None and self.training:
             false = self.queue.coords.clone()
         else:
-            generator = None if self.training else torch.Generator().manual_seed(_VALIDATION_SEED)
-            rows = torch.randint(len(self._points), (n_false,), generator=generator)
-            false = torch.from_numpy(self._points)[rows]
+            places = self._places.coords
+            generator = None
+            if not self.training:
+                generator = torch.Generator(places.device).manual_seed(_VALIDATION_SEED)
+            rows = torch.randint(len(places), (n_false,), generator=generator, device=places.device)
+            false = places[rows]
         false = false.to(coords.device)
         # The very same place is never false, whatever the radius.
         radius_km = max(self.mask_km, 1e-6)
@@ -249,6 +255,16 @@ class RetrievalTask(PlaceTask):
             )
         task._gallery = Gallery.from_vectors(vectors)
         return task
+
+
+class _Places(Float64Buffers):
+    """Where false locations are drawn from: (n, 2) degrees, on the task's device."""
+
+    coords: Tensor
+
+    def __init__(self, points: npt.NDArray[np.float64]) -> None:
+        super().__init__()
+        self.register_buffer("coords", torch.from_numpy(points), persistent=False)
 
 
 def _share_right(image: Tensor, location: Tensor, false: Tensor, mask: Tensor) -> Tensor:

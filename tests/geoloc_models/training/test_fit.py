@@ -195,6 +195,35 @@ def test_a_loss_that_is_not_a_number_stops_the_run(table, tmp_path):
         fit_task(task, train, validation, OPTIONS, tmp_path, progress=False)
 
 
+def test_a_batch_without_room_is_learned_from_in_parts(table, tmp_path, caplog):
+    options = replace(OPTIONS, batch_size=7, train_encoder="none")  # batch norms see no batch
+
+    def weights_with_room(n_images):
+        task = small_task("cells", table)
+        score = task.score
+
+        def in_little_memory(batch):
+            if len(batch["image"]) > n_images:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return score(batch)
+
+        task.score = in_little_memory
+        parts = small_dataset(table, range(12)), small_dataset(table, range(12, 16))
+        folder = tmp_path / str(n_images)
+        record = fit_task(task, *parts, options, folder, progress=False)
+        return weights(task), record.history
+
+    whole, history = weights_with_room(7)
+    halved, halved_history = weights_with_room(2)
+    assert "7 images at once: each step takes them in 4 parts" in caplog.messages[-1]
+    for name, values in whole.items():
+        torch.testing.assert_close(halved[name], values, rtol=1e-3, atol=1e-5)
+    for ours, theirs in zip(halved_history, history, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    with pytest.raises(GeolocError, match="too little memory"):
+        weights_with_room(0)
+
+
 def test_training_stops_when_validation_gets_no_better(table, tmp_path):
     options = replace(OPTIONS, epochs=40, patience=2, learning_rate=0.5)
     _, record = fit(table, tmp_path, options)

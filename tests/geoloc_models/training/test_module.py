@@ -7,7 +7,7 @@ import torch
 from geoloc_models_small import random_batch, small_table, small_task
 
 from geoloc_models.models import TrainingOptions
-from geoloc_models.training.module import TaskModule
+from geoloc_models.training.module import TaskModule, share_of_rate
 
 TABLE = small_table()
 
@@ -64,10 +64,5 @@ def test_the_optimiser_follows_the_options(decay, kind):
 
 def test_a_cosine_schedule_lowers_the_rate_epoch_by_epoch():
     module = module_of(small_task("country", TABLE), learning_rate=2.0, schedule="cosine")
-    (optimiser,), (schedule,) = module.configure_optimizers()
-    rates = []
-    for _ in range(4):
-        rates.append(optimiser.param_groups[0]["lr"])
-        optimiser.step()
-        schedule.step()
-    assert rates == pytest.approx([2.0, 1.7071, 1.0, 0.2929], abs=1e-4)
+    rates = [2.0 * share_of_rate(module.options, epoch) for epoch in (0, 0.9, 1, 2, 3)]
+    assert rates == pytest.approx([2.0, 2.0, 1.7071, 1.0, 0.2929], abs=1e-4)

@@ -50,6 +50,22 @@ def test_overfits_eight_samples(task):
     assert last.accuracy.item() == 1.0
 
 
+def test_rows_of_an_unknown_class_do_not_count(task):
+    if task.name == "retrieval":
+        return  # it learns places, which are all known
+    task.eval()
+    batch = random_batch(task, 4)
+    known = {name: values[:2] for name, values in batch.items()}
+    for name in ("country", "cell"):
+        batch[name] = batch[name].clone()
+        batch[name][2] = -1
+        batch[name].view(4, -1)[3, -1] = -1  # of several labels one is enough
+    for ours, expected in zip(task.score(batch), task.score(known), strict=True):
+        torch.testing.assert_close(ours, expected)
+    batch["country"], batch["cell"] = batch["country"] * 0 - 1, batch["cell"] * 0 - 1
+    assert [value.item() for value in task.score(batch)] == [0, 0, 0]
+
+
 def test_the_loss_is_a_float32_scalar(task):
     loss = task.score(random_batch(task)).loss
     assert loss.dtype == torch.float32

@@ -25,22 +25,6 @@ def test_probabilities_sum_to_one_in_float32(task):
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(3))
 
 
-def test_the_loss_ignores_rows_of_unknown_class(task):
-    task.eval()
-    batch = random_batch(task, 4)
-    known = {key: value[:2] for key, value in batch.items()}
-    batch["country"] = batch["cell"] = torch.tensor([*batch["country"][:2].tolist(), -1, -1])
-    loss, _, n_rows = task.score(batch)
-    assert n_rows == 2
-    torch.testing.assert_close(loss, task.score(known)[0])
-
-
-def test_a_batch_with_nothing_to_learn_from_is_skipped(task):
-    batch = random_batch(task, 2)
-    batch["country"] = batch["cell"] = torch.tensor([-1, -1])
-    assert task.score(batch) is None
-
-
 def test_class_weights_count_in_the_loss():
     weighted = small_task("country", TABLE, class_weights=[0.0, 1.0]).eval()
     batch = random_batch(weighted, 4)
@@ -48,6 +32,14 @@ def test_class_weights_count_in_the_loss():
     torch.testing.assert_close(weighted.score(batch).loss, weighted.score(second).loss)
     with pytest.raises(GeolocError, match="as many weights"):
         small_task("country", TABLE, class_weights=[1.0])
+
+
+def test_smoothing_leaves_out_rows_of_unknown_class():
+    task = small_task("cells", TABLE, smoothing_km=70).eval()
+    batch = random_batch(task, 4)
+    known = {key: value[:2] for key, value in batch.items()}
+    batch["cell"] = torch.tensor([*batch["cell"][:2].tolist(), -1, -1])
+    torch.testing.assert_close(task.score(batch).loss, task.score(known).loss)
 
 
 def test_smoothing_spreads_the_truth_over_near_cells():

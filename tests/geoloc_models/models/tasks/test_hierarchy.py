@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from geoloc_models_small import random_batch, small_table, small_task
+from geoloc_models_small import small_table, small_task
 
 from geocells import CellHierarchy
 from geoloc_models._errors import GeolocError
@@ -26,13 +26,6 @@ def test_the_parent_decides_between_equal_children():
     assert parents[best] == likely
     np.testing.assert_allclose(answer.probabilities.sum(axis=1), 1, rtol=1e-6)
     np.testing.assert_array_equal(answer.coords[0], fine.locations[best])
-
-
-def test_a_row_without_a_cell_at_some_level_is_left_out():
-    task = small_task("hierarchy", TABLE)
-    batch = random_batch(task, 4)
-    batch["cell"][0, 0] = -1
-    assert task.score(batch).n_rows == 3
 
 
 def test_partitions_that_are_not_nested_are_refused():

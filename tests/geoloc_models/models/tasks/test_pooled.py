@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 from geoloc_models_small import small_cells, small_table, small_task
 
 from geocells import decoding
@@ -95,11 +94,6 @@ def test_of_very_many_photos_a_part_is_stored(task, monkeypatch):
         4,
         2,
     )
-
-
-def test_a_row_without_a_cell_in_every_partition_is_not_learned_from(task):
-    batch = {"image": torch.zeros(2, task.encoder.dim), "cell": torch.tensor([[0, -1], [-1, 0]])}
-    assert task.score(batch) is None
 
 
 def test_files_of_two_bundles_are_told_apart(task, tmp_path):

@@ -1,13 +1,20 @@
 """Sphinx configuration."""
 
-import importlib
 import os
+import re
 import sys
+import tomllib
 import types
 import warnings
 from pathlib import Path
 
+from matplotlib.figure import Figure
+from numpydoc.xref import DEFAULT_LINKS
+from sphinx.errors import ExtensionError
+from sphinx_gallery.scrapers import figure_rst
 from sphinx_gallery.sorting import FileNameSortKey
+
+from geocells import __version__ as release
 
 # The tutorials run on what is installed: nothing may ask the internet.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -16,7 +23,12 @@ warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
 
 DOCS = Path(__file__).parent
 sys.path.insert(0, str(DOCS))
-from rooms import ROOMS  # noqa: E402
+from generated_pages import write_commands, write_inventories, write_reference  # noqa: E402
+
+GENERATED = DOCS / "reference"
+GENERATED.mkdir(exist_ok=True)
+write_reference(GENERATED)
+write_commands(GENERATED)
 
 project = "geocells"
 author = "The geocells developers"
@@ -25,22 +37,32 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.intersphinx",
     "numpydoc",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-myst_enable_extensions = ["colon_fence", "attrs_inline"]
+myst_enable_extensions = ["colon_fence", "attrs_inline", "substitution"]
+myst_substitutions = {"release": release}
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build", "scripts", "rooms.py", "tutorials", "gallery/sg_execution_times.rst"]
+exclude_patterns = ["_build", "scripts", "tutorials", "gallery/sg_execution_times.rst"]
 
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
-html_title = "geocells"
+html_title = f"geocells {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+project_urls = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"].get(
+    "urls", {}
+)
 html_theme_options = {
+    "icon_links": [
+        {"name": name, "url": url, "icon": "fa-solid fa-code-branch"}
+        for name, url in project_urls.items()
+    ],
     "show_prev_next": False,
     "secondary_sidebar_items": ["page-toc"],
     "navigation_with_keys": False,
@@ -51,11 +73,32 @@ html_theme_options = {
 html_sidebars = {"index": [], "start": []}
 html_show_sourcelink = False
 
+default_role = "code"  # single backticks in docstrings
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
 autosummary_generate = True
 autosummary_ignore_module_all = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = {"of", "shape", "optional", "or", "default", *DEFAULT_LINKS}
+intersphinx_mapping, numpydoc_xref_aliases = write_inventories(GENERATED)
+intersphinx_timeout = 3
+
+
+def save_returned_figure(block, block_vars, gallery_conf, **kwargs):
+    """Picture of a block that ends with a Figure unknown to pyplot, as our functions return it."""
+    variables = block_vars["example_globals"]
+    figure = variables.get("___")
+    if not isinstance(figure, Figure) or figure.canvas.manager is not None:
+        return ""
+    variables["___"] = None
+    path = next(block_vars["image_path_iterator"])
+    figure.savefig(path)
+    return figure_rst([path], gallery_conf["src_dir"])
+
 
 sphinx_gallery_conf = {
     "examples_dirs": ["tutorials"],
@@ -70,7 +113,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 1e9,
     "plot_gallery": "True",
     "matplotlib_animations": False,
-    "image_scrapers": ("matplotlib",),
+    "image_scrapers": (save_returned_figure, "matplotlib"),
     "reset_modules": ("matplotlib",),
     "capture_repr": ("_repr_html_",),
     "default_thumb_file": str(DOCS / "pictures" / "cells_map.png"),
@@ -80,32 +123,25 @@ sphinx_gallery_conf = {
 suppress_warnings = ["ref.python", "config.cache"]
 
 
-def write_reference():
-    """Write a page for each room: the names of its ``__all__`` that no room before has listed."""
-    folder = DOCS / "reference"
-    folder.mkdir(exist_ok=True)
-    listed = set()
-    for module, title in ROOMS.items():
-        room = importlib.import_module(module)
-        things = {name: getattr(room, name) for name in room.__all__}
-        names = [
-            name
-            for name, thing in things.items()
-            if not isinstance(thing, types.ModuleType) and id(thing) not in listed
-        ]
-        listed |= {id(thing) for thing in things.values()}
-        lines = [
-            f"# {title}: `{module}`",
-            f"```{{eval-rst}}\n.. automodule:: {module}\n   :no-members:\n",
-            f".. currentmodule:: {module}\n",
-            ".. autosummary::\n   :toctree: ../generated\n   :nosignatures:\n",
-            *(f"   {name}" for name in names),
-            "```\n",
-        ]
-        (folder / f"{module}.md").write_text("\n".join(lines), encoding="utf-8")
-
-
-write_reference()
+def check_pictures(app, exception):
+    """Fail where a page of the gallery lacks a picture that its script draws."""
+    if (
+        exception
+        or app.builder.name != "html"
+        or not app.config.sphinx_gallery_conf["plot_gallery"]
+    ):
+        return
+    for script in (DOCS / "tutorials").glob("plot_*.py"):
+        blocks = script.read_text(encoding="utf-8").split("# %%")
+        promised = sum(
+            bool(re.search(r"subplots\(|figures\.|\.plot\(\)", block)) for block in blocks
+        )
+        page = (Path(app.outdir) / "gallery" / f"{script.stem}.html").read_text(encoding="utf-8")
+        shown = len(set(re.findall(rf"sphx_glr_{script.stem}_\d+\.png", page)))
+        if shown < promised:
+            raise ExtensionError(
+                f"{script.name} draws {promised} pictures, its page shows {shown}."
+            )
 
 
 def skip_borrowed(app, what, name, obj, skip, options):
@@ -122,5 +158,6 @@ def skip_borrowed(app, what, name, obj, skip, options):
 
 
 def setup(app):
-    """Connect the hook above."""
+    """Connect the hooks above."""
     app.connect("autodoc-skip-member", skip_borrowed)
+    app.connect("build-finished", check_pictures)

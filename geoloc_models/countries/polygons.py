@@ -38,7 +38,7 @@ def load_countries() -> gpd.GeoDataFrame:
 
     Notes
     -----
-    Natural Earth 1:10m admin-0, public domain, in the German-viewpoint edition. docs/countries.md
+    Natural Earth 1:10m admin-0, public domain, in the German-viewpoint edition. docs/metadata.md
     tells how the file was made. Borders are accurate to some hundred metres.
 
     Examples

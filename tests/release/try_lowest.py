@@ -18,7 +18,9 @@ from environments import ROOT, make_environment, pythons
 
 HERE = Path(__file__).parent
 VERSION = "3.11"
-RUNNERS = ("pytest", "pytest-xdist", "hypothesis", "pyproj", "s2sphere", "duckdb", "polars")
+RUNNERS = (
+    "pytest", "pytest-xdist", "hypothesis", "pyproj", "s2geometry", "s2sphere", "duckdb", "polars",
+)  # fmt: skip
 
 # The page's and the export's packages are not among those tried.
 MODELS_TESTS = [

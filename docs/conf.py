@@ -9,7 +9,6 @@ import warnings
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from numpydoc.xref import DEFAULT_LINKS
 from sphinx.errors import ExtensionError
 from sphinx_gallery.scrapers import figure_rst
 from sphinx_gallery.sorting import FileNameSortKey
@@ -83,7 +82,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
-numpydoc_xref_ignore = {"of", "shape", "optional", "or", "default", *DEFAULT_LINKS}
+numpydoc_xref_ignore = "all"
 intersphinx_mapping, numpydoc_xref_aliases = write_inventories(GENERATED)
 intersphinx_timeout = 3
 

@@ -41,7 +41,7 @@ LIBRARIES = {
 
 
 def write_inventories(folder):
-    """Write the names above as inventories; the mapping and the aliases that Sphinx wants."""
+    """Write the names above as inventories; the mapping of Sphinx, and what words in types lead to."""
     mapping, aliases = {}, {word: word for word in DEFAULT_LINKS}
     for library, (site, address, names) in LIBRARIES.items():
         path = folder / f"{library}.inv"
@@ -50,6 +50,8 @@ def write_inventories(folder):
         path.write_bytes(head.encode() + zlib.compress(lines.encode()))
         mapping[library] = (site, (None, str(path)))
         aliases |= {name.rsplit(".", 1)[1]: name for name in names}
+    for module in reversed(ROOMS):
+        aliases |= {name: f"{module}.{name}" for name in importlib.import_module(module).__all__}
     return mapping, aliases
 
 

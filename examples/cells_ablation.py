@@ -64,6 +64,8 @@ def constructions() -> dict[str, dict[str, object]]:
                     "competition": competition,
                     "use_feats": True,
                 }
+    for name, use_feats in (("features", True), ("coordinates", False)):
+        rows[f"optimal, WCSS of {name}"] = {"method": "optimal", "use_feats": use_feats}
     return rows
 
 

@@ -35,11 +35,12 @@ class CellBuilder(CellEstimator):
     ----------
     min_images : int, default 200
         Images that a cell needs.
-    method : {"bottom_up", "consolidated", "top_down"}
+    method : {"bottom_up", "consolidated", "optimal", "top_down"}
         ``"top_down"`` splits a cell into its four children while any child holds at least ``min_images``; every
         non-empty leaf is a cell and may be short. ``"consolidated"`` then hands the images of short leaves up to their
-        parents until a cell has enough. ``"bottom_up"`` draws heat maps at ever coarser resolution; the hot spot whose
-        images are most alike takes them first.
+        parents until a cell has enough. ``"optimal"`` improves on these: it chooses, among all quadtree cells, those of
+        least within-cell sum of squares (WCSS) of the features. ``"bottom_up"`` draws heat maps at ever coarser
+        resolution; the hot spot whose images are most alike takes them first.
     max_images : int, optional
         With ``method="top_down"``: split while a cell holds more than this many images, and treat the images of leaves
         short of ``min_images`` as leftover (the adaptive partition of PlaNet and ISN).
@@ -85,14 +86,13 @@ class CellBuilder(CellEstimator):
     Notes
     -----
     Labels are numbered by the cells' lowest code, and sums of places are sums of integers: the result depends on the
-    set of images alone, not on their order, the number of threads or the machine. One exception: ``"bottom_up"``
-    ranks hot spots by sums of squares that are rounded. It compares nine digits, and of equal ones takes the finer
-    level, then the lower code; hot spots whose ranks agree to about nine digits may still change places with the
-    order of the rows. Where no cell at all can be made
-    (of a group, unless its leftover is noise), everything (of that group) is one cell.
+    set of images alone, not on their order, the number of threads or the machine. One exception: ``"bottom_up"`` and
+    ``"optimal"`` compare sums of squares that are rounded, by nine digits; of equal hot spots the finer level, then the
+    lower code comes first. What agrees to about nine digits may still change with the order of the rows. Where no cell
+    at all can be made (of a group, unless its leftover is noise), everything (of that group) is one cell.
 
-    O(n) to encode and order, then work by the number of cells; bottom-up reads the features once, whatever the number
-    of hot spots.
+    O(n) to encode and order, then work by the number of cells; features are read once, whatever the number of hot
+    spots.
 
     There is no ``score()``: `GridSearchCV` and `cross_val_score` need a ``scoring``, called with a fitted builder and
     held-out coordinates (and features, where those came in as ``y``). Distances alone make a poor one, since smaller
@@ -159,9 +159,9 @@ class CellBuilder(CellEstimator):
         coords : array-like (n, 2), table or points
             Latitude, longitude of each image in degrees; see :meth:`CellPartition.assign`.
         feats : array-like (n, n_features), optional
-            Image features, float32 or float64, by which ``"bottom_up"`` ranks hot spots; a memory map is read once, in
-            row order, and never held as a whole. Left out, it ranks by the coordinates. The other methods look at
-            coordinates only.
+            Image features, float32 or float64, by which ``"bottom_up"`` ranks hot spots and ``"optimal"`` chooses
+            cells; a memory map is read once, in row order, and never held as a whole. Left out, the places themselves
+            take their part. The other methods look at coordinates only.
         groups : array-like (n,) or str, optional
             A group, such as a country, for every image, or the table's column of them; each gets a root box and
             cells of its own.

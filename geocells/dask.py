@@ -714,7 +714,7 @@ def fit(
         raise ValueError("sample_weight adds up to more than 2**40 images; scale it down.")
 
     moments_of = None
-    if options.method == "bottom_up" and options.rank_by != "count":
+    if options.reads_features:
 
         def moments_of(owners: Ranges, n_owners: int) -> Moments:
             numbers, moments = passes.run(

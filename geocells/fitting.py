@@ -43,7 +43,7 @@ from geocells.validation import (
     number_groups,
 )
 
-Method = Literal["bottom_up", "consolidated", "top_down"]
+Method = Literal["bottom_up", "consolidated", "optimal", "top_down"]
 Leftover = Literal["nearest", "cell", "noise"]
 OVERLAPS = (1, 2, 4, 8)
 GLOBAL_GRIDS: dict[str, type[S2Grid] | type[HealpixGrid]] = {"s2": S2Grid, "healpix": HealpixGrid}
@@ -118,6 +118,11 @@ class Options:
     def extra_levels(self) -> int:
         """Levels of leaves below the deepest cells: windows stand at fractions of a cell's side."""
         return self.overlap.bit_length() - 1 if self.method == "bottom_up" else 0
+
+    @property
+    def reads_features(self) -> bool:
+        """Whether the features of the images, or else their places, decide which cells there are."""
+        return self.method == "optimal" or (self.method == "bottom_up" and self.rank_by != "count")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a file's metadata; the grids themselves are stored beside them."""
@@ -321,8 +326,8 @@ def construct(
         for group, first, _ in grid.faces()
         for start in (grid.group_start(group),)
     ]
-    if options.method == "bottom_up":
-        return _bottom_up(options, faces, bins, moments_of)
+    if options.method in ("bottom_up", "optimal"):
+        return _from_heat_maps(options, faces, bins, moments_of)
     least = options.min_images
     parts = []
     for face in faces:
@@ -335,21 +340,22 @@ def construct(
     return PrioritizedRanges.concatenate(parts)
 
 
-def _bottom_up(
+def _from_heat_maps(
     options: Options, faces: list[_Face], bins: Bins, moments_of: MomentsOf | None
 ) -> PrioritizedRanges:
-    """Heat maps of every root, one pass over the features, then the competition root by root."""
+    """Heat maps of every root, one pass over the features, then the cells root by root."""
+    least, overlap = options.min_images, 1 if options.method == "optimal" else options.overlap
     maps = [
         constructions.heat_maps(
             face.bins(bins),
             face.grid.max_level,
             face.deepest,
-            overlap=options.overlap,
-            min_images=options.min_images,
+            overlap=overlap,
+            min_images=least,
         )
         for face in faces
     ]
-    moments: list[Moments | None] = [None] * len(faces)
+    moments = [Moments.empty(len(heat_map.node_level), 0) for heat_map in maps]
     if moments_of is not None:
         # Every image belongs to the finest sub-bin that a window needs.
         nodes = PrioritizedRanges.concatenate(
@@ -364,20 +370,20 @@ def _bottom_up(
             all_moments[end - len(heat_map.node_level) : end]
             for heat_map, end in zip(maps, ends, strict=True)
         ]
-    return PrioritizedRanges.concatenate(
-        [
-            face.in_grid(
-                constructions.bottom_up(
-                    heat_map,
-                    moments_of_nodes,
-                    min_images=options.min_images,
-                    competition=options.competition,
-                    rank_by=options.rank_by,
-                )
+    parts = []
+    for face, heat_map, of_nodes in zip(faces, maps, moments, strict=True):
+        if options.method == "optimal":
+            cells = constructions.optimal(heat_map, of_nodes, min_images=least)
+        else:
+            cells = constructions.bottom_up(
+                heat_map,
+                of_nodes,
+                min_images=least,
+                competition=options.competition,
+                rank_by=options.rank_by,
             )
-            for face, heat_map, moments_of_nodes in zip(faces, maps, moments, strict=True)
-        ]
-    )
+        parts.append(face.in_grid(cells))
+    return PrioritizedRanges.concatenate(parts)
 
 
 def flatten(
@@ -510,7 +516,7 @@ def fit_cells(
 ) -> tuple[CellPartition, IntArray]:
     """Cells of images that were encoded and binned on ``grid``, and their labels."""
     moments_of = None
-    if options.method == "bottom_up" and options.rank_by != "count":
+    if options.reads_features:
         rows = (
             FeatureRows.from_coords(images.coords.array)
             if images.feats is None

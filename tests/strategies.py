@@ -111,3 +111,13 @@ def bottom_up_options(draw: st.DrawFn) -> dict[str, object]:
         "rank_by": draw(st.sampled_from(["mean_wcss", "wcss", "count"])),
         "grid": draw(st.sampled_from(["latlon", "s2", "healpix"])),
     }
+
+
+@st.composite
+def optimal_options(draw: st.DrawFn) -> dict[str, object]:
+    """Keyword arguments of a builder of optimal cells, on every grid."""
+    return {
+        "method": "optimal",
+        "min_images": draw(min_images),
+        "grid": draw(st.sampled_from(["latlon", "s2", "healpix"])),
+    }

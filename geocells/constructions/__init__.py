@@ -6,6 +6,7 @@ Nothing here knows of latitudes, polygons or S2.
 from geocells.constructions.bins import Bins, PrioritizedRanges, bin_codes
 from geocells.constructions.bottom_up import Competition, Ranking, bottom_up
 from geocells.constructions.heat_map import HeatMaps, heat_maps
+from geocells.constructions.optimal import optimal
 from geocells.constructions.quadtree import consolidate, top_down
 from geocells.constructions.thinning import thin
 
@@ -19,6 +20,7 @@ __all__ = [
     "bottom_up",
     "consolidate",
     "heat_maps",
+    "optimal",
     "thin",
     "top_down",
 ]

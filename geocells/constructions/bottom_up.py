@@ -21,7 +21,7 @@ LANES = 8
 
 def bottom_up(
     maps: HeatMaps,
-    moments: Moments | None,
+    moments: Moments,
     *,
     min_images: int,
     competition: Competition = "level",
@@ -33,8 +33,8 @@ def bottom_up(
     ----------
     maps : HeatMaps
         Windows that could be hot.
-    moments : Moments or None
-        Of the images that each node owns (those in none of its children), a row a node; not needed with
+    moments : Moments
+        Of the images that each node owns (those in none of its children), a row a node; without features with
         ``rank_by="count"``. Used up: merged in place.
     min_images : int
         Images without a cell that make a window hot.
@@ -59,9 +59,6 @@ def bottom_up(
     .. [1] Sweden or Switzerland: GeoLocation on Noisy Datasets, bottom-up cells.
     """
     n_nodes = len(maps.node_level)
-    if moments is None:
-        rank_by = "count"
-        moments = Moments.empty(n_nodes, 0)
     means, m2 = moments.mean, moments.m2
     if competition == "all":
         # What a node owns stays apart from what it has together with its children.

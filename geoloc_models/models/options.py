@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from geoloc_models.features.cache import FeatureCard
     from geoloc_models.models.encoders import ImageEncoder
 
-CellMethod = Literal["bottom_up", "top_down", "consolidated"]
+CellMethod = Literal["bottom_up", "top_down", "consolidated", "optimal"]
 CELL_METHODS: tuple[CellMethod, ...] = get_args(CellMethod)
 Precision = Literal["auto", "32", "16", "bf16"]
 
@@ -269,7 +269,7 @@ class ModelPlan(_Options):
         Pooled: method and min_images of each partition, as in bottom_up:20; the first one's
         likeliest cell is the plain answer. By default four of method, two top-down and one
         consolidated, min_images spread around the one below.
-    method : {"bottom_up", "top_down", "consolidated"}
+    method : {"bottom_up", "top_down", "consolidated", "optimal"}
         Cells: how they are made.
     min_images : int, optional
         Cells: training images that one needs. By default a hundredth of them, 10 at least and 200

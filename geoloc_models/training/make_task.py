@@ -128,7 +128,7 @@ def _fit_cells(
     coords, countries = table.coords, table.countries
     options: dict[str, Any] = {}
     feats = None
-    if plan.method == "bottom_up":
+    if plan.method in ("bottom_up", "optimal"):
         rank_by = plan.rank_by or ("features" if features is not None else "coordinates")
         options = {
             "overlap": plan.overlap,

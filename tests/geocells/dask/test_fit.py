@@ -59,6 +59,7 @@ def same_as_on_one_machine(builder, coords, feats=None, groups=None, weights=Non
         {"method": "top_down"},
         {"method": "top_down", "max_images": 60},
         {"method": "consolidated"},
+        {"method": "optimal"},
         {"method": "bottom_up"},
         {"method": "bottom_up", "overlap": 4, "competition": "all"},
         {"method": "bottom_up", "overlap": 1, "rank_by": "count"},

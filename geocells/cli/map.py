@@ -23,6 +23,7 @@ def map(
     locations: bool = True,
     outlines: Path | None = None,
     max_cells: int = 10_000,
+    limits: tuple[float, float] | None = None,
 ) -> None:
     """Draw cells.
 
@@ -37,19 +38,21 @@ def map(
     locations : bool
         Mark the points that cells answer with.
     outlines : Path, optional
-        Outlines to draw in a picture, such as countries (GeoJSON, GeoParquet, Shapefile, GeoPackage).
+        Outlines to draw in a picture in place of countries (GeoJSON, GeoParquet, Shapefile, GeoPackage).
     max_cells : int
         Cells that a map for a browser may show.
+    limits : tuple of float, optional
+        Least and greatest count or level of the colour scale, so that maps can be compared.
     """
     check_output(output, (".png", ".pdf", ".svg", ".html"))
     partition = load_cells(cells)
+    options: dict[str, Any] = {"color_by": color_by, "locations": locations, "limits": limits}
     with busy("drawing cells"), replacing(output) as draft:
         if output.suffix.lower() == ".html":
-            chart = partition.explore(color_by=color_by, locations=locations, max_cells=max_cells)
-            chart.save(str(draft))
+            partition.explore(max_cells=max_cells, **options).save(str(draft))
         else:
-            lines = None if outlines is None else _read_outlines(outlines)
-            axes: Any = partition.plot(color_by=color_by, locations=locations, outlines=lines)
+            lines = "countries" if outlines is None else _read_outlines(outlines)
+            axes: Any = partition.plot(outlines=lines, **options)
             axes.figure.savefig(draft, dpi=200)
     say(f"{partition.n_cells} cells: {output}")
 

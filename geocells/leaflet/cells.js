@@ -14,14 +14,7 @@ function cellFacts(properties) {
 
 // Draw into an element what geocells.cells.maps.explore says.
 function drawMap(holder, content) {
-  const map = L.map(holder, { preferCanvas: true });
-  map.attributionControl.setPrefix("Leaflet");
-  L.control.scale().addTo(map);
-  if (content.bounds) { map.fitBounds(content.bounds); } else { map.setView([0, 0], 1); }
-  if (content.tiles) {
-    const { url, ...options } = content.tiles;
-    L.tileLayer(url, options).addTo(map);
-  }
+  const map = baseMap(holder, content);
   const layers = {};
   const plain = { color: "#333333", weight: 0.6, fillOpacity: 0.5 };
   layers.cells = L.geoJSON(content.cells, {
@@ -39,5 +32,18 @@ function drawMap(holder, content) {
   }
   for (const layer of Object.values(layers)) { layer.addTo(map); }
   L.control.layers({}, layers, { collapsed: false }).addTo(map);
+  if (content.scale) {
+    const legend = L.control({ position: "bottomleft" });
+    legend.onAdd = () => {
+      const { title, ends, colors } = content.scale;
+      const box = document.createElement("div"), bar = document.createElement("i");
+      box.className = "map-legend";
+      bar.className = "scale";
+      bar.style.background = `linear-gradient(to right, ${colors.join(", ")})`;
+      box.append(`${title}: ${ends[0]}`, bar, ends[1]);
+      return box;
+    };
+    legend.addTo(map);
+  }
   return map;
 }

@@ -12,6 +12,9 @@ from geocells._output import say
 def serve(
     *,
     model: Annotated[Path, Parameter(alias="-m")],
+    examples: Path | None = None,
+    allow_addresses: bool = False,
+    exact_places: bool = False,
     host: str = "127.0.0.1",
     port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 7860,
     name: list[str] | None = None,
@@ -23,13 +26,18 @@ def serve(
 ) -> None:
     """Serve a local page: drop a photo, see where it was taken.
 
-    Photos are looked at in memory, one at a time, and forgotten: nothing of them is written to
-    disk. The page works offline. Ctrl-C ends it.
+    Photos are looked at in memory and forgotten. The page works offline. Ctrl-C ends it.
 
     Parameters
     ----------
     model : Path
         Bundle of a trained model: runs/x/bundle, or runs/x.
+    examples : Path, optional
+        Folder of photos to click on; by default "examples" in the bundle, where there is one.
+    allow_addresses : bool
+        Let visitors name the web address of a photo, which this server then fetches.
+    exact_places : bool
+        Show exactly where training photos were taken, not to 0.1 degrees.
     host : str
         Address to listen on. Any but 127.0.0.1 lets other machines in.
     port : int
@@ -49,16 +57,24 @@ def serve(
         Uploads at a time.
     """
     from geoloc_models.inference.model import load_model
-    from geoloc_models.serve import Limits, PhotoPlacer, server
+    from geoloc_models.serve import Limits, PhotoPlacer, read_examples, server
 
     limits = Limits(megabytes=max_megabytes, megapixels=max_megapixels, waiting=max_waiting)
+    addresses = None
+    if allow_addresses:
+        from geoloc_models.download import DownloadOptions
+
+        addresses = DownloadOptions(max_megabytes=max_megabytes, total_timeout=limits.seconds)
     with server.ended_by_sigterm(), contextlib.suppress(KeyboardInterrupt):
         placer = PhotoPlacer(
             load_model(model),
             limits=limits,
             tiles=None if tiles.lower() == "none" else tiles,
             decoder=decoder,
+            exact_places=exact_places,
         )
+        if examples is None and (placer.model.folder / "examples").is_dir():
+            examples = placer.model.folder / "examples"
         if not server.is_loopback(host):
             say(
                 f"Warning: {host} lets other machines in. Whoever reaches this one can use the "
@@ -67,6 +83,8 @@ def serve(
             )
         server.run_server(
             placer,
+            examples=() if examples is None else read_examples(examples),
+            addresses=addresses,
             host=host,
             port=port,
             names=name or (),

@@ -6,13 +6,11 @@ import difflib
 import re
 import unicodedata
 from functools import lru_cache
-from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from geocells.web_map import COUNTRIES_FILE
 from geoloc_models._errors import GeolocError
-
-COUNTRIES_FILE = Path(__file__).with_name("countries.parquet")
 
 
 def country_code(name_or_code: str) -> str:
@@ -54,6 +52,11 @@ def alpha_2(code: str) -> str:
         return "XK"
     known = _names()[0].get(_plain(text))
     return known if known is not None and len(text) in (2, 3) else code.strip()
+
+
+def country_name(code: str) -> str:
+    """English name of a country by its two-letter code; any other text as it is."""
+    return _names()[1].get(code, code)
 
 
 @lru_cache(maxsize=1)

@@ -11,8 +11,9 @@ import numpy as np
 import shapely
 
 from geocells.tables import read_parquet
+from geocells.web_map import COUNTRIES_FILE
 from geoloc_models._errors import GeolocError, reason_of
-from geoloc_models.countries.names import COUNTRIES_FILE, alpha_2
+from geoloc_models.countries.names import alpha_2
 
 if TYPE_CHECKING:
     import geopandas as gpd

@@ -106,8 +106,8 @@ def draw_map(
         Of more than :data:`MOST_DETAILED`, the probabilities of the first ones are drawn. Several
         photos take turns: one's details are seen at a time.
     tiles : str or None
-        Background: a name of the package xyzservices; None draws the borders of countries, from
-        this package.
+        Background: a name of the package xyzservices; None asks no server, and shows the coasts and
+        borders that lie below it.
     credit : str, optional
         Text below the legend: whose data the facts are.
 
@@ -138,7 +138,7 @@ def map_content(
     bounds = _bounds(photos)
     return {
         "tiles": None if tiles is None else tile_source(tiles),
-        "borders": _borders(bounds) if tiles is None else None,
+        "borders": web_map.country_borders(bounds),
         "bounds": bounds,
         "credit": credit,
         "photos": [
@@ -295,8 +295,8 @@ def _square(image: Image.Image) -> Image.Image:
     return middle.resize((_ICON_PIXELS, _ICON_PIXELS))
 
 
-def data_url(image: Image.Image, kind: str) -> str:
-    """Put a picture inside a link: pixels alone, whatever else the image knows.
+def picture_bytes(image: Image.Image, kind: str) -> bytes:
+    """A picture as a file: pixels alone, whatever else the image knows.
 
     Parameters
     ----------
@@ -305,14 +305,19 @@ def data_url(image: Image.Image, kind: str) -> str:
     kind : {"JPEG", "PNG"}
         Format.
     """
-    bare = Image.fromarray(np.asarray(image))
     file = BytesIO()
-    bare.save(file, kind)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+    Image.fromarray(np.asarray(image)).save(file, kind, quality=90)
+    return file.getvalue()
+
+
+def data_url(image: Image.Image, kind: str) -> str:
+    """Put a picture, as :func:`picture_bytes` makes it, inside a link."""
+    content = base64.b64encode(picture_bytes(image, kind)).decode()
+    return f"data:image/{kind.lower()};base64,{content}"
 
 
 def _bounds(photos: Sequence[MappedPhoto]) -> list[list[float]] | None:
-    """Box of the answers, and of one photo's region and radius: [[south, west], [north, east]]."""
+    """Box of the answers, and of one photo's region, or its radius: [[south, west], [north, east]]."""
     if not photos:
         return None
     boxes: list[tuple[float, ...]] = []
@@ -320,46 +325,20 @@ def _bounds(photos: Sequence[MappedPhoto]) -> list[list[float]] | None:
         boxes.append((photo.longitude, photo.latitude, photo.longitude, photo.latitude))
         if photo.exif is not None:
             boxes.append((photo.exif[1], photo.exif[0], photo.exif[1], photo.exif[0]))
-        if len(photos) > 1:
-            continue
-        for cell in photo.region:
-            corner = (cell.longitude, cell.latitude)
-            bounds = (*corner, *corner) if cell.outline is None else cell.outline.bounds
-            boxes.append(tuple(float(value) for value in bounds))
-        if photo.radius_km is not None:
-            north = min(photo.radius_km / 111.2, 90.0)
-            east = min(north / max(np.cos(np.radians(photo.latitude)), 0.05), 180.0)
-            southern = max(photo.latitude - north, -_MOST_NORTHERN)
-            northern = min(photo.latitude + north, _MOST_NORTHERN)
-            boxes.append((photo.longitude - east, southern, photo.longitude + east, northern))
+    alone = photos[0] if len(photos) == 1 else MappedPhoto("", 0.0, 0.0)
+    for cell in alone.region:
+        corner = (cell.longitude, cell.latitude)
+        bounds = (*corner, *corner) if cell.outline is None else cell.outline.bounds
+        boxes.append(tuple(float(value) for value in bounds))
+    if alone.radius_km is not None and not alone.region:
+        north = min(alone.radius_km / 111.2, 90.0)
+        east = min(north / max(np.cos(np.radians(alone.latitude)), 0.05), 180.0)
+        southern = max(alone.latitude - north, -_MOST_NORTHERN)
+        northern = min(alone.latitude + north, _MOST_NORTHERN)
+        boxes.append((alone.longitude - east, southern, alone.longitude + east, northern))
     west, south = np.min([box[:2] for box in boxes], axis=0).tolist()
     east, north = np.max([box[2:] for box in boxes], axis=0).tolist()
     return [[south, west], [north, east]]
-
-
-def _borders(bounds: list[list[float]] | None) -> dict[str, Any]:
-    """Countries as GeoJSON: fine outlines near the photos, coarse ones elsewhere."""
-    (south, west), (north, east) = bounds or [[0.0, 0.0], [0.0, 0.0]]
-    extent = max(north - south, east - west, 1.0)
-    countries, coarse = _country_outlines()
-    near = shapely.intersects(
-        countries, shapely.box(west - extent, south - extent, east + extent, north + extent)
-    )
-    fine = shapely.simplify(countries[near], max(extent / 500.0, 0.005))
-    outlines = [*coarse[~near], *shapely.set_precision(fine, 0.001)]
-    return {
-        "type": "GeometryCollection",
-        "geometries": [shapely.geometry.mapping(outline) for outline in outlines],
-    }
-
-
-@cache
-def _country_outlines() -> tuple[npt.NDArray[np.object_], npt.NDArray[np.object_]]:
-    """Countries, and as they are drawn far from the photos: polygons, not to be changed."""
-    from geoloc_models.countries.polygons import load_countries
-
-    countries = load_countries().geometry.to_numpy()
-    return countries, shapely.set_precision(shapely.simplify(countries, 0.1), 0.01)
 
 
 @cache

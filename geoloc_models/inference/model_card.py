@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_json, write_json
+from geoloc_models.countries.names import country_name
 
 if TYPE_CHECKING:
     from geoloc_models.evaluation import Evaluation
@@ -77,13 +78,14 @@ class ModelCard:
         Examples
         --------
         >>> print(ModelCard("2026-11-28", {"SE": 801, "CH": 812}, 203, {"25": 45.8}).text)
-        The model learned from 1,613 photos of CH and SE (2026-11-28), and knows no other place. Of \
-203 test photos it placed 46 % within 25 km.
+        The model learned from 1,613 photos of Switzerland and Sweden (2026-11-28), and knows no \
+other place. Of 203 test photos it placed 46 % within 25 km.
         """
         codes = sorted(self.n_photos, key=lambda code: -self.n_photos[code])
-        where = f"{len(codes)} countries, most of {', '.join(codes[:_MOST_COUNTRIES])}"
+        names = [country_name(code) for code in codes[:_MOST_COUNTRIES]]
+        where = f"{len(codes)} countries, most of {', '.join(names)}"
         if len(codes) <= _MOST_COUNTRIES:
-            where = " and ".join([", ".join(codes[:-1]), codes[-1]] if codes[1:] else codes)
+            where = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
         shares = {f"{km:g}": self.within_km.get(f"{km:g}") for km in _TOLD_KM}
         told = [
             f"{share:.0f} % within {km} km" for km, share in shares.items() if share is not None

@@ -256,8 +256,10 @@ class PhotoPredictions(DecodedOutputs):
             for rank, (label, share) in enumerate(zip(labels, shares, strict=True), start=1)
         ]
 
-    def _ranked(self, number: int, k: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
-        """Classes of the k highest probabilities of a photo, and these."""
+    def _ranked(
+        self, number: int, k: int | None = None
+    ) -> tuple[npt.NDArray[np.int64], FloatArray]:
+        """Classes of the k highest probabilities of a photo, and these; all above 0 by default."""
         dense = self._dense(number)
         labels = np.flatnonzero(dense > 0)
         shares: Any = dense[labels]
@@ -402,16 +404,18 @@ class PhotoPredictions(DecodedOutputs):
         """Cells of the 90 % region, the likeliest first; points where the classes have no outline."""
         if self.probabilities is None or self.classes is None or self.classes.kind == "countries":
             return ()
-        shares = self._dense(number)[None, :]
-        shares /= shares.sum()
-        core, whole = (decoding.credible_region(shares, level) for level in REGION_LEVELS)
-        in_core = set(core.indices.tolist())
+        labels, shares = self._ranked(number)
+        shares = shares / shares.sum()
+        n_core, n_whole = (
+            decoding.credible_region(shares[None], level).nnz for level in REGION_LEVELS
+        )
         cells = []
-        for label, share in zip(whole.indices.tolist(), whole.data.tolist(), strict=True):
+        for rank, label in enumerate(labels[: min(n_whole, _MOST_POINTS)].tolist()):
             latitude, longitude = self.classes.coords[label].tolist()
             outline = None if outlines is None else outlines[label]
-            cells.append(RegionCell(latitude, longitude, share, label in in_core, outline))
-        return tuple(cells[:_MOST_POINTS])
+            share = float(shares[rank])
+            cells.append(RegionCell(latitude, longitude, share, rank < n_core, outline))
+        return tuple(cells)
 
     def _facts(self, number: int) -> tuple[tuple[str, str], ...]:
         """What the map says about a photo: titles and texts."""

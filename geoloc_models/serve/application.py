@@ -1,11 +1,12 @@
-"""The server: a page, and one address that takes a photo and stores nothing of it."""
+"""The server: a page, and what takes a photo, or its address, and stores nothing of it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,6 +22,9 @@ from geoloc_models.serve.inference import PhotoPlacer
 from geoloc_models.serve.middleware import LOOPBACK, GuardMiddleware, sentence
 from geoloc_models.serve.upload import Limits, too_large
 
+if TYPE_CHECKING:
+    from geoloc_models.download import DownloadOptions
+
 _BUSY = "Other photos are being placed. Try again in a moment."
 _TOO_SLOW = "The upload took too long."
 _SECONDS_BEFORE_OTHERS = 5.0
@@ -33,12 +37,14 @@ class UploadTooLargeError(Exception):
 
 
 class PlaceEndpoint:
-    """Takes a photo as the body of a request, and answers with parts of the page as JSON.
+    """Takes a photo, or its address, as the body of a request; answers with parts of the page as JSON.
 
     Parameters
     ----------
     placer : PhotoPlacer
         Its limits hold.
+    addresses : DownloadOptions, optional
+        How photos are fetched from addresses; by default none are.
 
     Notes
     -----
@@ -48,15 +54,32 @@ class PlaceEndpoint:
     been on its way for five seconds, so that slow uploads do not shut out all others.
     """
 
-    def __init__(self, placer: PhotoPlacer) -> None:
+    def __init__(self, placer: PhotoPlacer, addresses: DownloadOptions | None = None) -> None:
         self._placer = placer
+        self._addresses = addresses
         self._limits = placer.limits
         self._n_inside = 0
         self._clocks: dict[asyncio.Timeout, float] = {}  # when uploads began, the oldest first
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="placing")
 
-    async def __call__(self, request: Request) -> Response:
+    async def place(self, request: Request) -> Response:
         """Serve one upload."""
+        return await self._answer(lambda: read_body(request, self._limits))
+
+    async def place_address(self, request: Request) -> Response:
+        """Serve the photo at an address."""
+        options = self._addresses
+        if options is None:
+            raise HTTPException(404)
+        from geoloc_models.serve.addresses import fetch_photo
+
+        async def read() -> bytes:
+            address = await read_body(request, self._limits)
+            return await fetch_photo(address.decode(errors="replace"), options)
+
+        return await self._answer(read)
+
+    async def _answer(self, read: Callable[[], Awaitable[bytes]]) -> Response:
         loop = asyncio.get_running_loop()
         if self._n_inside >= self._limits.waiting:
             oldest = next(iter(self._clocks), None)
@@ -69,7 +92,7 @@ class PlaceEndpoint:
             async with asyncio.timeout(self._limits.seconds) as clock:
                 self._clocks[clock] = loop.time()
                 try:
-                    content = await read_body(request, self._limits)
+                    content = await read()
                 finally:
                     self._clocks.pop(clock, None)
             shown = await loop.run_in_executor(self._thread, self._placer.place, content)
@@ -112,7 +135,12 @@ async def read_body(request: Request, limits: Limits) -> bytes:
 
 
 def make_application(
-    placer: PhotoPlacer, *, hosts: frozenset[str] = LOOPBACK, any_address: bool = False
+    placer: PhotoPlacer,
+    *,
+    examples: Sequence[bytes] = (),
+    addresses: DownloadOptions | None = None,
+    hosts: frozenset[str] = LOOPBACK,
+    any_address: bool = False,
 ) -> Starlette:
     """Put page and endpoint behind the guard.
 
@@ -120,16 +148,31 @@ def make_application(
     ----------
     placer : PhotoPlacer
         Places what is uploaded.
+    examples : sequence of bytes
+        Photos to click on, as JPEG files.
+    addresses : DownloadOptions, optional
+        Let the page fetch photos from addresses, and how; not by default.
     hosts : frozenset of str
         Names that the server may be called by.
     any_address : bool, default False
         Let it be called by any IP address too.
     """
-    endpoint = PlaceEndpoint(placer)
-    page = page_html(placer.limits, placer.model.about)
+    endpoint = PlaceEndpoint(placer, addresses)
+    page = page_html(
+        placer.limits,
+        placer.model.card,
+        n_examples=len(examples),
+        has_addresses=addresses is not None,
+    )
 
     async def show_page(_: Request) -> Response:
         return HTMLResponse(page)
+
+    async def show_example(request: Request) -> Response:
+        number = request.path_params["number"]
+        if number >= len(examples):
+            raise HTTPException(404)
+        return Response(examples[number], media_type="image/jpeg")
 
     async def refuse(_: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 500
@@ -150,7 +193,9 @@ def make_application(
     return Starlette(
         routes=[
             Route("/", show_page),
-            Route("/place", endpoint.__call__, methods=["POST"]),
+            Route("/examples/{number:int}.jpg", show_example),
+            Route("/place", endpoint.place, methods=["POST"]),
+            Route("/address", endpoint.place_address, methods=["POST"]),
             Mount("/static", static),
         ],
         middleware=[

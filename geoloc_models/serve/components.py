@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 from PIL import Image
 
+from geoloc_models.countries.names import country_name
 from geoloc_models.inference.map import data_url
+from geoloc_models.inference.model_card import ModelCard
 from geoloc_models.inference.place_names import CREDIT, nearest_places
 from geoloc_models.inference.predictions import PhotoPredictions, percent
-from geoloc_models.serve.nearby import TrainingPhotos
+from geoloc_models.serve.nearby import NearbyPhotos
 from geoloc_models.serve.upload import Limits, too_large
 
 TITLE = "Where was this photo taken?"
-_CLASS = {"cells": "cell", "countries": "country", "gallery": "training photo"}
+_CLASS = {"cells": "cell", "countries": "country", "gallery": "place"}
+_N_LIKELIEST = 5
+_MOST_COUNTRIES = 20
 
 
 @cache
 def _environment() -> Any:
     import jinja2
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("geoloc_models.serve", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["country"] = country_name
+    return environment
 
 
 def _render(name: str, **values: Any) -> str:
@@ -36,91 +43,100 @@ def _render(name: str, **values: Any) -> str:
     return text
 
 
-def page_html(limits: Limits, about: str) -> str:
-    """The page itself: what the model knows, where a photo is dropped, where its answer goes."""
+def page_html(
+    limits: Limits, card: ModelCard | None, *, n_examples: int = 0, has_addresses: bool = False
+) -> str:
+    """The page itself: what the model knows, how it gets a photo, where the answer goes."""
+    counts = sorted(({} if card is None else card.n_photos).items(), key=lambda own: -own[1])
     return _render(
-        "page.html", title=TITLE, about=about, limits=limits, too_large=too_large(limits)
+        "page.html",
+        title=TITLE,
+        card=card,
+        countries=counts[:_MOST_COUNTRIES],
+        n_more=len(counts[_MOST_COUNTRIES:]),
+        limits=limits,
+        too_large=too_large(limits),
+        n_examples=n_examples,
+        has_addresses=has_addresses,
     )
 
 
-def answer_html(predictions: PhotoPredictions, shown: Image.Image) -> str:
-    """The photo, where it was taken, and how sure that is."""
+def answer_html(
+    predictions: PhotoPredictions, shown: Image.Image, nearby: NearbyPhotos | None
+) -> str:
+    """The photo, where it was taken and how sure that is in one line, and all else folded away.
+
+    Parameters
+    ----------
+    predictions : PhotoPredictions
+        Of one photo.
+    shown : PIL.Image.Image
+        The photo, small.
+    nearby : NearbyPhotos, optional
+        Training photos taken nearest to the answer.
+    """
     latitude, longitude = predictions.coords[0].tolist()
-    code = str(predictions.countries[0])
-    country = title = _country(code)
+    country = country_name(str(predictions.countries[0]))
     place = predictions.place_text(0)
-    if place is not None:
-        title = f"{place}, {country}"
     within = float(predictions.probability_within_25_km[0])
     radius = float(predictions.radius_90_km[0])
-    facts = [
-        ("Coordinates", f"{latitude:.4f}, {longitude:.4f}"),
-        ("Country", country),
-        ("Within 25 km of it", percent(within) if math.isfinite(within) else "unknown"),
-        ("90 % radius", f"{radius:,.0f} km" if math.isfinite(radius) else "unknown"),
-    ]
+    facts = [("Coordinates", f"{latitude:g}, {longitude:g}"), ("Country", country)]
+    if math.isfinite(radius):
+        facts.append(("90 % radius", f"{radius:,.0f} km"))
     share = float(predictions.class_probability[0])
     if math.isfinite(share) and predictions.classes is not None:
         facts.append((f"Likeliest {_CLASS[predictions.classes.kind]}", percent(share)))
     return _render(
         "answer.html",
         picture=data_url(shown, "JPEG"),
-        title=title,
+        area=_area(place, country),
+        within=percent(within) if math.isfinite(within) else None,
+        is_unsure=within < 0.5,
+        has_radius=math.isfinite(radius),
         facts=facts,
-        notes=[*certainty_notes(within, radius), *predictions.notes],
+        notes=predictions.notes,
+        places=_places(predictions),
+        nearby=None if nearby is None else _rows(nearby, named=predictions.places is not None),
+        credit="" if predictions.places is None else CREDIT,
     )
 
 
-def certainty_notes(within: float, radius: float) -> list[str]:
-    """What the probability within 25 km and the radius mean, in words."""
-    notes = []
-    if within < 0.5:
-        notes.append(
-            "The model is not sure: to it, the photo was more likely taken over 25 km from this "
-            "point than closer."
-        )
-    if math.isfinite(radius):
-        notes.append(
-            "Of photos like those that the model was calibrated on, 90 % lie in the radius."
-        )
-    return notes
+def _area(place: str | None, country: str) -> str:
+    """Where the answer lies, in words.
+
+    Examples
+    --------
+    >>> _area("Zürich", "Switzerland"), _area("31 km from Kiruna", "Sweden"), _area(None, "Fiji")
+    ('Zürich area, Switzerland', '31 km from Kiruna, Sweden', 'Fiji')
+    """
+    if place is None:
+        return country
+    return f"{place}, {country}" if " km from " in place else f"{place} area, {country}"
 
 
-def nearby_html(likeliest: list[dict[str, Any]], photos: TrainingPhotos, *, named: bool) -> str:
-    """The likeliest places, and training photos with why these."""
-    places = [
+def _places(predictions: PhotoPredictions) -> list[Sequence[str]]:
+    return [
         (
-            place["place"] or "",
-            place["country"],
-            f"{place['latitude']:.3f}, {place['longitude']:.3f}",
+            _named(place["place"], str(place["country"])),
+            f"{place['latitude']:g}, {place['longitude']:g}",
             percent(place["probability"]),
         )
-        for place in likeliest
+        for place in predictions.likeliest_of(0, _N_LIKELIEST)
     ]
-    names = [place.name for place in nearest_places(photos.coords)] if named else [""] * len(photos)
-    header = ["Near", "Country", "Coordinates", "From the answer", "Photos there"]
-    columns = [
-        names,
-        photos.countries.tolist(),
-        [f"{latitude:.4f}, {longitude:.4f}" for latitude, longitude in photos.coords.tolist()],
-        [f"{distance:,.1f} km" for distance in photos.distances_km],
-        [f"{count:,}" for count in photos.counts],
+
+
+def _rows(nearby: NearbyPhotos, *, named: bool) -> list[Sequence[str]]:
+    places = nearest_places(nearby.coords) if named else [None] * len(nearby.coords)
+    return [
+        (
+            _named(None if place is None else place.name, str(nearby.countries[row])),
+            "{:g}, {:g}".format(*nearby.coords[row]),
+            f"{nearby.distances_km[row]:,.0f} km",
+            f"{nearby.counts[row]:,}",
+        )
+        for row, place in enumerate(places)
     ]
-    if photos.shares is not None:
-        header.append("Share")
-        columns.append([percent(share) for share in photos.shares])
-    return _render(
-        "nearby.html",
-        places=places,
-        explanation=photos.explanation,
-        header=header,
-        rows=list(zip(*columns, strict=True)),
-        credit=CREDIT if named and len(photos) else "",
-    )
 
 
-def _country(code: str) -> str:
-    """Name of a country by its code; what is no code stays as it is."""
-    from geoloc_models.countries.polygons import load_countries
-
-    return str(load_countries()["name"].get(code, code))
+def _named(place: str | None, code: str) -> str:
+    return ", ".join(filter(None, [place, country_name(code)]))

@@ -1,23 +1,26 @@
-"""From an upload to what the page shows: the answer, its map, and the training photos beside it."""
+"""From an upload to what the page shows: the answer and its map."""
 
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
+from geoloc_models.inference.class_locations import ClassLocations
 from geoloc_models.inference.map import map_content, tile_source
 from geoloc_models.inference.model import Model
 from geoloc_models.inference.predictions import PhotoPredictions
 from geoloc_models.photos.guarded import GuardedDecoder
-from geoloc_models.serve.components import answer_html, nearby_html
+from geoloc_models.serve.components import answer_html
 from geoloc_models.serve.nearby import TrainingPhotoIndex
 from geoloc_models.serve.upload import Limits, read_upload
 
 _SHOWN_PIXELS = 320
-_N_LIKELIEST = 5
+_ANSWER_DECIMALS, _PLACE_DECIMALS = 2, 1  # of a degree: 1 and 11 km
 
 
 class PhotoPlacer:
@@ -34,6 +37,9 @@ class PhotoPlacer:
         map server.
     decoder : str, optional
         As for :meth:`Model.predict`.
+    exact_places : bool, default False
+        Show coordinates as the model has them. Else the answer is rounded to 0.01 degrees and the
+        places of classes and training photos to 0.1, here, before anything is drawn or written.
 
     Raises
     ------
@@ -48,6 +54,7 @@ class PhotoPlacer:
         limits: Limits | None = None,
         tiles: str | None = None,
         decoder: str | None = None,
+        exact_places: bool = False,
     ) -> None:
         self.model = model
         self.limits = Limits() if limits is None else limits
@@ -55,7 +62,11 @@ class PhotoPlacer:
         if tiles is not None:
             tile_source(tiles)
         self.decoder = model.check_decoder(decoder)
-        self._training_photos = TrainingPhotoIndex(model)
+        self._exact_places = exact_places
+        self._classes = model.classes
+        if not exact_places and self._classes is not None:
+            self._classes = _rounded(self._classes)
+        self._training_photos = TrainingPhotoIndex.from_classes(self._classes)
         self._one_at_a_time = threading.Lock()
         self._decoder = GuardedDecoder()
 
@@ -70,8 +81,7 @@ class PhotoPlacer:
         Returns
         -------
         dict
-            Parts of the page, with nothing in them but what they show: ``answer`` and ``nearby``,
-            HTML; ``map``, what ``drawMap`` of map.js draws.
+            ``answer``, a part of the page as HTML; ``map``, what ``drawMap`` of map.js draws.
 
         Raises
         ------
@@ -86,14 +96,11 @@ class PhotoPlacer:
             predictions = self._predict(pixels)
             shown = pixels.copy()
             shown.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
+            known = self._training_photos
+            nearby = None if known is None else known.nearest(predictions.coords[0])
             return {
-                "answer": answer_html(predictions, shown),
+                "answer": answer_html(predictions, shown, nearby),
                 "map": self._map(predictions),
-                "nearby": nearby_html(
-                    predictions.likeliest_of(0, _N_LIKELIEST),
-                    self._training_photos.beside(predictions),
-                    named=predictions.places is not None,
-                ),
             }
 
     def close(self) -> None:
@@ -109,11 +116,21 @@ class PhotoPlacer:
         predictions = self.model.predict(_OnePhoto(pixels), decoder=self.decoder, batch_size=1)
         if len(predictions) == 0:
             raise BrokenImageError(f"The photo {predictions.broken[0][1]}.")
-        return predictions
+        decimals = 4 if self._exact_places else _ANSWER_DECIMALS
+        return replace(
+            predictions, coords=predictions.coords.round(decimals), classes=self._classes
+        )
 
     def _map(self, predictions: PhotoPredictions) -> dict[str, Any]:
-        photos = list(predictions.mapped())
-        return map_content(photos, tiles=self.tiles, credit=predictions.credit)
+        return map_content(list(predictions.mapped()), tiles=self.tiles)
+
+
+def _rounded(classes: ClassLocations) -> ClassLocations:
+    """Classes whose places tell nobody's exact spot."""
+    images = classes.images
+    if images is not None:
+        images = np.round(images[0], _PLACE_DECIMALS), images[1]
+    return replace(classes, coords=np.round(classes.coords, _PLACE_DECIMALS), images=images)
 
 
 class _OnePhoto:

@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -19,6 +19,9 @@ from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models.serve.application import make_application
 from geoloc_models.serve.inference import PhotoPlacer
 from geoloc_models.serve.middleware import LOOPBACK, is_address
+
+if TYPE_CHECKING:
+    from geoloc_models.download import DownloadOptions
 
 _SECONDS_TO_END = 3
 _SECONDS_OF_HEADERS = 10.0
@@ -120,6 +123,8 @@ def make_config(application: Starlette) -> uvicorn.Config:
 def run_server(
     placer: PhotoPlacer,
     *,
+    examples: Sequence[bytes] = (),
+    addresses: DownloadOptions | None = None,
     host: str = "127.0.0.1",
     port: int = 7860,
     names: Sequence[str] = (),
@@ -131,6 +136,8 @@ def run_server(
     ----------
     placer : PhotoPlacer
         Places what is uploaded.
+    examples, addresses
+        As for :func:`~geoloc_models.serve.application.make_application`.
     host, port : str, int
         Where to listen; port 0 for any that is free.
     names : sequence of str
@@ -150,7 +157,13 @@ def run_server(
         known = LOOPBACK | {host.lower()} | {name.lower() for name in names}
         if not bound.is_loopback:
             known |= own_names()
-        application = make_application(placer, hosts=known, any_address=not bound.is_loopback)
+        application = make_application(
+            placer,
+            examples=examples,
+            addresses=addresses,
+            hosts=known,
+            any_address=not bound.is_loopback,
+        )
         placer.warm_up()
         if bound.is_unspecified:
             host = "127.0.0.1" if bound.version == 4 else "::1"

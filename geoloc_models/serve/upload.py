@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from geocells._output import printable
 from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.inference.inputs import as_photos
+from geoloc_models.inference.map import picture_bytes
 from geoloc_models.photos.opening import open_header, open_photo
 
 _NAME = "The file"
 _MOST_ELONGATED = 20
 _LONGEST_REASON = 200
+_MOST_EXAMPLES, _EXAMPLE_PIXELS = 12, 640
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,28 @@ def read_upload(
         if "decompression bomb" in message:  # what Pillow says of pixels beyond its own limit
             message = f"The photo has more than the {limits.megapixels:g} megapixels of this page."
         raise BrokenImageError(_for_people(message)) from error
+
+
+def read_examples(folder: str | Path) -> list[bytes]:
+    """Photos of a folder to click on, as JPEG files of pixels alone.
+
+    Parameters
+    ----------
+    folder : path
+        Of more than 12 photos, 12 at even steps; each is scaled to 640 pixels at most.
+
+    Raises
+    ------
+    GeolocError
+        If there is no photo, or one cannot be read.
+    """
+    photos = as_photos(folder, min_side=_EXAMPLE_PIXELS)
+    examples = []
+    for row in np.unique(np.linspace(0, len(photos) - 1, _MOST_EXAMPLES).round().astype(int)):
+        photo = photos.load(int(row))
+        photo.thumbnail((_EXAMPLE_PIXELS, _EXAMPLE_PIXELS))
+        examples.append(picture_bytes(photo, "JPEG"))
+    return examples
 
 
 def too_large(limits: Limits) -> str:

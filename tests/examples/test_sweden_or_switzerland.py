@@ -8,6 +8,7 @@ from command_line import run
 
 from geoloc_models.cli import main
 from geoloc_models.photos import demo as data
+from geoloc_models.serve import read_examples
 
 
 @pytest.fixture
@@ -34,6 +35,8 @@ def test_the_demo_leaves_table_pictures_and_results_of_every_model(few_places, t
     pictures = {path.name for path in output.glob("*.png")}
     assert pictures == maps | {"errors.png", "examples.png", "training.png"}
     assert all(str(output / name) in result.stdout for name in pictures)
+    # The served page offers test images to click on.
+    assert len(read_examples(output / "country" / "bundle" / "examples")) == 8
     # Resumed, it trains nothing and prints the same table.
     weights = [output / name / "bundle" / "model.safetensors" for name in names]
     before = [path.stat().st_mtime_ns for path in weights]

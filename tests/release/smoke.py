@@ -48,7 +48,7 @@ def try_installation() -> None:
         require((home / "py.typed").is_file(), f"{package.__name__} says that it is typed")
     files = {str(path) for path in importlib.metadata.files("geocells") or []}
     for name in (
-        "geoloc_models/countries/countries.parquet",
+        "geocells/countries.parquet",
         "geocells/leaflet/LICENSE.leaflet",
         "geoloc_models/inference/leaflet/LICENSE.markercluster",
     ):

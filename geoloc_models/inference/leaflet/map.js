@@ -2,7 +2,7 @@
 // Draws photos at their answers, with Leaflet. What comes from a photo, its name above all, goes
 // in as text and never as HTML.
 
-const MAP_COLORS = { core: "#a50026", whole: "#f46d43", radius: "#313695", exif: "#1a9850" };
+const MAP_COLORS = { core: "#a50026", whole: "#f46d43", radius: "#3f6fd8", exif: "#1a9850" };
 
 function mapElement(tag, className, ...children) {
   const element = document.createElement(tag);
@@ -77,14 +77,17 @@ function mapDetails(photo) {
   return layers;
 }
 
-function mapLegend(credit) {
+// What the drawn layers mean: of none that is not there.
+function mapLegend(content) {
+  const details = content.photos.map((photo) => photo.details ?? {});
   const rows = [
-    ["core", "half of the probability"],
-    ["whole", "90 % of the probability"],
-    ["radius", "90 % radius, where calibrated"],
-    ["exif", "EXIF position, where compared"],
-  ].map(([name, text]) => mapElement("div", "", mapElement("i", name), text));
-  if (credit) { rows.push(mapElement("div", "", credit)); }
+    ["core", "half of the probability", "region"],
+    ["whole", "90 % of the probability", "region"],
+    ["radius", "90 % radius", "radius_km"],
+    ["exif", "EXIF position", "exif"],
+  ].filter(([, , part]) => details.some((own) => own[part] !== null && own[part] !== undefined))
+    .map(([name, text]) => mapElement("div", "", mapElement("i", name), text));
+  if (content.credit) { rows.push(mapElement("div", "", content.credit)); }
   const legend = L.control({ position: "bottomleft" });
   legend.onAdd = () => mapElement("div", "map-legend", ...rows);
   return legend;
@@ -92,23 +95,7 @@ function mapLegend(credit) {
 
 // Draw into an element what geoloc_models.inference.map.map_content says; returns Leaflet's map.
 function drawMap(holder, content) {
-  const map = L.map(holder, { preferCanvas: true, worldCopyJump: true, maxZoom: 18 });
-  map.attributionControl.setPrefix("Leaflet");
-  L.control.scale().addTo(map);
-  if (content.bounds) {
-    map.fitBounds(content.bounds, { maxZoom: 12, padding: [20, 20] });
-  } else {
-    map.setView([0, 0], 1);
-  }
-  if (content.tiles) {
-    const { url, ...options } = content.tiles;
-    L.tileLayer(url, options).addTo(map);
-  }
-  if (content.borders) {
-    map.createPane("borders").style.zIndex = 250;
-    const style = { color: "#888888", weight: 1, fillColor: "#f4f1e8", fillOpacity: 1 };
-    L.geoJSON(content.borders, { style, pane: "borders", interactive: false }).addTo(map);
-  }
+  const map = baseMap(holder, content, { worldCopyJump: true });
   const alone = content.photos.length === 1;
   const choices = {}, overlays = {};
   content.photos.filter((photo) => photo.details).forEach((photo, number) => {
@@ -125,8 +112,8 @@ function drawMap(holder, content) {
   const markers = alone || !content.photos.length ? map : L.markerClusterGroup().addTo(map);
   for (const photo of content.photos) { markers.addLayer(mapMarker(photo)); }
   if (content.photos.length) {
-    L.control.layers(choices, overlays, { collapsed: content.photos.length > 12 }).addTo(map);
+    L.control.layers(choices, overlays, { collapsed: content.photos.length > 12 || holder.clientWidth < 500 }).addTo(map);
   }
-  mapLegend(content.credit).addTo(map);
+  mapLegend(content).addTo(map);
   return map;
 }

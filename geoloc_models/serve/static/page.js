@@ -1,11 +1,8 @@
 "use strict";
-// The photo goes to the server as the body of one request; its answer comes back as JSON.
-const zone = document.getElementById("drop");
-const input = zone.querySelector("input");
+// A photo goes to the server as the body of one request; its answer comes back as JSON.
+const drop = document.getElementById("drop");
 const statusLine = document.getElementById("status");
 const answer = document.getElementById("answer");
-const nearby = document.getElementById("nearby");
-const mapHolder = document.getElementById("map");
 let turn = 0;
 let shownMap = null;
 
@@ -16,26 +13,20 @@ function report(text, isError) {
 
 // HTML of the server, whose templates escape every text; the page's policy lets no script in it run.
 function show(parts) {
-  answer.innerHTML = parts ? parts.answer : "";
-  nearby.innerHTML = parts ? parts.nearby : "";
   if (shownMap) { shownMap.remove(); }
-  shownMap = null;
-  mapHolder.hidden = !parts;
-  if (parts) { shownMap = drawMap(mapHolder, parts.map); }
+  answer.innerHTML = parts ? parts.answer : "";
+  shownMap = parts ? drawMap(document.getElementById("map"), parts.map) : null;
 }
 
-async function place(file) {
+// Ask where a photo was taken: "place" takes its bytes, "address" the text of its address.
+async function ask(path, body) {
   const own = ++turn;
   show(null);
-  if (file.size > Number(zone.dataset.maxBytes)) {
-    report(zone.dataset.tooLarge, true);
-    return;
-  }
   report("Looking at the photo …");
   let reply, succeeded = false;
   try {
-    const response = await fetch("place", {
-      method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" },
+    const response = await fetch(path, {
+      method: "POST", body, headers: { "Content-Type": "application/octet-stream" },
     });
     reply = await response.json();
     succeeded = response.ok;
@@ -51,23 +42,42 @@ async function place(file) {
   show(reply);
 }
 
-input.addEventListener("change", () => {
-  if (input.files.length) { place(input.files[0]); }
-  input.value = "";
+function place(file) {
+  if (file.size > Number(drop.dataset.maxBytes)) {
+    turn++;
+    show(null);
+    report(drop.dataset.tooLarge, true);
+  } else {
+    ask("place", file);
+  }
+}
+
+for (const input of document.querySelectorAll("input[type=file]")) {
+  input.addEventListener("change", () => {
+    if (input.files.length) { place(input.files[0]); }
+    input.value = "";
+  });
+}
+for (const picture of document.querySelectorAll("#examples img")) {
+  picture.parentElement.addEventListener("click", async () => place(await (await fetch(picture.src)).blob()));
+}
+document.getElementById("address")?.addEventListener("submit", (event) => {
+  event.preventDefault();
+  ask("address", event.target.querySelector("input").value);
 });
 // Anywhere on the page: beside the zone, the browser would leave the page to show the file.
 for (const name of ["dragover", "dragenter"]) {
   document.addEventListener(name, (event) => {
     event.preventDefault();
-    zone.classList.add("over");
+    drop.classList.add("over");
   });
 }
 document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) { zone.classList.remove("over"); }
+  if (!event.relatedTarget) { drop.classList.remove("over"); }
 });
 document.addEventListener("drop", (event) => {
   event.preventDefault();
-  zone.classList.remove("over");
+  drop.classList.remove("over");
   const files = event.dataTransfer.files;
   if (files.length > 1) {
     report("One photo at a time, please.", true);

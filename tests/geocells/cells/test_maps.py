@@ -20,6 +20,7 @@ from geocells.cells import maps
 from geocells.web_map import MapPage
 
 COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(400, 2))
+VIRIDIS = ["#440154", "#3b528b", "#21918c", "#5ec962", "#fde725"]
 GROUPS = np.where(COORDS[:, 1] < 8, "west", "east")
 
 
@@ -75,6 +76,33 @@ def test_the_picture_shows_the_cells_and_little_else_even_with_outlines_of_the_w
         assert most <= high <= most + margin
     # One degree of longitude is drawn as long as it is on the ground.
     assert ax.get_aspect() == pytest.approx(1 / np.cos(np.radians((south + north) / 2)))
+
+
+def test_coasts_and_borders_are_drawn_unless_they_are_not_wanted(cells):
+    assert len(cells.plot().collections) == 1 + len(cells.plot(outlines=None).collections)
+    near = content(cells.explore(tiles=None))["borders"]["geometries"]
+    assert any(shapely.geometry.shape(own).contains(shapely.Point(8.0, 47.0)) for own in near)
+
+
+@pytest.mark.parametrize("color_by", ["count", "level"])
+def test_maps_to_compare_share_one_scale(cells, color_by):
+    pages = [
+        content(own.explore(color_by=color_by, limits=(1, 1000)))
+        for own in (cells, consolidated(100, COORDS))
+    ]
+    title = {"count": "images in the cell", "level": "quadtree level"}[color_by]
+    for page in pages:
+        assert page["scale"] == {"title": title, "ends": ["1", "1000"], "colors": VIRIDIS}
+    norm = cells.plot(color_by=color_by, limits=(1, 1000)).collections[0].norm
+    assert (norm.vmin, norm.vmax) == (1, 1000)
+    assert content(cells.explore())["scale"] is None
+
+
+@pytest.mark.parametrize("limits", [(5, 1), (0, 10), (1, np.inf), (np.nan, 2)])
+def test_limits_that_make_no_scale_are_refused(cells, limits):
+    for draw in (cells.plot, cells.explore):
+        with pytest.raises(ValueError, match="limits must be the least and the greatest count"):
+            draw(color_by="count", limits=limits)
 
 
 def test_locations_and_dots_of_small_cells_may_be_left_out(cells):

@@ -117,7 +117,7 @@ def test_a_model_goes_to_the_hub_and_comes_back_as_it_was(hub, bundle, tmp_path)
     assert set(hub.files) == names - {"decoder.parquet"}  # where training photos were taken
     hub.files["run_me.py"] = b"raise SystemExit"
     result = geoloc("pull", "anna/alps")
-    assert "40 photos of CH" in result.stdout
+    assert "40 photos of Switzerland" in result.stdout
     assert "--model models/alps" in result.stdout
     pulled = tmp_path / "models" / "alps"
     for name in names - {"decoder.parquet"}:

@@ -150,13 +150,13 @@ def test_outlines_with_too_many_corners_are_simplified(monkeypatch):
     assert len(json.dumps(content(photo(region=(cell,))))) < plain - 5000
 
 
-def test_the_background_is_tiles_or_borders():
+def test_borders_lie_below_the_tiles_if_there_are_any():
     offline = content(photo(), tiles=None)
     assert offline["tiles"] is None
     assert len(offline["borders"]["geometries"]) > 200
     assert content(photo(), tiles=None) == content(photo(), tiles=None)  # nothing was changed
     online = content(photo())
-    assert online["borders"] is None
+    assert online["borders"] == offline["borders"]
     assert "tile.openstreetmap.org" in online["tiles"]["url"]
     assert "OpenTopoMap" in answers_map.tile_source("OpenTopoMap")["attribution"]
     for unknown in ("nobody's", "https://example.com/{z}/{x}/{y}.png"):
@@ -196,11 +196,12 @@ def test_places_of_almost_no_probability_do_not_widen_the_surface():
     assert south > 40
 
 
-def test_the_box_of_one_photo_holds_its_region_and_its_radius():
-    (south, west), (north, east) = answers_map._bounds([photo()])
+def test_the_box_of_one_photo_is_that_of_its_region_or_else_of_its_radius():
+    assert answers_map._bounds([photo()]) == [[47.0, 7.5], [48.0, 10.0]]  # its EXIF position too
+    (south, west), (north, east) = answers_map._bounds([photo(region=(), exif=None)])
+    assert (south, north) == (pytest.approx(47.4 - 60 / 111.2), pytest.approx(47.4 + 60 / 111.2))
     assert west < 8.5 - 60 / 111.2
-    assert (east, north) == (10.0, 48.0)
-    assert south < 47.0
+    assert east > 8.5 + 60 / 111.2
 
 
 def test_without_jinja2_the_error_names_the_remedy(monkeypatch):
@@ -222,7 +223,7 @@ def test_the_page_runs_its_own_scripts_alone_and_asks_no_server_but_that_of_the_
         assert policy.startswith("default-src 'none'; ")
         assert policy.endswith(sources)
         scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
-        assert len(scripts) == 3 + (n_photos > 1)
+        assert len(scripts) == 4 + (n_photos > 1)
         for script in scripts:
             digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
             assert f"'sha256-{digest}'" in policy

@@ -29,14 +29,14 @@ def test_a_card_is_made_of_training_countries_and_an_evaluation():
     card = ModelCard.of_training(["SE", "CH", "SE"], evaluation)
     assert card.n_photos == {"CH": 1, "SE": 2}
     assert card.within_km == {"25": 45.8, "2500": 100.0}
-    assert "3 photos of SE and CH" in card.text
+    assert "3 photos of Sweden and Switzerland" in card.text
     assert card.text.endswith("Of 7 test photos it placed 46 % within 25 km.")
 
 
 @pytest.mark.parametrize(
     ("n_photos", "words"),
     [
-        ({"SE": 1}, "1 photos of SE ("),
+        ({"SE": 1}, "1 photos of Sweden ("),
         (dict.fromkeys("ABCDE", 3), "5 countries, most of A, B, C ("),
     ],
 )
@@ -54,7 +54,7 @@ def test_answers_say_which_model_gave_them(folder, tmp_path, monkeypatch):
     assert content["model"]["n_photos"] == {"CH": 40, "SE": 20}
     assert content["model"] == answers.to_geojson()["model"] == model.identity
     assert len(model.identity["weights_sha256"]) == 64
-    assert "60 photos of CH and SE" in answers.credit
+    assert "60 photos of Switzerland and Sweden" in answers.credit
     assert "97 % within 200 km" in repr(model)
     json.dumps(content, allow_nan=False)
 

@@ -1,17 +1,23 @@
 """The server: what it answers, whom it answers, and what it leaves behind."""
 
 import contextlib
+import io
 import json
 import logging
 import re
 import socket
 import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from geoloc_models_bundles import few_places
+from geoloc_models_download import quick
 from geoloc_models_serve import SECRET, ask, photo, served, small_placer, upload
+from PIL import Image
 
-from geoloc_models.serve import Limits, application, server
+from geoloc_models._errors import GeolocError
+from geoloc_models.download import DownloadOptions
+from geoloc_models.serve import Limits, application, read_examples, server
 from geoloc_models.serve.middleware import LOOPBACK
 
 pytestmark = pytest.mark.usefixtures("towns")
@@ -31,10 +37,10 @@ def port(placer):
             yield port
 
 
-def test_a_photo_gets_an_answer_a_map_and_its_neighbours(port):
+def test_a_photo_gets_an_answer_and_a_map(port):
     status, found = upload(port, photo())
     assert status == 200
-    assert sorted(found) == ["answer", "map", "nearby"]
+    assert sorted(found) == ["answer", "map"]
     assert "321 km" in found["answer"]
     assert SECRET not in json.dumps(found)
 
@@ -115,12 +121,14 @@ def test_the_page_and_its_files_run_nothing_but_themselves(port):
         "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     assert headers["referrer-policy"] == "same-origin"
-    assert "Drop a photo here" in page
+    assert "Choose a photo" in page
+    assert "examples/" not in page
+    assert "address" not in page.replace("an address", "")
     assert "up to 0.5 MB and 50 megapixels" in page
     assert 'data-max-bytes="500000"' in page
     assert not re.search(r"style=|\son\w+=|<script>|<style>", page)  # the policy forbids them
     linked = re.findall(r'(?:src|href)="(static/[^"]+)"', page)
-    assert len(linked) == 7
+    assert len(linked) == 8
     for path in [*linked, "static/images/layers.png"]:
         status, headers, _ = ask(port, "GET", f"/{path}")
         assert status == 200
@@ -131,6 +139,9 @@ def test_the_page_and_its_files_run_nothing_but_themselves(port):
     ("method", "path", "status"),
     [
         ("POST", "/", 405),
+        ("GET", "/examples/0.jpg", 404),
+        ("GET", "/examples/-1.jpg", 404),
+        ("GET", "/examples/../server.py", 404),
         ("GET", "/place", 405),
         ("DELETE", "/static/page.js", 405),
         ("GET", "/static/", 404),
@@ -255,3 +266,97 @@ def test_a_map_of_tiles_may_load_pictures_and_nothing_else(tmp_path):
     assert sources["img-src"].endswith("https:")
     assert "https" not in sources["script-src"] + sources["connect-src"]
     assert "tile.openstreetmap.org" in found["map"]["tiles"]["url"]
+
+
+def test_examples_are_pictures_of_pixels_alone(placer, tmp_path):
+    for row in range(30):
+        (tmp_path / f"{row:02}.jpg").write_bytes(photo(row, size=(900, 700)))
+    examples = read_examples(tmp_path)
+    assert len(examples) == 12
+    with served(placer, examples=examples) as port:
+        assert re.findall(r'src="(examples/\d+\.jpg)"', ask(port, "GET", "/")[2].decode()) == [
+            f"examples/{number}.jpg" for number in range(12)
+        ]
+        status, headers, content = ask(port, "GET", "/examples/11.jpg")
+        assert (status, headers["content-type"]) == (200, "image/jpeg")
+        with Image.open(io.BytesIO(content)) as picture:
+            assert picture.size == (498, 640)  # upright: the photo is turned by its EXIF data
+            assert dict(picture.getexif()) == {}
+        assert SECRET.encode() not in content
+        assert upload(port, content)[0] == 200
+        assert ask(port, "GET", "/examples/12.jpg")[0] == 404
+
+
+def test_a_folder_without_a_photo_has_no_examples(tmp_path):
+    with pytest.raises(GeolocError, match="no photo"):
+        read_examples(tmp_path)
+
+
+class Web(BaseHTTPRequestHandler):
+    """The rest of the web: a photo, and what is none."""
+
+    def do_GET(self):
+        bodies = {"/photo": photo(), "/text": b"no photo", "/large": bytes(600_000)}
+        targets = {"/moved": "/photo", "/loop": "/loop", "/inside": "file:///etc/passwd"}
+        self.send_response(302 if self.path in targets else 200 if self.path in bodies else 404)
+        if self.path in targets:
+            self.send_header("Location", targets[self.path])
+        body = bodies.get(self.path, b"")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def web():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Web) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def send_address(port, address):
+    status, _, body = ask(port, "POST", "/address", address.encode())
+    return status, json.loads(body)
+
+
+REFUSED = "This is not the web address of a photo that this server may ask for."
+
+
+def test_a_photo_is_fetched_from_an_address_and_nothing_else_is(placer, web):
+    with served(placer, addresses=quick(max_megabytes=0.5)) as port:
+        page = ask(port, "GET", "/")[2].decode()
+        assert '<form id="address">' in page
+        for path in ("/photo", "/moved"):
+            status, found = send_address(port, f" {web}{path} ")
+            assert (status, sorted(found)) == (200, ["answer", "map"])
+        for address, message in [
+            (f"{web}/none", "No photo came from there: status 404."),
+            (f"{web}/loop", "No photo came from there: too many redirects."),
+            (f"{web}/large", "No photo came from there: more than 500,000 bytes."),
+            (f"{web}/inside", REFUSED),
+            ("file:///etc/passwd", REFUSED),
+            ("a lake", REFUSED),
+            ("", REFUSED),
+            ("\xff", REFUSED),
+            ("http://a@127.0.0.1/", REFUSED),
+        ]:
+            assert send_address(port, address) == (422, {"message": message})
+        status, found = send_address(port, f"{web}/text")
+        assert (status, found["message"].split(".")[0]) == (
+            422,
+            "The file is not an image of a known kind",
+        )
+        status, found = send_address(port, f"{web}/{'a' * 500_001}")
+        assert status == 413
+
+
+def test_no_address_of_this_network_is_asked_and_none_at_all_unless_allowed(placer, port, web):
+    status, found = send_address(port, f"{web}/photo")
+    assert (status, found["message"]) == (404, "There is nothing here.")
+    with served(placer, addresses=DownloadOptions()) as open_port:
+        for address in (f"{web}/photo", "http://localhost/", "http://169.254.169.254/latest"):
+            assert send_address(open_port, address) == (422, {"message": REFUSED})

@@ -6,11 +6,13 @@ import json
 import pytest
 from geoloc_models_browser import chromium
 from geoloc_models_bundles import few_places
+from geoloc_models_download import quick
 from geoloc_models_serve import SVG, photo, served, small_placer
 from PIL import Image
 
 from geoloc_models.inference.map import MappedPhoto, draw_map
-from geoloc_models.serve import Limits
+from geoloc_models.inference.model_card import ModelCard
+from geoloc_models.serve import Limits, read_examples
 
 PATIENCE = 60  # seconds; two cores may be busy with other tests
 
@@ -48,18 +50,18 @@ def text_of(browser, selector):
 
 def put_in(browser, path, content):
     path.write_bytes(content)
-    (own,) = found(browser, "#drop input[type=file]")
-    own.send_keys(str(path))
+    found(browser, "#drop input[type=file]")[0].send_keys(str(path))
 
 
 def test_a_photo_gets_its_answer_and_a_visible_map(browser, tmp_path):
     put_in(browser, tmp_path / "photo.jpg", photo())
-    wait_for(browser, lambda: "90 % radius" in text_of(browser, "#answer"))
-    answer = text_of(browser, "#answer")
+    wait_for(browser, lambda: "within 25 km" in text_of(browser, "#answer h2"))
+    assert "321 km" not in text_of(browser, "#answer")  # folded away
+    found(browser, "#answer summary")[0].click()
+    answer = text_of(browser, "#answer details")
     assert "321 km" in answer
-    assert "Within 25 km of it" in answer
-    assert "Training photos" in text_of(browser, "#nearby")
-    (picture,) = found(browser, "#answer img")
+    assert "Nearest training photos" in answer
+    (picture,) = found(browser, ".answer img")
     assert browser.execute_script("return arguments[0].naturalWidth", picture) == 60
     (chart,) = found(browser, "#map")
     assert chart.size["width"] > 300
@@ -81,7 +83,7 @@ def test_a_photo_may_be_dropped_anywhere_but_one_at_a_time(browser, tmp_path):
     wait_for(browser, lambda: "One photo at a time" in text_of(browser, "#status.error"))
     assert not found(browser, "#map .leaflet-map-pane")
     drop(browser, 1)
-    wait_for(browser, lambda: "321 km" in text_of(browser, "#answer"))
+    wait_for(browser, lambda: found(browser, "#answer h2"))
     assert text_of(browser, "#status") == ""
     assert browser.current_url.startswith("http://127.0.0.1:")
 
@@ -123,7 +125,7 @@ def n_drawn(browser):
 
 def test_a_script_that_got_into_the_page_does_not_run(browser, tmp_path):
     put_in(browser, tmp_path / "photo.jpg", photo())
-    wait_for(browser, lambda: "321 km" in text_of(browser, "#answer"))
+    wait_for(browser, lambda: found(browser, "#answer h2"))
     ran = browser.execute_async_script(
         "const done = arguments[0];"
         "document.getElementById('answer').innerHTML ="
@@ -173,6 +175,57 @@ def test_a_broken_file_gives_a_message_and_no_answer(browser, tmp_path, name, co
     wait_for(browser, lambda: said in text_of(browser, "#status.error"))
     wait_for(browser, lambda: not found(browser, "#map .leaflet-map-pane"))
     assert text_of(browser, "#answer").strip() == ""
+
+
+@pytest.fixture(scope="module")
+def offers(tmp_path_factory, port):
+    """Port of a page with examples and an address field, which knows what it was trained on."""
+    folder = tmp_path_factory.mktemp("offers")
+    (folder / "photo.jpg").write_bytes(photo(size=(300, 200)))
+    placer = small_placer(folder)
+    placer.model.card = ModelCard("2026-11-28", {"SE": 12, "CH": 12}, 9, {"25": 44.4, "200": 90.0})
+    with served(placer, examples=read_examples(folder / "photo.jpg"), addresses=quick()) as own:
+        yield own
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_page_fits_phones_and_screens(browser, offers, tmp_path, width, theme):
+    def emulate(command, **options):
+        browser.execute_cdp_cmd(f"Emulation.{command}", options)
+
+    is_phone = width < 500
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": is_phone}
+    emulate("setDeviceMetricsOverride", **size)
+    emulate("setTouchEmulationEnabled", enabled=is_phone)
+    emulate("setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+    try:
+        browser.get(f"http://127.0.0.1:{offers}/")
+        assert "Switzerland" in text_of(browser, ".card summary")
+        (camera,) = found(browser, "input[capture=environment]")
+        assert camera.find_element("xpath", "..").is_displayed() == is_phone
+        wait_for(browser, lambda: found(browser, "#examples img")[0].get_property("naturalWidth"))
+        address = f"http://127.0.0.1:{offers}/examples/0.jpg\n"
+        for offer in ("#examples button", "#address input"):
+            (own,) = found(browser, offer)
+            own.click() if "button" in offer else own.send_keys(address)
+            wait_for(browser, lambda: found(browser, "#answer h2"))
+            wait_for(browser, lambda: n_drawn(browser) > 1000)
+            for fold in found(browser, "summary"):
+                if fold.find_element("xpath", "..").get_attribute("open") is None:
+                    fold.click()
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        whole = browser.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True})
+        path = tmp_path / f"serve-{width}-{theme}.png"  # to be looked at
+        path.write_bytes(base64.b64decode(whole["data"]))
+        with Image.open(path) as picture:
+            assert width - 20 < picture.width <= width  # less a scroll bar
+            corner = picture.convert("L").getpixel((2, 2))
+        assert corner < 50 if theme == "dark" else corner > 200
+    finally:
+        for command in ("clearDeviceMetricsOverride", "setEmulatedMedia"):
+            emulate(command)
+        emulate("setTouchEmulationEnabled", enabled=False)
 
 
 def test_the_page_asks_nobody_else(browser):

@@ -5,6 +5,8 @@ import html
 import io
 import json
 import re
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from PIL import Image
 
 from geocells import sphere
 from geoloc_models._errors import GeolocError
-from geoloc_models.serve import components, nearby
+from geoloc_models.inference.place_names import NearestPlace
+from geoloc_models.serve import components
 
 pytestmark = pytest.mark.usefixtures("towns")
 
@@ -38,33 +41,46 @@ def test_the_answer_says_where_and_how_sure(placer):
     shown = placer.place(content)
     said = words(shown["answer"])
     own = placer.model.predict(Image.open(io.BytesIO(content)))
-    latitude, longitude = own.coords[0]
-    assert f"{latitude:.4f}, {longitude:.4f}" in said
+    latitude, longitude = own.coords[0].round(2).tolist()
+    assert f"{latitude}, {longitude}" in said
     assert {"SE": "Sweden", "CH": "Switzerland"}[own.countries[0]] in said
     assert "321 km" in said
     assert f"{100 * own.probability_within_25_km[0]:.0f} %" in said
     assert "Likeliest cell" in said
 
 
+def answered(model, **changes):
+    """What the page says of the prediction with changed figures."""
+    picture = Image.new("RGB", (40, 30))
+    own = replace(model.predict(picture), **{name: np.array([x]) for name, x in changes.items()})
+    own = replace(own, places=(NearestPlace("Solna", "SE", 59.4, 18.0, 80_000, 3.0),))
+    return re.sub(r"\s+(,?)", r"\1 ", words(components.answer_html(own, picture, None)))
+
+
 @pytest.mark.parametrize(
-    ("within", "radius", "told"),
+    ("within", "radius", "said", "unsaid"),
     [
-        (0.8, 10.0, ["90 %"]),
-        (0.2, 10.0, ["not sure", "90 %"]),
-        (0.2, np.nan, ["not sure"]),
-        (np.nan, np.nan, []),
+        (0.983, 10.0, ["Solna area, Sweden, 98 % within 25 km", "90 % radius 10 km"], ["not sure"]),
+        (0.2, 10.0, ["20 % within 25 km", "not sure", "lie within the radius"], []),
+        (0.2, np.nan, ["20 % within 25 km", "not sure"], ["radius"]),
+        (np.nan, np.nan, ["Solna area, Sweden"], ["within 25 km", "not sure", "radius"]),
     ],
 )
-def test_how_sure_is_told_in_words(within, radius, told):
-    said = components.certainty_notes(within, radius)
-    assert len(said) == len(told)
-    assert all(part in own for part, own in zip(told, said, strict=True))
+def test_how_sure_is_told_in_one_line(placer, within, radius, said, unsaid):
+    text = answered(
+        placer.model,
+        countries="SE",
+        probability_within_25_km=within,
+        radius_90_km=radius,
+    )
+    assert all(part in text for part in said)
+    assert not any(part in text for part in unsaid)
 
 
 def test_nothing_of_the_file_but_pixels_is_shown(placer):
     shown = placer.place(photo())
     chart = json.dumps(shown["map"])
-    for text in (shown["answer"], chart, shown["nearby"]):
+    for text in (shown["answer"], chart):
         assert SECRET not in text
         assert "2024" not in words(text)
     seen = pictures(shown["answer"]) + pictures(chart)
@@ -89,50 +105,53 @@ def test_the_map_names_no_server(placer):
 
 
 def test_a_country_of_html_is_text(placer, monkeypatch):
-    monkeypatch.setattr(components, "_country", lambda code: f"<img src=x onerror={code}>")
+    monkeypatch.setattr(components, "country_name", lambda code: f"<img src=x onerror={code}>")
     shown = placer.place(photo())
     assert "<img src=x" not in shown["answer"]
     assert "&lt;img src=x onerror=" in shown["answer"]
 
 
-def test_the_training_photos_beside_the_answer_are_the_nearest_ones(placer):
-    shown = placer.place(photo())
-    said = words(shown["nearby"])
-    assert nearby.NEAREST in said
+def test_the_training_photos_nearest_to_the_answer_are_named(tmp_path):
+    placer = small_placer(tmp_path, exact_places=True)
+    said = words(placer.place(photo())["answer"])
     answer = placer.model.predict(Image.open(io.BytesIO(photo()))).coords[0]
     coords = small_table().coords
     distances = sphere.haversine(np.tile(answer, (len(coords), 1)), coords)
     for row in np.argsort(distances)[:8]:
-        assert f"{coords[row, 0]:.4f}, {coords[row, 1]:.4f}" in said
-        assert f"{distances[row]:,.1f} km" in said
-    far = coords[np.argsort(distances)[8]]
-    assert f"{far[0]:.4f}, {far[1]:.4f}" not in said
+        assert "{:g}, {:g}".format(*coords[row]) in said
+        assert f"{distances[row]:,.0f} km" in said
+    assert "{:g}, {:g}".format(*coords[np.argsort(distances)[8]]) not in said
 
 
 def test_photos_at_one_place_are_counted_there(tmp_path):
     placer = small_placer(tmp_path)
     model = placer.model
-    coords = np.repeat([[59.0, 18.0], [47.0, 8.0]], [3, 1], axis=0)
+    coords = np.repeat([[59.04, 18.02], [47.0, 8.0]], [3, 1], axis=0)
     model.store_images(coords, np.array(["SE", "SE", "SE", "CH"], dtype=object))
     again = type(placer)(type(model)(model.bundle, model.folder))
-    said = re.sub(r"\s+", " ", words(again.place(photo())["nearby"]))
-    assert re.search(r"59\.0000, 18\.0000 [\d,.]+ km 3 ", said)
-    assert re.search(r"47\.0000, 8\.0000 [\d,.]+ km 1 ", said)
+    said = re.sub(r"\s+", " ", words(again.place(photo())["answer"]))
+    assert re.search(r"59, 18 [\d,]+ km 3 ", said)
+    assert re.search(r"47, 8 [\d,]+ km 1 ", said)
 
 
-@pytest.mark.parametrize(
-    ("kind", "why"),
-    [("nearest", "alike"), ("retrieval", "fitting"), ("offset", "unknown"), ("country", "nearest")],
-)
-def test_each_model_tells_what_it_remembers(tmp_path, kind, why):
-    shown = small_placer(tmp_path, kind).place(photo())
-    said = words(shown["nearby"])
-    assert getattr(nearby, why.upper()) in said
+@pytest.mark.parametrize("kind", ["cells", "country", "nearest", "retrieval", "pooled", "offset"])
+def test_no_exact_place_of_a_training_photo_is_told_unless_allowed(tmp_path, kind):
     known = small_table().coords
-    found = [f"{lat:.4f}, {lon:.4f}" in said for lat, lon in known]
-    assert any(found) == (why != "unknown")
-    if kind == "nearest":
-        assert sum(found) == 3  # its neighbours
+    folder = tmp_path / "bundle"
+    for exact in (True, False):
+        placer = small_placer(tmp_path, kind, exact_places=exact)
+        shown = placer.place(photo())
+        drawn = (shown["map"]["photos"][0]["details"]["region"] or {"features": []})["features"]
+        # Corners of cells are no photos, though the outermost may lie at one.
+        points = [own["geometry"] for own in drawn if own["geometry"]["type"] == "Point"]
+        told = shown["answer"] + json.dumps([points, shown["map"]["photos"][0]["position"]])
+        is_told = [
+            f"{lat:g}, {lon:g}" in told or f"[{lon}, {lat}]" in told or f"[{lat}, {lon}]" in told
+            for lat, lon in known
+        ]
+        assert any(is_told) == (exact and kind != "offset")
+        assert ("does not say where" in told) == (kind == "offset")
+        shutil.rmtree(folder)
 
 
 def test_a_decoder_that_does_not_suit_is_refused_at_once(tmp_path):

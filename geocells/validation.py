@@ -150,21 +150,27 @@ def _as_pairs(coords: ArrayLike, name: str) -> Any:
         raise TypeError(
             f"{name} is a sparse matrix; coordinates must be dense: use {name}.toarray()."
         )
-    pairs = np.asanyarray(coords)
+    try:
+        pairs = np.asanyarray(coords)
+    except ValueError:
+        lengths = [np.size(row) for row in coords]
+        row = int(np.argmax(np.array(lengths) != 2))
+        raise ValueError(
+            f"{name} must hold one (latitude, longitude) pair a row; row {row} holds {coords[row]!r}. "
+            "Correct or drop it."
+        ) from None
+    if pairs.ndim == 0 and pairs.dtype.kind in "OUS":
+        raise TypeError(
+            f"{name} must hold (latitude, longitude) pairs: an array, a table or points; got {coords!r}. "
+            "Read files first."
+        )
     if pairs.dtype.kind == "O" and pairs.ndim == 1 and shapely.is_geometry(pairs).any():
         return _from_points(pairs, name)
-    _refuse_missing(pairs, name)
+    _refuse_missing(pairs, name, "a latitude and a longitude")
     if pairs.dtype.kind == "c":
         raise ValueError(
             f"Complex data not supported: {name} must hold real numbers, got {pairs.dtype}."
         )
-    if pairs.dtype.kind not in "fiub":
-        try:
-            pairs = pairs.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"{name} must hold numbers, latitude and longitude in degrees; got {pairs.dtype} ({error})."
-            ) from None
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         if pairs.size == 0 and pairs.ndim == 1:
             return pairs.reshape(0, 2)
@@ -175,7 +181,23 @@ def _as_pairs(coords: ArrayLike, name: str) -> Any:
             f"{name} must hold one (latitude, longitude) pair a row, shape (n, 2); got shape {pairs.shape}.{short} "
             "Reshape your data: a single point is [[latitude, longitude]]."
         )
-    return pairs
+    return _as_numbers(pairs, f"{name} must hold numbers, latitude and longitude in degrees")
+
+
+def _as_numbers(values: Any, must: str) -> FloatArray:
+    """Values as float64; the message names the first row that holds no number."""
+    try:
+        numbers_: FloatArray = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        for row, value in enumerate(values):
+            try:
+                np.asarray(value, dtype=np.float64)
+            except (TypeError, ValueError):
+                raise type(error)(
+                    f"{must}; row {row} holds {value!s} ({error}). Correct or drop it."
+                ) from None
+        raise
+    return numbers_
 
 
 def _as_table(coords: Any) -> Any:
@@ -187,19 +209,19 @@ def _as_table(coords: Any) -> Any:
     return None
 
 
-def _refuse_missing(pairs: Any, name: str) -> None:
+def _refuse_missing(values: Any, name: str, what: str) -> None:
     """Raise where values are masked, or None, pd.NA and the like."""
-    is_missing: Any = np.ma.getmaskarray(pairs) if np.ma.isMaskedArray(pairs) else None
-    if pairs.dtype.kind == "O":
+    is_missing: Any = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else None
+    if values.dtype.kind == "O":
         import pandas as pd
 
-        is_missing = pd.isna(pairs)
-    if is_missing is not None and pairs.ndim == 2:
+        is_missing = pd.isna(values)
+    if is_missing is not None and values.ndim:
         refuse_rows(
-            is_missing.any(axis=1),
-            f"{name} must hold a latitude and a longitude in every row",
+            is_missing.any(axis=tuple(range(1, values.ndim))),
+            f"{name} must hold {what} in every row",
             "miss one",
-            lambda row: pairs[row].tolist(),
+            lambda row: np.ma.MaskedArray(values)[row : row + 1].tolist()[0],
             "Drop those rows.",
         )
 
@@ -263,6 +285,9 @@ def check_groups(groups: ArrayLike, n_rows: int, table: Any = None) -> ObjectArr
             )
         groups = columns_of(table, [groups])[groups]
     names = np.asarray(groups, dtype=object)
+    if np.ma.isMaskedArray(groups):
+        names = names.copy()
+        names[np.ma.getmaskarray(groups)] = None
     if names.ndim != 1 or len(names) != n_rows:
         raise ValueError(
             f"groups must name one group a row, shape ({n_rows},) like coords; got shape {names.shape}."
@@ -284,6 +309,7 @@ def check_feats(feats: ArrayLike | None, n_rows: int) -> Any:
     if hasattr(feats, "to_numpy"):
         feats = feats.to_numpy()
     array = np.asanyarray(feats)
+    _refuse_missing(array, "feats", "a number of every feature")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"feats must hold real numbers, float32 or float64; got {array.dtype}.")
     if array.ndim != 2 or array.shape[1] == 0:
@@ -309,7 +335,7 @@ def number_groups(names: ObjectArray) -> tuple[IntArray, ObjectArray]:
     if kind not in GROUP_KINDS:
         raise TypeError(
             "groups must be all strings or all numbers, so that they have an order and can be saved; got "
-            f"{kind} values."
+            f"{kind} values, the first being {names[0]!r}. Make them text."
         )
     plain = [name.item() if isinstance(name, np.generic) else name for name in unique]
     return numbers_.astype(np.int64), np.array(plain, dtype=object)
@@ -345,17 +371,15 @@ def check_sample_weight(
     """
     if sample_weight is None:
         return None, 0
-    weights = np.asarray(sample_weight)
+    weights = np.asanyarray(sample_weight)
     if weights.ndim == 0:
         weights = np.full(n_rows, weights)
     if weights.ndim != 1 or len(weights) != n_rows:
         raise ValueError(
             f"sample_weight must have one number a row, shape ({n_rows},) like coords; got shape {weights.shape}."
         )
-    try:
-        weights = weights.astype(np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"sample_weight must hold numbers; got {weights.dtype}.") from None
+    _refuse_missing(weights, "sample_weight", "a number")
+    weights = _as_numbers(weights, "sample_weight must hold numbers")
     refuse_rows(
         ~(np.isfinite(weights) & (weights >= 0)),
         "sample_weight says how many images a row stands for, a number of at least 0",
@@ -374,7 +398,10 @@ def check_sample_weight(
         )
     total = math.fsum(weights) if has_fraction.any() else float(weights.sum())
     if total > MOST_IMAGES:
-        raise ValueError("sample_weight adds up to more than 2**40 images; scale it down.")
+        row = int(weights.argmax())
+        raise ValueError(
+            f"sample_weight adds up to more than 2**40 images (most: row {row}, {weights[row]:g}); scale it down."
+        )
     bits = max(0, UNIT_BITS - math.frexp(total)[1]) if has_fraction.any() else 0
     units = np.rint(np.ldexp(weights, bits)).astype(np.int64)
     if not is_part and not units.any():

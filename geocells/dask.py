@@ -27,7 +27,7 @@ from geocells.constructions import Bins, bin_codes, thin
 from geocells.fitting import Images, Options
 from geocells.grids import GroupedGrid
 from geocells.grids.bounds import N_BUCKETS, Box, box_of_buckets, longitude_buckets
-from geocells.moments import FeatureRows, Moments, moments_by_label
+from geocells.moments import Moments, moments_of_images
 from geocells.sphere import SphereSums
 from geocells.sphere.means import CANCELLED, NO_WEIGHTS, first_point
 from geocells.tables import find_columns
@@ -494,16 +494,11 @@ def _moments(part: Part, context: Owners) -> tuple[IntArray, Moments]:
     coords = part.coords.array
     if not len(coords):
         return np.empty(0, dtype=np.int64), Moments.empty(0, 0)
-    rows = (
-        FeatureRows.from_coords(coords)
-        if part.feats is None
-        else FeatureRows.from_array(part.feats)
-    )
     owner_of_row = context.ranges.cell_of_codes(context.encoding.codes_of(part))
     owners, numbers = np.unique(owner_of_row, return_inverse=True)
     n_without = int(owners[0] < 0)
     owners, numbers = owners[n_without:], numbers.astype(np.int64) - n_without
-    return owners, moments_by_label(rows, numbers, len(owners), part.weights)
+    return owners, moments_of_images(coords, part.feats, numbers, len(owners), part.weights)
 
 
 def _merged_moments(parts: list[tuple[IntArray, Moments]]) -> tuple[IntArray, Moments]:

@@ -28,7 +28,7 @@ from geocells.cells import (
 from geocells.constructions import Bins, Competition, PrioritizedRanges, Ranking
 from geocells.grids import Grid, GroupedGrid, HealpixGrid, LatLonGrid, S2Grid, n_codes
 from geocells.grids.bounds import Box, box_of_bounds, box_of_coords
-from geocells.moments import FeatureRows, Moments, moments_by_label
+from geocells.moments import Moments, moments_of_images
 from geocells.sphere import SphereSums
 from geocells.sphere.means import NO_WEIGHTS
 from geocells.validation import (
@@ -517,15 +517,18 @@ def fit_cells(
     """Cells of images that were encoded and binned on ``grid``, and their labels."""
     moments_of = None
     if options.reads_features:
-        rows = (
-            FeatureRows.from_coords(images.coords.array)
-            if images.feats is None
-            else FeatureRows.from_array(images.feats, _centre(codes, bins, images))
-        )
+        centre = None if images.feats is None else _centre(codes, bins, images)
 
         def moments_of(owners: Ranges, n_owners: int) -> Moments:
-            owner_of_row = owners.cell_of_codes(codes)
-            return moments_by_label(rows, owner_of_row, n_owners, images.weights, progress=True)
+            return moments_of_images(
+                images.coords.array,
+                images.feats,
+                owners.cell_of_codes(codes),
+                n_owners,
+                images.weights,
+                centre=centre,
+                progress=True,
+            )
 
     most = options.max_images
     in_units = replace(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geocells._types import FloatArray, IntArray
-from geocells.moments import FeatureRows, moments_by_label
+from geocells.moments import moments_of_images
 from geocells.sphere import haversine
 
 if TYPE_CHECKING:
@@ -244,8 +244,7 @@ def report(
     if min_images is not None:
         short = (images_per_cell if counts is None else counts) < min_images
         n_short = int(images_per_cell[short].sum())
-    rows = FeatureRows.from_coords(coords) if feats is None else FeatureRows.from_array(feats)
-    moments = moments_by_label(rows, labels, n_cells, progress=progress)
+    moments = moments_of_images(coords, feats, labels, n_cells, progress=progress)
     return Report(
         n_images,
         n_images - int(placed.sum()),

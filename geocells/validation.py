@@ -16,6 +16,7 @@ import numpy as np
 import shapely
 
 from geocells._frames import columns_of, names_of
+from geocells._jit import over_rows
 from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray, ObjectArray
 
 _UNNAMED = re.compile(r"(column_?)?\d+")  # as pandas, Polars and DuckDB call columns without names
@@ -80,13 +81,19 @@ def check_coords(
         )
     if len(array) == 0:
         return Coordinates(array, (np.inf, np.inf, -np.inf, -np.inf), table)
-    latitude, longitude = array.T
-    south, west = float(latitude.min()), float(longitude.min())
-    north, east = float(latitude.max()), float(longitude.max())
+    extremes = np.array(over_rows(_extremes, len(array), array))
+    south, west = extremes[:, 0].min(axis=0).tolist()
+    north, east = extremes[:, 1].max(axis=0).tolist()
     # One of these is NaN where any coordinate is.
     if not (-90.0 <= south <= north <= 90.0 and -180.0 <= west <= east <= 180.0):
         _refuse_off_globe(array, name)
     return Coordinates(array, (south, west, north, east), table)
+
+
+def _extremes(start: int, stop: int, coords: FloatArray) -> list[list[float]]:
+    """Least latitude and longitude, and the greatest, of a block of rows; NaN where there is one."""
+    columns = coords[start:stop].T
+    return [[column.min() for column in columns], [column.max() for column in columns]]
 
 
 def refuse_rows(

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 ROOT_BITS = (14, 20)
 """Least and most bits of a code that name an entry of the page table's first page."""
-PAGE_BITS = 6
+PAGE_BITS = 4
+CHUNK = 512
+"""Codes that are looked up together, step by step, so that the waits for memory overlap."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Ranges:
         Notes
         -----
         By a page table: the leading bits of a code name an entry, which holds the cell or, where ranges meet inside
-        it, the page for the next six bits. Most codes take one or two steps: O(n).
+        it, the page for the next four bits. Most codes take one or two steps: O(n).
         """
         cells = np.full(len(codes), -1, dtype=np.int64)
         if len(self):
@@ -142,7 +144,7 @@ class Ranges:
             pages.append(entries)
             shift -= PAGE_BITS
             codes = (codes[is_mixed, None] + (inner << np.uint64(max(shift, 0)))).ravel()
-        return np.concatenate(pages), root_shift
+        return np.concatenate(pages, dtype=np.int32), root_shift
 
 
 @inline_kernel
@@ -206,19 +208,29 @@ def flatten_nested(starts, stops, orders, cells):
 
 @kernel
 def look_up(start, stop, codes, end, entries, root_shift, page_bits, cell_of_code):
-    """Write the cell of each code below ``end``, walking down the page table."""
+    """Write the cell of each code, -1 from ``end`` on, walking down the page table."""
     bits = np.uint64(page_bits)
     mask = (np.uint64(1) << bits) - np.uint64(1)
-    for row in range(start, stop):
-        code = np.uint64(codes[row])
-        if code >= end:
-            continue
+    on_the_way = np.empty(CHUNK, dtype=np.int64)
+    for first in range(start, stop, CHUNK):
+        n = 0
+        for row in range(first, min(first + CHUNK, stop)):
+            code = np.uint64(codes[row])
+            entry = entries[code >> np.uint64(root_shift)] if code < end else np.int32(-1)
+            cell_of_code[row] = entry
+            on_the_way[n] = row
+            n += 1 if entry < -1 else 0
         shift = np.uint64(root_shift)
-        entry = entries[code >> shift]
-        while entry < -1:
+        while n > 0:
             shift -= bits
-            entry = entries[np.uint64(-2 - entry) + ((code >> shift) & mask)]
-        cell_of_code[row] = entry
+            n_left = 0
+            for row in on_the_way[:n]:
+                page = np.uint64(-2 - cell_of_code[row])
+                entry = entries[page + ((np.uint64(codes[row]) >> shift) & mask)]
+                cell_of_code[row] = entry
+                on_the_way[n_left] = row
+                n_left += 1 if entry < -1 else 0
+            n = n_left
 
 
 @kernel

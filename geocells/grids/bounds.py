@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+from geocells._jit import kernel, over_rows
 from geocells._types import FloatArray
 from geocells.grids.latlon import wrap
 
@@ -44,13 +45,22 @@ def box_of_coords(coords: FloatArray, extremes: Box | None = None) -> Box:
 
 def longitude_buckets(coords: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Least and greatest longitude in each of 3600 equal buckets of the circle; infinite where there is none."""
-    longitudes = coords[:, 1]
-    buckets = ((longitudes + 180.0) * (N_BUCKETS / 360.0)).astype(np.int64)
-    np.minimum(buckets, N_BUCKETS - 1, out=buckets)
-    leasts, greatests = np.full(N_BUCKETS, np.inf), np.full(N_BUCKETS, -np.inf)
-    np.minimum.at(leasts, buckets, longitudes)
-    np.maximum.at(greatests, buckets, longitudes)
-    return leasts, greatests
+    blocks = np.array(over_rows(extremes_of_buckets, len(coords), coords, N_BUCKETS))
+    return blocks[:, 0].min(axis=0), blocks[:, 1].max(axis=0)
+
+
+@kernel
+def extremes_of_buckets(start, stop, coords, n_buckets):
+    """Least and greatest longitude of the block's rows in each of ``n_buckets`` buckets, (2, n_buckets)."""
+    extremes = np.empty((2, n_buckets))
+    extremes[0], extremes[1] = np.inf, -np.inf
+    per_degree = n_buckets / 360.0
+    for row in range(start, stop):
+        longitude = coords[row, 1]
+        bucket = min(np.int64((longitude + 180.0) * per_degree), n_buckets - 1)
+        extremes[0, bucket] = min(extremes[0, bucket], longitude)
+        extremes[1, bucket] = max(extremes[1, bucket], longitude)
+    return extremes
 
 
 def box_of_buckets(extremes: Box, leasts: FloatArray, greatests: FloatArray) -> Box:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
 from geocells import _jit, moments
-from geocells.moments import FeatureRows, Moments, moments_by_label
-from geocells.sphere import EARTH_RADIUS_KM
+from geocells.moments import FeatureRows, Moments, moments_by_label, moments_of_places
+from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 
 
 def naive_moments(
@@ -100,12 +101,30 @@ def test_a_slice_of_groups_keeps_count_mean_and_spread_together() -> None:
 
 def test_places_as_features_are_points_on_the_sphere_in_km() -> None:
     coords = np.array([[0.0, 0.0], [0.0, 90.0], [90.0, 0.0]])
-    rows = FeatureRows.from_coords(coords)
-    assert (rows.n_rows, rows.n_features) == (3, 3)
-    expected = EARTH_RADIUS_KM * np.eye(3)
+    places = moments_of_places(coords, np.arange(3), 3)
     # A unit vector's zeros are 6e-17, times the earth's radius.
-    np.testing.assert_allclose(rows.read(0, 3), expected, atol=1e-11)
-    np.testing.assert_allclose(rows.read(1, 2), expected[1:2], atol=1e-11)
+    np.testing.assert_allclose(places.mean, EARTH_RADIUS_KM * np.eye(3), atol=1e-11)
+
+
+@given(labelled(), st.none() | st.integers(0, 2**32 - 1))
+def test_moments_of_places_are_those_of_their_points(
+    case: tuple[np.ndarray, np.ndarray, int], seed: int | None
+) -> None:
+    _, labels, n_labels = case
+    rng = np.random.default_rng(seed)
+    coords = rng.uniform((-90, -180), (90, 180), (len(labels), 2))
+    weights = None if seed is None else rng.integers(0, 4, len(labels))
+    points = to_unit_vectors(coords) * EARTH_RADIUS_KM
+    for threads in (1, 2, 5):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(moments, "MANY_ROWS", 10)
+            patch.setenv("GEOCELLS_NUM_THREADS", str(threads))
+            ours = moments_of_places(coords, labels, n_labels, weights)
+        naive = naive_moments(points, labels, n_labels, weights)
+        np.testing.assert_array_equal(ours.count, naive.count)
+        # Kilometres up to 6371, and their squares.
+        np.testing.assert_allclose(ours.mean, naive.mean, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(ours.m2, naive.m2, rtol=1e-9, atol=1e-3)
 
 
 @pytest.mark.parametrize("n_features", [3, 8])
@@ -147,21 +166,25 @@ def test_constant_features_have_no_spread_at_all() -> None:
 
 
 @pytest.mark.parametrize("n_features", [3, 300])
-def test_neither_threads_nor_blocks_show(n_features: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_do_not_show_and_blocks_in_the_last_digits_alone(
+    n_features: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     feats = rng.normal(size=(400, n_features)).astype(np.float32)
     labels = rng.integers(-1, 50, 400)
     monkeypatch.setattr(moments, "MANY_ROWS", 10)
     whole = moments_of(feats, labels, 50)
     assert_close(whole, naive_moments(feats, labels, 50))
-    monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * n_features * 70)
-    for threads in ("1", "2", "3", "5"):
-        monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)
-        assert _jit.n_threads() == int(threads)
-        other = moments_of(feats, labels, 50)
-        assert np.array_equal(whole.count, other.count)
-        assert np.array_equal(whole.mean, other.mean)
-        assert np.array_equal(whole.m2, other.m2)
+    nearly = partial(np.allclose, rtol=1e-12, atol=1e-12)
+    for block_bytes, same in ((moments.BLOCK_BYTES, np.array_equal), (560 * n_features, nearly)):
+        monkeypatch.setattr(moments, "BLOCK_BYTES", block_bytes)
+        for threads in ("1", "2", "3", "5"):
+            monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)
+            assert _jit.n_threads() == int(threads)
+            other = moments_of(feats, labels, 50)
+            assert np.array_equal(whole.count, other.count)
+            assert same(whole.mean, other.mean)
+            assert same(whole.m2, other.m2)
 
 
 @pytest.mark.parametrize("mode", ["r", "r+", "c"])
@@ -232,9 +255,6 @@ def test_blocks_have_so_many_rows_as_their_bytes_allow_and_are_released(
     assert len(done) == 3
     monkeypatch.setattr(moments, "BLOCK_BYTES", 1)
     assert len(list(rows.blocks())) == 20
-    monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * 3 * 7)
-    monkeypatch.setattr(moments, "BLOCK_ROWS", 5)
-    assert [start for start, _, _ in rows.blocks()] == [0, 5, 10, 15]
 
 
 @pytest.mark.parametrize(("mode", "n_times"), [("r", 1), ("r+", 1), ("c", 0)])

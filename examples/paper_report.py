@@ -24,10 +24,12 @@ from geoloc_models.evaluation import (
 from geoloc_models.features import row_keys
 from geoloc_models.inference import CalibrationReport, JudgedDecoders
 from geoloc_models.reports import (
+    ABSTAINING_NOTE,
     CALIBRATION_NOTE,
     PAPER_NOTE,
     Section,
     Table,
+    abstaining_table,
     calibration_table,
     comparison_table,
     differences_table,
@@ -236,7 +238,10 @@ with the lowest validation loss is tested. Cells hold {self.settings.min_images}
                 text,
                 calibration_table(self.calibration),
                 [(pictures["reliability"], caption)],
-            )
+            ),
+            Section(
+                "Answering only where sure", ABSTAINING_NOTE, abstaining_table(self.calibration)
+            ),
         ]
 
     def ablation_sections(self) -> list[Section]:

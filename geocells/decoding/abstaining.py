@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 N_THRESHOLDS = 20
-"""Thresholds that are tried: those at which 5 %, 10 %, ... of the photos are answered."""
+"""Thresholds that may be tried: those at which 5 %, 10 %, ... of the photos are answered."""
+
+STARTS = (2, 8)
+"""The first ones of the two sequences in which they are."""
 
 
 def risk_coverage(confidences: ArrayLike, right: ArrayLike) -> pd.DataFrame:
@@ -89,14 +92,15 @@ def promise_threshold(
 
     Notes
     -----
-    Of 20 thresholds, at which a twentieth, two, ... of the photos are answered, the lowest one whose answers on the
-    validation set are right so often that with a lower share it had a chance of ``error / 20`` at most (Clopper and
-    Pearson). As one of 20 bounds fails with probability ``error`` at most, any may be chosen [1]_. Photos as sure as
-    the threshold are left out, given which those above it are independent draws.
+    Thresholds are tried one after the other, each with a twentieth of the photos more, from 10 % on and again from 40 %
+    on. A sequence ends at the first one whose answers on the validation set are not right so often that with a lower
+    share it had a chance of ``error / 2`` at most (Clopper and Pearson). As the first threshold of a sequence that
+    cannot keep the promise is passed with that probability at most, any that was passed may be chosen [1]_: the lowest
+    is. Photos as sure as the threshold are left out, given which those above it are independent draws.
 
     References
     ----------
-    .. [1] Angelopoulos, Bates, Candes, Jordan, Lei (2021), Learn then test, section 3.
+    .. [1] Angelopoulos, Bates, Candes, Jordan, Lei (2021), Learn then test, section 3 (fixed sequences).
 
     Examples
     --------
@@ -114,13 +118,17 @@ def promise_threshold(
     sure, true = _sure_and_true(confidences, right)
     threshold = np.inf
     falling = np.sort(sure)[::-1]
-    for part in range(1, N_THRESHOLDS + 1):
-        n_given = len(sure) * part // N_THRESHOLDS
-        tried = falling[n_given] if n_given < len(sure) else -np.inf
-        given = sure > tried
-        n_right, n_answers = int((true & given).sum()), int(given.sum())
-        if n_answers and stats.binom.sf(n_right - 1, n_answers, share) <= error / N_THRESHOLDS:
-            threshold = tried
+    for start in STARTS:
+        for part in range(start, N_THRESHOLDS + 1):
+            n_given = len(sure) * part // N_THRESHOLDS
+            tried = falling[n_given] if n_given < len(sure) else -np.inf
+            given = sure > tried
+            n_right, n_answers = int((true & given).sum()), int(given.sum())
+            if n_answers == 0:  # the surest are all as sure
+                continue
+            if stats.binom.sf(n_right - 1, n_answers, share) > error / len(STARTS):
+                break
+            threshold = min(threshold, tried)
     return float(threshold)
 
 

@@ -56,8 +56,8 @@ def push(
     public : bool
         Let everybody see a repository that is made.
     with_places : bool
-        Upload the coordinates of the training photos too. Answers are better with them; whoever gets
-        the model gets them.
+        Upload the coordinates of the training photos too. Answers are better with them, and have a
+        radius; whoever gets the model gets them.
     """
     from geoloc_models.inference.hub import push_bundle
     from geoloc_models.inference.model import load_model

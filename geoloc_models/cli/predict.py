@@ -35,6 +35,7 @@ def predict(
     tiles: str = "OpenStreetMap",
     top: NonNegativeInt = 0,
     compare_exif: Annotated[bool, Parameter(negative=())] = False,
+    promise: Literal[1, 25, 200, 750] | None = None,
     decoder: Literal["argmax", "top_k", "expected_utility"] | None = None,
     names: bool = True,
     batch_size: PositiveInt = 32,
@@ -70,6 +71,8 @@ def predict(
     compare_exif : bool
         Show the photos' own GPS positions and the distance to them. They never play a part in the
         answer.
+    promise : {1, 25, 200, 750}, optional
+        Answer only where the model is so sure that 90 % of these answers lie within so many kilometres.
     decoder : {"argmax", "top_k", "expected_utility"}, optional
         How a point is made of probabilities; by default the one that the model is calibrated for.
     names : bool
@@ -95,6 +98,7 @@ def predict(
         PhotoList(files, min_side=loaded.image_size),
         decoder=decoder,
         names=None if names else False,
+        promise_km=promise,
         batch_size=batch_size,
         workers=workers,
         progress=True,
@@ -171,12 +175,10 @@ def _table(predictions: PhotoPredictions, top: int) -> str:
     names = _short_names(predictions.names)
     rows, ranked = [], []
     for number, record in enumerate(predictions.to_records(top=top)):
-        country = str(record["country"])
         within = record["probability_within_25_km"]
         row = [
             names[number],
-            _place_and_country(predictions.place_text(number), country),
-            _position(record),
+            *_answer(predictions, number, record),
             "" if within is None else percent(within),
             _kilometres(record["radius_90_km"], 0),
         ]
@@ -199,6 +201,18 @@ def _table(predictions: PhotoPredictions, top: int) -> str:
     if predictions.credit:
         lines += ["", textwrap.fill(predictions.credit, 80)]
     return "\n".join(lines)
+
+
+def _answer(predictions: PhotoPredictions, number: int, record: dict[str, Any]) -> tuple[str, str]:
+    """Place and position, or why there are none to rely on."""
+    from geoloc_models.inference.familiarity import UNLIKE
+
+    if record["unlike_training"]:
+        return UNLIKE, ""
+    if record.get("promised") is False:
+        return "not sure enough to answer", ""
+    place = _place_and_country(predictions.place_text(number), str(record["country"]))
+    return place, _position(record)
 
 
 def _place_and_country(place: str | None, country: str) -> str:

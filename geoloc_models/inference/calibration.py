@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,6 +25,7 @@ FORMAT = "geoloc-calibration"
 VERSION = 1
 LEVEL = 0.9
 METHODS = ("mass", "spread", "fixed")
+PROMISED_KM = (1.0, 25.0, 200.0, 750.0)
 _SPREAD_MASS = 0.5
 _OFFSET_KM = 1.0
 _ALL_MASS = 1.0 - 1e-6
@@ -49,6 +51,9 @@ class Calibration:
         Photos that it was fitted on.
     temperature : float, default 1.0
         Probabilities become ``p ** (1 / temperature)``, divided by their sum.
+    promises : dict of float to float
+        By kilometres: of answers whose probability within so many is above this number, 90 % can be
+        promised to lie within (:func:`geocells.decoding.promise_threshold`). Infinite where nothing can.
     """
 
     decoder: str
@@ -56,6 +61,7 @@ class Calibration:
     parameter: float
     n_photos: int
     temperature: float = 1.0
+    promises: Mapping[float, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -66,6 +72,8 @@ class Calibration:
             raise GeolocError(f"A mass is a probability, at most 1; got {self.parameter}.")
         if not 0 < self.temperature < math.inf:
             raise GeolocError(f"The temperature must be above 0; got {self.temperature}.")
+        if not all(0 < km < math.inf and least >= -1 for km, least in self.promises.items()):
+            raise GeolocError(f"Promises are probabilities by kilometres; got {self.promises}.")
 
     def radii_km(
         self,
@@ -172,11 +180,24 @@ def fit_calibration(
         raise GeolocError(f"Unknown method {chosen!r}; choose one of {', '.join(METHODS)}.")
     if chosen != "fixed" and not has_mass:
         raise GeolocError(f"The method {chosen!r} needs a decoder and probabilities.")
+    promises = {}
+    if has_mass and decoder is not None:
+        promises = _promises(
+            decoder.mass_within(probabilities, answers, PROMISED_KM), answers, truth
+        )
     parameter = _parameter(chosen, probabilities, truth, answers, decoder)
     if chosen == "mass" and method is None and parameter > _ALL_MASS:
         chosen = "spread"
         parameter = _parameter(chosen, probabilities, truth, answers, decoder)
-    return Calibration(decoder_name, chosen, parameter, n, temperature)
+    return Calibration(decoder_name, chosen, parameter, n, temperature, promises)
+
+
+def _promises(masses: FloatArray, answers: FloatArray, truth: FloatArray) -> dict[float, float]:
+    errors_km = sphere.haversine(answers, truth)
+    return {
+        km: max(-1.0, decoding.promise_threshold(mass, errors_km <= km, share=LEVEL))
+        for km, mass in zip(PROMISED_KM, masses.T, strict=True)
+    }
 
 
 def _parameter(
@@ -230,13 +251,17 @@ def save_calibration(calibration: Calibration, folder: str | Path) -> Path:
         "level": LEVEL,
         "decoder": calibration.decoder,
         "method": calibration.method,
-        # JSON has no infinity.
-        "parameter": calibration.parameter if math.isfinite(calibration.parameter) else None,
+        "parameter": _finite(calibration.parameter),
         "n_photos": calibration.n_photos,
         "temperature": calibration.temperature,
+        "promises": {f"{km:g}": _finite(least) for km, least in calibration.promises.items()},
     }
     write_json(path, content)
     return path
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None  # JSON has no infinity
 
 
 def load_calibration(folder: str | Path) -> Calibration | None:
@@ -259,13 +284,18 @@ def load_calibration(folder: str | Path) -> Calibration | None:
             f"release reads version {VERSION} and level {LEVEL}. Calibrate the model again."
         )
     try:
-        parameter = content["parameter"]
+        promises = content.get("promises", {}).items()  # older bundles have none
         return Calibration(
             str(content["decoder"]),
             str(content["method"]),
-            math.inf if parameter is None else float(parameter),
+            _or_infinite(content["parameter"]),
             int(content["n_photos"]),
             float(content["temperature"]),
+            {float(km): _or_infinite(least) for km, least in promises},
         )
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise GeolocError(f"{path} lacks or garbles {error}.") from error
+
+
+def _or_infinite(value: Any) -> float:
+    return math.inf if value is None else float(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,11 +18,11 @@ from geoloc_models.evaluation.coverage import Coverage, chance_interval, coverag
 from geoloc_models.inference.calibration import LEVEL
 from geoloc_models.inference.class_locations import predict_proba
 from geoloc_models.inference.model import Model
+from geoloc_models.inference.predictions import WITHIN_KM
 
 CALIBRATION_REPORT_FILE = "calibration_report.json"
 FORMAT, VERSION = "geoloc-calibration-report", 1
 LEVELS = (0.5, 0.9)
-_WITHIN_KM = 25.0
 _N_BINS = 10
 
 
@@ -66,6 +67,29 @@ class Bin:
 
 
 @dataclass(frozen=True)
+class Abstaining:
+    """What it brings to answer only where the model is sure to be within 25 km.
+
+    Parameters
+    ----------
+    held : tuple of float
+        Share (0 to 1) of the surest quarter, half, three quarters, and of all test photos that lie
+        within 25 km of their answer.
+    risk_area : float
+        Area under the risk-coverage curve, 0 to 1: the mean share of wrong answers.
+    promised : float
+        Share of the photos that get an answer where 90 % of these are promised to be right.
+    promised_held : float or None
+        Share of these that are; None where there is none.
+    """
+
+    held: tuple[float, float, float, float]
+    risk_area: float
+    promised: float
+    promised_held: float | None
+
+
+@dataclass(frozen=True)
 class CalibrationReport:
     """What a model says of its own certainty, beside what is true.
 
@@ -92,6 +116,8 @@ class CalibrationReport:
         Reliability diagram: of the likeliest class being the true one.
     within_25_km : tuple of Bin
         Likewise, of the photo being within 25 km of the answer.
+    abstaining : Abstaining or None
+        None of a model that has no probability within 25 km.
     """
 
     n_photos: int
@@ -105,6 +131,7 @@ class CalibrationReport:
     regions: tuple[Region, ...] = ()
     classes: tuple[Bin, ...] = ()
     within_25_km: tuple[Bin, ...] = ()
+    abstaining: Abstaining | None = None
 
     @property
     def chance(self) -> tuple[float, float] | None:
@@ -135,6 +162,10 @@ class CalibrationReport:
             counted = values.pop("coverage")
             for name, kind in (("regions", Region), ("classes", Bin), ("within_25_km", Bin)):
                 values[name] = tuple(kind(**each) for each in values[name])
+            abstaining = values.pop("abstaining", None)
+            if abstaining is not None:
+                held = tuple(abstaining.pop("held"))
+                values["abstaining"] = Abstaining(held, **abstaining)
             return cls(coverage=None if counted is None else Coverage(**counted), **values)
         except (KeyError, TypeError) as error:
             raise GeolocError(f"The calibration report lacks or garbles {error}.") from error
@@ -190,8 +221,11 @@ def judge_calibration(
             of_classes = _bins(at_temperature, true_labels)
             regions = [_region(at_temperature, true_labels, level) for level in LEVELS]
     within: tuple[Bin, ...] = ()
-    if not np.isnan(decoded.probability_within_25_km).any():
-        within = _bins(np.clip(decoded.probability_within_25_km, 0.0, 1.0), distances <= _WITHIN_KM)
+    abstaining = None
+    sure, right = decoded.probability_within_25_km, distances <= WITHIN_KM
+    if not np.isnan(sure).any():
+        within = _bins(np.clip(sure, 0.0, 1.0), right)
+        abstaining = _abstaining(sure, right, calibration.promises.get(WITHIN_KM, math.inf))
     return CalibrationReport(
         n_photos=len(truth),
         decoder=calibration.decoder,
@@ -204,6 +238,22 @@ def judge_calibration(
         regions=tuple(regions),
         classes=of_classes,
         within_25_km=within,
+        abstaining=abstaining,
+    )
+
+
+def _abstaining(
+    sure: npt.NDArray[np.float64], right: npt.NDArray[np.bool_], threshold: float
+) -> Abstaining:
+    curve = decoding.risk_coverage(sure, right)
+    ends = curve["coverage"].searchsorted([0.25, 0.5, 0.75, 1.0 - 1e-9])
+    first, second, third, last = (1.0 - curve["risk"].to_numpy()[ends]).tolist()
+    given = sure > threshold
+    return Abstaining(
+        held=(first, second, third, last),
+        risk_area=float(np.average(curve["risk"], weights=np.diff(curve["coverage"], prepend=0.0))),
+        promised=float(given.mean()),
+        promised_held=float(right[given].mean()) if given.any() else None,
     )
 
 

@@ -11,9 +11,13 @@ from typing import Any
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing_folder
 from geoloc_models.inference.bundle import load_bundle
+from geoloc_models.inference.calibration import CALIBRATION_FILE
 from geoloc_models.inference.class_locations import DECODER_FILE
 
 _FILES = ["*.json", "*.safetensors", "*.parquet"]
+# Where training photos were taken: what a model answers worse without, and what it cannot do without.
+_PLACES = [DECODER_FILE, "photos.parquet", "photos.safetensors"]
+_NEEDED_PLACES = ["gallery.parquet", "images.parquet", "prototypes.parquet"]
 
 
 def push_bundle(
@@ -30,14 +34,26 @@ def push_bundle(
     public : bool
         Let everybody see a repository that is made.
     with_places : bool
-        Upload the coordinates of the training photos too, which expected utility decodes by.
+        Upload the coordinates of the training photos too. Without them a calibration made with them, which
+        then holds no more, is left out as well.
 
     Raises
     ------
     GeolocError
-        If it is no whole bundle, huggingface_hub is missing, or the server refuses.
+        If it is no whole bundle, it cannot do without the places, huggingface_hub is missing, or the
+        server refuses.
     """
     load_bundle(folder)
+    left_out: list[str] = []
+    if not with_places:
+        needed = [name for name in _NEEDED_PLACES if (Path(folder) / name).is_file()]
+        if needed:
+            raise GeolocError(
+                f"The model answers with where its training photos were taken ({needed[0]}); pass "
+                "--with-places to upload that."
+            )
+        if any((Path(folder) / name).is_file() for name in _PLACES):
+            left_out = [*_PLACES, CALIBRATION_FILE]
     hub = _hub()
     api = hub.HfApi(endpoint=_endpoint())
     try:
@@ -46,7 +62,7 @@ def push_bundle(
             repo_id=repository,
             folder_path=folder,
             allow_patterns=_FILES,
-            ignore_patterns=None if with_places else [DECODER_FILE],
+            ignore_patterns=left_out,
             commit_message="Upload a bundle",
         )
     except Exception as error:  # of the network in many ways

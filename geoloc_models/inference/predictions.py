@@ -17,6 +17,7 @@ from geocells.web_map import MapPage
 from geoloc_models._errors import BrokenImageError
 from geoloc_models._files import replacing
 from geoloc_models.inference.class_locations import ClassLocations
+from geoloc_models.inference.familiarity import UNLIKE
 from geoloc_models.inference.inputs import PhotoList
 from geoloc_models.inference.map import MappedPhoto, RegionCell, draw_map
 from geoloc_models.inference.place_names import CREDIT, NearestPlace, nearest_places
@@ -58,6 +59,11 @@ class DecodedOutputs:
         (n,) float64, probability that the photo is at most 25 km from the answer; NaN if unknown.
     radius_90_km : ndarray
         (n,) float64: of photos like the validation photos, 90 % lie within it; NaN if unknown.
+    unlike_training : ndarray or None
+        (n,) bool, whether the photo is unlike any that the model has seen; None if unknown.
+    promised : ndarray or None
+        (n,) bool, whether the answer is one of those of which 90 % are promised to lie within the
+        kilometres that were asked for; None where no promise was asked for.
     """
 
     coords: FloatArray
@@ -66,6 +72,12 @@ class DecodedOutputs:
     class_probability: FloatArray
     probability_within_25_km: FloatArray
     radius_90_km: FloatArray
+    unlike_training: npt.NDArray[np.bool_] | None
+    promised: npt.NDArray[np.bool_] | None
+
+    def is_unlike(self, number: int) -> bool:
+        """Whether a photo, counted from 0, is known to be unlike any that the model has seen."""
+        return self.unlike_training is not None and bool(self.unlike_training[number])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -84,7 +96,7 @@ class PhotoPredictions(DecodedOutputs):
         What the C classes are.
     places : tuple of NearestPlace or None, or None
         Populated place nearest to each answer, None for the middle of a class scattered over a
-        country; None in all where names were not asked for.
+        country and for a photo unlike any that was seen; None in all where names were not asked for.
     broken : tuple of (str, str)
         Name and reason of every photo that could not be read.
     notes : tuple of str
@@ -181,7 +193,12 @@ class PhotoPredictions(DecodedOutputs):
             "class_probability": self.class_probability,
             "probability_within_25_km": self.probability_within_25_km,
             "radius_90_km": self.radius_90_km,
+            "unlike_training": [None] * len(self)
+            if self.unlike_training is None
+            else self.unlike_training,
         }
+        if self.promised is not None:
+            columns["promised"] = self.promised
         if self.exif_coords is not None:
             columns["exif_latitude"] = self.exif_coords[:, 0]
             columns["exif_longitude"] = self.exif_coords[:, 1]
@@ -196,8 +213,9 @@ class PhotoPredictions(DecodedOutputs):
         DataFrame
             ``file``, ``latitude``, ``longitude`` (degrees), ``country``, ``place``,
             ``place_country``, ``place_km`` (distance to the place),
-            ``class_probability``, ``probability_within_25_km``, ``radius_90_km``; with EXIF positions also
-            ``exif_latitude``, ``exif_longitude`` and ``error_km``. NaN or None where unknown.
+            ``class_probability``, ``probability_within_25_km``, ``radius_90_km``, ``unlike_training``;
+            ``promised`` where a promise was asked for; with EXIF positions also ``exif_latitude``,
+            ``exif_longitude`` and ``error_km``. NaN or None where unknown.
         """
         import pandas as pd
 
@@ -368,7 +386,8 @@ class PhotoPredictions(DecodedOutputs):
         for number, name in enumerate(self.names):
             has_exif = self.exif_coords is not None and not np.isnan(self.exif_coords[number]).any()
             surface = None
-            if self.probabilities is not None and self.classes is not None:
+            has_surface = self.probabilities is not None and not self.is_unlike(number)
+            if has_surface and self.classes is not None:
                 surface = self.classes.spread(self._dense(number))
             yield MappedPhoto(
                 name=name,
@@ -404,6 +423,8 @@ class PhotoPredictions(DecodedOutputs):
         """Cells of the 90 % region, the likeliest first; points where the classes have no outline."""
         if self.probabilities is None or self.classes is None or self.classes.kind == "countries":
             return ()
+        if self.is_unlike(number):
+            return ()
         labels, shares = self._ranked(number)
         shares = shares / shares.sum()
         n_core, n_whole = (
@@ -423,8 +444,12 @@ class PhotoPredictions(DecodedOutputs):
         country = str(self.countries[number])
         facts = [("Answer", f"{latitude:.4f}, {longitude:.4f}"), ("Country", country)]
         place = self.place_text(number)
-        if place is not None:
+        if self.is_unlike(number):
+            facts.insert(0, ("Note", UNLIKE))
+        elif place is not None:
             facts.insert(0, ("Place", place))
+        if self.promised is not None:
+            facts.append(("Promised", "yes" if self.promised[number] else "no"))
         within, radius = self.probability_within_25_km[number], self.radius_90_km[number]
         if math.isfinite(within):
             facts.append(("Within 25 km", percent(within)))

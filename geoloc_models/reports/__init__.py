@@ -2,9 +2,11 @@
 
 from geoloc_models.reports.report import Section, write_report
 from geoloc_models.reports.tables import (
+    ABSTAINING_NOTE,
     CALIBRATION_NOTE,
     PAPER_NOTE,
     Table,
+    abstaining_table,
     calibration_table,
     comparison_table,
     differences_table,
@@ -17,10 +19,12 @@ from geoloc_models.reports.tables import (
 )
 
 __all__ = [
+    "ABSTAINING_NOTE",
     "CALIBRATION_NOTE",
     "PAPER_NOTE",
     "Section",
     "Table",
+    "abstaining_table",
     "calibration_table",
     "comparison_table",
     "differences_table",

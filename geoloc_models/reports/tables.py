@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -69,6 +70,13 @@ CALIBRATION_NOTE = (
     "after the temperature; a region is the smallest set of classes with so much probability."
 )
 """What the figures of :func:`calibration_table` mean, as one paragraph."""
+
+ABSTAINING_NOTE = (
+    "Share of the surest answers that lie within 25 km. Risk: area under the curve of wrong answers by "
+    "answers given. Promised: share of the photos that `geoloc predict --promise 25` answers, 90 % of these "
+    "rightly; held: share of them that is right."
+)
+"""What the figures of :func:`abstaining_table` mean, as one paragraph."""
 
 _RADIUS_NOTE = (
     "Covers: share of the test photos within it; expected: of one that keeps its\n"
@@ -185,6 +193,9 @@ def table_text(
     if radii:
         header = ["90 % radius", "Covers", "Expected", "Median km"]
         parts += ["", text_table(Table(header, radii)), _RADIUS_NOTE]
+    abstaining = abstaining_table(calibration or {})
+    if abstaining.rows:
+        parts += ["", text_table(abstaining), *textwrap.wrap(ABSTAINING_NOTE, 80)]
     return "\n".join(parts)
 
 
@@ -330,6 +341,25 @@ def calibration_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
                 str(report.n_photos),
             ]
         )
+    return Table(header, rows)
+
+
+def abstaining_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
+    """What it brings to answer only where the model is sure, a row each model.
+
+    Parameters
+    ----------
+    reports : mapping of str to CalibrationReport or None
+        By model name; one without a probability within 25 km has no row.
+    """
+    header = ["Surest answers", "25 %", "50 %", "75 %", "all", "Risk", "Promised", "Held"]
+    rows = []
+    for name, report in reports.items():
+        told = None if report is None else report.abstaining
+        if told is not None:
+            shares = [*told.held, told.risk_area, told.promised, told.promised_held]
+            figures = ["" if share is None else f"{100 * share:.0f} %" for share in shares]
+            rows.append([model_title(name), *figures])
     return Table(header, rows)
 
 

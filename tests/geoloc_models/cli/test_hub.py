@@ -11,8 +11,10 @@ from command_line import geoloc, geoloc_refuses
 from geoloc_models_bundles import save_small_bundle
 from geoloc_models_small import small_table
 
+from geoloc_models.inference.calibration import Calibration, save_calibration
 from geoloc_models.inference.class_locations import save_decoder
 from geoloc_models.inference.model_card import ModelCard, save_model_card
+from geoloc_models.models.tasks import TASKS
 
 COMMIT = "c" * 40
 
@@ -125,6 +127,23 @@ def test_a_model_goes_to_the_hub_and_comes_back_as_it_was(hub, bundle, tmp_path)
     assert not (pulled / "run_me.py").exists()
     geoloc("push", bundle, "anna/alps", "--with-places", "--public")
     assert hub.files["decoder.parquet"] == (bundle / "decoder.parquet").read_bytes()
+
+
+@pytest.mark.parametrize("kind", sorted(TASKS))
+def test_no_place_of_a_training_photo_is_uploaded_unasked(hub, kind, tmp_path):
+    bundle = save_small_bundle(kind, small_table(), tmp_path / kind)
+    save_calibration(Calibration("argmax", "fixed", 5.0, 20), bundle)
+    with_places = {"photos.parquet", "gallery.parquet", "images.parquet", "prototypes.parquet"}
+    names = {path.name for path in bundle.iterdir()}
+    if kind in ("nearest", "retrieval", "refined"):
+        assert "--with-places" in geoloc_refuses("push", bundle, "anna/alps")
+    else:
+        geoloc("push", bundle, "anna/alps")
+        assert not with_places & hub.files.keys()
+        assert ("calibration.json" in hub.files) == (kind != "pooled")  # made with the places
+        geoloc("pull", "anna/alps", "-o", "pulled")
+    geoloc("push", bundle, "anna/alps", "--with-places")
+    assert set(hub.files) == names
 
 
 def test_what_is_not_there_or_no_bundle_is_told_in_a_sentence(hub, bundle, tmp_path):

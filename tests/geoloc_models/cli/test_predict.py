@@ -3,8 +3,10 @@
 import io
 import json
 import re
+import shutil
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import pytest
 from command_line import geoloc, geoloc_refuses
@@ -15,6 +17,7 @@ from PIL import Image
 
 from geoloc_models.inference.calibration import Calibration, save_calibration
 from geoloc_models.inference.class_locations import save_decoder
+from geoloc_models.inference.familiarity import KnownPhotos
 
 pytestmark = pytest.mark.usefixtures("towns")
 
@@ -134,6 +137,46 @@ def test_a_decoder_other_than_the_calibrated_one_has_no_radius(bundle, photos):
     assert "321 km" not in result.stdout
     assert "GeoNames" not in result.stdout
     assert "Note: The model is calibrated for the decoder expected_utility" in result.stderr
+
+
+@pytest.mark.parametrize(("least", "n_given"), [(-1.0, 1), (float("inf"), 0)])
+def test_a_promise_leaves_out_answers_that_are_not_sure(bundle, photos, tmp_path, least, n_given):
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    promises = {25.0: least}
+    save_calibration(Calibration("expected_utility", "fixed", 321.0, 99, 1.0, promises), copy)
+    result = predict(copy, "photos/0.jpg", "--promise", "25")
+    assert ("not sure enough to answer" in result.stdout) == (n_given == 0)
+    assert f"{n_given} of 1 photos get an answer" in result.stderr
+    record = json.loads(predict(copy, "photos/0.jpg", "--promise", "25", "--json").stdout)
+    assert record["photos"][0]["promised"] == bool(n_given)
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["--promise", "25"], "was not calibrated for a promise"),
+        (["--promise", "30"], "1, 25, 200"),
+        (["--promise", "25", "--decoder", "argmax"], "was not calibrated for a promise"),
+    ],
+)
+def test_a_promise_that_cannot_be_made_is_refused(bundle, photos, words, reason):
+    assert reason in geoloc_refuses("predict", "photos/0.jpg", "--model", bundle, *words)
+
+
+def test_a_photo_unlike_all_that_was_seen_gets_no_town(bundle, photos, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(bundle, copy)
+    features = np.random.default_rng(0).normal(size=(20, 128))
+    KnownPhotos(features.astype(np.float16), 1.01).save(copy)
+    result = predict(copy, "photos/0.jpg")
+    shown = " ".join(result.stdout.split())
+    assert "unlike anything this model has seen" in shown
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert "321 km" not in shown
+    frame = pd.read_csv(io.StringIO(predict(copy, "photos/0.jpg", "--csv").stdout))
+    assert frame["unlike_training"].tolist() == [True]
+    assert frame["place"].isna().all()
 
 
 def test_control_characters_in_names_do_not_reach_the_terminal(bundle, photos):

@@ -52,6 +52,23 @@ def test_nine_photos_in_ten_lie_within_their_radius(method):
     assert abs(np.mean(shares) - 0.9) < 3 * np.hypot(0.012, 0.007) / np.sqrt(len(shares))
 
 
+def test_of_the_answers_given_nine_in_ten_are_right():
+    decoder = fitted_decoder()
+    kept = []
+    for repeat in range(20):
+        probabilities, coords, labels = simulated(600, seed=repeat)
+        calibration = fit_calibration(probabilities, coords, decoder=decoder, labels=labels)
+        assert 0 < calibration.promises[25.0] < 1
+        assert calibration.promises[1.0] == np.inf  # towns are wider
+        new, truth, _ = simulated(5000, seed=1000 + repeat)
+        new = scaled(new, calibration.temperature)
+        points = decoder.predict(new)
+        given = decoder.mass_within(new, points, [25.0])[:, 0] > calibration.promises[25.0]
+        assert given.mean() > 0.2
+        kept.append((sphere.haversine(points, truth) <= 25.0)[given].mean() >= 0.9)
+    assert np.mean(kept) >= 0.9  # the promise may fail in one of ten draws
+
+
 def test_the_temperature_undoes_a_factor_on_the_logits():
     probabilities, coords, labels = simulated(3000, seed=3)
     calibration = fit_calibration(probabilities, coords, decoder=fitted_decoder(), labels=labels)
@@ -95,9 +112,14 @@ def test_too_few_photos_have_no_radius_and_the_file_says_so(tmp_path):
 
 def test_what_is_kept_is_what_was_fitted(tmp_path):
     (tmp_path / "card.json").write_text("{}")
-    calibration = Calibration("expected_utility", "mass", 0.93, 120, 1.7)
-    save_calibration(calibration, tmp_path)
+    promises = {1.0: np.inf, 25.0: 0.7, 750.0: -1.0}
+    calibration = Calibration("expected_utility", "mass", 0.93, 120, 1.7, promises)
+    path = save_calibration(calibration, tmp_path)
     assert load_calibration(tmp_path) == calibration
+    content = json.loads(path.read_text())
+    del content["promises"]  # of an older release
+    path.write_text(json.dumps(content))
+    assert load_calibration(tmp_path).promises == {}
     assert load_calibration(tmp_path / "elsewhere") is None
 
 
@@ -110,6 +132,8 @@ def test_what_is_kept_is_what_was_fitted(tmp_path):
         ({"method": "guess"}, "Unknown method 'guess'"),
         ({"temperature": 0}, "temperature must be above 0"),
         ({"parameter": "much"}, "lacks or garbles"),
+        ({"promises": [1]}, "lacks or garbles"),
+        ({"promises": {"25": -2}}, "Promises are probabilities"),
     ],
 )
 def test_a_garbled_file_is_refused(tmp_path, changes, words):

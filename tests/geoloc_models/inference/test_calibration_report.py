@@ -57,6 +57,20 @@ def test_what_is_judged_is_what_the_model_answers(calibrated):
     assert sum(own.n_photos for own in found.classes) == 400
 
 
+def test_abstaining_is_judged_on_the_answers_that_are_given(calibrated):
+    table = small_table(400, seed=7)
+    arrays = outputs(calibrated, table, seed=8)
+    found = judge_calibration(calibrated, arrays, table.coords, table.countries).abstaining
+    decoded = calibrated.decode(arrays, promise_km=25)
+    right = sphere.haversine(decoded.coords, table.coords) <= 25.0
+    assert found.held[3] == pytest.approx(right.mean())
+    surest = np.argsort(-decoded.probability_within_25_km)[:100]
+    assert found.held[0] == pytest.approx(right[surest].mean(), abs=0.02)  # but for ties
+    assert found.promised == decoded.promised.mean()
+    assert found.promised_held == (right[decoded.promised].mean() if found.promised else None)
+    assert 0 < found.risk_area <= 1 - right.mean() + 0.05
+
+
 def test_the_temperature_lowers_the_calibration_error(calibrated):
     table = small_table(2000, seed=9)
     arrays = outputs(calibrated, table, seed=10)

@@ -32,6 +32,7 @@ COLUMNS = [
     "class_probability",
     "probability_within_25_km",
     "radius_90_km",
+    "unlike_training",
 ]
 
 

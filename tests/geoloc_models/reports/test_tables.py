@@ -11,9 +11,10 @@ from scipy import stats
 from geoloc_models.evaluation import evaluate, over_seeds
 from geoloc_models.evaluation.coverage import Coverage
 from geoloc_models.evaluation.scores import Interval
-from geoloc_models.inference.calibration_report import CalibrationReport, Region
+from geoloc_models.inference.calibration_report import Abstaining, CalibrationReport, Region
 from geoloc_models.reports import (
     Table,
+    abstaining_table,
     calibration_table,
     comparison_table,
     differences_table,
@@ -201,6 +202,20 @@ def test_every_figure_stands_in_its_column():
     assert cells["classes of 90 % region, median"] == "2.5"
     assert table.rows[1][2:] == ["", "", "", "", "", "", "", "", "200"]
     assert table.rows[2][4] == "no bound"
+
+
+def test_abstaining_has_a_row_a_model_that_knows_its_probability():
+    sure = Abstaining((0.95, 0.9, 0.8, 0.7), 0.12, 0.4, 0.925)
+    mute = Abstaining((0.2, 0.2, 0.2, 0.2), 0.8, 0.0, None)
+    reports = {
+        name: CalibrationReport(200, "argmax", "fixed", 5, 1.0, None, None, None, abstaining=told)
+        for name, told in {"pooled": sure, "nearest": mute, "offset": None}.items()
+    }
+    table = abstaining_table({**reports, "country": None})
+    assert table.rows == [
+        ["Pooled partitions", "95 %", "90 %", "80 %", "70 %", "12 %", "40 %", "92 %"],
+        ["Nearest images", "20 %", "20 %", "20 %", "20 %", "80 %", "0 %", ""],
+    ]
 
 
 def test_markdown_shows_cells_as_they_are():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from geoloc_models._errors import GeolocError
@@ -16,6 +18,14 @@ def best_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def auto_workers() -> int:
+    """Processes that load images: one a core, 16 at most, beside a graphics card; else none."""
+    if best_device().type != "cuda":
+        return 0
+    affinity = getattr(os, "sched_getaffinity", None)
+    return min(16, (os.cpu_count() or 1) if affinity is None else len(affinity(0)))
 
 
 def resolve_precision(precision: str, device: torch.device) -> str:

@@ -39,7 +39,7 @@ def predict(
     decoder: Literal["argmax", "top_k", "expected_utility"] | None = None,
     names: bool = True,
     batch_size: PositiveInt = 32,
-    workers: NonNegativeInt = 0,
+    workers: NonNegativeInt | None = None,
 ) -> None:
     """Say where photos were taken.
 
@@ -79,8 +79,8 @@ def predict(
         Name the nearest place.
     batch_size : int
         Images per step.
-    workers : int
-        Processes that read and decode images.
+    workers : int, optional
+        Processes that read and decode images; by default one a core where there is a GPU, else 0.
     """
     chosen = [
         name for name, flag in zip(_FORMATS, (as_json, as_csv, as_geojson), strict=True) if flag

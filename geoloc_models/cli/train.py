@@ -73,10 +73,10 @@ def train(
         plan = replace(plan, label=cells.stem)
     run_dir = output or Path("runs") / f"{table.stem}-{plan.name}"
     card = None if columns.features is None else FeatureCache.open(columns.features).card
-    options = training.resolve(card)
-    source = table_source(table, columns, image_size=options.image_size, run_dir=run_dir)
+    image_size = training.resolve(card).image_size
+    source = table_source(table, columns, image_size=image_size, run_dir=run_dir)
     say(columns_note(source.table.columns))
-    split = split_source(source, seed=options.seed)
+    split = split_source(source, seed=training.seed)
     plan = plan.resolve(len(split.train))
     say(
         f"{source.table.n_rows} photos: {len(split.train)} to train, {len(split.validation)} to "
@@ -86,7 +86,7 @@ def train(
         source,
         split,
         plan,
-        options,
+        training,
         run_dir,
         resume=resume,
         keep_places=keep_places,
@@ -112,7 +112,7 @@ def evaluate(
     table: Path | None = None,
     columns: Annotated[TableOptions, TABLE] = TableOptions(),  # noqa: B008
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    workers: int = 0,
+    workers: int | None = None,
 ) -> None:
     """Test a trained model again: on its own test photos, or on another table.
 
@@ -127,8 +127,8 @@ def evaluate(
     output : Path, optional
         Folder for results.json, predictions.parquet and skipped.csv; by default RUN_DIR, or
         RUN_DIR/on-TABLE.
-    workers : int
-        Processes that load images.
+    workers : int, optional
+        Processes that load images; by default one a core where there is a GPU, else 0.
     """
     import numpy as np
 

@@ -17,8 +17,9 @@ class EmbedOptions:
     batch_size : int, optional
         Images per step; by default 16 at 224 pixels on a CPU, and what half of a graphics card's
         free memory holds. Halved when memory runs out.
-    workers : int
-        Processes that read and decode images; 0 does it in this one.
+    workers : int, optional
+        Processes that read and decode images; 0 does it in this one. By default one a core, 16 at
+        most, where there is a GPU, and else 0.
     precision : {"auto", "32", "bf16", "16"}
         What the encoder computes in. auto: bf16 or 16 on a graphics card, 32 on a CPU; of a cache
         that is there already, the one it was begun with.
@@ -39,7 +40,7 @@ class EmbedOptions:
     """
 
     batch_size: int | None = None
-    workers: int = 0
+    workers: int | None = None
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     dtype: Literal["float32", "float16"] = "float32"
     resume: bool = True
@@ -49,7 +50,7 @@ class EmbedOptions:
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
             raise GeolocError(f"The batch size must be at least 1; got {self.batch_size}.")
-        if self.workers < 0:
+        if self.workers is not None and self.workers < 0:
             raise GeolocError(f"The number of workers must be at least 0; got {self.workers}.")
         number, n_shards = self.shard_and_count
         if not 1 <= number <= n_shards:

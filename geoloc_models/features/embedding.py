@@ -238,7 +238,7 @@ def embed_images(
     encoder: ImageEncoder,
     *,
     batch_size: int | None = None,
-    workers: int = 0,
+    workers: int | None = None,
     device: torch.device | str | None = None,
     precision: str = "auto",
     progress: bool = False,
@@ -284,7 +284,7 @@ class _Runner:
         encoder: ImageEncoder,
         *,
         batch_size: int | None = None,
-        workers: int = 0,
+        workers: int | None = None,
         device: torch.device | str | None = None,
         precision: str = "auto",
     ) -> None:
@@ -316,10 +316,7 @@ class _Runner:
         size = self.encoder.preprocessing.image_size
         nowhere, no_country = np.zeros((len(images), 2)), np.zeros(len(images))
         dataset = PhotoDataset(images, nowhere, no_country, make_framing(size), rows=rows)
-        workers = min(self.workers, len(rows))
-        for batch in make_loader(
-            dataset, batch_size=self.batch_size, shuffle=False, seed=0, workers=workers
-        ):
+        for batch in make_loader(dataset, batch_size=self.batch_size, workers=self.workers):
             whole = batch["row"].numpy()
             yield whole, self._features(batch["image"]), batch["broken"]
 

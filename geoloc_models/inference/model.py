@@ -185,7 +185,7 @@ class Model:
         names: bool | None = None,
         promise_km: float | None = None,
         batch_size: int = 32,
-        workers: int = 0,
+        workers: int | None = None,
         device: torch.device | None = None,
         progress: bool = False,
     ) -> PhotoPredictions:
@@ -206,7 +206,7 @@ class Model:
             installed.
         promise_km : {1, 25, 200, 750}, optional
             Mark the answers of which 90 % can be promised to lie within so many kilometres.
-        batch_size, workers : int
+        batch_size, workers : int, optional
             Images per step of the network, and processes that read and decode them.
         device : torch.device, optional
             Default: the accelerator, where there is one.

@@ -104,18 +104,30 @@ class TrainingOptions(_Options):
     image_size : int, optional
         Side of the square images, in pixels. By default 224, or that of the cached features.
     batch_size : int, optional
-        Images a step. By default 32, and 128 where the head alone is trained.
+        Images a step. By default 32, on a GPU 128; where the head alone is trained 128, and up to
+        4096 of many cached features. What does not fit into the device is learned from in parts.
     learning_rate : float, optional
         Of Adam. By default 1e-5, the paper's for pretrained weights; 5e-4 where the head alone is
-        trained, 1e-3 where the encoder starts from random numbers.
-    schedule : {"constant", "cosine"}
+        trained, 1e-3 where the encoder starts from random numbers; times the root of what a larger
+        automatic batch_size is of 32, or of a head's 128.
+    schedule : {"constant", "cosine", "warmup"}
         Of the learning rate: constant is the paper's; cosine lowers it from epoch to epoch towards
-        0, which steadies a training from random numbers.
+        0, which steadies a training from random numbers; warmup raises it over a twentieth of the
+        steps, then lowers it from step to step likewise.
     weight_decay : float
         Decoupled, as in AdamW; 0 is plain Adam.
-    train_encoder : {"all", "none", "gradual"}
-        Train the image encoder from the start; never (frozen); or stage by stage from the last one
-        down, after some epochs with the head alone.
+    layer_decay : float
+        Each stage of the encoder learns at this share of the rate of the next one up; 1 is the same
+        rate for all.
+    label_smoothing : float
+        Classifiers: share of the truth that is spread over all classes alike.
+    ema : float
+        Validate and keep an exponential moving average of the weights, with this decay a step, such
+        as 0.999; 0 keeps the weights themselves.
+    train_encoder : {"all", "none", "gradual", "lora"}
+        Train the image encoder from the start; never (frozen); stage by stage from the last one
+        down, after some epochs with the head alone; or by low-rank additions to its linear layers,
+        which end up in the weights (package peft).
     unfreeze_every : int
         With gradual: epochs between one stage and the next.
     epochs : int, optional
@@ -130,8 +142,9 @@ class TrainingOptions(_Options):
         head alone is trained.
     seed : int
         Of the weights, the order of images and the augmentation.
-    workers : int
-        Processes that load images; 0 loads them in the training process.
+    workers : int, optional
+        Processes that load images; 0 loads them in the training process. By default one a core, 16
+        at most, where there is a GPU, and else 0.
     precision : {"auto", "32", "16", "bf16"}
         auto: bf16 or 16 mixed where the device has it, else 32.
     augment : {"none", "crop", "simclr"}
@@ -141,10 +154,14 @@ class TrainingOptions(_Options):
         Retrieval: varied copies of each training image, all positives of its location.
     devices : int
         Devices, or on a CPU processes, that share every batch.
-    compile : bool
-        Compile the encoder; the first steps then take a minute or more.
-    log : {"csv", "tensorboard"}
-        history.csv is always written; tensorboard adds event files.
+    grad_checkpointing : bool
+        Compute the encoder's layers again for the gradient and keep less in memory: for the largest
+        encoders of timm.
+    compile : bool, optional
+        Compile the encoder; the first steps then take a minute or more. By default where that pays:
+        to train all of it on a GPU, on 500 000 images or more, each epoch's counted.
+    log : {"csv", "tensorboard", "wandb", "mlflow"}
+        history.csv is always written; the others add the run to that tracker, by its package.
     """
 
     encoder: str | None = None
@@ -152,28 +169,35 @@ class TrainingOptions(_Options):
     image_size: int | None = None
     batch_size: int | None = None
     learning_rate: float | None = None
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "warmup"] = "constant"
     weight_decay: float = 0.0
-    train_encoder: Literal["all", "none", "gradual"] = "all"
+    layer_decay: float = 1.0
+    label_smoothing: float = 0.0
+    ema: float = 0.0
+    train_encoder: Literal["all", "none", "gradual", "lora"] = "all"
     unfreeze_every: int = 1
     epochs: int | None = None
     patience: int | None = None
     hidden: int | None = None
     dropout: float | None = None
     seed: int = 0
-    workers: int = 0
+    workers: int | None = None
     precision: Precision = "auto"
     augment: Literal["none", "crop", "simclr"] = "none"
     views: int = 1
     devices: int = 1
-    compile: bool = False
-    log: Literal["csv", "tensorboard"] = "csv"
+    grad_checkpointing: bool = False
+    compile: bool | None = None
+    log: Literal["csv", "tensorboard", "wandb", "mlflow"] = "csv"
 
     intervals: ClassVar = {
         "image_size": "[32, 2048]",
         "batch_size": "[1, inf)",
         "learning_rate": "(0, inf)",
         "weight_decay": "[0, inf)",
+        "layer_decay": "(0, 1]",
+        "label_smoothing": "[0, 1)",
+        "ema": "[0, 1)",
         "unfreeze_every": "[1, inf)",
         "epochs": "[1, inf)",
         "patience": "[1, inf)",
@@ -203,16 +227,23 @@ class TrainingOptions(_Options):
         if self.views > 1 and self.augment == "none":
             raise GeolocError("Several views of an image are alike without augment; choose crop.")
 
-    def resolve(self, features: FeatureCard | None = None) -> TrainingOptions:
+    def resolve(
+        self, features: FeatureCard | None = None, n_train: int | None = None
+    ) -> TrainingOptions:
         """Options with nothing left open: what is None gets its default.
+
+        What the machine decides alone, ``workers`` and ``compile``, stays None.
 
         Parameters
         ----------
         features : FeatureCard, optional
             Of the cached features that are trained on: their encoder is the default then, and a
             head alone is trained for more epochs, faster, and until it overfits.
+        n_train : int, optional
+            Training images: of many cached features, more are taken a step.
         """
-        from geoloc_models.models.encoders import has_imagenet_weights  # with torch
+        from geoloc_models._devices import best_device  # with torch
+        from geoloc_models.models.encoders import has_imagenet_weights
 
         encoder = self.encoder or ("resnet50" if features is None else features.encoder)
         weights = self.weights or (None if features is None else features.weights)
@@ -222,10 +253,17 @@ class TrainingOptions(_Options):
         is_head_alone = features is not None or self.train_encoder == "none"
         image_size = 224 if features is None else int(features.preprocessing["image_size"])
         learning_rate = 1e-3 if weights == "none" else 1e-5
-        hidden, dropout, batch_size, patience = 256, 0.0, self.images_a_step, self.patience
+        hidden, dropout, usual_batch, patience = 256, 0.0, 32, self.patience
         if is_head_alone:
-            learning_rate, hidden, dropout, batch_size = 5e-4, 512, 0.5, 128
+            learning_rate, hidden, dropout, usual_batch = 5e-4, 512, 0.5, 128
             patience = patience or 4
+        batch_size = usual_batch
+        if features is not None and n_train is not None:
+            batch_size = min(max(2 ** round(math.log2(n_train / 32)), 128), 4096)
+        elif not is_head_alone and best_device().type == "cuda":
+            batch_size = 128
+        if self.batch_size is None:
+            learning_rate *= math.sqrt(batch_size / usual_batch)
         return replace(
             self,
             encoder=encoder,

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
 from geocells._output import without_formula
+from geoloc_models._devices import auto_workers
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.photos.images import ImageSource
@@ -369,7 +370,7 @@ def make_loader(
     shuffle: bool = False,
     sampler: Iterable[Any] | None = None,
     seed: int = 0,
-    workers: int = 0,
+    workers: int | None = None,
 ) -> DataLoader[Any]:
     """Loader of batches from :func:`collate_photos`.
 
@@ -386,13 +387,17 @@ def make_loader(
     seed : int
         Seed of the order and of the workers: two loaders with one seed give the same order, epoch
         by epoch. Random transforms without workers follow torch's global generator.
-    workers : int
-        Processes that load images, and live as long as the loader; 0 loads in this one.
+    workers : int, optional
+        Processes that load images, and live as long as the loader; 0 loads in this one. By default
+        as many as a graphics card asks for, and 64 images can be shared out to.
     """
     if batch_size < 1:
         raise GeolocError(f"The batch size must be at least 1; got {batch_size}.")
+    if workers is None:
+        workers = min(auto_workers(), len(dataset) // 64)  # type: ignore[arg-type]
     if workers < 0:
         raise GeolocError(f"The number of workers must be at least 0; got {workers}.")
+    workers = min(workers, len(dataset))  # type: ignore[arg-type]
     generator = torch.Generator()
     generator.manual_seed(seed)
     return DataLoader(

@@ -76,7 +76,7 @@ class RunRecord(Checkpoint):
         """Collect broken images."""
         self.broken.extend(batch.get("broken", ()))
 
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Note losses and accuracies, then write the checkpoint."""
         if trainer.world_size > 1:
             of_each: list[list[tuple[int, str]]] = [[] for _ in range(trainer.world_size)]
@@ -98,7 +98,7 @@ class RunRecord(Checkpoint):
             )
         self.epochs.append({"epoch": epoch, **values})
         if best_epoch(self.epochs) == epoch:
-            weights = pl_module.state_dict()
+            weights = pl_module.validated.state_dict()
             self.best_weights = {
                 name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()
             }
@@ -122,7 +122,10 @@ class RunRecord(Checkpoint):
         """Go on from a checkpoint."""
         self.epochs = [dict(epoch) for epoch in state_dict["epochs"]]
         self.broken.extend((row, reason) for row, reason in state_dict["broken"])
-        self.best_weights = state_dict["best_weights"]
+        self.best_weights = {
+            name.removeprefix("task."): values  # of earlier releases
+            for name, values in state_dict["best_weights"].items()
+        }
 
 
 class RunProgress(pl.Callback):

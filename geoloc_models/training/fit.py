@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
+from lightning.pytorch.plugins import AsyncCheckpointIO
 from torch.multiprocessing.spawn import ProcessException
 from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
@@ -34,6 +35,7 @@ from geoloc_models.training.devices import (
     share_of_device,
     too_little_memory,
 )
+from geoloc_models.training.fine_tuning import prepared
 from geoloc_models.training.module import TaskModule
 from geoloc_models.training.run_folder import best_epoch, has_ended
 
@@ -128,7 +130,7 @@ def fit_task(
                 "needed."
             )
     started = time.perf_counter()
-    options = options.resolve()
+    options = options.resolve(n_train=len(train))
     run_dir = Path(run_dir)
     last = run_dir / "checkpoints" / "last.ckpt"
     if not resume:
@@ -136,11 +138,12 @@ def fit_task(
     record = RunRecord(run_dir, options)
     if last.is_file():
         _restore(record)
-    module = TaskModule(task, options)
-    if not has_ended(record.epochs, options):
-        loaders = _Loaders(train, validation, options, first_epoch=len(record.epochs))
-        _train(module, loaders, record, description if progress else None)
-    module.load_state_dict(record.best_weights)
+    with prepared(task.encoder, options, len(train)) as options:
+        module = TaskModule(task, options)
+        if not has_ended(record.epochs, options):
+            loaders = _Loaders(train, validation, options, first_epoch=len(record.epochs))
+            _train(module, loaders, record, description if progress else None)
+        task.load_state_dict(record.best_weights)
     return FitRecord(
         history=record.epochs,
         best_epoch=best_epoch(record.epochs),
@@ -151,7 +154,8 @@ def fit_task(
 
 def _train(module: TaskModule, loaders: _Loaders, record: RunRecord, bar: str | None) -> None:
     """Train from the record's last epoch on; ``bar`` is the label of a progress bar."""
-    options, encoder = loaders.options, module.task.encoder
+    options = loaders.options
+    torch.set_float32_matmul_precision("high")  # TF32, where a graphics card is left with float32
     with quiet():
         trainer = pl.Trainer(
             accelerator="auto",
@@ -161,17 +165,13 @@ def _train(module: TaskModule, loaders: _Loaders, record: RunRecord, bar: str | 
             precision=_PRECISIONS[resolve_precision(options.precision, best_device())],
             max_epochs=options.epochs,
             callbacks=[record] if bar is None else [record, RunProgress(bar)],
-            plugins=[WholeCheckpoints()],
+            plugins=[AsyncCheckpointIO(WholeCheckpoints())],  # no step waits for the disk
             logger=_logger(options, record.history_file.parent),
             default_root_dir=record.history_file.parent,
             num_sanity_val_steps=0,
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        if torch.cuda.is_available():
-            encoder.to(memory_format=torch.channels_last)
-        if options.compile:
-            encoder.compile()
         checkpoint = record.checkpoint if record.epochs else None
         _fit(trainer, module, loaders, checkpoint, has_bar=bar is not None)
     if options.devices > 1:  # the epochs were noted in other processes
@@ -214,6 +214,9 @@ class _VariedPhotos(Dataset[dict[str, Any]]):
 
     def __init__(self, photos: PhotoDataset) -> None:
         self.photos = photos
+
+    def __len__(self) -> int:
+        return len(self.photos)
 
     def __getitem__(self, position_and_seed: tuple[int, int]) -> dict[str, Any]:
         position, seed = position_and_seed
@@ -312,17 +315,22 @@ def _fit(
 
 
 def _logger(options: TrainingOptions, run_dir: Path) -> Any:
-    """TensorBoard's logger where asked for; the CSV history needs none."""
-    if options.log != "tensorboard":
-        return False
-    from lightning.pytorch.loggers import TensorBoardLogger
+    """Lightning's logger of a tracker; the CSV history needs none."""
+    from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 
+    make: dict[str, Callable[[], Any]] = {
+        "tensorboard": lambda: TensorBoardLogger(run_dir, name="", version="tensorboard"),
+        "wandb": lambda: WandbLogger(run_dir.name, save_dir=run_dir, project="geoloc"),
+        "mlflow": lambda: MLFlowLogger("geoloc", run_dir.name, save_dir=str(run_dir / "mlruns")),
+    }
+    if options.log not in make:
+        return False
     try:
-        return TensorBoardLogger(run_dir, name="", version="tensorboard")
+        return make[options.log]()
     except ModuleNotFoundError:
         raise GeolocError(
-            "The log tensorboard needs the package tensorboard (pip install "
-            "'.[tensorboard]' in the source folder); or choose the log csv."
+            f"The log {options.log} needs the package {options.log} (pip install "
+            f"'.[{options.log}]' in the source folder); or choose the log csv."
         ) from None
 
 

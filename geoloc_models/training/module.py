@@ -11,11 +11,13 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from geoloc_models._devices import free_memory, is_out_of_memory
 from geoloc_models._errors import GeolocError
 from geoloc_models.models.options import TrainingOptions
 from geoloc_models.models.tasks import PlaceTask, Scored
+from geoloc_models.training.fine_tuning import parameter_groups
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +54,27 @@ class TaskModule(pl.LightningModule):
     def __init__(self, task: PlaceTask, options: TrainingOptions) -> None:
         super().__init__()
         self.task = task
+        task.label_smoothing = options.label_smoothing
         self.options = options
         self.n_parts = 1
         self._noted: dict[str, list[_Noted]] = {"train": [], "val": []}
+        self.average: AveragedModel | None = None
         self._copies: torch.cuda.Stream | None = None
         self._unfrozen: list[nn.Module] | None = None  # None: the whole encoder learns
         self.unfreeze_stages(0)
+
+    def setup(self, stage: str) -> None:
+        """Begin the average of the weights, in the process that trains."""
+        if self.options.ema > 0:
+            how = get_ema_multi_avg_fn(self.options.ema)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(self.task, multi_avg_fn=how)
+            self.average.requires_grad_(False)
+
+    @property
+    def validated(self) -> PlaceTask:
+        """The task whose weights are validated and kept: the average, where there is one."""
+        validated: Any = self.task if self.average is None else self.average.module
+        return validated  # type: ignore[no-any-return]
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -108,9 +125,9 @@ class TaskModule(pl.LightningModule):
     def _learn(self, batch: dict[str, Any], batch_index: int) -> None:
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
-        epoch = self.current_epoch + batch_index / max(1, int(self.trainer.num_training_batches))
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * share_of_rate(self.options, epoch)
+        epoch = self.current_epoch + (batch_index + 0.5) / int(self.trainer.num_training_batches)
+        for group, rate in zip(optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = rate * share_of_rate(self.options, epoch)
         n_images = len(batch["image"])
         n_noted = len(self._noted["train"])
         try:
@@ -121,6 +138,8 @@ class TaskModule(pl.LightningModule):
             del self._noted["train"][n_noted:]
             raise
         optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.task)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Note the loss of a batch."""
@@ -130,8 +149,8 @@ class TaskModule(pl.LightningModule):
 
     def _score(self, batch: dict[str, Any], batch_index: int, stage: str) -> Tensor:
         """Loss of some images, noted for the figures of the epoch."""
-        scored = self.task.score(batch) if len(batch["image"]) else self._nothing_scored()
-        loss, right, n_rows = scored
+        task = self.task if stage == "train" else self.validated
+        loss, right, n_rows = task.score(batch) if len(batch["image"]) else self._nothing_scored()
         figures = torch.stack([loss.detach().float(), right.float(), n_rows.float()])
         self._noted[stage].append(_Noted(figures, batch_index, batch["row"][:5]))
         if stage != "train" or self.trainer.world_size == 1:
@@ -191,10 +210,10 @@ class TaskModule(pl.LightningModule):
         """Adam over all parameters: those of frozen stages have no gradient and stay."""
         how = self.options
         kind = torch.optim.AdamW if how.weight_decay > 0 else torch.optim.Adam
-        rate = how.learning_rate or 0.0
+        groups = parameter_groups(self.task, how)
+        self._rates = [group["lr"] for group in groups]
         return kind(
-            [{"params": list(self.task.parameters()), "initial_lr": rate}],
-            lr=rate,
+            groups,
             weight_decay=how.weight_decay,
             fused=self.device.type in ("cpu", "cuda"),
         )
@@ -219,7 +238,7 @@ class TaskModule(pl.LightningModule):
         A frozen stage keeps its running statistics too: it stays in evaluation mode.
         """
         how, encoder = self.options, self.task.encoder
-        if how.train_encoder == "all":
+        if how.train_encoder in ("all", "lora"):
             return
         stages = encoder.stages()
         n_learning = 0
@@ -244,12 +263,16 @@ class TaskModule(pl.LightningModule):
 def share_of_rate(options: TrainingOptions, epoch: float) -> float:
     """Share of the learning rate at a time counted in epochs from 0, as the schedule has it.
 
-    The cosine schedule trains all of epoch e at ``(1 + cos(pi e / epochs)) / 2``.
+    The cosine schedule trains all of epoch e at ``(1 + cos(pi e / epochs)) / 2``; warmup rises over
+    the first twentieth, and each step has its own share.
     """
     if options.schedule == "constant":
         return 1.0
     epochs = options.epochs or 1
-    return 0.5 * (1.0 + math.cos(math.pi * math.floor(epoch) / epochs))
+    if options.schedule == "cosine":
+        return 0.5 * (1.0 + math.cos(math.pi * math.floor(epoch) / epochs))
+    warm = epoch / epochs / _WARM_UP
+    return min(warm, 0.5 * (1.0 + math.cos(math.pi * (warm - 1) * _WARM_UP / (1 - _WARM_UP))))
 
 
 def _moved(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:

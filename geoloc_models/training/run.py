@@ -163,7 +163,8 @@ def run_model(
     """
     run_dir = Path(run_dir)
     plan = plan.resolve(len(split.train))
-    options = options.resolve(None if source.features is None else source.features.card)
+    features = None if source.features is None else source.features.card
+    options = options.resolve(features, len(split.train))
     content = {
         "format": RUN_FORMAT,
         "version": RUN_VERSION,
@@ -343,7 +344,7 @@ def bundle_outputs(
     source: PhotoSource,
     rows: npt.NDArray[np.int64],
     *,
-    workers: int = 0,
+    workers: int | None = None,
     description: str = "Predicting",
     progress: bool = True,
 ) -> NetworkOutputs:
@@ -357,7 +358,7 @@ def bundle_outputs(
         Photos, with features of the bundle's own encoder or without any.
     rows : ndarray
         (m,) int64, the photos to look at.
-    workers : int, default 0
+    workers : int, optional
         Processes that load images.
     description, progress
         Of the progress bar.
@@ -387,7 +388,7 @@ def evaluate_run(
     source: PhotoSource,
     rows: npt.NDArray[np.int64],
     *,
-    workers: int = 0,
+    workers: int | None = None,
     progress: bool = True,
 ) -> ModelRun:
     """Predict and evaluate again with the model of a run folder.
@@ -400,7 +401,7 @@ def evaluate_run(
         The run's own photos, or others.
     rows : ndarray
         (m,) int64, the rows to test on.
-    workers : int, default 0
+    workers : int, optional
         Processes that load images.
     progress : bool, default True
         Show a progress bar.

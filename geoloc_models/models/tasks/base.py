@@ -67,6 +67,7 @@ class PlaceTask(nn.Module):
     name: ClassVar[str]
     is_trained: ClassVar[bool] = True
     stores_images: ClassVar[bool] = False
+    label_smoothing = 0.0  # in training; a trained model is the same without
 
     def __init__(self, encoder: ImageEncoder) -> None:
         super().__init__()

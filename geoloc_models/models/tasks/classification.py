@@ -110,7 +110,12 @@ class ClassificationTask(PlaceTask):
 
     def loss(self, logits: Tensor, target: Tensor, coords: Tensor | None) -> Tensor:
         """Cross entropy of (B, C) logits and (B,) classes; the coordinates play no part."""
-        return cross_entropy(logits, target, class_weights=self.class_weights)
+        return cross_entropy(
+            logits,
+            target,
+            class_weights=self.class_weights,
+            label_smoothing=self.label_smoothing * self.training,
+        )
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """``probabilities``: (B, C)."""

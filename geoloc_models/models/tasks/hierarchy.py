@@ -96,7 +96,12 @@ class HierarchyTask(PlaceTask):
 
         ``batch["cell"]`` is (B, L): the cell of each level; a row with -1 does not count.
         """
-        return score_of_labels(self(batch["image"]), batch["cell"], accuracy_of=-1)
+        return score_of_labels(
+            self(batch["image"]),
+            batch["cell"],
+            accuracy_of=-1,
+            label_smoothing=self.label_smoothing * self.training,
+        )
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """``level_0``, ``level_1``, ...: probabilities (B, C_l), coarse to fine."""

@@ -118,7 +118,12 @@ class PooledTask(PlaceTask):
 
         ``batch["cell"]`` is (B, K): the cell of each partition; a row with -1 does not count.
         """
-        return score_of_labels(self(batch["image"]), batch["cell"], accuracy_of=0)
+        return score_of_labels(
+            self(batch["image"]),
+            batch["cell"],
+            accuracy_of=0,
+            label_smoothing=self.label_smoothing * self.training,
+        )
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """``probabilities`` (B, sum of C_k), each partition's adding up to 1; ``features`` (B, D)."""

@@ -1,0 +1,159 @@
+"""How an encoder is fine-tuned: rates of its stages, schedules, averages, low-rank additions, less memory."""
+
+import importlib.util
+from dataclasses import replace
+
+import pytest
+import torch
+from geoloc_models_small import random_batch, small_dataset, small_table, small_task
+
+from geoloc_models._errors import GeolocError
+from geoloc_models.models import TrainingOptions
+from geoloc_models.models.encoders import build_encoder
+from geoloc_models.photos.dataset import PhotoDataset
+from geoloc_models.training.fine_tuning import parameter_groups, prepared
+from geoloc_models.training.fit import fit_task
+from geoloc_models.training.module import TaskModule, share_of_rate
+
+OPTIONS = TrainingOptions(
+    encoder="tiny", image_size=32, batch_size=4, learning_rate=1e-2, epochs=2, schedule="warmup"
+)
+VIT = "timm:vit_tiny_patch16_224"
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return small_table(16, folder=tmp_path_factory.mktemp("photos"))
+
+
+def fit(table, folder, options, task=None, **kwargs):
+    size = 32 if task is None else 224
+    parts = [small_dataset(table, rows, size=size) for rows in (range(12), range(12, 16))]
+    task = task or small_task("cells", table)
+    return task, fit_task(task, *parts, options, folder, progress=False, **kwargs)
+
+
+def test_each_stage_learns_at_a_share_of_the_rate_of_the_next():
+    task = small_task("cells", small_table())
+    groups = parameter_groups(task, replace(OPTIONS, learning_rate=1.0, layer_decay=0.5))
+    rates = {id(values): group["lr"] for group in groups for values in group["params"]}
+    of_stages = [
+        {rates[id(values)] for values in stage.parameters()} for stage in task.encoder.stages()
+    ]
+    assert of_stages == [{0.0625}, {0.125}, {0.25}, {0.5}]
+    assert {rates[id(values)] for values in task.head.parameters()} == {1.0}
+    assert len(rates) == len(list(task.parameters()))
+
+
+def test_warm_up_rises_and_falls_without_a_step_at_rate_zero():
+    options = replace(OPTIONS, epochs=10)
+    shares = [share_of_rate(options, epoch / 100) for epoch in range(1001)]
+    assert shares[25] == pytest.approx(0.5)
+    assert max(shares) == shares[50] == pytest.approx(1.0)
+    assert shares[1000] == pytest.approx(0.0)
+    assert shares[525] == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_average_of_the_weights_is_validated_and_kept(table, tmp_path):
+    """Weights of two epochs of three steps: a decay of 0.5 leaves an eighth of each epoch's first."""
+    options = replace(OPTIONS, ema=0.5, epochs=1)
+    seen = []
+
+    class Noting(TaskModule):
+        def _learn(self, *batch):
+            super()._learn(*batch)
+            seen.append([values.detach().clone() for values in self.task.parameters()])
+
+    from geoloc_models.training import fit as module
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "TaskModule", Noting)
+        task, _ = fit(table, tmp_path, options)
+    for first, second, third, kept in zip(*seen, task.parameters(), strict=True):
+        torch.testing.assert_close(kept, 0.25 * first + 0.25 * second + 0.5 * third)
+
+
+@pytest.mark.parametrize("changes", [{"ema": 0.9}, {"layer_decay": 0.7, "weight_decay": 0.1}])
+def test_a_resumed_run_is_an_uninterrupted_one(changes, table, tmp_path):
+    options = replace(OPTIONS, schedule="constant", **changes)
+    whole, _ = fit(table, tmp_path / "whole", options)
+    fit(table, tmp_path / "parts", replace(options, epochs=1))
+    resumed, _ = fit(table, tmp_path / "parts", options, resume=True)
+    for name, values in whole.state_dict().items():
+        assert torch.equal(values, resumed.state_dict()[name]), name
+
+
+def test_lora_trains_a_part_and_leaves_a_plain_encoder(table, tmp_path):
+    pytest.importorskip("peft")
+    encoder = build_encoder(VIT)
+    before = {name: values.clone() for name, values in encoder.state_dict().items()}
+    task = small_task("cells", table, encoder=encoder)
+    options = replace(OPTIONS, encoder=VIT, image_size=224, train_encoder="lora", epochs=1)
+    with prepared(encoder, options, 12):
+        of_encoder = [values for values in encoder.parameters() if values.requires_grad]
+        assert sum(values.numel() for values in of_encoder) < 0.2 * sum(
+            values.numel() for values in before.values()
+        )
+    fit(table, tmp_path, options, task)
+    after = encoder.state_dict()
+    assert after.keys() == before.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert "backbone.blocks.0.attn.qkv.weight" in changed
+    assert all(name.endswith("weight") for name in changed)
+
+
+def test_gradient_checkpointing_gives_the_same_gradients():
+    gradients = []
+    for is_checkpointed in (False, True):
+        task = small_task("country", small_table(), encoder=build_encoder_of_seed(VIT))
+        with prepared(task.encoder, replace(OPTIONS, grad_checkpointing=is_checkpointed), 8):
+            task.score(random_batch(task, 2, size=224)).loss.backward()
+        gradients.append([values.grad for values in task.parameters()])
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def build_encoder_of_seed(name):
+    torch.manual_seed(0)
+    return build_encoder(name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"train_encoder": "lora"}, "tiny has no linear layers"),
+        ({"grad_checkpointing": True}, "tiny knows no gradient checkpointing"),
+        *(
+            ({"log": name}, f"needs the package {name}")
+            for name in ("tensorboard", "wandb", "mlflow")
+            if importlib.util.find_spec(name) is None
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_said(changes, words, table, tmp_path):
+    with pytest.raises(GeolocError, match=words):
+        fit(table, tmp_path, replace(OPTIONS, **changes))
+
+
+@pytest.mark.parametrize("kind", ["cells", "country", "pooled", "hierarchy"])
+def test_smoothed_labels_count_in_training_alone(kind):
+    losses = {}
+    for smoothing in (0.0, 0.5):
+        task = small_task(kind, small_table())
+        module = TaskModule(task, replace(OPTIONS, label_smoothing=smoothing))
+        batch = random_batch(task, 8)
+        for is_training in (True, False):
+            module.train(is_training)
+            for layer in task.modules():
+                if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+                    layer.eval()
+            losses[smoothing, is_training] = task.score(batch).loss.item()
+    assert losses[0.5, False] == losses[0.0, False]
+    assert losses[0.5, True] != losses[0.0, True]
+
+
+def test_photos_are_loaded_in_this_process_where_there_is_no_card(table):
+    from geoloc_models.photos.dataset import make_loader
+
+    photos = small_dataset(table)
+    assert isinstance(photos, PhotoDataset)
+    assert make_loader(photos, batch_size=2).num_workers == 0

@@ -176,18 +176,21 @@ with the lowest validation loss is tested. Cells hold {self.settings.min_images}
 
     def table_1(self) -> list[Section]:
         """Table 1, beside the paper's, and over several seeds."""
-        evaluations = evaluations_of(self.table)
+        evaluations = {
+            name: each for run in self.table.values() for name, each in run.evaluations.items()
+        }
         table = results_table(evaluations, self.table["country"].reference)
+        plain = {name: run.plain_evaluation or run.evaluation for name, run in self.table.items()}
+        note = f"{PAPER_NOTE} Here each model answers as in the paper, with its likeliest class's place."
         sections = [
             Section("Table 1: all models", table_note(evaluations), table),
-            Section(
-                "Beside the paper's figures", PAPER_NOTE, comparison_table(evaluations), level=2
-            ),
+            Section("Beside the paper's figures", note, comparison_table(plain), level=2),
         ]
         if self.settings.seeds > 1:
             means = {
-                name: over_seeds([run.evaluation for run in runs])
-                for name, runs in self.seeds.items()
+                name: over_seeds([run.evaluations.get(name, run.evaluation) for run in runs])
+                for runs in self.seeds.values()
+                for name in runs[0].evaluations
             }
             text = (
                 f"Means over {self.settings.seeds} seeds of weights and order, with t-intervals: "
@@ -201,8 +204,7 @@ with the lowest validation loss is tested. Cells hold {self.settings.min_images}
         text = (
             "The same networks, their probabilities at the calibrated temperature, made into points "
             "in other ways. Differences are paired with the first row and have bootstrap 95 % "
-            "intervals over the test images; a star marks those that leave out 0. The tables above "
-            "are of the models' own answers, as in the paper."
+            "intervals over the test images; a star marks those that leave out 0."
         )
         sections = [Section("Decoders: from probabilities to a point", text)]
         for model, judged in self.decoders.items():

@@ -108,6 +108,7 @@ def table_plans(settings: Settings) -> dict[str, ModelPlan]:
         ModelPlan("hierarchy", "top_down", n),
         ModelPlan("refined", "bottom_up", n),
         ModelPlan("nearest"),
+        ModelPlan("pooled", min_images=n),
     ]
     return {plan.name: plan for plan in plans}
 

@@ -1,6 +1,6 @@
 """Sweden or Switzerland? The whole job on data that comes with packages, in about three minutes on two cores.
 
-Places and satellite crops, cells made in three ways, five models trained and tested, the paper's Table 1 and pictures.
+Places and satellite crops, cells made in three ways, six models trained and tested, the paper's Table 1 and pictures.
 The crops (NASA Blue Marble) around real photo coordinates stand in for photos, which cannot be shipped;
 ``geoloc train`` takes your own, with the same calls. ``make demo`` and ``geoloc demo`` run this file.
 
@@ -19,7 +19,7 @@ from cyclopts.types import NonNegativeInt
 
 from geocells import sphere
 from geoloc_models.countries import load_countries
-from geoloc_models.evaluation import errors_km, summarise_training, write_results
+from geoloc_models.evaluation import Evaluation, errors_km, summarise_training, write_results
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.reports import figures, model_title, table_text
@@ -100,16 +100,7 @@ def demo(
         augment="crop",
     )
     pretrained = TrainingOptions(  # a head on an encoder that has seen ImageNet, and stays frozen
-        encoder="efficientnet_lite0",
-        weights="imagenet",
-        image_size=128,
-        batch_size=64,
-        learning_rate=1e-3,
-        schedule="cosine",
-        epochs=30 if epochs is None else epochs,
-        dropout=0.3,
-        seed=seed,
-        train_encoder="none",
+        encoder="efficientnet_lite0", weights="imagenet", image_size=128, epochs=epochs, seed=seed
     )
     plans = [
         ModelPlan("country"),
@@ -119,6 +110,7 @@ def demo(
     pretrained_plans = [
         ModelPlan("cells", "consolidated", n_images, label="cells_consolidated_pretrained"),
         ModelPlan("cells", "bottom_up", n_images, label="cells_bottom_up_pretrained"),
+        ModelPlan(min_images=n_images, label="pooled_pretrained"),  # the default of geoloc train
     ]
     print(STAND_IN)
     print(
@@ -147,8 +139,7 @@ def demo(
 
     text = results_text(runs, source.table, split)
     (output / "table.txt").write_text(text + "\n", encoding="utf-8")
-    evaluations = {name: run.evaluation for name, run in runs.items()}
-    write_results(output / "results.json", evaluations, runs["country"].reference)
+    write_results(output / "results.json", evaluations_of(runs), runs["country"].reference)
     pictures = draw(source, split, runs, region)
     for name, figure in pictures.items():
         figures.save_figure(figure, output / name)
@@ -186,12 +177,16 @@ def shares_of_countries(table: PhotoTable) -> str:
     )
 
 
+def evaluations_of(runs: dict[str, ModelRun]) -> dict[str, Evaluation]:
+    """Of each model's answers, and of its plain ones under them."""
+    return {name: each for run in runs.values() for name, each in run.evaluations.items()}
+
+
 def results_text(runs: dict[str, ModelRun], table: PhotoTable, split: Split) -> str:
     """Table 1, and how sure each model is."""
-    evaluations = {name: run.evaluation for name, run in runs.items()}
     calibration = {name: run.calibration_report for name, run in runs.items()}
     return (
-        f"{table_text(evaluations, runs['country'].reference, calibration)}\n"
+        f"{table_text(evaluations_of(runs), runs['country'].reference, calibration)}\n"
         "Blocks of 10 km are trained on whole or not at all; the fullest has "
         f"{largest_block(table.coords[split.test])} of the\n{len(split.test)} test "
         "photos. Far from all validation photos the radius may cover less."

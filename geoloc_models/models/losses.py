@@ -202,7 +202,7 @@ def nt_xent(
     false_locations: Tensor,
     *,
     temperature: float | Tensor = 0.07,
-    mask: Tensor | None = None,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Contrast each image's own location with false ones.
 
@@ -217,9 +217,9 @@ def nt_xent(
         (M, D), false locations that all images share.
     temperature : float or Tensor, default 0.07
         Divides the similarities; a scalar tensor is learned.
-    mask : Tensor, optional
-        (B, M) bool, True where a false location is left out, as too near to be called false:
-        see :func:`false_negatives`.
+    weights : Tensor, optional
+        (B, M) float, what each false location counts, of :func:`false_weights`; 0 leaves it out. By
+        default all count 1.
 
     Returns
     -------
@@ -228,8 +228,8 @@ def nt_xent(
 
     Notes
     -----
-    ``-log(e^{s_ii / t} / (e^{s_ii / t} + sum_k e^{s_ik / t}))`` with cosine similarities ``s``
-    [1]_, as ``softplus(logsumexp_k(s_ik / t) - s_ii / t)``, which cannot overflow. An image
+    ``-log(e^{s_ii / t} / (e^{s_ii / t} + sum_k w_ik e^{s_ik / t}))`` with cosine similarities ``s``
+    [1]_, as ``softplus(logsumexp_k(s_ik / t + log w_ik) - s_ii / t)``, which cannot overflow. An image
     without any false location left has loss 0. O(B V M D).
 
     References
@@ -247,15 +247,23 @@ def nt_xent(
     with torch.autocast(device_type=image.device.type, enabled=False):  # it would halve these
         true = torch.einsum("bvd,bpd->bvp", views, location[:, None]) / temperature
         false = torch.einsum("bvd,md->bvm", views, false_locations) / temperature
-    if mask is not None:
-        false = false.masked_fill(mask[:, None], torch.finfo(false.dtype).min)
+    if weights is not None:
+        false = false + weights.to(false.dtype).log()[:, None]
+        false = false.clamp(min=torch.finfo(false.dtype).min)  # in place of -inf
     if false.shape[2] == 0:
         return true.sum() * 0.0
     return functional.softplus(torch.logsumexp(false, dim=2, keepdim=True) - true).mean()
 
 
-def false_negatives(coords: Tensor, false_coords: Tensor, *, radius_km: float) -> Tensor:
-    """Find the false locations that are too near to an image's own to be called false.
+def false_weights(
+    coords: Tensor,
+    false_coords: Tensor,
+    *,
+    mask_km: float = 0.0,
+    near: float = 0.0,
+    sigma_km: float = 100.0,
+) -> Tensor:
+    """What each false location counts: nothing where it is too near to be called false.
 
     Parameters
     ----------
@@ -263,15 +271,21 @@ def false_negatives(coords: Tensor, false_coords: Tensor, *, radius_km: float) -
         (B, 2), latitude and longitude of the images in degrees.
     false_coords : Tensor
         (M, 2), of the false locations.
-    radius_km : float
-        Nearer than this is too near; 0 finds none.
+    mask_km : float, default 0.0
+        Nearer than this counts 0.
+    near : float, default 0.0
+        Lambda: what a false location counts more, the nearer it is.
+    sigma_km : float, default 100.0
+        Distance at which that has fallen to 1/e.
 
     Returns
     -------
     Tensor
-        (B, M) bool, the ``mask`` of :func:`nt_xent`.
+        (B, M) float32, the ``weights`` of :func:`nt_xent`: ``1 + near e^{-d / sigma_km}``.
     """
-    return haversine_km(coords, false_coords) < radius_km
+    distance_km = haversine_km(coords, false_coords)
+    weights = 1.0 + near * torch.exp(-distance_km / sigma_km)
+    return torch.where(distance_km < mask_km, 0.0, weights).float()
 
 
 def vanilla_loss(image: Tensor, location: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ MODEL_TITLES = {
     "nearest": "Nearest images",
     "cells_consolidated_pretrained": "Cells, consolidated, ImageNet",
     "cells_bottom_up_pretrained": "Cells, bottom-up, ImageNet",
+    "pooled_pretrained": "Pooled partitions, ImageNet",
     "cells_heat_map": "Bottom-up by heat map alone",
     "cells_by_coordinates": "Bottom-up by coordinates",
     "cells_smoothed": "Bottom-up, smoothed labels",
@@ -116,7 +117,7 @@ class Table:
 def model_title(name: str) -> str:
     """Return the name of a model for readers."""
     if name.endswith("_plain"):
-        return f"{model_title(name.removesuffix('_plain'))}, likeliest"
+        return "  likeliest class"  # stands under its model
     if name.startswith("offset_alpha_"):
         return f"Regression, alpha {name.removeprefix('offset_alpha_')}"
     if name.startswith("retrieval_m_"):
@@ -441,10 +442,15 @@ def _notes(evaluations: Mapping[str, Evaluation], *, after: str) -> list[str]:
         over = "95 % t-intervals over runs that differ by their seed."
     else:
         over = "95 % intervals: over seeds (t) where there are several runs, else over test photos."
-    return [
+    notes = [
         f"{tested}: percent in the right country, and so near the truth.",
         f"{after}: {over}",
     ]
+    if any(name.endswith("_plain") for name in evaluations):
+        notes.append(
+            "Likeliest class: the same model answering with that class's place, as papers do."
+        )
+    return notes
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:

@@ -25,9 +25,11 @@ def test_the_demo_leaves_table_pictures_and_results_of_every_model(few_places, t
     assert result.exit_code == 0, result.output
     assert "stand in for photos" in result.stdout
     names = ["country", "cells_top_down", "cells_consolidated"]
-    names += ["cells_consolidated_pretrained", "cells_bottom_up_pretrained"]
+    names += [f"{name}_pretrained" for name in ("cells_consolidated", "cells_bottom_up", "pooled")]
     content = json.loads((output / "results.json").read_text())
-    assert list(content["models"]) == names
+    models = list(content["models"])
+    assert [name for name in models if not name.endswith("_plain")] == names
+    assert models[-1] == "pooled_pretrained_plain"
     assert content["n_test"] > 10
     table = (output / "table.txt").read_text()
     assert table in result.stdout

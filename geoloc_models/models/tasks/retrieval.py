@@ -18,7 +18,7 @@ from geoloc_models.models.encoders import ImageEncoder, LocationEncoder
 from geoloc_models.models.float64 import Float64Buffers
 from geoloc_models.models.gallery import Gallery, embed_places
 from geoloc_models.models.heads import MLPHead
-from geoloc_models.models.losses import LocationQueue, false_negatives, nt_xent, vanilla_loss
+from geoloc_models.models.losses import LocationQueue, false_weights, nt_xent, vanilla_loss
 from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
 from geoloc_models.models.tasks.stored import read_stored, write_stored
 
@@ -141,32 +141,34 @@ class RetrievalTask(PlaceTask):
         if self.n_false == 0:
             location = self.location_encoder(coords)
             loss = vanilla_loss(image, location)
-            false, mask = self._false_locations(coords, 256)
+            false = self._false_locations(coords.device, 256)
         else:
-            false, mask = self._false_locations(coords, self.n_false)
+            false = self._false_locations(coords.device, self.n_false)
+        weights = self.weigh(coords, false)
         both = self.location_encoder(torch.cat([coords, false]))
         location, false_location = both[: len(coords)], both[len(coords) :]
         if self.n_false > 0:
-            loss = nt_xent(image, location, false_location, temperature=self.temperature, mask=mask)
+            loss = nt_xent(
+                image, location, false_location, temperature=self.temperature, weights=weights
+            )
         if self.training and self.queue is not None:
             self.queue.push(coords)
-        right = _share_right(image, location, false_location, mask)
+        right = _share_right(image, location, false_location, weights)
         return Scored(loss, right, torch.full((), len(coords), device=coords.device))
 
-    def _false_locations(self, coords: Tensor, n_false: int) -> tuple[Tensor, Tensor]:
-        if self.queue is not None and self.training:
-            false = self.queue.coords.clone()
-        else:
-            places = self._places.coords
-            generator = None
-            if not self.training:
-                generator = torch.Generator(places.device).manual_seed(_VALIDATION_SEED)
-            rows = torch.randint(len(places), (n_false,), generator=generator, device=places.device)
-            false = places[rows]
-        false = false.to(coords.device)
+    def weigh(self, coords: Tensor, false: Tensor) -> Tensor:
+        """Say what each false location counts: (B, 2) and (M, 2) degrees to (B, M) float32."""
         # The very same place is never false, whatever the radius.
-        radius_km = max(self.mask_km, 1e-6)
-        return false, false_negatives(coords, false, radius_km=radius_km)
+        return false_weights(coords, false, mask_km=max(self.mask_km, 1e-6))
+
+    def _false_locations(self, device: torch.device, n_false: int) -> Tensor:
+        if self.queue is not None and self.training:
+            return self.queue.coords.clone().to(device)
+        places, generator = self._places.coords, None
+        if not self.training:
+            generator = torch.Generator(places.device).manual_seed(_VALIDATION_SEED)
+        rows = torch.randint(len(places), (n_false,), generator=generator, device=places.device)
+        return places[rows].to(device)
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
         """``embedding`` (B, E), of length 1."""
@@ -257,6 +259,7 @@ class RetrievalTask(PlaceTask):
         return task
 
 
+<<<<<<< HEAD
 class _Places(Float64Buffers):
     """Where false locations are drawn from: (n, 2) degrees, on the task's device."""
 
@@ -268,10 +271,13 @@ class _Places(Float64Buffers):
 
 
 def _share_right(image: Tensor, location: Tensor, false: Tensor, mask: Tensor) -> Tensor:
+=======
+def _share_right(image: Tensor, location: Tensor, false: Tensor, weights: Tensor) -> Tensor:
+>>>>>>> 7ac8b22 (Train more systems of the field in an example, and show the default model and the plain answers in the tables)
     """Share of images whose own location is more similar than every false one."""
     with torch.no_grad():
         first = image[:, 0] if image.ndim == 3 else image
         first = functional.normalize(first.float(), dim=1)
         true = (first * functional.normalize(location.float(), dim=1)).sum(dim=1)
         others = first @ functional.normalize(false.float(), dim=1).T
-        return (true > others.masked_fill(mask, -2.0).amax(dim=1)).float().mean()
+        return (true > others.masked_fill(weights == 0, -2.0).amax(dim=1)).float().mean()

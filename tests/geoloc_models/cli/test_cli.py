@@ -36,7 +36,7 @@ def trained(tmp_path_factory):
 def test_training_prints_a_table_and_leaves_a_whole_run_folder(trained):
     folder, _, result = trained
     assert "Pooled partitions" in result.stdout
-    assert "Pooled partitions, likeliest" in result.stdout
+    assert "\n  likeliest class " in result.stdout
     assert "Guess: training" in result.stdout
     names = {path.name for path in (folder / "run").iterdir()}
     assert names == {

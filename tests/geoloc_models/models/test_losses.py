@@ -16,7 +16,7 @@ from geoloc_models.models.losses import (
     accuracy,
     balanced_class_weights,
     cross_entropy,
-    false_negatives,
+    false_weights,
     haversine_km,
     nt_xent,
     offset_loss,
@@ -147,7 +147,7 @@ def test_soft_cross_entropy_of_sure_targets_is_cross_entropy():
 # Contrast
 
 
-def naive_nt_xent(image, location, false_locations, temperature, left_out=None):
+def naive_nt_xent(image, location, false_locations, temperature, weights=None):
     """Term by term, in the formula's own words."""
 
     def cosine(a, b):
@@ -158,25 +158,26 @@ def naive_nt_xent(image, location, false_locations, temperature, left_out=None):
         true = np.exp(cosine(image[row], location[row]) / temperature)
         false = [
             np.exp(cosine(image[row], other) / temperature)
+            * (1.0 if weights is None else weights[row, number])
             for number, other in enumerate(false_locations)
-            if left_out is None or not left_out[row, number]
         ]
         terms.append(-np.log(true / (true + sum(false))))
     return np.mean(terms)
 
 
 IMAGE, LOCATION, FALSE = normal(4, 5), normal(4, 5, seed=1), normal(7, 5, seed=2)
-LEFT_OUT = np.random.default_rng(4).random((4, 7)) < 0.4
+WEIGHTS = np.random.default_rng(4).random((4, 7)) * 3.0
+WEIGHTS[WEIGHTS < 1.0] = 0.0  # left out
 
 
-@pytest.mark.parametrize("left_out", [None, LEFT_OUT])
-def test_nt_xent_agrees_with_the_formula(left_out):
-    expected = naive_nt_xent(IMAGE, LOCATION, FALSE, 0.2, left_out)
-    mask = None if left_out is None else torch.tensor(left_out)
+@pytest.mark.parametrize("counts", [None, WEIGHTS])
+def test_nt_xent_agrees_with_the_formula(counts):
+    expected = naive_nt_xent(IMAGE, LOCATION, FALSE, 0.2, counts)
+    weights = None if counts is None else torch.tensor(counts)
     arguments = [torch.tensor(a) for a in (IMAGE, LOCATION, FALSE)]
-    loss = nt_xent(*arguments, temperature=0.2, mask=mask)
+    loss = nt_xent(*arguments, temperature=0.2, weights=weights)
     np.testing.assert_allclose(loss.item(), expected, rtol=1e-12)
-    loss = nt_xent(*[a.float() for a in arguments], temperature=0.2, mask=mask)
+    loss = nt_xent(*[a.float() for a in arguments], temperature=0.2, weights=weights)
     assert loss.dtype == torch.float32
     np.testing.assert_allclose(loss.item(), expected, rtol=1e-5)
 
@@ -184,10 +185,10 @@ def test_nt_xent_agrees_with_the_formula(left_out):
 def test_views_are_terms_of_their_own():
     views = normal(4, 3, 5, seed=5)
     expected = np.mean(
-        [naive_nt_xent(views[:, v], LOCATION, FALSE, 0.2, LEFT_OUT) for v in range(3)]
+        [naive_nt_xent(views[:, v], LOCATION, FALSE, 0.2, WEIGHTS) for v in range(3)]
     )
     arguments = map(torch.tensor, (views, LOCATION, FALSE))
-    loss = nt_xent(*arguments, temperature=0.2, mask=torch.tensor(LEFT_OUT))
+    loss = nt_xent(*arguments, temperature=0.2, weights=torch.tensor(WEIGHTS))
     np.testing.assert_allclose(loss.item(), expected, rtol=1e-12)
 
 
@@ -204,19 +205,19 @@ def test_nt_xent_is_stable_at_any_temperature():
 
 def test_an_image_whose_false_locations_are_all_left_out_has_no_loss_and_no_gradient():
     image = torch.tensor(IMAGE, requires_grad=True)
-    mask = torch.zeros(4, 7, dtype=torch.bool)
-    mask[2] = True
-    nt_xent(image, torch.tensor(LOCATION), torch.tensor(FALSE), mask=mask).backward()
+    weights = torch.ones(4, 7)
+    weights[2] = 0.0
+    nt_xent(image, torch.tensor(LOCATION), torch.tensor(FALSE), weights=weights).backward()
     assert image.grad[2].abs().max() == 0.0
     assert (image.grad[[0, 1, 3]].abs().sum(dim=1) > 0).all()
     assert nt_xent(image, torch.tensor(LOCATION), torch.zeros(0, 5).double()).item() == 0.0
 
 
 def test_gradient_of_nt_xent_with_a_learned_temperature():
-    mask = torch.tensor(LEFT_OUT)
+    weights = torch.tensor(WEIGHTS)
 
     def loss(image, location, false, temperature):
-        return nt_xent(image, location, false, temperature=temperature, mask=mask)
+        return nt_xent(image, location, false, temperature=temperature, weights=weights)
 
     check_gradient(loss, IMAGE, LOCATION, FALSE, np.array(0.3))
     check_gradient(partial(nt_xent, temperature=0.3), normal(4, 2, 5), LOCATION, FALSE)
@@ -234,12 +235,15 @@ def test_images_and_locations_of_different_numbers_are_refused():
         nt_xent(*map(torch.tensor, (IMAGE, LOCATION[:1], FALSE)))
 
 
-def test_false_negatives_are_those_nearer_than_the_radius():
+def test_false_locations_count_more_the_nearer_and_nothing_within_the_radius():
     coords = torch.tensor(CITIES)
     # The two places beside the antimeridian are 22 km apart.
-    near = false_negatives(coords, coords[2:4], radius_km=25.0)
-    assert near.tolist() == [[False] * 2, [False] * 2, [True] * 2, [True] * 2, [False] * 2]
-    assert not false_negatives(coords, coords, radius_km=0.0).any()
+    weights = false_weights(coords, coords[2:4], mask_km=25.0)
+    assert weights.tolist() == [[1, 1], [1, 1], [0, 0], [0, 0], [1, 1]]
+    assert (false_weights(coords, coords) == 1).all()
+    weights = false_weights(coords, coords, near=2.0, sigma_km=500.0)
+    expected = 1 + 2 * np.exp(-sphere.haversine_matrix(CITIES, CITIES) / 500.0)
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
 
 def test_vanilla_loss_agrees_with_numpy():

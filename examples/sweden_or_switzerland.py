@@ -1,4 +1,4 @@
-"""Sweden or Switzerland? The whole job on data that comes with packages, in about three minutes on two cores.
+"""Sweden or Switzerland? The whole job on data that comes with packages, in about four minutes on two cores.
 
 Places and satellite crops, cells made in three ways, six models trained and tested, the paper's Table 1 and pictures.
 The crops (NASA Blue Marble) around real photo coordinates stand in for photos, which cannot be shipped;
@@ -40,7 +40,7 @@ geoloc train --help."""
 
 # Epochs of each model, training images that a cell needs, images a step, and how long it takes.
 REGIONS: dict[str, tuple[int, int, int, str]] = {
-    "sweden-switzerland": (12, 20, 32, "about three minutes"),
+    "sweden-switzerland": (12, 20, 32, "about four minutes"),
     "world": (8, 50, 64, "about half an hour"),
 }
 MAPS = {
@@ -71,7 +71,7 @@ def demo(
     Parameters
     ----------
     region : {"sweden-switzerland", "world"}
-        Two countries and 2 000 places (about three minutes on two cores), or 20 000 places of the
+        Two countries and 2 000 places (about four minutes on two cores), or 20 000 places of the
         world (about half an hour).
     output : Path
         Folder for results, pictures and models. What an earlier demo left there is replaced,

@@ -259,7 +259,6 @@ class RetrievalTask(PlaceTask):
         return task
 
 
-<<<<<<< HEAD
 class _Places(Float64Buffers):
     """Where false locations are drawn from: (n, 2) degrees, on the task's device."""
 
@@ -270,10 +269,7 @@ class _Places(Float64Buffers):
         self.register_buffer("coords", torch.from_numpy(points), persistent=False)
 
 
-def _share_right(image: Tensor, location: Tensor, false: Tensor, mask: Tensor) -> Tensor:
-=======
 def _share_right(image: Tensor, location: Tensor, false: Tensor, weights: Tensor) -> Tensor:
->>>>>>> 7ac8b22 (Train more systems of the field in an example, and show the default model and the plain answers in the tables)
     """Share of images whose own location is more similar than every false one."""
     with torch.no_grad():
         first = image[:, 0] if image.ndim == 3 else image

@@ -68,7 +68,7 @@ def error_curves(
     axis.set_xlabel("Distance from the truth (km, logarithmic)")
     axis.set_ylabel("Test images within that distance (%)")
     axis.set_title("How far off the models are")
-    axis.legend(loc="upper left", frameon=True, fontsize="medium" if are_few else "small")
+    legend_below(figure, axis, 3)
     return figure
 
 

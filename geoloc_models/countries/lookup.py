@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 MAX_TOLERANCE_KM = 500.0
 _KM_PER_DEGREE = EARTH_RADIUS_KM * np.pi / 180
-_ROWS_AT_A_TIME = 100_000
+_ROWS_AT_A_TIME = 1_000_000
+_BOXES_PER_DEGREE = 4
 _ROWS_AT_A_TIME_NEAREST = 2_000
 _SEGMENTS_OF_A_RUN = 8  # a box for each segment would take gigabytes for GADM's borders
 
@@ -55,9 +56,10 @@ def country_of(
 
     Notes
     -----
-    A tree of the boxes of the polygons' parts leaves a few candidates, which prepared geometries
-    decide: about half a million coordinates a second. Distances are to the border in the plane
-    around each coordinate (longitudes times the cosine of the latitude), with an error below 1 % at
+    Points are looked up by boxes of a quarter of a degree: a polygon that holds the whole box holds
+    its points, and prepared geometries decide where a border runs through it; two million
+    coordinates a second. Distances are to the border in the plane around each coordinate
+    (longitudes times the cosine of the latitude), with an error below 1 % at
     100 km outside the polar regions.
 
     Examples
@@ -124,14 +126,29 @@ class CountryIndex:
         x = np.concatenate([longitude, np.full(len(seam), 180.0)])
         y = np.concatenate([latitude, latitude[seam]])
         row = np.concatenate([np.arange(len(points)), seam])
-        candidate, part = self._tree.query(shapely.points(x, y))
+        # Box by box: a part that holds a whole box holds all its points. The polygons decide the others.
+        corners = np.floor(np.stack([y, x]) * _BOXES_PER_DEGREE)
+        key = corners[0] * 1000 * _BOXES_PER_DEGREE + corners[1]
+        order = np.argsort(key, kind="stable")
+        (first,) = np.nonzero(np.diff(key[order], prepend=np.nan))
+        south, west = corners[:, order[first]] / _BOXES_PER_DEGREE
+        side = 1 / _BOXES_PER_DEGREE
+        boxes = shapely.box(west, south, west + side, south + side)
+        box, part = self._tree.query(boxes)
+        touches = shapely.intersects(self._parts[part], boxes[box])
+        box, part = box[touches], part[touches]
+        holds_box = shapely.contains_properly(self._parts[part], boxes[box])
+        n_points = np.diff(first, append=len(key))[box]
+        point = order[_runs(first[box], n_points)]
+        part, is_inside = np.repeat(part, n_points), np.repeat(holds_box, n_points)
+        (open_,) = np.nonzero(~is_inside)
         # By part, so that one prepared polygon answers for all its points in turn.
-        order = np.argsort(part, kind="stable")
-        candidate, part = candidate[order], part[order]
-        inside = shapely.intersects_xy(self._parts[part], x[candidate], y[candidate])
+        open_ = open_[np.argsort(part[open_], kind="stable")]
+        some = point[open_]
+        is_inside[open_] = shapely.intersects_xy(self._parts[part[open_]], x[some], y[some])
         nowhere = len(self._codes)
         found = np.full(len(points), nowhere, dtype=np.int64)
-        np.minimum.at(found, row[candidate[inside]], self._country_of_part[part[inside]])
+        np.minimum.at(found, row[point[is_inside]], self._country_of_part[part[is_inside]])
         return np.where(found == nowhere, -1, found)
 
     @cached_property
@@ -177,8 +194,7 @@ class CountryIndex:
             )
         )
         n_segments = start[run + 1] - start[run]
-        first = np.cumsum(n_segments) - n_segments
-        segment = np.arange(n_segments.sum()) + np.repeat(start[run] - first, n_segments)
+        segment = _runs(start[run], n_segments)
         box = np.repeat(box, n_segments)
         distance_km = _distance_to_segment_km(latitude[box], longitude[box], ends[segment])
         row = box % len(points)
@@ -193,6 +209,13 @@ class CountryIndex:
 @lru_cache(maxsize=1)
 def _world_index() -> CountryIndex:
     return CountryIndex(load_countries())
+
+
+def _runs(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Numbers ``starts[i] .. starts[i] + lengths[i] - 1`` of each i, one run after the other."""
+    before = np.cumsum(lengths) - lengths
+    runs: np.ndarray = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
+    return runs
 
 
 def _wrapped(longitude: np.ndarray) -> np.ndarray:

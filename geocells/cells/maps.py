@@ -28,6 +28,8 @@ SMALLEST_VISIBLE = 0.006
 MOST_CORNERS = 200_000
 """A browser stays quick with polygons of this many corners in all; beyond, outlines are simplified."""
 
+NARROWEST_GAP = 60.0
+"""Degrees of longitude without a cell, for a map to be cut there and not at 180 degrees."""
 
 SCALES = {"count": "images in the cell", "level": "quadtree level"}
 NEEDS_MATPLOTLIB = "Maps need matplotlib: pip install '.[plot]' in the source folder."
@@ -178,7 +180,7 @@ def _unwrapped(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Cells on one side of the map's edge: longitudes run on past 180 where they lie on both sides of that meridian."""
     wests, _, easts, _ = shapely.bounds(shapely.get_parts(table.geometry.to_numpy())).T
     west, east = shortest_arc(wests, easts) if len(wests) else (-180.0, 180.0)
-    if west <= east:
+    if west <= east or west - east < NARROWEST_GAP:
         return table
 
     def shifted(points: Any) -> Any:

@@ -29,6 +29,7 @@ _SURFACE_MASS = 0.98  # what the surface leaves out may lie anywhere on earth
 _SURFACE_MARGIN = 0.15
 _BLUR_PIXELS = 4.0
 _MOST_NORTHERN = 85.0  # Mercator has no pole
+_LEAST_REACH_KM = 25.0  # around one answer, so that a map shows where on earth it is
 _ICON_PIXELS = 112  # twice what is shown, for fine screens
 _POPUP_PIXELS = 240  # widest picture in a popup
 _STOPS = np.array([(254, 224, 144), (244, 109, 67), (165, 0, 38)], dtype=np.float64)
@@ -317,7 +318,7 @@ def data_url(image: Image.Image, kind: str) -> str:
 
 
 def _bounds(photos: Sequence[MappedPhoto]) -> list[list[float]] | None:
-    """Box of the answers, and of one photo's region, or its radius: [[south, west], [north, east]]."""
+    """Box of the answers; of one photo with its region, or else its radius: [[south, west], [north, east]]."""
     if not photos:
         return None
     boxes: list[tuple[float, ...]] = []
@@ -325,17 +326,18 @@ def _bounds(photos: Sequence[MappedPhoto]) -> list[list[float]] | None:
         boxes.append((photo.longitude, photo.latitude, photo.longitude, photo.latitude))
         if photo.exif is not None:
             boxes.append((photo.exif[1], photo.exif[0], photo.exif[1], photo.exif[0]))
-    alone = photos[0] if len(photos) == 1 else MappedPhoto("", 0.0, 0.0)
-    for cell in alone.region:
-        corner = (cell.longitude, cell.latitude)
-        bounds = (*corner, *corner) if cell.outline is None else cell.outline.bounds
-        boxes.append(tuple(float(value) for value in bounds))
-    if alone.radius_km is not None and not alone.region:
-        north = min(alone.radius_km / 111.2, 90.0)
-        east = min(north / max(np.cos(np.radians(alone.latitude)), 0.05), 180.0)
-        southern = max(alone.latitude - north, -_MOST_NORTHERN)
-        northern = min(alone.latitude + north, _MOST_NORTHERN)
-        boxes.append((alone.longitude - east, southern, alone.longitude + east, northern))
+    if len(photos) == 1:
+        (photo,) = photos
+        for cell in photo.region:
+            corner = (cell.longitude, cell.latitude)
+            bounds = (*corner, *corner) if cell.outline is None else cell.outline.bounds
+            boxes.append(tuple(float(value) for value in bounds))
+        reach_km = _LEAST_REACH_KM if photo.region else photo.radius_km or _LEAST_REACH_KM
+        north = min(reach_km / 111.2, 90.0)
+        east = min(north / max(np.cos(np.radians(photo.latitude)), 0.05), 180.0)
+        southern = max(photo.latitude - north, -_MOST_NORTHERN)
+        northern = min(photo.latitude + north, _MOST_NORTHERN)
+        boxes.append((photo.longitude - east, southern, photo.longitude + east, northern))
     west, south = np.min([box[:2] for box in boxes], axis=0).tolist()
     east, north = np.max([box[2:] for box in boxes], axis=0).tolist()
     return [[south, west], [north, east]]

@@ -462,7 +462,15 @@ class PhotoPredictions(DecodedOutputs):
 
 
 def percent(share: float) -> str:
-    """Probability for readers."""
+    """Probability for readers; rounding makes none impossible or certain.
+
+    Examples
+    --------
+    >>> percent(0.004), percent(0.5), percent(0.99), percent(1.0)
+    ('< 1 %', '50 %', '99 %', '> 99 %')
+    """
+    if share > 0.99:
+        return "> 99 %"
     return f"{100 * share:.0f} %" if share >= 0.01 else "< 1 %"
 
 

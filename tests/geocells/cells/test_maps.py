@@ -218,6 +218,14 @@ def test_cells_on_both_sides_of_the_antimeridian_are_drawn_side_by_side():
     assert south < north
 
 
+def test_cells_all_around_the_world_are_drawn_from_180_west_to_180_east():
+    groups = np.repeat(["America", "Africa and Asia"], 300)  # the wider gap is in the Atlantic
+    longitudes = np.concatenate([np.linspace(-170, -40, 300), np.linspace(-10, 175, 300)])
+    cells = consolidated(20, np.column_stack([np.zeros(600), longitudes]), groups)
+    (_, west), (_, east) = content(cells.explore())["bounds"]
+    assert (west, east) == (-170.0, 175.0)
+
+
 def test_outlines_with_too_many_corners_are_simplified(cells, monkeypatch):
     square = shapely.segmentize(shapely.box(0, 0, 1, 1), 0.01)
     assert maps._simplified(np.array([square]))[0] is square

@@ -198,10 +198,15 @@ def test_places_of_almost_no_probability_do_not_widen_the_surface():
 
 def test_the_box_of_one_photo_is_that_of_its_region_or_else_of_its_radius():
     assert answers_map._bounds([photo()]) == [[47.0, 7.5], [48.0, 10.0]]  # its EXIF position too
-    (south, west), (north, east) = answers_map._bounds([photo(region=(), exif=None)])
-    assert (south, north) == (pytest.approx(47.4 - 60 / 111.2), pytest.approx(47.4 + 60 / 111.2))
-    assert west < 8.5 - 60 / 111.2
-    assert east > 8.5 + 60 / 111.2
+    near = (RegionCell(47.4, 8.5, 0.9, True),)
+    for bare, km in ((photo(region=(), exif=None), 60), (photo(region=near, exif=None), 25)):
+        (south, west), (north, east) = answers_map._bounds([bare])
+        assert (south, north) == (
+            pytest.approx(47.4 - km / 111.2),
+            pytest.approx(47.4 + km / 111.2),
+        )
+        assert west < 8.5 - km / 111.2
+        assert east > 8.5 + km / 111.2
 
 
 def test_without_jinja2_the_error_names_the_remedy(monkeypatch):

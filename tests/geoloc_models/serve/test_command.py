@@ -146,3 +146,21 @@ def test_only_a_server_for_others_goes_by_any_address(
     assert {"127.0.0.1", "localhost", "attic.lan"} <= asked[0]["hosts"]
     assert (socket.gethostname().lower() in asked[0]["hosts"]) == any_address
     assert re.fullmatch(rf"http://{re.escape(shown)}:\d+", said[0])
+
+
+def test_the_page_offers_what_it_is_told_to(bundle, tmp_path, monkeypatch):
+    from geoloc_models.serve import server
+
+    offers = []
+    monkeypatch.setattr(server, "run_server", lambda placer, **options: offers.append(options))
+    geoloc("serve", "-m", bundle)
+    (tmp_path / "lake.jpg").write_bytes(photo())
+    geoloc("serve", "-m", bundle, "--examples", tmp_path, "--allow-addresses")
+    (bundle / "examples").mkdir()
+    for name in ("a.jpg", "b.jpg"):
+        (bundle / "examples" / name).write_bytes(photo())
+    geoloc("serve", "-m", bundle)
+    assert [len(own["examples"]) for own in offers] == [0, 1, 2]
+    assert [own["addresses"] is None for own in offers] == [True, False, True]
+    assert not offers[1]["addresses"].allow_private_addresses
+    assert "There is no" in geoloc_refuses("serve", "-m", bundle, "--examples", tmp_path / "none")

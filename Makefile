@@ -14,7 +14,7 @@ help:
 	@echo "make test    ruff, mypy, import-linter, pytest"
 	@echo "make fuzz    damage files and read them, SECONDS=600 for each kind of reader"
 	@echo "make mutate  break grids, moments and assign one place at a time, SECONDS=600 each; tests must notice"
-	@echo "make bench   print the speed table (ratios measured in one run)"
+	@echo "make bench   print the speed table: cells by us and by other engines, in one run"
 	@echo "make real    measure answers on real photos, PHOTOS=photos.npz, held out by place and by block"
 	@echo "make soak    send geoloc serve 1 000 good, broken, huge and hostile uploads"
 	@echo "make docs    build the documentation into docs/_build/html"

@@ -47,7 +47,13 @@ myst_enable_extensions = ["colon_fence", "attrs_inline", "substitution"]
 myst_substitutions = {"release": release}
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build", "scripts", "tutorials", "real_photos.md", "gallery/sg_execution_times.rst"]
+exclude_patterns = [
+    "_build",
+    "scripts",
+    "tutorials",
+    "real_photos.md",
+    "gallery/sg_execution_times.rst",
+]
 
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"

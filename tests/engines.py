@@ -71,18 +71,22 @@ def by_polars(latitude: np.ndarray, longitude: np.ndarray, least: int, deepest: 
     return cells
 
 
+def key_in_sql(level: int) -> str:
+    """Key of the square of a row."""
+    row = f"floor((latitude + 90) * {2**level / 180.0!r})::BIGINT"
+    return f"({row} << 32) | floor((longitude + 180) * {2**level / 360.0!r})::BIGINT"
+
+
 def by_duckdb(latitude: np.ndarray, longitude: np.ndarray, least: int, deepest: int) -> Cells:
     """By SQL."""
     photos = pa.table({"latitude": latitude, "longitude": longitude})
+    key = key_in_sql(deepest)
     cells: Cells = {}
     with duckdb.connect() as database:
         database.register("photos", photos)
-        database.sql(f"""
-            CREATE TABLE bins AS SELECT
-                (floor((latitude + 90) * {2**deepest / 180.0!r})::BIGINT << 32)
-                | floor((longitude + 180) * {2**deepest / 360.0!r})::BIGINT AS key,
-                count(*) AS n
-            FROM photos GROUP BY key""")
+        database.sql(
+            f"CREATE TABLE bins AS SELECT {key} AS key, count(*) AS n FROM photos GROUP BY key"
+        )
         for level in range(deepest, -1, -1):
             enough = database.sql(f"SELECT key, n FROM bins WHERE n >= {least}").fetchall()
             cells.update({(level, key): n for key, n in enough})

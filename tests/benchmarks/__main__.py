@@ -1,4 +1,4 @@
-"""``make bench``: print the table of ratios."""
+"""``make bench``: print the table of cells, or those of the suites that are named."""
 
 from __future__ import annotations
 
@@ -7,53 +7,33 @@ import platform
 import sys
 
 import numba
-import numpy as np
 
-from tests.benchmarks import (
-    bottom_up,
-    decoding,
-    heads,
-    loader,
-    polygons,
-    quadtree,
-    retrieval,
-    s2,
-    table_partition,
-)
+from tests.benchmarks import cells, decoding, heads, loader, retrieval, table_partition
 from tests.benchmarks.timing import table
 
 SUITES = {
-    "quadtree": quadtree.rows,
-    "s2": s2.rows,
-    "polygons": polygons.rows,
-    "bottom_up": bottom_up.rows,
-    "heads": heads.rows,
-    "retrieval": retrieval.rows,
-    "loader": loader.rows,
-    "decoders": loader.decoders,
-    "decoding": decoding.rows,
-    "growth": bottom_up.growth,
-    "table_partition": table_partition.rows,
+    "cells": cells.report,
+    "heads": lambda: table(heads.rows()),
+    "retrieval": lambda: table(retrieval.rows()),
+    "loader": lambda: table(loader.rows()),
+    "decoders": lambda: table(loader.decoders()),
+    "decoding": lambda: table(decoding.rows()),
+    "table_partition": lambda: table(table_partition.rows()),
 }
-BY_NAME_ONLY = {
-    "decoding",
-    "growth",
-    "table_partition",
-}  # minutes, and 10 GB for 100 million coordinates
 
 
 def main(names: list[str]) -> int:
-    """Run the named suites, or all but the longest."""
+    """Run the named suites, or that of cells."""
     unknown = set(names) - set(SUITES)
     if unknown:
         print(f"Unknown: {', '.join(sorted(unknown))}. There are: {', '.join(SUITES)}.")
         return 2
     print(
-        f"Python {platform.python_version()}, NumPy {np.__version__}, numba {numba.__version__}, "
+        f"Python {platform.python_version()}, numba {numba.__version__}, "
         f"{len(os.sched_getaffinity(0))} cores ({numba.config.CPU_NAME or platform.processor() or platform.machine()})"
     )
-    for name in names or [name for name in SUITES if name not in BY_NAME_ONLY]:
-        print(f"\n{name}\n{table(SUITES[name]())}", flush=True)
+    for name in names or ["cells"]:
+        print(f"\n{name}\n{SUITES[name]()}", flush=True)
     return 0
 
 

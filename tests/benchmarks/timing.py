@@ -55,10 +55,14 @@ class Row:
 def table(rows: Sequence[Row]) -> str:
     """Rows as aligned text."""
     header = ["what", "against", "measured", "at most", "aim", ""]
-    lines = [header, *(row.cells() for row in rows)]
+    return aligned([header, *(row.cells() for row in rows)])
+
+
+def aligned(lines: list[list[str]]) -> str:
+    """Lines, the first being the header, as text."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+    ruled = [lines[0], ["-" * width for width in widths], *lines[1:]]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in ruled)
 
 
 def seconds(function: Callable[[], object]) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -32,3 +34,19 @@ class Float64Buffers(nn.Module):
             device = buffer.device if moved is None else moved.device
             self._buffers[name] = buffer.to("cpu" if device.type == "mps" else device)
         return applied
+
+
+class Float64Table(Float64Buffers):
+    """Exact numbers that a task reads on its device, and that are no weights.
+
+    Parameters
+    ----------
+    values : ndarray
+        float64, of any shape.
+    """
+
+    values: Tensor
+
+    def __init__(self, values: npt.NDArray[np.float64]) -> None:
+        super().__init__()
+        self.register_buffer("values", torch.from_numpy(values), persistent=False)

@@ -16,6 +16,7 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.countries import country_of
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
+from geoloc_models.models.float64 import Float64Table
 from geoloc_models.models.heads import MLPHead
 from geoloc_models.models.losses import accuracy, offset_loss
 from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
@@ -85,11 +86,7 @@ class CountryBoxes:
             in [0, 1] for training images.
         """
         points = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
-        south, west, height, width = self.boxes[country].T
-        east = np.mod(points[:, 1] - west, 360.0)
-        # What lies just west of the box is at -1 degree, not at 359.
-        east = np.where(east > 180.0 + width / 2, east - 360.0, east)
-        return np.column_stack([(points[:, 0] - south) / height, east / width])
+        return np.column_stack(_shares(points, self.boxes[country]))
 
     def places(
         self, offsets: npt.ArrayLike, country: npt.NDArray[np.int64]
@@ -101,6 +98,15 @@ class CountryBoxes:
         longitude = np.where(longitude >= 180.0, longitude - 360.0, longitude)
         latitude = np.clip(south + share[:, 0] * height, -90.0, 90.0)
         return np.column_stack([latitude, longitude])
+
+
+def _shares(points: Any, boxes: Any) -> list[Any]:
+    """Shares of height and width at which (n, 2) points lie in (n, 4) boxes: arrays or tensors."""
+    south, west, height, width = boxes.T
+    east = (points[:, 1] - west) % 360.0
+    # What lies just west of the box is at -1 degree, not at 359.
+    east = east - 360.0 * (east > 180.0 + width / 2)
+    return [(points[:, 0] - south) / height, east / width]
 
 
 def _box(points: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
@@ -159,6 +165,7 @@ class OffsetTask(PlaceTask):
         if not multi_task and boxes.n_countries != 1:
             raise GeolocError("Without the country's head there is one box, of all images.")
         self.country_boxes = boxes
+        self._boxes = Float64Table(boxes.boxes)
         self.alpha = alpha if multi_task else 0.0
         self.multi_task = multi_task
         self.hidden, self.dropout = hidden, dropout
@@ -209,10 +216,9 @@ class OffsetTask(PlaceTask):
         the share is that of offsets off by less than a tenth of the box.
         """
         country = batch["country"] if self.multi_task else torch.zeros_like(batch["country"])
-        box = country.clamp(min=0).cpu().numpy()
-        places = self.country_boxes.offsets(batch["coords"].cpu(), box)
+        boxes = self._boxes.values[country.clamp(min=0)]
+        true = torch.stack(_shares(batch["coords"].double(), boxes), dim=1).float()
         logits, offset = self(batch["image"])
-        true = torch.from_numpy(places).to(offset.device, torch.float32)
         loss = offset_loss(logits, offset, country, true, alpha=self.alpha)
         if self.multi_task:
             right = accuracy(logits, country)

@@ -15,7 +15,7 @@ from torch.nn import functional
 from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder, LocationEncoder
-from geoloc_models.models.float64 import Float64Buffers
+from geoloc_models.models.float64 import Float64Table
 from geoloc_models.models.gallery import Gallery, embed_places
 from geoloc_models.models.heads import MLPHead
 from geoloc_models.models.losses import LocationQueue, false_weights, nt_xent, vanilla_loss
@@ -100,7 +100,7 @@ class RetrievalTask(PlaceTask):
         self.log_temperature.requires_grad_(n_false > 0)
         # Coordinates stay out of the weights: the bundle keeps them as a table.
         self._points = points
-        self._places = _Places(points)
+        self._places = Float64Table(points)  # that false locations are drawn from
         self._countries = np.asarray(countries, dtype=object)
         self.queue = (
             LocationQueue(n_false, torch.from_numpy(points))
@@ -164,7 +164,7 @@ class RetrievalTask(PlaceTask):
     def _false_locations(self, device: torch.device, n_false: int) -> Tensor:
         if self.queue is not None and self.training:
             return self.queue.coords.clone().to(device)
-        places, generator = self._places.coords, None
+        places, generator = self._places.values, None
         if not self.training:
             generator = torch.Generator(places.device).manual_seed(_VALIDATION_SEED)
         rows = torch.randint(len(places), (n_false,), generator=generator, device=places.device)
@@ -257,16 +257,6 @@ class RetrievalTask(PlaceTask):
             )
         task._gallery = Gallery.from_vectors(vectors)
         return task
-
-
-class _Places(Float64Buffers):
-    """Where false locations are drawn from: (n, 2) degrees, on the task's device."""
-
-    coords: Tensor
-
-    def __init__(self, points: npt.NDArray[np.float64]) -> None:
-        super().__init__()
-        self.register_buffer("coords", torch.from_numpy(points), persistent=False)
 
 
 def _share_right(image: Tensor, location: Tensor, false: Tensor, weights: Tensor) -> Tensor:

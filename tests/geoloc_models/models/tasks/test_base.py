@@ -1,5 +1,7 @@
 """What all tasks share: every one learns, and its outputs become places."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -64,6 +66,19 @@ def test_rows_of_an_unknown_class_do_not_count(task):
         torch.testing.assert_close(ours, expected)
     batch["country"], batch["cell"] = batch["country"] * 0 - 1, batch["cell"] * 0 - 1
     assert [value.item() for value in task.score(batch)] == [0, 0, 0]
+
+
+def test_a_step_never_looks_at_numbers_of_the_device(task, monkeypatch):
+    """Tensors without numbers, of the device meta, raise where a number is asked for."""
+    monkeypatch.setattr(torch, "autocast", lambda **_: nullcontext())  # it does not know meta
+    task.train().to("meta")
+    batch = {
+        name: values.to("meta") if isinstance(values, torch.Tensor) else values
+        for name, values in random_batch(task).items()
+    }
+    scored = task.score(batch)
+    scored.loss.backward()
+    assert {value.device.type for value in scored} == {"meta"}
 
 
 def test_the_loss_is_a_float32_scalar(task):

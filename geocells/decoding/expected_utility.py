@@ -114,7 +114,7 @@ class ExpectedUtility:
         self,
         cells: Any = None,
         *,
-        radii_km: Sequence[float] = (1, 25, 200, 750),
+        radii_km: Sequence[float] = (1, 25, 200, 750, 2500),
         weights: Sequence[float] | None = None,
         resolution_km: float | None = None,
         max_memory_bytes: int = 2**31,

@@ -16,9 +16,11 @@ from torch import Tensor
 from geocells import CellPartition, decoding
 from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
+from geoloc_models.evaluation.scores import RADII_KM
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.gallery import unit_rows
 from geoloc_models.models.heads import FeatureHead
+from geoloc_models.models.likeness import learn_projection
 from geoloc_models.models.tasks.answers import (
     answers_of_cells,
     decode_argmax,
@@ -35,10 +37,9 @@ from geoloc_models.models.tasks.classification import read_cells
 from geoloc_models.models.tasks.stored import read_stored, write_stored
 
 MOST_PHOTOS = 100_000
-_RADII_KM = (1.0, 25.0, 200.0, 750.0)
 _N_COMPONENTS = 400
-_TEMPERATURES = (0.03, 0.05, 0.07, 0.1, 0.15, 0.3)
-_POWERS = (0.7, 1.0)
+_TEMPERATURES = (0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
+_POWERS = (0.25, 0.5, 1.0)
 _LEAST = 1e-30  # a density that float32 rounded to 0 has a logarithm all the same
 _LEAST_MASS = 1e-3  # so that a photo far from all others does not decide alone
 
@@ -66,10 +67,9 @@ class PooledTask(PlaceTask):
     ``p_i ~ (mean_k P_k(cell of i) / n(cell of i))^power exp(cos(x, x_i) / temperature)``,
 
     with P_k the softmax over the cells of partition k, n the photos of a cell, and vectors x of
-    :func:`principal_components`. Power and
-    temperature are chosen on the validation photos: those with the highest mean of ``log P(photo
-    within r km of the truth)`` over r of 1, 25, 200 and 750. Of more than 100 000 training photos,
-    a random part is stored.
+    :func:`learn_projection`. Power and temperature are chosen on the validation photos: those with
+    the highest mean of ``log P(photo within r km of the truth)`` over r of 1, 25, 200, 750 and
+    2500. Of more than 100 000 training photos, a random part is stored.
     """
 
     name = "pooled"
@@ -145,7 +145,9 @@ class PooledTask(PlaceTask):
         if len(rows) > MOST_PHOTOS:
             rows = np.sort(np.random.default_rng(0).choice(rows, MOST_PHOTOS, replace=False))
         features = np.asarray(outputs["features"])[rows]
-        centre, projection = principal_components(features, self.projection.shape[1])
+        centre, projection = learn_projection(
+            features, coords[rows], self.projection.shape[1], RADII_KM, self.centre.device
+        )
         self.centre.copy_(torch.from_numpy(centre))
         self.projection.copy_(torch.from_numpy(projection))
         vectors = unit_rows(self._vectors(features), "photos").astype(np.float16)
@@ -174,12 +176,12 @@ class PooledTask(PlaceTask):
         part = np.random.default_rng(0).permutation(len(coords))[:1000]
         probabilities = np.asarray(outputs["probabilities"])[part]
         vectors = self._vectors(np.asarray(outputs["features"])[part])
-        decoder = decoding.ExpectedUtility.from_points(photos.coords, radii_km=_RADII_KM)
+        decoder = decoding.ExpectedUtility.from_points(photos.coords, radii_km=RADII_KM)
         evidence = photos.evidence(probabilities, vectors)
 
         def log_mass(power: float, temperature: float) -> float:
             posterior = mixed(*evidence, power, temperature)
-            masses = decoder.mass_within(posterior, coords[part], _RADII_KM)
+            masses = decoder.mass_within(posterior, coords[part], RADII_KM)
             return float(np.log(masses + _LEAST_MASS).mean())
 
         grid = [(power, warmth) for power in _POWERS for warmth in _TEMPERATURES]
@@ -298,25 +300,6 @@ def mixed(
     scores = log_density * np.float32(power) + likeness / np.float32(temperature)
     posterior: npt.NDArray[np.float32] = softmax(scores, axis=1)
     return posterior
-
-
-def principal_components(
-    features: npt.NDArray[np.float32], n_components: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Mean (D,) of (n, D) features, and (D, E) that takes their difference to it to E components.
-
-    Notes
-    -----
-    Component j is divided by the root of ``v_j + v_(E/2)``, v the variances by falling size:
-    the first ones then vary alike, and the last ones, which are noise, less. O(n D^2 + D^3).
-    """
-    centre = features.mean(axis=0, dtype=np.float64)
-    centred = features - centre.astype(np.float32)
-    variances, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(features))
-    variances, axes = variances[::-1][:n_components], axes[:, ::-1][:, :n_components]
-    floor = max(variances[len(variances) // 2], 1e-6 * variances[0], 1e-30)
-    scales = 1.0 / np.sqrt(np.maximum(variances, 0.0) + floor)
-    return centre.astype(np.float32), (axes * scales).astype(np.float32)
 
 
 def _cells_file(number: int) -> str:

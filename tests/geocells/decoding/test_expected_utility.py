@@ -10,7 +10,7 @@ from strategies import coordinates
 from geocells import CellBuilder, _jit, decoding
 from geocells.decoding import ExpectedUtility, nearest_images
 
-RADII_KM = (1, 25, 200, 750)
+RADII_KM = (1, 25, 200, 750, 2500)
 KM = 180.0 / (np.pi * 6371.0088)
 """Degrees of latitude in a kilometre."""
 
@@ -287,7 +287,7 @@ def test_rows_that_are_no_distribution_are_refused(rows, message):
         ({"radii_km": ()}, "at least one radius"),
         ({"radii_km": (25, 1)}, "each larger than the one before"),
         ({"radii_km": (0, 1)}, "above 0"),
-        ({"weights": (1, 2)}, "one number for each of the 4 radii"),
+        ({"weights": (1, 2)}, "one number for each of the 5 radii"),
         ({"weights": (0, 0, 0, 0)}, "not all zero"),
         ({"weights": (1, -1, 1, 1)}, "not negative"),
         ({"resolution_km": -1}, "resolution_km must be"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -24,7 +26,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 def learn_projection(
-    features: Vectors,
+    features: npt.NDArray[np.floating[Any]],
     coords: npt.NDArray[np.float64],
     n_components: int,
     radii_km: tuple[float, ...],
@@ -35,7 +37,7 @@ def learn_projection(
     Parameters
     ----------
     features : ndarray
-        (n, D) float32.
+        (n, D) floating point.
     coords : ndarray
         (n, 2) latitude and longitude in degrees.
     n_components : int
@@ -63,6 +65,7 @@ def learn_projection(
     ----------
     .. [1] Goldberger, Roweis, Hinton, Salakhutdinov (2004), Neighbourhood Components Analysis, NIPS.
     """
+    features = features.astype(np.float32, copy=False)
     centre, projection = principal_components(features, n_components)
     n = len(features)
     centred = torch.from_numpy(features - centre)
@@ -85,7 +88,7 @@ def learn_projection(
         squared_chord = (2 - 2 * places[batch] @ places.T).float()
         likeness = (vectors[batch] @ vectors.T) / _TEMPERATURE
         optimizer.zero_grad()
-        _loss(likeness, squared_chord, batch, chords).backward()
+        torch.autograd.backward(_loss(likeness, squared_chord, batch, chords))
         optimizer.step()
     learned: Vectors = (weight.detach() / scale).cpu().numpy()
     return centre, learned

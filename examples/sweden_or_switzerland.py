@@ -155,7 +155,7 @@ def demo(
     print("\nPictures and results:")
     for name in [*pictures, "table.txt", "results.json"]:
         print(f"  {output / name}")
-    print(f"\nAsk a model in a browser:\n  geoloc serve -m {output / 'cells_bottom_up_pretrained'}")
+    print(f"\nAsk a model in a browser:\n  geoloc serve -m {output / 'pooled_pretrained'}")
 
 
 def store_examples(source: PhotoSource, split: Split, bundles: list[Path]) -> None:

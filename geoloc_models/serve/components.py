@@ -84,18 +84,19 @@ def answer_html(
     if math.isfinite(radius):
         facts.append(("90 % radius", f"{radius:,.0f} km"))
     share = float(predictions.class_probability[0])
-    if math.isfinite(share) and predictions.classes is not None:
+    if math.isfinite(share) and predictions.classes is not None and not predictions.is_unlike(0):
         facts.append((f"Likeliest {_CLASS[predictions.classes.kind]}", percent(share)))
     return _render(
         "answer.html",
         picture=data_url(shown, "JPEG"),
         area=_area(place, country),
+        is_unlike=predictions.is_unlike(0),
         within=percent(within) if math.isfinite(within) else None,
         is_unsure=within < 0.5,
         has_radius=math.isfinite(radius),
         facts=facts,
         notes=predictions.notes,
-        places=_places(predictions),
+        places=[] if predictions.is_unlike(0) else _places(predictions),
         nearby=None if nearby is None else _rows(nearby, named=predictions.places is not None),
         credit="" if predictions.places is None else CREDIT,
     )

@@ -78,7 +78,7 @@ function mapDetails(photo) {
 }
 
 // What the drawn layers mean: of none that is not there.
-function mapLegend(content) {
+function addLegend(map, content) {
   const details = content.photos.map((photo) => photo.details ?? {});
   const rows = [
     ["core", "half of the probability", "region"],
@@ -88,9 +88,10 @@ function mapLegend(content) {
   ].filter(([, , part]) => details.some((own) => own[part] !== null && own[part] !== undefined))
     .map(([name, text]) => mapElement("div", "", mapElement("i", name), text));
   if (content.credit) { rows.push(mapElement("div", "", content.credit)); }
+  if (!rows.length) { return; }
   const legend = L.control({ position: "bottomleft" });
   legend.onAdd = () => mapElement("div", "map-legend", ...rows);
-  return legend;
+  legend.addTo(map);
 }
 
 // Draw into an element what geoloc_models.inference.map.map_content says; returns Leaflet's map.
@@ -111,9 +112,9 @@ function drawMap(holder, content) {
   });
   const markers = alone || !content.photos.length ? map : L.markerClusterGroup().addTo(map);
   for (const photo of content.photos) { markers.addLayer(mapMarker(photo)); }
-  if (content.photos.length) {
+  if (Object.keys({ ...choices, ...overlays }).length) {
     L.control.layers(choices, overlays, { collapsed: content.photos.length > 12 || holder.clientWidth < 500 }).addTo(map);
   }
-  mapLegend(content).addTo(map);
+  addLegend(map, content);
   return map;
 }

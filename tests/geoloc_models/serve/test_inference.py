@@ -77,6 +77,15 @@ def test_how_sure_is_told_in_one_line(placer, within, radius, said, unsaid):
     assert not any(part in text for part in unsaid)
 
 
+def test_a_photo_unlike_all_others_gets_no_confident_town(placer):
+    text = answered(placer.model, countries="SE", unlike_training=True)
+    assert "Unlike anything this model has seen Its guess would be Solna area, Sweden." in text
+    assert "within 25 km" not in text
+    assert "Likeliest" not in text
+    assert "training photos" not in text
+    assert "Unlike" not in answered(placer.model, countries="SE", unlike_training=False)
+
+
 def test_nothing_of_the_file_but_pixels_is_shown(placer):
     shown = placer.place(photo())
     chart = json.dumps(shown["map"])

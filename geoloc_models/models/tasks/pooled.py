@@ -150,10 +150,11 @@ class PooledTask(PlaceTask):
         )
         self.centre.copy_(torch.from_numpy(centre))
         self.projection.copy_(torch.from_numpy(projection))
-        vectors = unit_rows(self._vectors(features), "photos").astype(np.float16)
+        vectors = unit_rows(self.vectors(features), "photos").astype(np.float16)
         self.photos = StoredPhotos(vectors, coords[rows], countries[rows], self.partitions)
 
-    def _vectors(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def vectors(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Vectors (n, E) of (n, D) embeddings, which the stored photos are compared with."""
         vectors: npt.NDArray[np.float32] = (
             features - self.centre.cpu().numpy()
         ) @ self.projection.cpu().numpy()
@@ -163,7 +164,7 @@ class PooledTask(PlaceTask):
         """Probability, (n, m) float32, that each image was taken where a stored photo was."""
         if self.photos is None:
             raise GeolocError("This model knows no training photos yet: call store first.")
-        vectors = self._vectors(outputs["features"])
+        vectors = self.vectors(outputs["features"])
         return self.photos.posterior(
             outputs["probabilities"], vectors, self.power, self.temperature
         )
@@ -175,7 +176,7 @@ class PooledTask(PlaceTask):
             return
         part = np.random.default_rng(0).permutation(len(coords))[:1000]
         probabilities = np.asarray(outputs["probabilities"])[part]
-        vectors = self._vectors(np.asarray(outputs["features"])[part])
+        vectors = self.vectors(np.asarray(outputs["features"])[part])
         decoder = decoding.ExpectedUtility.from_points(photos.coords, radii_km=RADII_KM)
         evidence = photos.evidence(probabilities, vectors)
 

@@ -5,7 +5,8 @@ trains the product's model, ``geoloc train --features``, on four fifths of the p
 outputs for the others are decoded in every way below. All rows of a table are of the same models and the same photos.
 
 ``python examples/real_photos.py photos.npz`` prints percent within five radii; below, the gain of the default over the
-best likeliest cell with its 95 % interval (paired bootstrap over places), and the share of photos within their 90 % radius.
+best likeliest cell with its 95 % interval (paired bootstrap over places), and the share of photos within their 90 %
+radius.
 """
 
 from __future__ import annotations

@@ -18,6 +18,9 @@ WIDTH = 64
 TIE = 2.0**-36
 """Utilities nearer than this to the highest are as good: sums of the same numbers in another order are equal."""
 
+LEFT_OUT = 0.05
+"""Probability of the least likely classes that bounds count as if all of it were near every candidate."""
+
 FLOAT32_ANGLE = 1e-6
 """Radians (6 m) that an angle stored as float32 may be off."""
 
@@ -213,7 +216,7 @@ def bounds_of_table(
     entries,
     bounds,
 ):
-    """Most that a class of probability 1 adds to the utility of any candidate of a block, (n_blocks, n_classes)."""
+    """Most that a class of probability 1 adds to the utility of any candidate of a block, (n_classes, n_blocks)."""
     tile_edges, tile_classes, tile_radii, tiles = entries[:4]
     constant_edges, constant_classes, constant_radii, constants = entries[4:]
     own = np.zeros(units.size)
@@ -237,14 +240,41 @@ def bounds_of_table(
                 most = max(most, sums[c])
             own[k] += most / units[k]
         for k in range(units.size):
-            bounds[block, k] = np.float32(own[k] * (1.0 + 1e-7))
+            bounds[k, block] = np.float32(own[k] * (1.0 + 1e-7))
+
+
+@inline_kernel
+def add_bounds(probabilities, bounds, most_utility, bound):
+    """Write into ``bound`` (n_blocks,) no less than the utility of any candidate of each block.
+
+    Classes more probable than a limit, lowered until they hold enough, add what they can add at most in each block; the
+    others add all that they hold times ``most_utility``. ``bounds`` are those of `ShareTable.bounds`.
+    """
+    edges, blocks, most = bounds
+    bound[:] = 0.0
+    n_used, held, limit, above = 0, 0.0, 4.0 / probabilities.size, np.inf
+    while held < 1.0 - LEFT_OUT and above > 0.0:
+        for k in range(probabilities.size):
+            share = probabilities[k]
+            if limit <= share < above:
+                n_used += 1
+                held += share
+                gain = np.float32(share)
+                for entry in range(edges[k], edges[k + 1]):
+                    bound[blocks[entry]] += gain * most[entry]
+        above, limit = limit, limit / 8.0 if limit > 1e-9 else 0.0
+    rounding = np.float32(1.0 + (n_used + 8) * 2.0**-22)
+    rest = np.float32((max(0.0, 1.0 - held) + 1e-9) * most_utility)
+    for block in range(bound.size):
+        bound[block] = bound[block] * rounding + rest
 
 
 @kernel
 def search_table(
     first,
     last,
-    shares,
+    probabilities,
+    counts,
     bounds,
     weights,
     places,
@@ -252,24 +282,24 @@ def search_table(
     chosen,
     utilities,
 ):
-    """Best candidate of rows ``first:last``: blocks by falling bound, until no bound can beat the best candidate.
-
-    ``shares`` (n, n_classes) is the probability of a class over its unit; ``bounds`` (n, n_blocks), which is used up,
-    no less than the utility of any candidate of the block.
-    """
+    """Best candidate of rows ``first:last``: blocks by falling bound, until no bound can beat the best candidate."""
     tile_edges, tile_classes, tile_radii, tiles = entries[:4]
     constant_edges, constant_classes, constant_radii, constants = entries[4:]
     sums = np.empty(WIDTH)
-    mosts, bests = np.empty(bounds.shape[1]), np.empty(bounds.shape[1], dtype=np.int64)
+    n_blocks = places.shape[0]
+    mosts, bests = np.empty(n_blocks), np.empty(n_blocks, dtype=np.int64)
+    bound = np.empty(n_blocks, dtype=np.float32)
+    own = np.empty(counts.size)
     for row in range(first, last):
-        own = shares[row]
+        add_bounds(probabilities[row], bounds, weights.sum(), bound)
+        for k in range(counts.size):
+            own[k] = probabilities[row, k] / counts[k]
         n_seen, best_utility = 0, -1.0
         while True:
-            block = highest(bounds[row])
-            bound = bounds[row, block]
-            if bound < 0.0 or bound <= best_utility - TIE:
+            block = highest(bound)
+            if bound[block] < 0.0 or bound[block] <= best_utility - TIE:
                 break
-            bounds[row, block] = -1.0
+            bound[block] = -1.0
             base = 0.0
             for e in range(constant_edges[block], constant_edges[block + 1]):
                 base += own[constant_classes[e]] * weights[constant_radii[e]] * constants[e]

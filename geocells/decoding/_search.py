@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from geocells._jit import n_threads, run_blocks
 from geocells._types import FloatArray, IntArray
@@ -131,33 +132,37 @@ class ShareTable:
     @property
     def nbytes(self) -> int:
         """Memory of the table and of the bounds of one set of weights."""
-        return sum(int(array.nbytes) for array in self.entries) + 4 * len(self.counts) * len(
-            self.blocks
-        )
+        n_entries = len(self.entries[3]) + len(self.entries[7])
+        return sum(int(array.nbytes) for array in self.entries) + 8 * n_entries
 
     @property
     def row_bytes(self) -> int:
         """Memory that a row takes while it is searched."""
-        return 24 * len(self.counts) + 8 * len(self.blocks)
+        return 16 * len(self.counts)
 
-    def bounds(self, weights: FloatArray) -> NDArray[np.float32]:
-        """Most that each class adds to the utility in each block, (n_blocks, n_classes)."""
-        bounds = np.empty((len(self.blocks), len(self.counts)), dtype=np.float32)
+    def bounds(self, weights: FloatArray) -> tuple[IntArray, IntArray, NDArray[np.float32]]:
+        """Most that each class, of probability 1, adds to the utility in each block.
+
+        Those of class k are the entries from ``edges[k]`` on: edges, blocks, and what is added.
+        """
+        bounds = np.empty((len(self.counts), len(self.blocks)), dtype=np.float32)
         in_parts(
             _kernels.bounds_of_table, len(self.blocks), weights, self.counts, self.entries, bounds
         )
-        return bounds
+        rows = sparse.csr_array(bounds)
+        return rows.indptr, rows.indices, rows.data
 
     def search(
-        self, probabilities: FloatArray, weights: FloatArray, bounds: NDArray[np.float32]
+        self, probabilities: FloatArray, weights: FloatArray, bounds: tuple[Any, ...]
     ) -> tuple[IntArray, FloatArray]:
         """Best candidate and its utility for each row of (n, n_classes) probabilities."""
         chosen, utilities = np.empty(len(probabilities), np.int64), np.empty(len(probabilities))
         in_parts(
             _kernels.search_table,
             len(probabilities),
-            probabilities / self.counts,
-            bounds_of_rows(probabilities, bounds),
+            probabilities,
+            self.counts,
+            bounds,
             weights,
             self.blocks.places,
             self.entries,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geocells._types import ArrayLike, FloatArray, IntArray
 from geocells.decoding import _kernels
@@ -17,7 +16,8 @@ from geocells.decoding._search import PointSearch, ShareTable, in_parts
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 from geocells.validation import check_coords, check_count, check_positive
 
-ROWS_AT_ONCE = 1024
+BATCH_BYTES = 16 * 2**20
+"""Rows are decoded in batches that stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ class ExpectedUtility:
         self.candidates_ = thinned(coordinates, float(resolution_km))
         coordinates, classes = self._with_empty_cells(coordinates, classes)
         blocks = CandidateBlocks.from_coords(self.candidates_)
-        self._search: ShareTable | PointSearch
+        self._search: Any
         if len(coordinates) == self.n_classes_ > 1:
             self._images = ImageGroups.from_points(coordinates[np.argsort(classes)])
             search: Any = PointSearch
@@ -186,7 +186,7 @@ class ExpectedUtility:
             search = ShareTable
         self._search = search.fill(blocks, self._images, self._radii_km, self.max_memory_bytes)
         self.nbytes_ = self._search.nbytes
-        self._bounds: tuple[bytes, NDArray[np.float32]] | None = None
+        self._bounds: tuple[bytes, Any] | None = None
         return self
 
     def _training_images(
@@ -324,7 +324,7 @@ class ExpectedUtility:
 
     def _rows_at_once(self) -> int:
         room = max(self.max_memory_bytes - self.nbytes_, self.max_memory_bytes // 8)
-        return max(1, min(ROWS_AT_ONCE, room // self._search.row_bytes))
+        return int(max(1, min(BATCH_BYTES, room) // self._search.row_bytes))
 
     def mass_within(
         self, probabilities: ArrayLike, points: ArrayLike, radii_km: ArrayLike

@@ -180,9 +180,20 @@ def test_one_row_and_many_rows_at_a_time_answer_alike(monkeypatch):
     coords, labels, probabilities = many()
     decoder = ExpectedUtility(resolution_km=5).fit(coords, labels)
     together = decoder.predict(probabilities)
-    monkeypatch.setattr("geocells.decoding.expected_utility.ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("geocells.decoding.expected_utility.BATCH_BYTES", 100)
     assert decoder.predict(probabilities).tolist() == together.tolist()
     assert decoder.predict(probabilities[:1]).tolist() == together[:1].tolist()
+
+
+@pytest.mark.parametrize("worth", [1, 10])
+def test_many_unlikely_cells_together_can_decide(worth):
+    # Two likely cells, and 127 unlikely ones around the second: two blocks of candidates here, two there.
+    one, other = ([(south + 0.0001 * k, 10.0) for k in range(128)] for south in (0.0, 50.0))
+    decoder = ExpectedUtility(radii_km=(25,), weights=(worth,), resolution_km=0)
+    decoder.fit(one + other, [0] * 128 + list(range(1, 129)))
+    decoded = decoder.predict_with_confidence([[0.49, 0.47, *[0.04 / 127] * 127]])
+    assert decoded.points.tolist() == [[50.0, 10.0]]
+    assert decoded.utilities == pytest.approx([0.51 * worth])
 
 
 def test_a_hit_counts_up_to_the_radius_itself():

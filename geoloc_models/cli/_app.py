@@ -56,6 +56,7 @@ COMMANDS = {  # in the order of the work
     "More": {
         "pull": "geoloc_models.cli.hub:pull",
         "push": "geoloc_models.cli.hub:push",
+        "import": "geoloc_models.cli.hub:import_model",
         "strip": "geoloc_models.cli.strip:strip",
         "demo": "geoloc_models.examples.sweden_or_switzerland:demo",
         "reproduce": "geoloc_models.examples.reproduce_paper:reproduce",

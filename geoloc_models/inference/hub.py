@@ -106,6 +106,14 @@ def pull_bundle(repository: str, folder: str | Path, *, revision: str | None = N
             raise GeolocError(str(error).replace(str(draft), repository)) from error
 
 
+def hub_file(repository: str, name: str) -> Path:
+    """Path of one file of ``OWNER/NAME`` in the hub's own cache, downloaded if need be."""
+    try:
+        return Path(_hub().hf_hub_download(repository, name, endpoint=_endpoint()))
+    except Exception as error:  # of the network in many ways
+        raise _refused(repository, error) from error
+
+
 def _hub() -> Any:
     try:
         import huggingface_hub

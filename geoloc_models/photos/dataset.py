@@ -272,18 +272,19 @@ class _Transform:
 
 
 def make_framing(
-    size: int, *, augment: str = "none", views: int = 1
+    size: int, *, augment: str = "none", views: int = 1, interpolation: str = "bilinear"
 ) -> Callable[[Any], torch.Tensor]:
     """Make the first half of :func:`make_transform`: from an RGB image to uint8 (3, size, size).
 
-    Worker processes hand over a quarter of the bytes; the other half is :func:`normalised`.
+    Worker processes hand over a quarter of the bytes; the other half is :func:`normalised`. Images that are
+    not augmented are resized by ``interpolation``, bilinear, or bicubic as CLIP's are.
     """
     if size < 1:
         raise GeolocError(f"The image size must be at least 1 pixel; got {size}.")
     if views > 1:
         return _Views(make_framing(size, augment=augment), views)
     if augment == "none":
-        return _CentreFrame(size)
+        return _CentreFrame(size, interpolation)
     from torchvision.transforms import v2  # two seconds, which answers need not wait for
 
     if augment == "crop":
@@ -331,8 +332,8 @@ class _CentreFrame:
     Torchvision itself takes two seconds to import, of torch's compiler.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    def __init__(self, size: int, interpolation: str) -> None:
+        self.size, self.interpolation = size, interpolation
 
     def __call__(self, image: Any) -> torch.Tensor:
         pixels = torch.from_numpy(np.array(image)).unsqueeze(0).permute(0, 3, 1, 2)
@@ -341,14 +342,18 @@ class _CentreFrame:
         if shorter != self.size:
             longer = int(self.size * longer / shorter)
             shape = (self.size, longer) if height <= width else (longer, self.size)
-            pixels = _resized(pixels, shape)
+            pixels = _resized(pixels, shape, self.interpolation)
         height, width = pixels.shape[2:]
-        top, left = round((height - self.size) / 2.0), round((width - self.size) / 2.0)
+        top, left = (self._middle(side - self.size) for side in (height, width))
         return pixels[0, :, top : top + self.size, left : left + self.size]
 
+    def _middle(self, n_left_over: int) -> int:
+        """Half of it: to the even number as torchvision does, downwards as CLIP does."""
+        return n_left_over // 2 if self.interpolation == "bicubic" else round(n_left_over / 2.0)
 
-def _resized(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
-    """Bilinear, antialiased; in whole numbers where the processor can, as torchvision chooses."""
+
+def _resized(pixels: torch.Tensor, shape: tuple[int, int], interpolation: str) -> torch.Tensor:
+    """Antialiased; in whole numbers where the processor can, as torchvision chooses."""
     in_whole_numbers = torch.backends.cpu.get_cpu_capability() in (
         "AVX2",
         "AVX512",
@@ -356,11 +361,11 @@ def _resized(pixels: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     resized = torch.nn.functional.interpolate(
         pixels if in_whole_numbers else pixels.to(torch.float32),
         size=shape,
-        mode="bilinear",
+        mode=interpolation,
         align_corners=False,
         antialias=True,
     )
-    return resized if in_whole_numbers else resized.round_().to(torch.uint8)
+    return resized if in_whole_numbers else resized.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def make_loader(

@@ -33,11 +33,14 @@ class Preprocessing:
     mean, std : tuple of 3 float
         Of the red, green and blue values in 0..1: the input is ``(value - mean) / std``. By default
         those of ImageNet.
+    interpolation : {"bilinear", "bicubic"}
+        How images are resized: as torchvision's transforms do, or as CLIP's processor does.
 
     Raises
     ------
     GeolocError
-        If the size is below 1, there are not three numbers of each, or a deviation is not above 0.
+        If the size is below 1, there are not three numbers of each, a deviation is not above 0, or the
+        interpolation is another.
 
     Examples
     --------
@@ -48,6 +51,7 @@ class Preprocessing:
     image_size: int
     mean: Three = IMAGENET_MEAN
     std: Three = IMAGENET_STD
+    interpolation: str = "bilinear"
 
     def __post_init__(self) -> None:
         if self.image_size < 1:
@@ -61,6 +65,10 @@ class Preprocessing:
             object.__setattr__(self, name, values)
         if not all(0 < value < float("inf") for value in self.std):
             raise GeolocError(f"std needs numbers above 0; got {self.std}.")
+        if self.interpolation not in ("bilinear", "bicubic"):
+            raise GeolocError(
+                f"Unknown interpolation {self.interpolation!r}; choose bilinear or bicubic."
+            )
 
     def transform(self, *, augment: str = "none", views: int = 1) -> Callable[[Any], torch.Tensor]:
         """Make the transform from an RGB image to uint8 (3, image_size, image_size).
@@ -68,17 +76,30 @@ class Preprocessing:
         An encoder normalises such pixels itself, on its device. ``augment`` and ``views`` are those
         of :func:`~geoloc_models.photos.dataset.make_transform`.
         """
-        return make_framing(self.image_size, augment=augment, views=views)
+        return make_framing(
+            self.image_size, augment=augment, views=views, interpolation=self.interpolation
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """All values as JSON knows them."""
-        return {"image_size": self.image_size, "mean": list(self.mean), "std": list(self.std)}
+        """All values as JSON knows them; the interpolation where it is not bilinear.
+
+        Fingerprints are made of it, and so those of before that choice stay as they are.
+        """
+        values = {"image_size": self.image_size, "mean": list(self.mean), "std": list(self.std)}
+        if self.interpolation == "bilinear":
+            return values
+        return {**values, "interpolation": self.interpolation}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
         """Make it again from :meth:`to_dict`; GeolocError if something lacks or is garbled."""
         try:
-            return cls(int(values["image_size"]), tuple(values["mean"]), tuple(values["std"]))
+            return cls(
+                int(values["image_size"]),
+                tuple(values["mean"]),
+                tuple(values["std"]),
+                values.get("interpolation", "bilinear"),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise GeolocError(f"The preprocessing {values!r} lacks or garbles {error}.") from error
 

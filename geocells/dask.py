@@ -719,9 +719,9 @@ def fit(
             return every
 
     prioritized = fitting.construct(options, grid, deepest, bins, moments_of)
-    ranges, levels, unassigned = fitting.flatten(options, grid, prioritized, bins)
+    ranges, levels, hands_over = fitting.flatten(options, grid, prioritized, bins)
     by_cell, by_bin = passes.run(
-        "sums", _sums, _added, Sums(encoding, ranges, n_images, bool(len(unassigned)))
+        "sums", _sums, _added, Sums(encoding, ranges, n_images, hands_over)
     )
     n_cells, unassigned = len(levels), by_bin.index.to_numpy(dtype=np.uint64)
     table = np.zeros((n_cells + len(unassigned), 4), dtype=np.int64)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from geocells import constructions
+from geocells._jit import over_rows
 from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.cells import (
     LOCATION_CHOICES,
@@ -388,26 +389,31 @@ def _from_heat_maps(
 
 def flatten(
     options: Options, grid: GroupedGrid, prioritized: PrioritizedRanges, bins: Bins
-) -> tuple[Ranges, IntArray, CodeArray]:
+) -> tuple[Ranges, IntArray, bool]:
     """Disjoint ranges and levels of all cells, those of leftover images among them.
 
     Returns
     -------
     ranges : Ranges
     levels : (n_cells,) int64
-    unassigned : (n_bins,) uint64
-        Codes of the bins that are still to be handed to a cell.
+    hands_over : bool
+        Whether bins are left that are to be handed to a cell.
     """
-    ranges, levels = Ranges.flatten(prioritized), prioritized.levels
-    unassigned = bins.codes[ranges.cell_of_codes(bins.codes) < 0]
+    levels = prioritized.levels
+    ranges = Ranges.flatten(prioritized)
+    order = ranges.order_of_cells(len(levels))
+    ranges, levels = ranges.renamed(np.argsort(order)), levels[order]
     if options.leftover == "noise" and len(levels):
-        return ranges, levels, unassigned[:0]
-    group_of_bin = grid.group_of_code(unassigned)
+        return ranges, levels, False
+    group_of_bin = grid.group_of_code(bins.codes[ranges.cell_of_codes(bins.codes) < 0])
     makes_cell = np.ones(len(grid.grids), dtype=bool)
     if options.leftover != "cell":
         makes_cell[grid.group_of_code(ranges.starts)] = False
-    starts, stops, cells = [ranges.starts], [ranges.stops], [ranges.cells]
     new_groups = np.unique(group_of_bin[makes_cell[group_of_bin]])
+    hands_over = not makes_cell[group_of_bin].all()
+    if not len(new_groups):
+        return ranges, levels, hands_over
+    starts, stops, cells = [ranges.starts], [ranges.stops], [ranges.cells]
     for cell, group in enumerate(new_groups.tolist(), start=len(levels)):
         first = grid.group_start(group)
         gaps = ranges.gaps(first, first + n_codes(grid.grids[group]))
@@ -417,7 +423,7 @@ def flatten(
     return (
         Ranges.from_disjoint(np.concatenate(starts), np.concatenate(stops), np.concatenate(cells)),
         np.append(levels, np.zeros(len(new_groups), dtype=np.int64)),
-        unassigned[~makes_cell[group_of_bin]],
+        hands_over,
     )
 
 
@@ -461,10 +467,8 @@ def number_cells(
             grid.group_of_code(unassigned),
             grid.group_of_code(ranges.first_codes(len(cell_of))[:n_cells]),
         )
-    order = np.argsort(ranges.renamed(cell_of).first_codes(n_cells), kind="stable")
-    rank = np.empty(n_cells, dtype=np.int64)
-    rank[order] = np.arange(n_cells)
-    numbers = rank[cell_of]
+    order = ranges.renamed(cell_of).order_of_cells(n_cells)
+    numbers = np.argsort(order)[cell_of]
     return numbers, sums.merged(numbers, n_cells), ranges.renamed(numbers), levels[order]
 
 
@@ -477,16 +481,27 @@ def finalize(
     images: Images,
 ) -> tuple[IntArray, SphereSums, Ranges, IntArray]:
     """From ranges in order of priority to labels, sums, ranges and levels, with every image in its place."""
-    ranges, levels, unassigned = flatten(options, grid, prioritized, bins)
-    ranges = with_bins(ranges, len(levels), unassigned)
+    ranges, levels, hands_over = flatten(options, grid, prioritized, bins)
     labels = ranges.cell_of_codes(codes)
     weights = NO_WEIGHTS if images.weights is None else images.weights
+    unassigned = np.empty(0, dtype=np.uint64)
+    if hands_over:
+        rows = np.flatnonzero((labels < 0) & (weights > 0 if len(weights) else True))
+        unassigned, bin_of_row = np.unique(codes[rows].astype(np.uint64), return_inverse=True)
+        labels[rows] = len(levels) + bin_of_row
+    ranges = with_bins(ranges, len(levels), unassigned)
     n_labels = len(levels) + len(unassigned)
     sums = SphereSums.from_coords(images.coords.array, labels, n_labels, weights)
     numbers, sums, ranges, levels = number_cells(grid, ranges, sums, levels, unassigned)
     if not np.array_equal(numbers, np.arange(len(levels))):
-        labels = np.append(numbers, -1)[labels]
+        over_rows(_renumber, len(labels), labels, np.append(numbers, -1))
     return labels, sums, ranges, levels
+
+
+def _renumber(start: int, stop: int, labels: IntArray, numbers: IntArray) -> None:
+    """Number labels anew in place; -1 takes the last number."""
+    block = labels[start:stop]
+    np.take(numbers, block, out=block, mode="wrap")
 
 
 def _centre(codes: CodeArray, bins: Bins, images: Images) -> FloatArray | None:

@@ -96,6 +96,10 @@ class Ranges:
         np.minimum.at(first, self.cells, self.starts)
         return first
 
+    def order_of_cells(self, n_cells: int) -> IntArray:
+        """Cells by their lowest code."""
+        return np.argsort(self.first_codes(n_cells), kind="stable")
+
     def cell_of_codes(self, codes: CodeArray) -> IntArray:
         """Cell of each leaf code, -1 where no cell claims it.
 
@@ -112,10 +116,11 @@ class Ranges:
         By a page table: the leading bits of a code name an entry, which holds the cell or, where ranges meet inside
         it, the page for the next four bits. Most codes take one or two steps: O(n).
         """
-        cells = np.full(len(codes), -1, dtype=np.int64)
-        if len(self):
-            entries, shift = self._page_table
-            over_rows(look_up, len(codes), codes, self.stops[-1], entries, shift, PAGE_BITS, cells)
+        if not len(self):
+            return np.full(len(codes), -1, dtype=np.int64)
+        entries, shift = self._page_table
+        cells = np.empty(len(codes), dtype=np.int64)
+        over_rows(look_up, len(codes), codes, self.stops[-1], entries, shift, PAGE_BITS, cells)
         return cells
 
     @cached_property

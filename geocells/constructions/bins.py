@@ -8,8 +8,13 @@ import numpy as np
 
 from geocells._jit import kernel, row_blocks, run_blocks
 from geocells._types import CodeArray, IntArray
+from geocells.sphere.means import NO_WEIGHTS
 
 DIGIT_BITS = 14
+BUCKET_BITS = 20
+"""Leading bits by which many codes are counted first."""
+MOST_PLACES = 2**20
+"""Counts that are always made, however few the codes; more where these are more."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,9 @@ class PrioritizedRanges:
         )
 
 
-def bin_codes(codes: CodeArray, code_bits: int, weights: IntArray | None = None) -> Bins:
+def bin_codes(
+    codes: CodeArray, code_bits: int, weights: IntArray | None = None, enough: int = 1
+) -> Bins:
     """Order leaf codes and count the images on each.
 
     Parameters
@@ -113,6 +120,8 @@ def bin_codes(codes: CodeArray, code_bits: int, weights: IntArray | None = None)
         No code needs more bits.
     weights : (n,) int64, optional
         Images that each row stands for; rows of weight 0 count nowhere.
+    enough : int
+        A quadtree cell with fewer images may become one bin, at the cell's first code.
 
     Returns
     -------
@@ -120,8 +129,14 @@ def bin_codes(codes: CodeArray, code_bits: int, weights: IntArray | None = None)
 
     Notes
     -----
-    A least-significant-digit radix sort, at most 14 bits a pass, digits that all codes share skipped; O(n code_bits).
+    Codes are counted by their leading bits, and by the others where a bucket of these has enough images: O(n), no code
+    is moved. Where that takes more memory than the codes, a least-significant-digit radix sort, at most 14 bits a pass,
+    digits that all codes share skipped; O(n code_bits).
     """
+    if len(codes) >= 1 << BUCKET_BITS and enough > 1:
+        bins = _counted(codes, code_bits, NO_WEIGHTS if weights is None else weights, enough)
+        if bins is not None:
+            return bins
     if weights is None:
         ordered = radix_sort(codes, code_bits)
         first = _first_of_runs(ordered)
@@ -129,6 +144,39 @@ def bin_codes(codes: CodeArray, code_bits: int, weights: IntArray | None = None)
     order = np.argsort(codes, kind="stable")
     order = order[weights[order] > 0]
     return Bins.from_counts(codes[order], weights[order]).renamed(codes[order])
+
+
+def _counted(codes: CodeArray, code_bits: int, weights: IntArray, enough: int) -> Bins | None:
+    """Bins by buckets of leading bits, in pages of those with enough images; None where these take much memory."""
+    page_bits = max(0, code_bits - BUCKET_BITS + 1) // 2 * 2  # whole levels
+    blocks = row_blocks(len(codes))
+
+    def count(shift: int, n_bits: int, pages: IntArray, n_counts: int) -> IntArray:
+        counts = np.zeros((len(blocks), n_counts), dtype=np.int64 if len(weights) else np.int32)
+        key = pages, shift + n_bits, shift, (1 << n_bits) - 1
+        run_blocks(
+            count_in_pages,
+            [(*block, codes, weights, *key, counts[i]) for i, block in enumerate(blocks)],
+        )
+        summed: IntArray = counts.sum(axis=0, dtype=np.int64)
+        return summed
+
+    bucket_bits, page_size = max(0, code_bits - page_bits), 1 << page_bits
+    images = count(page_bits, bucket_bits, np.zeros(1, dtype=np.int64), 1 << bucket_bits)
+    full = np.flatnonzero(images >= enough)
+    sparse = np.flatnonzero((images > 0) & (images < enough))
+    n_places = len(full) << page_bits
+    if n_places + page_size > max(len(codes), MOST_PLACES):
+        return None
+    pages = np.full(len(images), n_places, dtype=np.int64)  # behind all others
+    pages[full] = np.arange(len(full)) << page_bits
+    counts = count(0, page_bits, pages, n_places + page_size)[:n_places]
+    place = np.flatnonzero(counts)
+    codes_in_full = (full[place >> page_bits] << page_bits) + (place & (page_size - 1))
+    distinct = np.concatenate([codes_in_full, sparse << page_bits])
+    order = np.argsort(distinct, kind="stable")
+    in_order = np.append(counts[place], images[sparse])[order]
+    return Bins.from_counts(distinct[order].astype(np.uint64), in_order)
 
 
 def _first_of_runs(ordered: CodeArray) -> IntArray:
@@ -166,6 +214,17 @@ def _scatter(codes: CodeArray, shift: int, digit_bits: int, target: CodeArray) -
         [(*block, codes, *key, places[i], target) for i, block in enumerate(blocks)],
     )
     return True
+
+
+@kernel
+def count_in_pages(start, stop, codes, weights, pages, page_shift, shift, mask, counts):
+    """Count images by the bits of ``mask`` from ``shift`` on, in the page of those from ``page_shift`` on."""
+    for row in range(start, stop):
+        if weights.size > 0 and weights[row] == 0:
+            continue  # it may lie off the grid
+        code = np.int64(codes[row])
+        place = pages[code >> page_shift] + ((code >> shift) & mask)
+        counts[place] += weights[row] if weights.size > 0 else 1
 
 
 @kernel

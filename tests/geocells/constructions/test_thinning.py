@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from strategies import coordinates
 
 from geocells import CellBuilder, fitting
-from geocells.constructions import bin_codes
+from geocells.constructions import bin_codes, bins
 from geocells.constructions import thin as thin_bins
 from geocells.fitting import Images, Options
 
@@ -55,13 +55,35 @@ def test_no_construction_can_tell_folded_bins_apart(data):
     folded = fitting.construct(options, grid, deepest, thinned, None)
     for name in ("starts", "stops", "cells", "levels"):
         assert np.array_equal(getattr(folded, name), getattr(whole, name)), name
-    # Of the leftover bins, each group keeps one where it had any.
     laid, levels, left = fitting.flatten(options, grid, whole, bins)
     own_laid, own_levels, own_left = fitting.flatten(options, grid, folded, thinned)
     assert np.array_equal(own_laid.starts, laid.starts)
     assert np.array_equal(own_levels, levels)
-    kept, had = (np.unique(grid.group_of_code(codes)) for codes in (own_left, left))
-    assert np.array_equal(kept, had)
+    assert own_left == left
+
+
+@pytest.mark.parametrize("method", ["top_down", "consolidated", "optimal"])
+@pytest.mark.parametrize("grid", ["latlon", "s2", "healpix"])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("bucket_bits", [6, 10])
+def test_cells_of_many_images_are_those_of_bins_that_count_every_code(
+    method, grid, weighted, bucket_bits, monkeypatch
+):
+    """Only buckets with enough images are counted by all their bits; the others make no cell by themselves."""
+    rng = np.random.default_rng(bucket_bits)
+    coords = rng.normal(rng.uniform((-60, -170), (60, 170), (30, 1, 2)), 1.0, (30, 60, 2))
+    coords = coords.reshape(-1, 2)
+    weights = rng.integers(0, 4, len(coords)) if weighted else None
+    groups = np.where(coords[:, 0] > 0, "north", "south")
+    builder = CellBuilder(20, method=method, grid=grid, min_cell_size=1.0)
+    exact = builder.fit(coords, groups=groups, sample_weight=weights)
+    labels, cells = exact.labels_, exact.cells_
+    monkeypatch.setattr(bins, "BUCKET_BITS", bucket_bits)
+    monkeypatch.setattr(bins, "radix_sort", lambda *_: pytest.fail("sorted"))
+    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 500)
+    builder.fit(coords, groups=groups, sample_weight=weights)
+    assert np.array_equal(builder.labels_, labels)
+    assert builder.cells_ == cells
 
 
 @given(st.data())

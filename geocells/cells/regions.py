@@ -11,10 +11,9 @@ import shapely
 
 from geocells._types import FloatArray, IntArray, ObjectArray
 from geocells.cells.index import NO_CELL
-from geocells.sphere import to_unit_vectors
+from geocells.sphere import PolygonIndex, to_unit_vectors
 from geocells.sphere.polygons import border_points, only_polygons
 
-ROWS_AT_A_TIME = 1_000_000
 EDGES = ("south", "west", "north", "east")
 GLOBE = np.array([-90.0, -180.0, 90.0, 180.0])
 
@@ -43,6 +42,7 @@ class RegionIndex:
     boxes: FloatArray
     block_of_cell: IntArray
     group_of_region: IntArray | None = None
+    _indices: dict[int, Any] = field(default_factory=dict, repr=False)
     _trees: dict[int, Any] = field(default_factory=dict, repr=False)
     kind: ClassVar[str] = "regions"
 
@@ -69,22 +69,21 @@ class RegionIndex:
 
     def first_regions(self, coords: FloatArray, group_of_row: IntArray | None) -> IntArray:
         """First region that covers each of (n, 2) coordinates, (n,) int64; -1 where none does."""
-        first = np.full(len(coords), len(self.outlines), dtype=np.int64)
-        shapely.prepare(self.outlines)
-        # +180 and -180 name one meridian: a place there is looked for under both names.
-        twice = np.flatnonzero(np.abs(coords[:, 1]) == 180.0)
-        rows = np.concatenate([np.arange(len(coords)), twice])
-        x = np.concatenate([coords[:, 1], -coords[twice, 1]])
-        for start in range(0, len(rows), ROWS_AT_A_TIME):
-            part = slice(start, start + ROWS_AT_A_TIME)
-            points: Any = shapely.points(x[part], coords[rows[part], 0])
-            regions, places = shapely.STRtree(points).query(self.outlines, predicate="intersects")
-            held = rows[part][places]
-            if group_of_row is not None:
-                same_group = self._groups()[regions] == group_of_row[held]
-                regions, held = regions[same_group], held[same_group]
-            np.minimum.at(first, held, regions)
-        first[first == len(self.outlines)] = NO_CELL
+        if group_of_row is None:
+            return self._first(coords, NO_CELL)
+        first = np.full(len(coords), NO_CELL, dtype=np.int64)
+        for group in np.intersect1d(group_of_row, self._groups()).tolist():
+            rows = np.flatnonzero(group_of_row == group)
+            first[rows] = self._first(coords[rows], group)
+        return first
+
+    def _first(self, coords: FloatArray, group: int) -> IntArray:
+        """First region of a group, of all for -1."""
+        if group not in self._indices:
+            regions = self._regions_of(group)
+            self._indices[group] = PolygonIndex(self.outlines[regions]), np.append(regions, NO_CELL)
+        index, numbers = self._indices[group]
+        first: IntArray = numbers[index.first(coords)]
         return first
 
     def nearest_regions(self, coords: FloatArray, group_of_row: IntArray | None) -> IntArray:
@@ -104,8 +103,7 @@ class RegionIndex:
         from scipy.spatial import cKDTree
 
         if group not in self._trees:
-            every = np.arange(len(self.outlines))
-            regions = every if group == NO_CELL else np.flatnonzero(self._groups() == group)
+            regions = self._regions_of(group)
             points, owners = border_points(self.outlines[regions])
             self._trees[group] = cKDTree(points), regions[owners]
         tree, region_of_point = self._trees[group]
@@ -115,6 +113,9 @@ class RegionIndex:
         tied = np.where(chords == chords[:, :1], region_of_point[points_near], len(self.outlines))
         nearest: IntArray = tied.min(axis=1)
         return nearest
+
+    def _regions_of(self, group: int) -> IntArray:
+        return np.flatnonzero((self._groups() == group) | (group == NO_CELL))
 
     def _groups(self) -> IntArray:
         if self.group_of_region is None:

@@ -9,12 +9,83 @@ import numpy as np
 import shapely
 from shapely import affinity
 
-from geocells._types import FloatArray, IntArray, ObjectArray
+from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
 from geocells.sphere.distance import EARTH_RADIUS_KM
 from geocells.sphere.means import to_unit_vectors
 
 BORDER_STEP = 0.05
 """Most degrees between two of the points that stand for a border."""
+
+ROWS_AT_A_TIME = 1_000_000
+BOXES_PER_DEGREE = 4
+
+
+class PolygonIndex:
+    """Tells which of some polygons holds a place, the first of several.
+
+    Parameters
+    ----------
+    polygons : array-like (n_polygons,) of object
+        Shapely Polygons or MultiPolygons in (longitude, latitude) degrees. A border belongs to its polygon; +180 and
+        -180 are one meridian.
+
+    Notes
+    -----
+    A tree of boxes leaves a few parts for each quarter degree. A part that holds all of it holds the places in it;
+    prepared polygons decide the others.
+
+    Examples
+    --------
+    >>> import shapely
+    >>> index = PolygonIndex([shapely.box(0, 0, 2, 2), shapely.box(1, 0, 3, 2)])
+    >>> index.first([[1.0, 1.5], [1.0, 2.5], [5.0, 1.0]]).tolist()
+    [0, 1, -1]
+    """
+
+    def __init__(self, polygons: ArrayLike) -> None:
+        outlines = np.asarray(polygons, dtype=object)
+        self.parts, self.polygon_of_part = shapely.get_parts(outlines, return_index=True)
+        shapely.prepare(self.parts)
+        self._tree = shapely.STRtree(self.parts)
+
+    def first(self, coords: ArrayLike) -> IntArray:
+        """First polygon that holds each of (n, 2) latitudes and longitudes, (n,) int64; -1 where none does."""
+        places = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
+        first = np.empty(len(places), dtype=np.int64)
+        for start in range(0, len(places), ROWS_AT_A_TIME):
+            part = slice(start, start + ROWS_AT_A_TIME)
+            first[part] = self._first(*places[part].T)
+        return first
+
+    def _first(self, latitude: FloatArray, longitude: FloatArray) -> IntArray:
+        twice = np.flatnonzero(np.abs(longitude) == 180.0)
+        row = np.concatenate([np.arange(len(latitude)), twice])
+        x, y = np.concatenate([longitude, -longitude[twice]]), latitude[row]
+        corners = np.floor(np.stack([y, x]) * BOXES_PER_DEGREE)
+        key = corners[0] * 1000 * BOXES_PER_DEGREE + corners[1]
+        order = np.argsort(key, kind="stable")
+        starts = np.flatnonzero(np.diff(key[order], prepend=np.nan))
+        south, west = corners[:, order[starts]] / BOXES_PER_DEGREE
+        side = 1 / BOXES_PER_DEGREE
+        boxes = shapely.box(west, south, west + side, south + side)
+        box, part = self._tree.query(boxes)
+        meets = shapely.intersects(self.parts[part], boxes[box])
+        box, part = box[meets], part[meets]
+        holds_box = shapely.contains_properly(self.parts[part], boxes[box])
+        # From parts and boxes to parts and the places in the boxes.
+        n_places = np.diff(starts, append=len(key))[box]
+        before = np.cumsum(n_places) - n_places
+        place = order[np.arange(n_places.sum()) + np.repeat(starts[box] - before, n_places)]
+        part, holds = np.repeat(part, n_places), np.repeat(holds_box, n_places)
+        unsure = np.flatnonzero(~holds)
+        # By part, so that one prepared polygon answers for all its places in turn.
+        unsure = unsure[np.argsort(part[unsure], kind="stable")]
+        some = place[unsure]
+        holds[unsure] = shapely.intersects_xy(self.parts[part[unsure]], x[some], y[some])
+        nowhere = np.iinfo(np.int64).max
+        first = np.full(len(latitude), nowhere)
+        np.minimum.at(first, row[place[holds]], self.polygon_of_part[part[holds]])
+        return np.where(first == nowhere, -1, first)
 
 
 def only_polygons(geometry: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import ArrayLike
 
-from geocells.sphere import EARTH_RADIUS_KM
+from geocells.sphere import EARTH_RADIUS_KM, PolygonIndex
 from geoloc_models._errors import GeolocError
 from geoloc_models.countries.polygons import load_countries
 from geoloc_models.tables.coordinates import as_coords
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 MAX_TOLERANCE_KM = 500.0
 _KM_PER_DEGREE = EARTH_RADIUS_KM * np.pi / 180
-_ROWS_AT_A_TIME = 1_000_000
-_BOXES_PER_DEGREE = 4
 _ROWS_AT_A_TIME_NEAREST = 2_000
 _SEGMENTS_OF_A_RUN = 8  # a box for each segment would take gigabytes for GADM's borders
 
@@ -84,11 +82,7 @@ class CountryIndex:
     def __init__(self, countries: gpd.GeoDataFrame) -> None:
         if countries.crs is not None and not countries.crs.equals("EPSG:4326"):
             countries = countries.to_crs("EPSG:4326")
-        self._parts, self._country_of_part = shapely.get_parts(
-            np.asarray(countries.geometry.array, dtype=object), return_index=True
-        )
-        shapely.prepare(self._parts)
-        self._tree = shapely.STRtree(self._parts)
+        self._index = PolygonIndex(np.asarray(countries.geometry.array, dtype=object))
         # One more entry at the end, which row -1 finds.
         self._codes = np.array([*(str(code) for code in countries.index), None], dtype=object)
 
@@ -106,10 +100,7 @@ class CountryIndex:
             raise GeolocError(
                 f"tolerance_km must lie between 0 and {MAX_TOLERANCE_KM:.0f}; got {tolerance_km}."
             )
-        row = np.empty(len(points), dtype=np.int64)
-        for start in range(0, len(points), _ROWS_AT_A_TIME):
-            stop = start + _ROWS_AT_A_TIME
-            row[start:stop] = self._containing(points[start:stop])
+        row = self._index.first(np.column_stack([points[:, 0], _wrapped(points[:, 1])]))
         if tolerance_km > 0:
             (outside,) = np.nonzero(row < 0)
             for start in range(0, len(outside), _ROWS_AT_A_TIME_NEAREST):
@@ -117,39 +108,6 @@ class CountryIndex:
                 row[some] = self._nearest(points[some], tolerance_km)
         codes: np.ndarray = self._codes[row]
         return codes
-
-    def _containing(self, points: np.ndarray) -> np.ndarray:
-        """Row of the first country whose polygon holds each point, -1 where none does."""
-        latitude, longitude = points[:, 0], _wrapped(points[:, 1])
-        # +180 and -180 are one meridian: a point on it is looked for on both sides.
-        (seam,) = np.nonzero(longitude == -180.0)
-        x = np.concatenate([longitude, np.full(len(seam), 180.0)])
-        y = np.concatenate([latitude, latitude[seam]])
-        row = np.concatenate([np.arange(len(points)), seam])
-        # Box by box: a part that holds a whole box holds all its points. The polygons decide the others.
-        corners = np.floor(np.stack([y, x]) * _BOXES_PER_DEGREE)
-        key = corners[0] * 1000 * _BOXES_PER_DEGREE + corners[1]
-        order = np.argsort(key, kind="stable")
-        (first,) = np.nonzero(np.diff(key[order], prepend=np.nan))
-        south, west = corners[:, order[first]] / _BOXES_PER_DEGREE
-        side = 1 / _BOXES_PER_DEGREE
-        boxes = shapely.box(west, south, west + side, south + side)
-        box, part = self._tree.query(boxes)
-        touches = shapely.intersects(self._parts[part], boxes[box])
-        box, part = box[touches], part[touches]
-        holds_box = shapely.contains_properly(self._parts[part], boxes[box])
-        n_points = np.diff(first, append=len(key))[box]
-        point = order[_runs(first[box], n_points)]
-        part, is_inside = np.repeat(part, n_points), np.repeat(holds_box, n_points)
-        (open_,) = np.nonzero(~is_inside)
-        # By part, so that one prepared polygon answers for all its points in turn.
-        open_ = open_[np.argsort(part[open_], kind="stable")]
-        some = point[open_]
-        is_inside[open_] = shapely.intersects_xy(self._parts[part[open_]], x[some], y[some])
-        nowhere = len(self._codes)
-        found = np.full(len(points), nowhere, dtype=np.int64)
-        np.minimum.at(found, row[point[is_inside]], self._country_of_part[part[is_inside]])
-        return np.where(found == nowhere, -1, found)
 
     @cached_property
     def _border(self) -> tuple[shapely.STRtree, np.ndarray, np.ndarray, np.ndarray]:
@@ -166,7 +124,7 @@ class CountryIndex:
         country : ndarray (n,)
             Row of the country whose border a segment is.
         """
-        rings, part = shapely.get_rings(self._parts, return_index=True)
+        rings, part = shapely.get_rings(self._index.parts, return_index=True)
         vertex, ring = shapely.get_coordinates(rings, return_index=True)
         joined = ring[1:] == ring[:-1]
         ends = np.hstack([vertex[:-1], vertex[1:]])[joined]
@@ -176,7 +134,7 @@ class CountryIndex:
         low = np.minimum.reduceat(np.minimum(ends[:, :2], ends[:, 2:]), start)
         high = np.maximum.reduceat(np.maximum(ends[:, :2], ends[:, 2:]), start)
         tree = shapely.STRtree(shapely.box(low[:, 0], low[:, 1], high[:, 0], high[:, 1]))
-        return tree, np.append(start, len(ring)), ends, self._country_of_part[part][ring]
+        return tree, np.append(start, len(ring)), ends, self._index.polygon_of_part[part][ring]
 
     def _nearest(self, points: np.ndarray, tolerance_km: float) -> np.ndarray:
         """Row of the country with the nearest border within the tolerance, -1 where none is."""

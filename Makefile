@@ -6,7 +6,7 @@ DEMO_ARGS ?=
 RELEASE_ARGS ?=
 LOWEST_ARGS ?=
 
-.PHONY: help demo test lint types floors unit fuzz mutate bench real soak docs release lowest format clean
+.PHONY: help demo test lint types floors unit fuzz mutate bench gpu real soak docs release lowest format clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make fuzz    damage files and read them, SECONDS=600 for each kind of reader"
 	@echo "make mutate  break grids, moments and assign one place at a time, SECONDS=600 each; tests must notice"
 	@echo "make bench   print the speed table: cells by us and by other engines, in one run"
+	@echo "make gpu     measure training on this machine's graphics card, and run the tests that need one"
 	@echo "make real    measure answers on real photos, PHOTOS=photos.npz, held out by place and by block"
 	@echo "make soak    send geoloc serve 1 000 good, broken, huge and hostile uploads"
 	@echo "make docs    build the documentation into docs/_build/html"
@@ -68,6 +69,11 @@ mutate: $(VENV)/.dev-installed
 
 bench: $(VENV)/.dev-installed
 	$(BIN)/python -m tests.benchmarks
+
+GPU_ARGS ?=
+gpu: $(VENV)/.dev-installed
+	$(BIN)/python -m tests.gpu $(GPU_ARGS)
+	GEOLOC_TEST_GPU=1 $(BIN)/python -m pytest -m gpu tests/gpu
 
 PHOTOS ?= ../shared/real/photos.npz
 real: $(VENV)/.dev-installed

@@ -23,5 +23,9 @@ settings.load_profile(
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# What is tested is a CPU, whatever the machine has; `make gpu` runs the tests marked gpu on its card.
+if "GEOLOC_TEST_GPU" not in os.environ:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 # No window may open in a test.
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -1,0 +1,109 @@
+"""What a graphics card does as a CPU does: it resumes, it is as accurate, it compiles once, it is not waited for."""
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+from geoloc_models_small import random_batch, small_dataset, small_table, small_task
+
+from geoloc_models._devices import auto_workers
+from geoloc_models.models import TrainingOptions
+from geoloc_models.photos.dataset import PhotoDataset
+from geoloc_models.training.fit import fit_task
+from geoloc_models.training.module import TaskModule
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no graphics card"),
+]
+OPTIONS = TrainingOptions(
+    encoder="tiny", image_size=32, batch_size=4, learning_rate=1e-3, epochs=3, augment="crop"
+)
+TRAINED = ["pooled", "country", "cells", "offset", "hierarchy", "retrieval", "refined"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return small_table(64, folder=tmp_path_factory.mktemp("photos"))
+
+
+def fit(table, run_dir, options=OPTIONS, **kwargs):
+    task = small_task("cells", table)
+    parts = small_dataset(table, range(47), augment="crop"), small_dataset(table, range(47, 64))
+    return task, fit_task(task, *parts, options, run_dir, progress=False, **kwargs)
+
+
+def test_a_resumed_run_is_an_uninterrupted_one_within_rounding(table, tmp_path):
+    options = replace(OPTIONS, precision="32")
+    whole, record = fit(table, tmp_path / "whole", options)
+    fit(table, tmp_path / "parts", replace(options, epochs=1))
+    resumed, again = fit(table, tmp_path / "parts", options, resume=True)
+    for ours, theirs in zip(again.history, record.history, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-2, abs=1e-3)
+    for name, values in whole.state_dict().items():
+        torch.testing.assert_close(resumed.state_dict()[name], values, rtol=0.05, atol=1e-3)
+
+
+def test_half_the_bits_are_as_accurate(table, tmp_path):
+    """Colours tell the two countries apart, in either precision."""
+    options = replace(OPTIONS, epochs=12, learning_rate=5e-3)
+    for precision in ("32", "bf16"):
+        _, record = fit(table, tmp_path / precision, replace(options, precision=precision))
+        assert max(epoch["val_accuracy"] for epoch in record.history) > 0.4
+        assert record.history[-1]["train_loss"] < record.history[0]["train_loss"]
+
+
+def test_an_encoder_is_compiled_to_train_and_to_validate_and_no_more(table, tmp_path):
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    fit(table, tmp_path, replace(OPTIONS, compile=True))  # short batches at the end of both parts
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
+
+
+class _NotedPhotos(PhotoDataset):
+    """Notes the process that loads each photo."""
+
+    def __getitem__(self, index):
+        with self.notes.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return super().__getitem__(index)
+
+
+def test_workers_start_by_themselves_and_live_through_all_epochs(tmp_path):
+    table = small_table(192, folder=tmp_path / "photos")
+    parts = [small_dataset(table, range(128)), small_dataset(table, range(128, 192))]
+    for part in parts:
+        part.__class__ = _NotedPhotos
+        part.notes = tmp_path / "notes"
+    fit_task(small_task("cells", table), *parts, OPTIONS, tmp_path / "run", progress=False)
+    loaded_by = set((tmp_path / "notes").read_text().split())
+    assert str(os.getpid()) not in loaded_by
+    assert len(loaded_by) == min(auto_workers(), 2) + min(auto_workers(), 1)
+
+
+@pytest.mark.parametrize("kind", TRAINED)
+def test_a_step_does_not_wait_for_the_card(kind):
+    table = small_table(24)
+    task = small_task(kind, table).cuda()
+    module = TaskModule(task, OPTIONS)
+    batches = [random_batch(task, 8, seed=seed) for seed in range(3)]
+    for batch in batches:
+        for name, values in batch.items():
+            batch[name] = values.pin_memory() if isinstance(values, torch.Tensor) else values
+    optimizer = torch.optim.Adam(task.parameters(), fused=True)
+
+    def step(batch):
+        optimizer.zero_grad()
+        moved = module.transfer_batch_to_device(batch, torch.device("cuda", 0), 0)
+        task.score(moved).loss.backward()
+        optimizer.step()
+        return moved
+
+    step(batches[0])  # what is set up once may wait
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        moved = step(batches[1])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert torch.equal(moved["image"].cpu(), batches[1]["image"])

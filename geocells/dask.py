@@ -581,6 +581,16 @@ class DaskFit:
         As `CellBuilder` makes it, but without medoids and modes: no machine has seen all images of a cell.
     n_rows : int
         Photos.
+
+    Examples
+    --------
+    >>> import dask.array, numpy as np
+    >>> import geocells.dask
+    >>> from geocells import CellBuilder
+    >>> coords = dask.array.from_array(np.repeat([[47.4, 8.5], [59.3, 18.1]], 50, axis=0), chunks=(25, 2))
+    >>> result = geocells.dask.fit(CellBuilder(min_images=50), coords)
+    >>> result.cells.n_cells, result.n_rows
+    (2, 100)
     """
 
     cells: CellPartition

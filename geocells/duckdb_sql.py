@@ -52,8 +52,10 @@ def sql(
 
     Examples
     --------
-    >>> import duckdb, geocells  # doctest: +SKIP
-    >>> duckdb.sql(geocells.sql(cells, "read_parquet('photos.parquet')"))  # doctest: +SKIP
+    >>> import duckdb, geocells
+    >>> cells = geocells.load_cells("cells.parquet")
+    >>> duckdb.sql(geocells.sql(cells, "read_csv('photos.csv')")).columns[-1]
+    'cell'
     """
     grids = getattr(getattr(cells.cell_index, "grid", None), "grids", ())
     if not grids or not all(isinstance(grid, LatLonGrid) for grid in grids):

@@ -75,7 +75,7 @@ def partition_table(
     Examples
     --------
     >>> from geocells import partition_table
-    >>> partition_table("photos.parquet", "photos-by-cell", min_rows=50_000)  # doctest: +SKIP
+    >>> cells = partition_table("photos.csv", "photos-by-cell", min_rows=50)
     """
     check_count(min_rows, "min_rows")
     folder = Path(folder)

@@ -300,9 +300,11 @@ def read_table(
 
     Examples
     --------
-    >>> table = read_table("photos.csv")  # doctest: +SKIP
-    >>> columns = find_columns(table.column_names, {"latitude": None, "longitude": None})  # doctest: +SKIP
-    >>> coordinates(table, columns)  # doctest: +SKIP
+    >>> from geocells.tables import coordinates, find_columns, read_table
+    >>> table = read_table("photos.csv")
+    >>> columns = find_columns(table.column_names, {"latitude": None, "longitude": None})
+    >>> coordinates(table, columns).shape
+    (160, 2)
     """
     return open_table(path, quoting=quoting).read(columns)
 

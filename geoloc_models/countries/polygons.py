@@ -86,6 +86,13 @@ def read_countries(
     Notes
     -----
     Invalid polygons are mended (``make_valid``), other coordinate systems converted.
+
+    Examples
+    --------
+    >>> from geoloc_models.countries import load_countries, read_countries
+    >>> load_countries().loc[["SE", "CH"]].reset_index().to_file("countries.gpkg")
+    >>> read_countries("countries.gpkg", code_column="code").index.tolist()
+    ['SE', 'CH']
     """
     import geopandas as gpd
 

@@ -42,7 +42,14 @@ _RANGES: dict[str, tuple[float, float]] = {
 
 
 class State(StrEnum):
-    """How the download of a photo ended."""
+    """How the download of a photo ended.
+
+    Examples
+    --------
+    >>> from geoloc_models.download import State
+    >>> State("gone").name
+    'GONE'
+    """
 
     OK = "ok"
     GONE = "gone"

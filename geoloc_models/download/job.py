@@ -63,6 +63,13 @@ class DownloadSummary:
         How long this run took.
     table : path
         The table of fetched photos.
+
+    Examples
+    --------
+    >>> from geoloc_models.download import DownloadSummary, State
+    >>> counts = {State.OK: 6, State.GONE: 2}
+    >>> DownloadSummary(8, counts, 8, 6, 0, 0, 90_000, 1.5, "photos.parquet").dead_share
+    0.25
     """
 
     n_photos: int
@@ -124,7 +131,7 @@ def download_photos(
     progress: Progress | None = None,
     resolve: Resolver | None = None,
 ) -> DownloadSummary:
-    """Fetch the photos of a table; those that an earlier run fetched stay as they are.
+    r"""Fetch the photos of a table; those that an earlier run fetched stay as they are.
 
     Parameters
     ----------
@@ -165,6 +172,15 @@ def download_photos(
     -----
     The queue takes about 140 bytes a photo on disk, and 64 MB of memory; besides, what
     ``parallel`` requests hold, at most ``max_bytes`` each before decoding.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from geoloc_models.download import download_photos
+    >>> _ = Path("urls.csv").write_text("id,url\n1,ftp://example.org/1.jpg\n")
+    >>> summary = download_photos("urls.csv", "images")  # neither http nor https
+    >>> {state.value: n for state, n in summary.counts.items() if n}
+    {'refused': 1}
     """
     from geoloc_models.download.fetching import Fetching  # needs aiohttp
 

@@ -308,7 +308,7 @@ class DownloadQueue:
 
 
 def read_ledger(folder: str | Path) -> pa.Table:
-    """Ledger of a download, even one that is under way, was killed, or filled its disk.
+    r"""Ledger of a download, even one that is under way, was killed, or filled its disk.
 
     Parameters
     ----------
@@ -324,6 +324,15 @@ def read_ledger(folder: str | Path) -> pa.Table:
     ------
     GeolocError
         If there is no ledger, or it cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from geoloc_models.download import download_photos, read_ledger
+    >>> _ = Path("urls.csv").write_text("id,url\n1,ftp://example.org/1.jpg\n")
+    >>> _ = download_photos("urls.csv", "ledger")
+    >>> read_ledger("ledger")["state"].to_pylist()
+    ['refused']
     """
     folder = Path(folder)
     if (folder / QUEUE).exists():

@@ -57,6 +57,16 @@ def compare(
     -----
     Paired bootstrap: each sample of test images judges both models, so that what makes an image
     hard for both cancels out. Two single intervals may overlap where this one leaves out 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, compare
+    >>> countries, truth = np.array(["CH", "SE"], dtype=object), np.array([[46.9, 7.4], [63.8, 20.3]])
+    >>> right = Predictions(truth, countries, None, np.arange(2))
+    >>> wrong = Predictions(truth[::-1], countries, None, np.arange(2))
+    >>> compare(right, wrong, truth, countries)["25 km"].value
+    100.0
     """
     if not np.array_equal(left.rows, right.rows):
         raise GeolocError(
@@ -102,6 +112,16 @@ def over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
     of freedom: 12.7 for two runs, 4.3 for three. Bounds stay inside the range of a figure. One
     run has NaN bounds, as it says nothing about another. The intervals know of the seed alone;
     all runs share their test images, or nearly so.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, evaluate, over_seeds
+    >>> countries, truth = np.array(["CH", "SE"], dtype=object), np.array([[46.9, 7.4], [63.8, 20.3]])
+    >>> runs = [Predictions(coords, countries, None, np.arange(2)) for coords in (truth, truth[::-1])]
+    >>> mean = over_seeds([evaluate(run, truth, countries) for run in runs])
+    >>> mean.figures()["25 km"].value, mean.n_runs
+    (50.0, 2)
     """
     if not evaluations:
         raise GeolocError("There is not one run to average.")

@@ -32,7 +32,14 @@ class TrainingSummary:
 
 
 def summarise_training(coords: npt.ArrayLike, countries: npt.ArrayLike) -> TrainingSummary:
-    """Summarise training images: (n, 2) degrees and (n,) countries."""
+    """Summarise training images: (n, 2) degrees and (n,) countries.
+
+    Examples
+    --------
+    >>> from geoloc_models.evaluation import summarise_training
+    >>> summarise_training([[46.9, 7.4], [47.4, 8.5], [59.3, 18.1]], ["CH", "CH", "SE"])  # doctest: +ELLIPSIS
+    TrainingSummary(...)
+    """
     coords = np.asarray(coords, dtype=np.float64)
     names, counts = np.unique(np.asarray(countries, dtype=object).astype(str), return_counts=True)
     latitude, longitude = sphere.spherical_mean(coords)

@@ -32,6 +32,15 @@ def results_content(
     dict
         ``n_test``, ``reference`` and ``models``; percentages and kilometres. ``n_test`` also
         stands in a model where it differs from the largest.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, evaluate, results_content
+    >>> countries, truth = np.array(["CH"], dtype=object), np.array([[46.9, 7.4]])
+    >>> answers = Predictions(truth, countries, None, np.arange(1))
+    >>> results_content({"cells": evaluate(answers, truth, countries)}, {})["models"]["cells"]["country"]
+    100.0
     """
     sizes = {name: evaluation.n_test for name, evaluation in evaluations.items()}
     n_test = max(sizes.values())
@@ -46,12 +55,29 @@ def results_content(
 def write_results(
     path: str | Path, evaluations: Mapping[str, Evaluation], references: Mapping[str, float]
 ) -> None:
-    """Write ``results.json``."""
+    """Write ``results.json``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, evaluate, write_results
+    >>> countries, truth = np.array(["CH"], dtype=object), np.array([[46.9, 7.4]])
+    >>> answers = Predictions(truth, countries, None, np.arange(1))
+    >>> write_results("results.json", {"cells": evaluate(answers, truth, countries)}, {})
+    """
     write_json(path, results_content(evaluations, references))
 
 
 def write_predictions(path: str | Path, predictions: Predictions) -> None:
-    """Write one row per image: row, latitude, longitude, country, confidence (where known)."""
+    """Write one row per image: row, latitude, longitude, country, confidence (where known).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, write_predictions
+    >>> countries = np.array(["CH"], dtype=object)
+    >>> write_predictions("p.parquet", Predictions(np.array([[46.9, 7.4]]), countries, None, np.arange(1)))
+    """
     columns: dict[str, Any] = {
         "row": predictions.rows,
         "latitude": predictions.coords[:, 0],
@@ -65,7 +91,14 @@ def write_predictions(path: str | Path, predictions: Predictions) -> None:
 
 
 def read_predictions(path: str | Path) -> Predictions:
-    """Read what :func:`write_predictions` wrote; the probabilities are not kept."""
+    """Read what :func:`write_predictions` wrote; the probabilities are not kept.
+
+    Examples
+    --------
+    >>> from geoloc_models.evaluation import read_predictions
+    >>> read_predictions("runs/mine/predictions.parquet").coords.shape[1]
+    2
+    """
     try:
         table = pq.read_table(path, columns=["row", "latitude", "longitude", "country"])
         row, latitude, longitude, country = (column.to_numpy() for column in table.columns)

@@ -34,6 +34,14 @@ class Predictions:
         (n, C) float32, one column per class, where the model has them.
     rows : ndarray
         (n,) int64, the row of the photo table each prediction is for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions
+    >>> countries = np.array(["CH"], dtype=object)
+    >>> Predictions(np.array([[46.9, 7.4]]), countries, None, np.array([0])).coords.shape
+    (1, 2)
     """
 
     coords: FloatArray
@@ -67,7 +75,17 @@ class Predictions:
 
 
 def errors_km(predictions: Predictions, true_coords: npt.ArrayLike) -> FloatArray:
-    """Great-circle distance of each prediction from the truth: (n,) float64, kilometres."""
+    """Great-circle distance of each prediction from the truth: (n,) float64, kilometres.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, errors_km
+    >>> countries = np.array(["CH"], dtype=object)
+    >>> answers = Predictions(np.array([[47.3769, 8.5417]]), countries, None, np.array([0]))
+    >>> errors_km(answers, [[59.3293, 18.0686]]).round(1).tolist()
+    [1468.4]
+    """
     truth = np.asarray(true_coords, dtype=np.float64)
     if truth.shape != predictions.coords.shape:
         raise GeolocError(
@@ -278,6 +296,15 @@ def evaluate(
     They say how far another test set of the same kind could move the figures; that another
     training run moves them too, they do not know
     (:func:`~geoloc_models.evaluation.over_seeds` does). O(n * n_bootstrap).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, evaluate
+    >>> countries = np.array(["CH", "SE"], dtype=object)
+    >>> answers = Predictions(np.array([[46.9, 7.4], [59.3, 18.1]]), countries, None, np.arange(2))
+    >>> evaluate(answers, [[46.9, 7.4], [63.8, 20.3]], countries).figures()["25 km"].value
+    50.0
     """
     scored = score(predictions, true_coords, true_countries, radii_km)
     n = len(scored.distances)

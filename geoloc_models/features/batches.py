@@ -52,6 +52,19 @@ class FeatureDataset:
         order = np.random.default_rng(0).permutation(len(dataset))
         for batch in dataset.batches(order, batch_size=256):
             ...
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.features import FeatureCache, FeatureDataset, row_keys
+    >>> from geoloc_models.tables import read_photo_table
+    >>> table = read_photo_table("photos.csv")
+    >>> country_index = np.unique(table.countries, return_inverse=True)[1]
+    >>> cache = FeatureCache.open("features.npy")
+    >>> dataset = FeatureDataset(cache, row_keys(table), table.coords, country_index)
+    >>> batch = next(iter(dataset.batches(np.arange(160), batch_size=64)))
+    >>> tuple(batch["image"].shape)
+    (64, 128)
     """
 
     def __init__(

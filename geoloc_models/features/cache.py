@@ -164,6 +164,15 @@ class FeatureCache:
     card), ``NAME.keys.npy``, ``NAME.state.npy`` and, where images are broken, ``NAME.broken.csv``.
     Nothing is pickled. Among 14 million keys two different ones have the same 64-bit hash with a
     probability of 1 in 190 000.
+
+    Examples
+    --------
+    >>> from geoloc_models.features import FeatureCache, row_keys
+    >>> from geoloc_models.tables import read_photo_table
+    >>> cache = FeatureCache.open("features.npy")
+    >>> rows = cache.rows_of(row_keys(read_photo_table("photos.csv")))
+    >>> cache.gather(rows).shape
+    (160, 128)
     """
 
     def __init__(

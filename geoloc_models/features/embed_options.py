@@ -37,6 +37,12 @@ class EmbedOptions:
     ------
     GeolocError
         If a value is out of range, or two contradict each other.
+
+    Examples
+    --------
+    >>> from geoloc_models.features import EmbedOptions
+    >>> EmbedOptions(shard="2/4").dtype
+    'float32'
     """
 
     batch_size: int | None = None

@@ -80,6 +80,16 @@ class EmbeddingRecord:
         Images per step on the device, at the end.
     missing_shards : tuple of int
         Shards that are still to be finished by other processes.
+
+    Examples
+    --------
+    >>> from geoloc_models.features import embed
+    >>> from geoloc_models.models import build_encoder
+    >>> from geoloc_models.photos import FileImages
+    >>> images = FileImages(["photos/0.jpg", "photos/1.jpg"])
+    >>> record = embed(images, ["0", "1"], build_encoder("tiny"), "two.npy", progress=False)
+    >>> record.n_embedded, len(record.broken), record.cache.dim
+    (2, 0, 128)
     """
 
     cache: FeatureCache
@@ -146,6 +156,16 @@ def embed(
     ``NAME.shard-i-of-k.npy``; the one that finishes last puts all together. So each file has one
     writer, on network file systems too, and no row is computed twice. Meanwhile the features take
     up to twice the room.
+
+    Examples
+    --------
+    >>> from geoloc_models.features import embed
+    >>> from geoloc_models.models import build_encoder
+    >>> from geoloc_models.photos import FileImages
+    >>> images = FileImages(["photos/0.jpg", "photos/1.jpg"])
+    >>> cache = embed(images, ["0", "1"], build_encoder("tiny"), "both.npy", progress=False).cache
+    >>> cache.gather(cache.rows_of(["1"])).shape
+    (1, 128)
     """
     options = options or EmbedOptions()
     if len(images) != len(keys):

@@ -75,6 +75,11 @@ class Calibration:
         if not all(0 < km < math.inf and least >= -1 for km, least in self.promises.items()):
             raise GeolocError(f"Promises are probabilities by kilometres; got {self.promises}.")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, which has no infinity: None in its place."""
+        promises = {f"{km:g}": _finite(least) for km, least in self.promises.items()}
+        return {**vars(self), "parameter": _finite(self.parameter), "promises": promises}
+
     def radii_km(
         self,
         points: FloatArray,
@@ -249,12 +254,7 @@ def save_calibration(calibration: Calibration, folder: str | Path) -> Path:
         "format": FORMAT,
         "version": VERSION,
         "level": LEVEL,
-        "decoder": calibration.decoder,
-        "method": calibration.method,
-        "parameter": _finite(calibration.parameter),
-        "n_photos": calibration.n_photos,
-        "temperature": calibration.temperature,
-        "promises": {f"{km:g}": _finite(least) for km, least in calibration.promises.items()},
+        **calibration.to_dict(),
     }
     write_json(path, content)
     return path

@@ -118,6 +118,14 @@ class CalibrationReport:
         Likewise, of the photo being within 25 km of the answer.
     abstaining : Abstaining or None
         None of a model that has no probability within 25 km.
+
+    Examples
+    --------
+    >>> import json
+    >>> from pathlib import Path
+    >>> content = json.loads(Path("runs/mine/calibration_report.json").read_text())
+    >>> content["n_photos"] > 0
+    True
     """
 
     n_photos: int
@@ -197,6 +205,19 @@ def judge_calibration(
     ------
     GeolocError
         If the model is not calibrated, there is no photo, or lengths differ.
+
+    Examples
+    --------
+    >>> from geoloc_models import load_model
+    >>> from geoloc_models.inference import judge_calibration
+    >>> from geoloc_models.inference.bundle import load_bundle
+    >>> from geoloc_models.training import bundle_outputs, read_split, table_source
+    >>> source, split = table_source("split.parquet"), read_split("runs/mine")
+    >>> outputs = bundle_outputs(load_bundle("runs/mine/bundle"), source, split.test, progress=False)
+    >>> coords, countries = source.table.coords[split.test], source.table.countries[split.test]
+    >>> report = judge_calibration(load_model("runs/mine"), outputs.arrays, coords, countries)
+    >>> report.n_photos == len(split.test)
+    True
     """
     calibration = model.calibration
     if calibration is None:

@@ -97,6 +97,16 @@ class JudgedDecoders:
         By the names of :data:`DECODER_TITLES`.
     differences : dict of str to dict of str to Interval
         Paired, of each but the first to the first.
+
+    Examples
+    --------
+    >>> from geoloc_models.inference import judge_decoders
+    >>> from geoloc_models.training import decode_run, read_split, table_source
+    >>> source = table_source("split.parquet")
+    >>> answers = decode_run("runs/mine", source, read_split("runs/mine").test, progress=False)
+    >>> judged = judge_decoders(answers, source.table.coords, source.table.countries)
+    >>> len(judged.evaluations) == len(judged.differences) + 1
+    True
     """
 
     evaluations: dict[str, Evaluation]
@@ -126,6 +136,16 @@ def judge_decoders(
         As :func:`decode_every_way` gives them.
     coords, countries : array-like
         (m, 2) degrees and (m,), of all rows of the photo table.
+
+    Examples
+    --------
+    >>> from geoloc_models.inference import judge_decoders
+    >>> from geoloc_models.training import decode_run, read_split, table_source
+    >>> source = table_source("split.parquet")
+    >>> answers = decode_run("runs/mine", source, read_split("runs/mine").test, progress=False)
+    >>> judged = judge_decoders(answers, source.table.coords, source.table.countries)
+    >>> list(judged.evaluations) == list(answers)
+    True
     """
     where, names = np.asarray(coords), np.asarray(countries)
     evaluations, differences = {}, {}

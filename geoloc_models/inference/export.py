@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +84,15 @@ def export_onnx(task: PlaceTask, path: str | Path, *, folder: str | Path) -> dic
     file: its ``probabilities`` are over the gallery's places. Nearest images give ``features``
     only; the search among the training images stays outside. A hierarchy gives the probabilities
     of each level; their product over a cell's ancestors decides.
+
+    Examples
+    --------
+    >>> from geoloc_models.inference import export_onnx
+    >>> from geoloc_models.inference.bundle import load_bundle
+    >>> task = load_bundle("runs/mine/bundle").task
+    >>> card = export_onnx(task, "model.onnx", folder="runs/mine/bundle")
+    >>> sorted(card["outputs"])
+    ['probabilities']
     """
     try:
         import onnxruntime
@@ -192,7 +200,5 @@ def _meaning(task: PlaceTask, folder: Path) -> dict[str, Any]:
         }
     calibration = load_calibration(folder)
     if calibration is not None:
-        values = asdict(calibration)
-        finite = np.isfinite(calibration.parameter)
-        meaning["calibration"] = {**values, "parameter": values["parameter"] if finite else None}
+        meaning["calibration"] = calibration.to_dict()
     return meaning

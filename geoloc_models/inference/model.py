@@ -81,6 +81,13 @@ def load_model(path: str | Path) -> Model:
     Notes
     -----
     No code from the file is run.
+
+    Examples
+    --------
+    >>> from geoloc_models import load_model
+    >>> model = load_model("runs/mine")
+    >>> model.predict(["photos/0.jpg", "photos/1.jpg"], names=False).coords.shape
+    (2, 2)
     """
     folder = Path(path)
     if not folder.exists():
@@ -103,12 +110,12 @@ class Model:
 
     Examples
     --------
-    .. code-block:: python
-
-        model = load_model("runs/swiss/bundle")
-        answers = model.predict(["a.jpg", "b.jpg"])
-        answers.to_dataframe()
-        answers.explore().save("map.html")
+    >>> from geoloc_models import load_model
+    >>> model = load_model("runs/mine")
+    >>> answers = model.predict(["photos/0.jpg", "photos/1.jpg"], names=False)
+    >>> len(answers.to_dataframe())
+    2
+    >>> answers.explore(tiles=None).save("map.html")
     """
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:

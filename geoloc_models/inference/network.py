@@ -59,6 +59,20 @@ def run_network(
         Label of the progress bar.
     progress : bool, default True
         Show the bar.
+
+    Examples
+    --------
+    >>> from geoloc_models import load_model
+    >>> from geoloc_models.inference import run_network
+    >>> from geoloc_models.photos import FileImages, PhotoDataset
+    >>> from geoloc_models.photos.dataset import make_loader
+    >>> task = load_model("runs/mine").task
+    >>> images = FileImages(["photos/0.jpg", "photos/1.jpg"])
+    >>> transform = task.encoder.preprocessing.transform()
+    >>> dataset = PhotoDataset(images, [[59.3, 18.0], [47.0, 8.0]], [0, 1], transform)
+    >>> batches = make_loader(dataset, batch_size=2, shuffle=False, seed=0)
+    >>> run_network(task, batches, progress=False).rows.tolist()
+    [0, 1]
     """
     device = device or best_device()
     task.eval().to(device)

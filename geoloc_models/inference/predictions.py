@@ -106,6 +106,13 @@ class PhotoPredictions(DecodedOutputs):
     exif_coords : ndarray, optional
         (n, 2) what the photos' own EXIF data say, NaN where they say nothing. Never an input of the
         model.
+
+    Examples
+    --------
+    >>> from geoloc_models import load_model
+    >>> answers = load_model("runs/mine").predict("photos", names=False)
+    >>> len(answers.to_dataframe()), answers.coords.shape
+    (160, (160, 2))
     """
 
     images: ImageSource

@@ -103,6 +103,15 @@ class PhotoDataset(Dataset[Sample]):
     Item i is a dict: ``image`` (3, H, W); ``coords`` float64 (2,); ``country``, ``cell``
     and ``row`` int64 scalars, ``row`` being the row in ``images``. A broken image gives
     ``{"row": int, "broken": message}`` instead; :func:`collate_photos` knows both.
+
+    Examples
+    --------
+    >>> from geoloc_models.photos import FileImages, PhotoDataset
+    >>> from geoloc_models.photos.dataset import make_transform
+    >>> images = FileImages(["photos/0.jpg", "photos/1.jpg"])
+    >>> dataset = PhotoDataset(images, [[59.3, 18.0], [47.0, 8.0]], [0, 1], make_transform(32))
+    >>> tuple(dataset[0]["image"].shape)
+    (3, 32, 32)
     """
 
     def __init__(

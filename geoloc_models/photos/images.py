@@ -19,7 +19,15 @@ __all__ = ["FileImages", "ImageSource"]
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """A numbered collection of images."""
+    """A numbered collection of images.
+
+    Examples
+    --------
+    >>> from geoloc_models.photos import FileImages, ImageSource
+    >>> images: ImageSource = FileImages(["photos/0.jpg", "photos/1.jpg"])
+    >>> len(images), images.load(0).size
+    (2, (24, 24))
+    """
 
     def __len__(self) -> int:
         """Count the images."""

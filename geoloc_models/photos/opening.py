@@ -118,6 +118,13 @@ def open_photo(
     -----
     All limits are looked at before a pixel is decoded. A pixel then takes up to 25 bytes of memory in JPEG 2000, 17 in
     WebP, 14 in all other kinds; 4 of them are the result.
+
+    Examples
+    --------
+    >>> from geoloc_models.photos import open_photo
+    >>> photo = open_photo("photos/0.jpg")
+    >>> photo.size, photo.mode
+    ((24, 24), 'RGB')
     """
     with open_header(source, name=name, max_pixels=max_pixels) as image, _one_reason(name, source):
         is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)

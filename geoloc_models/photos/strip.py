@@ -63,6 +63,14 @@ def strip_photo(content: bytes, name: str) -> bytes:
     BrokenImageError
         If the photo is damaged or of another kind, or if the result does not show the same picture
         or still tells more than its pixels.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from geoloc_models.photos import strip_photo
+    >>> bare = strip_photo(Path("photos/0.jpg").read_bytes(), "0.jpg")
+    >>> b"Exif" in bare
+    False
     """
     with open_header(content, name=name) as image:
         kind, orientation = str(image.format), orientation_of(image)

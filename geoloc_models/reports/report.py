@@ -70,6 +70,13 @@ def write_report(folder: str | Path, title: str, sections: Sequence[Section]) ->
     ------
     GeolocError
         A picture is missing, or is neither PNG nor JPEG.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports import Section, Table, write_report
+    >>> section = Section("Results", table=Table(("Model", "25 km"), [("Cells", "52")]))
+    >>> [path.name for path in write_report("report", "A report", [section])]
+    ['report.md', 'report.html']
     """
     folder = Path(folder)
     environment = _environment(folder)

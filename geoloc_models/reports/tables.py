@@ -97,6 +97,14 @@ class Table:
         A title per column; the first column names the rows.
     rows : sequence of sequence of str
         As long as the header each.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports import Table, text_table
+    >>> print(text_table(Table(("Model", "25 km"), [("Cells", "52")])))
+    Model  25 km
+    ------ -----
+    Cells     52
     """
 
     header: Sequence[str]
@@ -115,7 +123,14 @@ class Table:
 
 
 def model_title(name: str) -> str:
-    """Return the name of a model for readers."""
+    """Return the name of a model for readers.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports import model_title
+    >>> model_title("cells_bottom_up")
+    'Cells, bottom-up'
+    """
     if name.endswith("_plain"):
         return "  likeliest class"  # stands under its model
     if name.startswith("offset_alpha_"):
@@ -142,6 +157,16 @@ def results_table(
     Table
         Country, the radii of all models, median distance, GeoScore, n; and the number of runs
         where one has more than one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, evaluate
+    >>> from geoloc_models.reports import results_table
+    >>> countries, truth = np.array(["CH"], dtype=object), np.array([[46.9, 7.4]])
+    >>> answers = Predictions(truth, countries, None, np.arange(1))
+    >>> results_table({"country": evaluate(answers, truth, countries)}).header[:2]
+    ['Model', 'Country %']
     """
     names, header = _columns(evaluations)
     rows = [
@@ -172,6 +197,16 @@ def table_text(
     str
         Lines without a newline at the end. Behind each figure stands half the width of its 95 %
         interval; figures and intervals in full are those of :func:`results_table`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, evaluate
+    >>> from geoloc_models.reports import table_text
+    >>> countries, truth = np.array(["CH"], dtype=object), np.array([[46.9, 7.4]])
+    >>> answers = Predictions(truth, countries, None, np.arange(1))
+    >>> print(table_text({"country": evaluate(answers, truth, countries)}).splitlines()[0])
+    Model               Country    1 km   25 km  200 km  750 km  Median km
     """
     if not evaluations:
         return "No model has been evaluated."
@@ -215,6 +250,14 @@ def text_table(table: Table, *, left: int = 1) -> str:
     -------
     str
         Lines without a newline at the end; a terminal narrower than 80 columns gets 80.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports import Table, text_table
+    >>> print(text_table(Table(("Model", "Country"), [("Cells", "CH")]), left=2))
+    Model  Country
+    ------ -------
+    Cells  CH
     """
     import rich.table
     from rich.box import Box
@@ -237,7 +280,18 @@ def text_table(table: Table, *, left: int = 1) -> str:
 
 
 def table_note(evaluations: Mapping[str, Evaluation]) -> str:
-    """What the figures and intervals of a table mean, as one paragraph."""
+    """What the figures and intervals of a table mean, as one paragraph.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, evaluate
+    >>> from geoloc_models.reports import table_note
+    >>> countries, truth = np.array(["CH"], dtype=object), np.array([[46.9, 7.4]])
+    >>> answers = Predictions(truth, countries, None, np.arange(1))
+    >>> "bootstrap" in table_note({"country": evaluate(answers, truth, countries)})
+    True
+    """
     if not evaluations:
         return "No model has been evaluated."
     score = "GeoScore: mean of 5000 exp(-d / 1492.7 km), 5000 is perfect."
@@ -256,6 +310,13 @@ def differences_table(differences: Mapping[str, Mapping[str, Interval]]) -> Tabl
     -------
     Table
         Signed figures with their intervals; a star marks those that leave out 0.
+
+    Examples
+    --------
+    >>> from geoloc_models.evaluation.scores import Interval
+    >>> from geoloc_models.reports import differences_table
+    >>> differences_table({"cells - country": {"25 km": Interval(30.0, 22.0, 38.0)}}).rows
+    [['cells - country', '+30.0 [22.0, 38.0] *']]
     """
     names = list(dict.fromkeys(name for figures in differences.values() for name in figures))
     rows = [
@@ -279,6 +340,16 @@ def comparison_table(evaluations: Mapping[str, Evaluation]) -> Table:
     Table
         The second column says whose figures a row holds. The paper's are of another data set,
         as `PAPER_NOTE` says.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, evaluate
+    >>> from geoloc_models.reports import comparison_table
+    >>> countries, truth = np.array(["CH"], dtype=object), np.array([[46.9, 7.4]])
+    >>> answers = Predictions(truth, countries, None, np.arange(1))
+    >>> [row[1] for row in comparison_table({"country": evaluate(answers, truth, countries)}).rows][:2]
+    ['this run', 'paper, other data']
     """
     rows = []
     for name in dict.fromkeys([*evaluations, *PAPER_RESULTS]):
@@ -309,6 +380,12 @@ def calibration_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
     -------
     Table
         Cells of what a model does not have are empty.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports import calibration_table
+    >>> calibration_table({"cells": None}).rows  # it was not calibrated
+    []
     """
     header = [
         "Model",
@@ -352,6 +429,12 @@ def abstaining_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
     ----------
     reports : mapping of str to CalibrationReport or None
         By model name; one without a probability within 25 km has no row.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports import abstaining_table
+    >>> abstaining_table({"cells": None}).rows
+    []
     """
     header = ["Surest answers", "25 %", "50 %", "75 %", "all", "Risk", "Promised", "Held"]
     rows = []
@@ -371,6 +454,14 @@ def markdown_table(table: Table) -> str:
     -------
     str
         Lines of equal width, without a newline at the end.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports import Table, markdown_table
+    >>> print(markdown_table(Table(("Model", "25 km"), [("Cells", "52")])))
+    | Model | 25 km |
+    | ----- | ----: |
+    | Cells |    52 |
     """
     cells = [[escape_markdown(cell) for cell in row] for row in [table.header, *table.rows]]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(table.header))]

@@ -111,6 +111,12 @@ def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> Lea
     nobody's. JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where 128 pixels are left: equal
     pixels are those of the same reduction. See :func:`nearest_within` for the search,
     :func:`perceptual_hash` for the hash.
+
+    Examples
+    --------
+    >>> from geoloc_models.tables import find_leakage
+    >>> find_leakage("split.parquet").count("same image", "test", "train")
+    0
     """
     options = options or LeakageOptions()
     file = open_table(path)

@@ -257,6 +257,12 @@ def subset_rows(table: PhotoTable, n_photos: int) -> np.ndarray:
     ------
     GeolocError
         If there is no such column, or it does not number that many photos.
+
+    Examples
+    --------
+    >>> from geoloc_models.tables import read_photo_table, subset_rows
+    >>> subset_rows(read_photo_table("split.parquet"), 10).shape
+    (10,)
     """
     rank = _column(table, "subset_rank").to_numpy()
     n_ranked = int((rank >= 0).sum())

@@ -194,6 +194,13 @@ def read_photo_table(
         is missing, not a number, out of range or apparently swapped; if a country is unknown; if an
         id is missing or there twice. The message names the file and the first bad row, where row 1
         is the first one below the header.
+
+    Examples
+    --------
+    >>> from geoloc_models.tables import read_photo_table
+    >>> table = read_photo_table("photos.csv")
+    >>> table.n_rows, sorted(set(table.countries))
+    (160, ['CH', 'SE'])
     """
     source = Path(path)
     named = {

@@ -146,8 +146,9 @@ def select_photos(
 
     Examples
     --------
-    >>> select_photos("metadata.tsv.bz2", "photos.parquet",
-    ...               preset="yfcc100m", countries=["SE", "CH"])  # doctest: +SKIP
+    >>> from geoloc_models.tables import select_photos
+    >>> select_photos("photos.csv", "swedish.parquet", countries=["SE"]).n_read
+    160
     """
     output, chosen = Path(output), dict(columns or {})
     _check_options(output, chosen, tolerance_km, delimiter)

@@ -20,7 +20,16 @@ PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of each part, as sorted int64 arrays; together they hold every row once."""
+    """Rows of each part, as sorted int64 arrays; together they hold every row once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.tables import Split
+    >>> split = Split(train=np.arange(8), validation=np.array([8]), test=np.array([9]))
+    >>> len(split.train)
+    8
+    """
 
     train: np.ndarray
     validation: np.ndarray

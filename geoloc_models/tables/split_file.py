@@ -110,6 +110,11 @@ def split_photo_file(
     The first pass reads the ids and what ``by`` asks for, the second one writes. Memory: about
     thrice these columns, and a few batches of the others. Equal to :func:`assign_parts`,
     :func:`in_large_unit` and :func:`subset_ranks` on the whole columns.
+
+    Examples
+    --------
+    >>> from geoloc_models.tables import SplitOptions, split_photo_file
+    >>> report = split_photo_file("photos.csv", "parts.parquet", SplitOptions(by="place"))
     """
     options = options or SplitOptions()
     by = options.by

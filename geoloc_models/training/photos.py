@@ -39,6 +39,15 @@ class PhotoSource:
         Features of a frozen encoder: models then train on these, and bottom-up cells rank by them.
     root : str, optional
         Folder of the image files; a digest tells it not, so that photos may move.
+
+    Examples
+    --------
+    >>> from geoloc_models.photos import FileImages
+    >>> from geoloc_models.tables import read_photo_table
+    >>> from geoloc_models.training import PhotoSource
+    >>> table = read_photo_table("photos.csv")
+    >>> PhotoSource(table, FileImages(table.frame["path"].to_numpy()), {"kind": "mine"}).table.n_rows
+    160
     """
 
     table: PhotoTable
@@ -94,6 +103,13 @@ def split_source(
     ------
     GeolocError
         If a part would be empty or the column holds anything but parts.
+
+    Examples
+    --------
+    >>> from geoloc_models.training import split_source, table_source
+    >>> split = split_source(table_source("photos.csv"), fractions=(0.8, 0.1, 0.1))
+    >>> len(split.train), len(split.validation), len(split.test)
+    (128, 16, 16)
     """
     table = source.table
     if "part" in table.frame.columns:

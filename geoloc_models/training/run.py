@@ -87,6 +87,13 @@ class ModelRun:
         calibrated.
     plain_evaluation : Evaluation or None
         Of the plain answers, the place of the likeliest class; None where the model gives these.
+
+    Examples
+    --------
+    >>> from geoloc_models.training import load_run, table_source
+    >>> run = load_run("runs/mine", table_source("split.parquet"))
+    >>> run.cells.n_cells > 1, len(run.history)
+    (True, 2)
     """
 
     name: str
@@ -160,6 +167,17 @@ def run_model(
     ------
     GeolocError
         Unsound input, or a run folder that holds another run.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from geoloc_models.models import ModelPlan, TrainingOptions
+    >>> from geoloc_models.training import TableOptions, run_model, split_source, table_source
+    >>> source = table_source("split.parquet", TableOptions(features=Path("features.npy")))
+    >>> plan, options = ModelPlan("country"), TrainingOptions(epochs=1)
+    >>> run = run_model(source, split_source(source), plan, options, "runs/country", progress=False)
+    >>> run.name, run.cells
+    ('country', None)
     """
     run_dir = Path(run_dir)
     plan = plan.resolve(len(split.train))
@@ -367,6 +385,15 @@ def bundle_outputs(
     ------
     GeolocError
         If the features are another encoder's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.inference.bundle import load_bundle
+    >>> from geoloc_models.training import bundle_outputs, table_source
+    >>> bundle, source = load_bundle("runs/mine/bundle"), table_source("split.parquet")
+    >>> bundle_outputs(bundle, source, np.arange(5), progress=False).rows.tolist()
+    [0, 1, 2, 3, 4]
     """
     task, encoder = bundle.task, bundle.task.encoder
     unknown = Labels(np.full(source.table.n_rows, -1, dtype=np.int64))
@@ -469,6 +496,13 @@ def decode_run(
     ------
     GeolocError
         If it is no finished run, the features are another encoder's, or no image can be read.
+
+    Examples
+    --------
+    >>> from geoloc_models.training import decode_run, read_split, table_source
+    >>> source, split = table_source("split.parquet"), read_split("runs/mine")
+    >>> sorted(decode_run("runs/mine", source, split.test, progress=False))[:4]
+    ['mean', 'medoid', 'mode', 'top_k']
     """
     model = load_model(Path(run_dir) / "bundle")
     outputs = bundle_outputs(
@@ -485,7 +519,15 @@ def decode_run(
 
 
 def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
-    """Read a finished run, judging its stored predictions anew."""
+    """Read a finished run, judging its stored predictions anew.
+
+    Examples
+    --------
+    >>> from geoloc_models.training import load_run, table_source
+    >>> run = load_run("runs/mine", table_source("split.parquet"))
+    >>> sorted(run.evaluation.figures())[:2]
+    ['1 km', '200 km']
+    """
     run_dir = Path(run_dir)
     plan = plan_of_run(run_dir)
     train = read_split(run_dir).train

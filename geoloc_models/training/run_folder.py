@@ -54,7 +54,15 @@ def plan_of_run(run_dir: str | Path) -> ModelPlan:
 
 
 def read_split(run_dir: str | Path) -> Split:
-    """Read the split of a run folder."""
+    """Read the split of a run folder.
+
+    Examples
+    --------
+    >>> from geoloc_models.training import read_split
+    >>> split = read_split("runs/mine")
+    >>> len(split.train) + len(split.validation) + len(split.test)
+    160
+    """
     path = Path(run_dir) / "split.parquet"
     if not path.is_file():
         raise GeolocError(f"{run_dir} is no whole run folder: split.parquet is missing.")

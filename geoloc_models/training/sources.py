@@ -46,6 +46,14 @@ class TableOptions:
         Feature cache of geoloc embed: the encoder stays frozen and training takes seconds.
     subset : int, optional
         Train on so many photos, by the table's column subset_rank. By default all.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from geoloc_models.training import TableOptions, table_source
+    >>> options = TableOptions(features=Path("features.npy"), subset=20)
+    >>> table_source("split.parquet", options).features.dim
+    128
     """
 
     path_column: str | None = None
@@ -83,6 +91,12 @@ def table_source(
     ------
     GeolocError
         If the table or the features cannot be read, or the subset is larger than the table's.
+
+    Examples
+    --------
+    >>> from geoloc_models.training import table_source
+    >>> table_source("photos.csv").images.load(0).size
+    (24, 24)
     """
     import numpy as np
 
@@ -115,7 +129,14 @@ def table_source(
 def demo_source(
     region: Literal["sweden-switzerland", "world"] = "sweden-switzerland", *, seed: int = 0
 ) -> PhotoSource:
-    """The demo's places, with satellite crops 150 km wide that stand in for photos."""
+    """The demo's places, with satellite crops 150 km wide that stand in for photos.
+
+    Examples
+    --------
+    >>> from geoloc_models.training import demo_source
+    >>> demo_source().table.n_rows
+    2018
+    """
     from geoloc_models.photos import demo
     from geoloc_models.training.photos import PhotoSource
 
@@ -139,6 +160,14 @@ def with_features(
         The feature cache; what is there already is kept.
     progress : bool, default True
         Show a progress bar.
+
+    Examples
+    --------
+    >>> from geoloc_models.models import TrainingOptions
+    >>> from geoloc_models.training import table_source, with_features
+    >>> options = TrainingOptions(encoder="tiny", weights="tiny.safetensors", image_size=32)
+    >>> with_features(table_source("photos.csv"), options, "own.npy", progress=False).features.dim
+    128
     """
     from geoloc_models.features.cache import row_keys
     from geoloc_models.features.embed_options import EmbedOptions

@@ -37,6 +37,11 @@ def confusion(
     Notes
     -----
     The cell of the others with themselves holds right and wrong guesses alike.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports.figures import confusion
+    >>> figure = confusion(["CH", "SE", "SE"], ["CH", "SE", "CH"], names={"SE": "Sweden"})
     """
     labels, counts = _counts(true_countries, countries, n_named)
     totals = counts.sum(axis=1)

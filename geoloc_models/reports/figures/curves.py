@@ -50,6 +50,12 @@ def error_curves(
         (n,) errors of always answering the training centre.
     radii_km : sequence of float
         Marked by vertical lines.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.reports.figures import error_curves
+    >>> figure = error_curves({"cells": np.array([3.0, 40.0, 700.0])})
     """
     figure = Figure(figsize=(8.0, 5.0), dpi=150, layout="constrained")
     axis = figure.subplots()
@@ -107,6 +113,11 @@ def error_against_distance(
         A median per group and model; with up to four models, bars from the first to the third
         quartile; the line of equal distances. Both axes are logarithmic; what is nearer than
         0.1 km stands at 0.1 km.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports.figures import error_against_distance
+    >>> figure = error_against_distance({"cells": [3.0, 40.0, 700.0]}, [1.0, 10.0, 100.0], n_bins=2)
     """
     distance = np.asarray(distance_to_training_km, dtype=np.float64)
     errors = {name: np.asarray(values, dtype=np.float64) for name, values in errors_km.items()}
@@ -193,6 +204,15 @@ def accuracy_by_dataset_size(
     -------
     Figure
         Lines with 95 % intervals where there are any; the numbers of photos on a logarithmic axis.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.evaluation import Predictions, evaluate
+    >>> from geoloc_models.reports.figures import accuracy_by_dataset_size
+    >>> countries, truth = np.array(["CH", "SE"], dtype=object), np.array([[46.9, 7.4], [63.8, 20.3]])
+    >>> result = evaluate(Predictions(truth, countries, None, np.arange(2)), truth, countries)
+    >>> figure = accuracy_by_dataset_size({"cells": {100: result, 1000: result}})
     """
     figures = {
         model: {size: by_size[size].figures() for size in sorted(by_size)}
@@ -257,6 +277,13 @@ def training_curves(
         Dashed lines on training images (augmented where they are), solid lines on validation
         images, which never are. Up to three models share two panels; more have two panels each,
         as their losses are not in one unit.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports.figures import training_curves
+    >>> from geoloc_models.training import load_run, table_source
+    >>> run = load_run("runs/mine", table_source("split.parquet"))
+    >>> figure = training_curves({run.name: run.history})
     """
     if len(histories) > TOGETHER:
         return _panels_per_model(histories)
@@ -343,6 +370,13 @@ def reliability_diagrams(bins: Mapping[str, Sequence[Bin]]) -> Figure:
     ------
     GeolocError
         If no panel has a bin.
+
+    Examples
+    --------
+    >>> from geoloc_models.inference.calibration_report import Bin
+    >>> from geoloc_models.reports.figures import reliability_diagrams
+    >>> bins = [Bin(40, 0.3, 0.25, 0.14, 0.40), Bin(60, 0.8, 0.85, 0.74, 0.92)]
+    >>> figure = reliability_diagrams({"The likeliest cell": bins})
     """
     panels = {title: panel for title, panel in bins.items() if panel}
     if not panels:

@@ -54,6 +54,13 @@ def tsne_of_features(
     -----
     PCA to 50 dimensions, then scikit-learn's t-SNE (Barnes-Hut) with a perplexity of 30, or a
     third of the rows where these are few. O(n log n).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.reports.figures import tsne_of_features
+    >>> features = np.random.default_rng(0).normal(size=(40, 8))
+    >>> figure = tsne_of_features(features, ["CH", "SE"] * 20)
     """
     codes = np.asarray(countries, dtype=object).astype(str)
     if len(codes) != len(features):

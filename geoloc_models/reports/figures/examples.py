@@ -35,6 +35,13 @@ class Example:
         Country of each.
     error_km : float
         Distance between them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.reports.figures import Example, example_sheet
+    >>> example = Example(np.zeros((24, 24, 3), np.uint8), "Sweden", "Sweden", 12.0)
+    >>> figure = example_sheet({"": [example]}, title="A guess")
     """
 
     image: npt.NDArray[np.uint8]
@@ -79,6 +86,18 @@ def examples_of(
         Of all rows of the photo table.
     names : mapping of str to str
         Names of countries by their codes.
+
+    Examples
+    --------
+    >>> from geoloc_models.evaluation import read_predictions
+    >>> from geoloc_models.reports.figures import examples_of
+    >>> from geoloc_models.training import table_source
+    >>> source = table_source("split.parquet")
+    >>> predictions, table = read_predictions("runs/mine/predictions.parquet"), source.table
+    >>> names = {"SE": "Sweden", "CH": "Switzerland"}
+    >>> examples = examples_of(predictions, table.coords, table.countries, source.images, names)
+    >>> examples[0].truth in names.values()
+    True
     """
     rows = predictions.rows
     distances_km = errors_km(predictions, true_coords[rows]).tolist()
@@ -105,6 +124,13 @@ def example_sheet(
         Over the figure.
     columns : int, default 6
         Images side by side.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from geoloc_models.reports.figures import Example, example_sheet
+    >>> guesses = [Example(np.zeros((24, 24, 3), np.uint8), "Sweden", g, 12.0) for g in ("Sweden", "Norway")]
+    >>> figure = example_sheet({"Right": guesses[:1], "Wrong": guesses[1:]}, title="Guesses")
     """
     lines = [-(-len(examples) // columns) for examples in bands.values()]
     heights = [

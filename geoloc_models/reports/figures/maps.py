@@ -38,6 +38,12 @@ class MapPanel:
         Over the map.
     bounds : tuple of float
         South, west, north, east in degrees.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports.figures import MapPanel
+    >>> MapPanel("Alps", (45.5, 5.5, 48.0, 11.0)).title
+    'Alps'
     """
 
     title: str
@@ -62,7 +68,15 @@ WORLD_PANEL = MapPanel("World", (-60.0, -180.0, 84.0, 180.0))
 def panels_of_countries(
     countries: gpd.GeoDataFrame, codes: Sequence[str], *, margin: float = 0.05
 ) -> list[MapPanel]:
-    """One panel per country, with a margin as a share of its size."""
+    """One panel per country, with a margin as a share of its size.
+
+    Examples
+    --------
+    >>> from geoloc_models.countries import load_countries
+    >>> from geoloc_models.reports.figures import panels_of_countries
+    >>> [panel.title for panel in panels_of_countries(load_countries(), ["CH", "SE"])]
+    ['Switzerland', 'Sweden']
+    """
     panels = []
     for code in codes:
         west, south, east, north = countries.loc[code].geometry.bounds
@@ -103,6 +117,17 @@ def map_of_cells(
     Figure
         1600 pixels wide; cells coloured by their number of training images, on a logarithmic
         scale where the largest number is above 20 times the smallest.
+
+    Examples
+    --------
+    >>> from geocells import CellBuilder
+    >>> from geoloc_models.countries import load_countries
+    >>> from geoloc_models.reports.figures import map_of_cells, panels_of_countries
+    >>> from geoloc_models.tables import read_photo_table
+    >>> coords = read_photo_table("photos.csv").coords
+    >>> cells, countries = CellBuilder(min_images=20).fit(coords).cells_, load_countries()
+    >>> panels = panels_of_countries(countries, ["CH"])
+    >>> figure = map_of_cells(cells, coords, countries, panels, title="Cells")
     """
     coords = np.asarray(coords, dtype=np.float64)
     frame = cells.to_geodataframe()
@@ -179,6 +204,15 @@ def map_of_photos(
     -------
     Figure
         1600 pixels wide.
+
+    Examples
+    --------
+    >>> from geoloc_models.countries import load_countries
+    >>> from geoloc_models.reports.figures import map_of_photos, panels_of_countries
+    >>> from geoloc_models.tables import read_photo_table
+    >>> table, countries = read_photo_table("photos.csv"), load_countries()
+    >>> panels = panels_of_countries(countries, ["CH"])
+    >>> figure = map_of_photos(table.coords, table.countries, countries, panels)
     """
     coords = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
     codes = np.asarray(countries, dtype=object).astype(str)

@@ -67,6 +67,12 @@ def counts_bar(
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure, whole or not at all; the suffix chooses the format."""
+    """Write a figure, whole or not at all; the suffix chooses the format.
+
+    Examples
+    --------
+    >>> from geoloc_models.reports.figures import confusion, save_figure
+    >>> save_figure(confusion(["CH", "SE"], ["CH", "SE"]), "confusion.pdf")
+    """
     with replacing(path) as partial:
         figure.savefig(partial, facecolor="white")

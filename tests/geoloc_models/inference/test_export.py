@@ -29,7 +29,9 @@ def run(path, images):
 def exported(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     save_small_bundle(request.param, small_table(), folder / "bundle")
-    save_calibration(Calibration("argmax", "fixed", np.inf, 5), folder / "bundle")
+    save_calibration(
+        Calibration("argmax", "fixed", np.inf, 5, promises={25.0: np.inf}), folder / "bundle"
+    )
     model = load_model(folder / "bundle")
     export_onnx(model.task, folder / "model.onnx", folder=model.folder)
     return model, folder
@@ -66,6 +68,7 @@ def test_the_card_says_what_the_numbers_mean(exported):
     np.testing.assert_array_equal(classes["longitude"], model.classes.coords[:, 1])
     assert classes["country"] == model.classes.countries.tolist()
     assert card["calibration"]["parameter"] is None
+    assert card["calibration"]["promises"] == {"25": None}
     assert {path.name for path in folder.iterdir()} == {"bundle", "model.onnx", "model.json"}
 
 

@@ -1,0 +1,82 @@
+"""
+A GeoDataFrame to cells, and back
+=================================
+
+Photos that already lie in GeoPandas: make cells of their points, join the cells to the photos, look at both, and
+hand them to a map program.
+"""
+
+# %%
+# Photos as points
+# ----------------
+#
+# The demo's places in Switzerland. ``fit`` takes a GeoDataFrame of points in any reference system and projects it
+# to degrees itself; here Swiss coordinates, in metres.
+
+import tempfile
+from pathlib import Path
+
+import geopandas as gpd
+import matplotlib.pyplot as plt
+
+from geocells import CellBuilder, load_cells
+from geoloc_models.countries import load_countries
+from geoloc_models.photos.demo import demo_places
+
+frame = demo_places().frame.query("country == 'CH'")
+photos = gpd.GeoDataFrame(
+    frame[["id"]], geometry=gpd.points_from_xy(frame["longitude"], frame["latitude"]), crs=4326
+).to_crs(2056)
+photos.head()
+
+# %%
+# Cells
+# -----
+
+builder = CellBuilder(min_images=30).fit(photos)
+print(builder.cells_)
+
+# %%
+# The labels are in the order of the photos: a column. From there everything is GeoPandas.
+
+photos["cell"] = builder.labels_
+photos.groupby("cell").size().describe()[["count", "min", "50%", "max"]]
+
+# %%
+# Cells as a table
+# ----------------
+#
+# A row a cell: points, counts, areas, polygons in degrees.
+
+cells = builder.cells_.to_geodataframe()
+cells["area_km2"] = builder.cells_.areas_km2
+cells[["count", "level", "latitude", "longitude", "area_km2"]].sort_values("count").tail()
+
+# %%
+# ``clip`` cuts the polygons to land: for maps only, since cells end at the box of the photos, not at a border.
+
+switzerland = load_countries().loc[["CH"]]
+clipped = builder.cells_.clip(switzerland)
+figure, ax = plt.subplots(figsize=(8, 5), layout="constrained")
+clipped.plot("count", ax=ax, cmap="YlGnBu", edgecolor="#555555", linewidth=0.6, legend=True)
+photos.to_crs(4326).plot(ax=ax, color="#AA3377", markersize=2)
+ax.set_aspect(1.45)
+ax.set_title("Photos in each cell")
+
+# %%
+# To a file, and back
+# -------------------
+#
+# QGIS opens the GeoPackage; :func:`geocells.load_cells` reads equal cells from it. So does it from GeoParquet,
+# GeoJSON and FlatGeobuf.
+
+with tempfile.TemporaryDirectory() as folder:
+    path = builder.cells_.save(Path(folder) / "cells.gpkg")
+    print(gpd.read_file(path).shape, load_cells(path) == builder.cells_)
+
+# %%
+# A spatial join agrees with ``assign``, but for points that lie in no polygon: those go to the nearest cell.
+
+joined = gpd.sjoin(photos.to_crs(4326), cells[["geometry"]], predicate="within")
+print(f"{len(joined)} of {len(photos)} photos lie in a polygon; ", end="")
+print(f"in {(joined['cell_left'] == joined['cell_right']).sum()} of them both agree")

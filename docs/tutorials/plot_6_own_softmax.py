@@ -1,0 +1,99 @@
+"""
+From your own softmax to a point with a calibrated radius
+=========================================================
+
+Whatever network gave the scores: :mod:`geocells.decoding` turns them into points and says how sure they are. It
+needs no torch.
+"""
+
+# %%
+# Scores of cells
+# ---------------
+#
+# Those of the page before: a row a place, a column a cell.
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from geocells import decoding, load_cells, sphere
+from geoloc_models.photos.demo import demo_places
+from geoloc_models.tables import split_rows
+
+stored = np.load("runs/tutorial/own_logits.npz")
+logits, labels = stored["logits"], stored["labels"]
+cells = load_cells("runs/tutorial/own_cells.parquet")
+places = demo_places()
+split = split_rows(places.n_rows, groups=places.groups, strata=places.countries, exchangeable=True)
+train, validation, test = split.train, split.validation, split.test
+coords = places.coords
+
+# %%
+# Probabilities that come true
+# ----------------------------
+#
+# A network is surer than it should be. One number, fitted on validation photos, mends most of it.
+
+temperature = decoding.temperature_scaling(logits[validation], labels[validation])
+before = decoding.softmax(logits[test])
+probabilities = decoding.softmax(logits, temperature)
+print(f"temperature {temperature:.2f}; calibration error", end=" ")
+print(f"{decoding.expected_calibration_error(before, labels[test]):.3f} before,", end=" ")
+print(f"{decoding.expected_calibration_error(probabilities[test], labels[test]):.3f} after")
+
+# %%
+# A point
+# -------
+#
+# The place with the highest expected share of hits within four radii, among the training places.
+
+decoder = decoding.ExpectedUtility(cells, radii_km=(1, 25, 200, 750)).fit(
+    coords[train], labels[train]
+)
+points = decoder.predict(probabilities)
+km = sphere.haversine(points, coords)
+likeliest = sphere.haversine(decoding.argmax(probabilities, cells), coords)
+pd.DataFrame(
+    {
+        name: {f"within {r} km, %": 100 * (errors[test] <= r).mean() for r in (1, 25, 200)}
+        for name, errors in {"likeliest cell": likeliest, "expected utility": km}.items()
+    }
+).T.round(1)
+
+# %%
+# A radius
+# --------
+#
+# The spread is the radius that holds half of the probability. Split conformal prediction finds by how much to
+# multiply it, so that nine of ten photos like the validation photos lie within.
+
+spread = decoder.mass_radius(probabilities, points, 0.5)
+conformal = decoding.ConformalRadius(alpha=0.1).fit(km[validation], spread[validation])
+radius = conformal.predict(spread)
+print(
+    f"{100 * (km[test] <= radius[test]).mean():.1f} % of the {len(test)} test places lie within their radius"
+)
+
+# %%
+# Answering only where sure
+# -------------------------
+#
+# Sorted by the probability of being within 25 km: how many of the answers given are wrong, the more are given.
+
+sure = decoder.mass_within(probabilities, points, (25,))[:, 0]
+curve = decoding.risk_coverage(sure[test], km[test] <= 25)
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+axes[0].loglog(radius[test], np.maximum(km[test], 0.5), ".", color="#3366AA")
+axes[0].plot([3, 2000], [3, 2000], color="#882255", linewidth=1)
+axes[0].set(xlabel="90 % radius, km", ylabel="error, km", title="Below the line: within the radius")
+axes[1].plot(100 * curve.coverage, 100 * curve.risk, color="#3366AA")
+axes[1].set(xlabel="answers given, %", ylabel="of these wrong, %", title="What abstaining brings")
+
+# %%
+# And a promise: above this confidence nine of ten answers given are right within 25 km (infinite where the validation
+# photos cannot show it).
+
+threshold = decoding.promise_threshold(sure[validation], km[validation] <= 25, share=0.9)
+given = sure[test] >= threshold
+print(f"above {threshold:.2f}: {100 * given.mean():.0f} % are answered", end="")
+print(f", {100 * (km[test] <= 25)[given].mean():.0f} % of them right" if given.any() else "")

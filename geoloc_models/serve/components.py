@@ -14,7 +14,7 @@ from geoloc_models.inference.map import data_url
 from geoloc_models.inference.model_card import ModelCard
 from geoloc_models.inference.place_names import CREDIT, nearest_places
 from geoloc_models.inference.predictions import PhotoPredictions, percent
-from geoloc_models.serve.nearby import NearbyPhotos
+from geoloc_models.serve.nearby import NearbyPlace
 from geoloc_models.serve.upload import Limits, too_large
 
 TITLE = "Where was this photo taken?"
@@ -62,7 +62,7 @@ def page_html(
 
 
 def answer_html(
-    predictions: PhotoPredictions, shown: Image.Image, nearby: NearbyPhotos | None
+    predictions: PhotoPredictions, shown: Image.Image, nearby: Sequence[NearbyPlace] = ()
 ) -> str:
     """The photo, where it was taken and how sure that is in one line, and all else folded away.
 
@@ -72,8 +72,8 @@ def answer_html(
         Of one photo.
     shown : PIL.Image.Image
         The photo, small.
-    nearby : NearbyPhotos, optional
-        Training photos taken nearest to the answer.
+    nearby : sequence of NearbyPlace
+        Where training photos were taken nearest to the answer.
     """
     latitude, longitude = predictions.coords[0].tolist()
     country = country_name(str(predictions.countries[0]))
@@ -97,7 +97,7 @@ def answer_html(
         facts=facts,
         notes=predictions.notes,
         places=[] if predictions.is_unlike(0) else _places(predictions),
-        nearby=None if nearby is None else _rows(nearby, named=predictions.places is not None),
+        nearby=_rows(nearby, named=predictions.places is not None),
         credit="" if predictions.places is None else CREDIT,
     )
 
@@ -126,16 +126,18 @@ def _places(predictions: PhotoPredictions) -> list[Sequence[str]]:
     ]
 
 
-def _rows(nearby: NearbyPhotos, *, named: bool) -> list[Sequence[str]]:
-    places = nearest_places(nearby.coords) if named else [None] * len(nearby.coords)
+def _rows(nearby: Sequence[NearbyPlace], *, named: bool) -> list[Sequence[str]]:
+    names: list[str | None] = [None] * len(nearby)
+    if named and nearby:
+        names = [place.name for place in nearest_places([place[:2] for place in nearby])]
     return [
         (
-            _named(None if place is None else place.name, str(nearby.countries[row])),
-            "{:g}, {:g}".format(*nearby.coords[row]),
-            f"{nearby.distances_km[row]:,.0f} km",
-            f"{nearby.counts[row]:,}",
+            _named(name, place.country),
+            f"{place.latitude:g}, {place.longitude:g}",
+            f"{place.distance_km:,.0f} km",
+            f"{place.n_photos:,}",
         )
-        for row, place in enumerate(places)
+        for name, place in zip(names, nearby, strict=True)
     ]
 
 

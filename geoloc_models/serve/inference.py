@@ -97,7 +97,7 @@ class PhotoPlacer:
             shown = pixels.copy()
             shown.thumbnail((_SHOWN_PIXELS, _SHOWN_PIXELS))
             known = self._training_photos
-            nearby = None if known is None else known.nearest(predictions.coords[0])
+            nearby = [] if known is None else known.nearest(predictions.coords[0])
             return {
                 "answer": answer_html(predictions, shown, nearby),
                 "map": self._map(predictions),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,26 +14,14 @@ from geoloc_models.inference.class_locations import ClassLocations
 FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class NearbyPhotos:
-    """Places of training photos beside an answer.
+class NearbyPlace(NamedTuple):
+    """A place where training photos were taken: degrees, country, km to the answer, how many."""
 
-    Parameters
-    ----------
-    coords : ndarray
-        (k, 2) where they were taken, in degrees.
-    countries : ndarray
-        (k,) object.
-    distances_km : ndarray
-        (k,) to the answer.
-    counts : ndarray
-        (k,) int64, photos that were taken right there.
-    """
-
-    coords: FloatArray
-    countries: npt.NDArray[np.object_]
-    distances_km: FloatArray
-    counts: npt.NDArray[np.int64]
+    latitude: float
+    longitude: float
+    country: str
+    distance_km: float
+    n_photos: int
 
 
 class TrainingPhotoIndex:
@@ -65,10 +52,15 @@ class TrainingPhotoIndex:
             return cls(classes.coords, classes.countries)
         return None
 
-    def nearest(self, answer: FloatArray, *, k: int = 8) -> NearbyPhotos:
-        """At most k places with training photos, the nearest to a (2,) answer first."""
-        n = min(k, len(self._coords))
-        _, rows = self._tree.query(sphere.to_unit_vectors(answer[None]), k=np.arange(1, 1 + n))
-        coords = self._coords[rows[0]]
-        distances = sphere.haversine(np.tile(answer, (n, 1)), coords)
-        return NearbyPhotos(coords, self._countries[rows[0]], distances, self._counts[rows[0]])
+    def nearest(self, answer: FloatArray, *, k: int = 8) -> list[NearbyPlace]:
+        """At most k places, the nearest to a (2,) answer first."""
+        _, found = self._tree.query(sphere.to_unit_vectors(answer[None]), k=np.arange(1, 1 + k))
+        rows = found[found < len(self._coords)]  # there may be fewer than k
+        coords = self._coords[rows]
+        distances = sphere.haversine(np.tile(answer, (len(rows), 1)), coords)
+        return [
+            NearbyPlace(*place)
+            for place in zip(
+                *coords.T, self._countries[rows], distances, self._counts[rows], strict=True
+            )
+        ]

@@ -152,7 +152,7 @@ def run_server(
     KeyboardInterrupt
         Once it has ended.
     """
-    with ended_by_sigterm(), listening(host, port) as listener:
+    with listening(host, port) as listener:
         bound = ipaddress.ip_address(listener.getsockname()[0])
         known = LOOPBACK | {host.lower()} | {name.lower() for name in names}
         if not bound.is_loopback:

@@ -54,7 +54,7 @@ def answered(model, **changes):
     picture = Image.new("RGB", (40, 30))
     own = replace(model.predict(picture), **{name: np.array([x]) for name, x in changes.items()})
     own = replace(own, places=(NearestPlace("Solna", "SE", 59.4, 18.0, 80_000, 3.0),))
-    return re.sub(r"\s+(,?)", r"\1 ", words(components.answer_html(own, picture, None)))
+    return re.sub(r"\s+(,?)", r"\1 ", words(components.answer_html(own, picture)))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Compiling a kernel takes seconds the first time, so examples have no deadline. Under CI the examples are the same in
@@ -29,3 +30,12 @@ if "GEOLOC_TEST_GPU" not in os.environ:
 
 # No window may open in a test.
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory):
+    """Folder in which examples of docstrings and pages run; copy it to change it."""
+    from workplace import make_workplace
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        return make_workplace(tmp_path_factory.mktemp("workplace"), monkeypatch)

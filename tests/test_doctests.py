@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from workplace import make_workplace
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "docs"))
@@ -39,12 +38,6 @@ def imported(name: str):
         if error.name is None or error.name.split(".")[0] in ("geocells", "geoloc_models"):
             raise
         pytest.skip(f"{name} needs {error.name}")
-
-
-@pytest.fixture(scope="session")
-def workplace(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        return make_workplace(tmp_path_factory.mktemp("workplace"), monkeypatch)
 
 
 @pytest.mark.parametrize("name", modules_with_examples())

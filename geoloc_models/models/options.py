@@ -322,9 +322,11 @@ class ModelPlan(_Options):
     location : {"mean", "medoid", "mode"}
         Cells: the point that one answers with, of its training images: their mean, the one nearest
         to the others, or where most of them are.
-    rank_by : {"features", "coordinates", "count"}, optional
+    rank_by : {"features", "learned", "coordinates", "count"}, optional
         Cells, with bottom_up: hot spots claim by the WCSS of the image features, of the
         coordinates, or by their count alone. By default features, where there are cached ones.
+        learned trains twice, as the paper does: first on top-down cells, then on cells by the
+        features of the encoder that this has fine-tuned.
     overlap : int
         Cells, with bottom_up: heat-map windows a cell side.
     levels : tuple of int
@@ -371,7 +373,7 @@ class ModelPlan(_Options):
     max_images: int | None = None
     grid: Literal["latlon", "s2", "healpix"] = "latlon"
     location: Literal["mean", "medoid", "mode"] = "mean"
-    rank_by: Literal["features", "coordinates", "count"] | None = None
+    rank_by: Literal["features", "learned", "coordinates", "count"] | None = None
     overlap: int = 2
     levels: tuple[int, ...] = (16, 4, 1)
     smoothing_km: float | None = None

@@ -134,7 +134,7 @@ def _fit_cells(
             "overlap": plan.overlap,
             "rank_by": "count" if rank_by == "count" else "mean_wcss",
         }
-        if rank_by == "features":
+        if rank_by in ("features", "learned"):
             feats = _features_of(table, train, features)
     builder = CellBuilder(
         plan.min_images or auto_min_images(len(train)),

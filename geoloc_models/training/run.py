@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from pathlib import Path
@@ -25,6 +26,7 @@ from geoloc_models.evaluation import (
     write_results,
 )
 from geoloc_models.evaluation.references import references
+from geoloc_models.features.cache import FeatureCache
 from geoloc_models.inference.bundle import Bundle, save_bundle
 from geoloc_models.inference.calibration_report import (
     CALIBRATION_REPORT_FILE,
@@ -58,6 +60,7 @@ from geoloc_models.training.run_folder import (
     read_split,
     write_split,
 )
+from geoloc_models.training.sources import with_features
 
 
 @dataclass(frozen=True)
@@ -216,6 +219,30 @@ def run_model(
         )
 
 
+def _learned_features(
+    source: PhotoSource,
+    split: Split,
+    plan: ModelPlan,
+    options: TrainingOptions,
+    folder: Path,
+    *,
+    resume: bool,
+    progress: bool,
+) -> FeatureCache | None:
+    """Features of an encoder that is trained on top-down cells first, in a run of its own."""
+    if source.features is not None or options.train_encoder == "none":
+        raise GeolocError(
+            "rank_by learned is for an encoder that is trained: leave out cached features, and "
+            "train_encoder none."
+        )
+    if not resume:
+        shutil.rmtree(folder, ignore_errors=True)
+    top_down = ModelPlan("cells", "top_down", plan.min_images, min_cell_size=plan.min_cell_size)
+    run_model(source, split, top_down, options, folder, resume=holds_run(folder), progress=progress)
+    trained = changed(options, weights=str(folder / "bundle" / "model.safetensors"))
+    return with_features(source, trained, folder / "features.npy", progress=progress).features
+
+
 def _run_model(
     source: PhotoSource,
     split: Split,
@@ -232,7 +259,12 @@ def _run_model(
     from geoloc_models.training.fit import FitRecord, fit_task, seed_run  # Lightning: seconds
 
     table = source.table
-    labels = make_labels(plan, table, split.train, source.features, cells)
+    features = source.features
+    if plan.rank_by == "learned":
+        features = _learned_features(
+            source, split, plan, options, run_dir / "first", resume=resume, progress=progress
+        )
+    labels = make_labels(plan, table, split.train, features, cells)
     seed_run(options.seed)
     encoder = options.build_encoder()
     if source.features is not None:

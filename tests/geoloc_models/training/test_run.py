@@ -241,6 +241,41 @@ def test_bottom_up_cells_rank_by_what_is_asked(rank_by, source):
     assert with_features["rank_by"] == ("count" if rank_by == "count" else "mean_wcss")
 
 
+def test_cells_by_learned_features_are_those_of_the_encoder_trained_first(source, tmp_path):
+    photos, weights = source
+    photos, options = replace(photos, features=None), replace(OPTIONS, weights=weights)
+    learned = plan("cells", method="bottom_up", rank_by="learned")
+    split = split_source(photos)
+    run_model(photos, split, learned, options, tmp_path, progress=False)
+    first = load_bundle(tmp_path / "first" / "bundle")
+    features = embed(
+        photos.images,
+        row_keys(photos.table),
+        first.task.encoder,
+        tmp_path / "f.npy",
+        progress=False,
+    ).cache
+    expected = make_labels(
+        replace(learned, rank_by="features"), photos.table, split.train, features
+    )
+    cells = load_cells(tmp_path / "cells.parquet")
+    assert cells.counts.tolist() == expected.cells.counts.tolist()
+    assert cells.centroids.tolist() == expected.cells.centroids.tolist()
+    before = build_encoder("tiny", weights=weights, image_size=32)
+    assert first.task.encoder.fingerprint() != before.fingerprint()
+
+
+@pytest.mark.parametrize("fault", ["cached features", "a frozen encoder"])
+def test_only_a_trained_encoder_learns_features(fault, source, tmp_path):
+    photos, weights = source
+    options = replace(OPTIONS, weights=weights)
+    if fault == "a frozen encoder":
+        photos, options = replace(photos, features=None), replace(options, train_encoder="none")
+    learned = plan("cells", method="bottom_up", rank_by="learned")
+    with pytest.raises(GeolocError, match="rank_by learned"):
+        run_model(photos, split_source(photos), learned, options, tmp_path, progress=False)
+
+
 def test_ranking_by_features_needs_them(source):
     photos, _ = source
     bottom_up = plan("cells", method="bottom_up", rank_by="features")

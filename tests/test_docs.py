@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -158,3 +159,15 @@ def test_every_public_name_exists(module_name):
         pytest.skip(f"{module_name} needs {error.name}")
     for name in module.__all__:
         getattr(module, name)
+
+
+def test_the_picture_of_the_floors_shows_every_room():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    shown = set(re.findall(r"\w+", (DOCS / "pictures" / "floors.svg").read_text("utf-8")))
+    rooms = {
+        room
+        for contract in contracts["contracts"]
+        for layer in contract.get("layers", ())
+        for room in re.findall(r"\w+", layer)
+    }
+    assert rooms - shown == set()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import shutil
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,10 +27,37 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in _HARMLESS else "?" for c in text)
 
 
-def say(text: object = "", *, error: bool = False) -> None:
-    """Print lines to standard output, or to standard error."""
-    lines = "\n".join(map(printable, str(text).split("\n")))
-    print(lines, file=sys.stderr if error else sys.stdout, flush=True)
+def say(text: object = "", *, error: bool = False, fold: bool = True) -> None:
+    """Print lines to standard output, or to standard error.
+
+    On a terminal, sentences are folded between words where it ends, or at 80 columns in a narrower one; indented
+    lines, such as commands to copy, stay whole.
+    """
+    stream = sys.stderr if error else sys.stdout
+    lines = list(map(printable, str(text).split("\n")))
+    if fold and stream.isatty():
+        width = max(80, shutil.get_terminal_size().columns)
+        lines = [line if line[:1] in ("", " ") else _folded(line, width) for line in lines]
+    print("\n".join(lines), file=stream, flush=True)
+
+
+def _folded(line: str, width: int) -> str:
+    return textwrap.fill(
+        line,
+        width,
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=len(line) > width,
+        replace_whitespace=False,
+    )
+
+
+class SayingHandler(logging.Handler):
+    """Log messages, said on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say one message."""
+        say(self.format(record), error=True)
 
 
 def without_formula(value: Any) -> Any:

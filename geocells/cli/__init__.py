@@ -19,7 +19,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from geocells import __version__
 from geocells._errors import GeocellsWarning
-from geocells._output import say
+from geocells._output import SayingHandler, say
 
 logger = logging.getLogger(__name__)
 
@@ -65,10 +65,11 @@ def _run_command(
         Print results and errors alone.
     """
     if verbose:
-        logging.basicConfig(level=logging.DEBUG, format="%(levelname)s: %(message)s")
+        level, text = logging.DEBUG, "%(levelname)s: %(message)s"
     else:
         level = logging.ERROR if quiet else logging.WARNING
-        logging.basicConfig(level=level, format="Note: %(message)s")
+        text = "Note: %(message)s"
+    logging.basicConfig(level=level, format=text, handlers=[SayingHandler()])
     for name in ("matplotlib", "PIL", "numba", "fsspec", "pyogrio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with ExitStack() as stack:

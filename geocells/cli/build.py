@@ -57,7 +57,7 @@ def _builder_options() -> type:
         hint, default, text = parameter.annotation, parameter.default, entry.description
         if name == "min_images":
             hint, default = int | None, None
-            text = f"{text} By default a hundredth of the photos, from 10 to 200; with --dask 200."
+            text = f"{text} By default a hundredth of the photos, from 10 to 200."
         option = Parameter(help=text)
         hint = annotated[_option_type(hint, entry.type_name or ""), option]
         fields.append((name, hint, field(default=default)))
@@ -116,7 +116,13 @@ def build(
                 "--features is a file for one machine; with --dask name a column of the dataset by --feature-column."
             )
         partition, n_rows = _fit_on_cluster(
-            builder, photos, dask, table, weight_column, feature_column
+            builder,
+            photos,
+            dask,
+            table,
+            weight_column,
+            feature_column,
+            auto="min_images" not in given,
         )
         note, unassigned = "", 0
     else:
@@ -150,7 +156,8 @@ def build(
     span = f"{int(counts.min())} to {int(counts.max())}" if len(counts) else "none"
     left = f"; {unassigned} photos belong to none" if unassigned else ""
     n_cells = f"{partition.n_cells} cell{'s' if partition.n_cells != 1 else ''}"
-    say(f"{n_cells} of {n_rows} photos, {span} a cell{left}: {output}{note}")
+    chosen = "" if "min_images" in given else f"\nOf {builder.min_images} photos at least."
+    say(f"{n_cells} of {n_rows} photos, {span} a cell{left}: {output}{chosen}{note}")
 
 
 def _fit_on_cluster(
@@ -160,11 +167,19 @@ def _fit_on_cluster(
     table: TableOptions,
     weight_column: str | None,
     feature_columns: list[str] | None,
+    *,
+    auto: bool,
 ) -> tuple[CellPartition, int]:
     from geocells import dask as over_dask
 
     names: Any = feature_columns or None
     with cluster(scheduler), busy("building cells"):
+        if auto:
+            rows = over_dask.open_collection(photos)
+            n_images = (
+                len(rows) if weight_column is None else int(rows[weight_column].sum().compute())
+            )
+            builder.set_params(min_images=usual_min_images(n_images))
         result = over_dask.fit(
             builder,
             photos,

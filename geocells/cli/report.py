@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 from cyclopts import Parameter
 
-from geocells import load_cells
+from geocells import CellBuilder, CellPartition, load_cells
+from geocells._errors import GeocellsWarning
 from geocells._files import replacing
 from geocells._output import say, without_formulas
-from geocells.cli._shared import TableOptions, busy, check_output, read_features, read_photos
+from geocells.cli._shared import (
+    Photos,
+    TableOptions,
+    busy,
+    check_output,
+    read_features,
+    read_photos,
+)
+from geocells.quality import RADII_KM
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def report(
@@ -19,6 +33,7 @@ def report(
     /,
     *,
     features: Path | None = None,
+    min_images: str | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     table: TableOptions = TableOptions(),  # noqa: B008  (frozen)
 ) -> None:
@@ -32,24 +47,58 @@ def report(
         Table of photos, as for `geocells build`.
     features : Path, optional
         Image features, one row per photo (.npy); by default the coordinates.
+    min_images : str, optional
+        Numbers such as 5,10,20,50. Instead of a report, the curve to choose one by: cells of the same kind, built
+        anew of the photos with each of them.
     output : Path, optional
         Also write the figures (.csv) or a picture of them (.png, .pdf, .svg).
     """
     if output is not None:
-        check_output(output, (".csv", ".png", ".pdf", ".svg"))
+        check_output(output, (".csv",) if min_images else (".csv", ".png", ".pdf", ".svg"))
     partition = load_cells(cells)
     read = read_photos(photos, table)
     feats = None if features is None else read_features(features, len(read.coords), photos)
     with busy("measuring cells"):
-        result = partition.report(read.coords, feats, groups=read.groups)
-    say(repr(result))
+        if min_images:
+            frame = _curve(partition, min_images, read, feats)
+            say(frame.reset_index().round(1).to_string(index=False))
+        else:
+            result = partition.report(read.coords, feats, groups=read.groups)
+            frame = result.frame
+            say(repr(result))
     say(read.note)
     if output is None:
         return
     with replacing(output) as draft:
         if output.suffix.lower() == ".csv":
-            without_formulas(result.frame).to_csv(draft)
+            without_formulas(frame).to_csv(draft)
         else:
             axes: Any = result.plot()[0]
             axes.figure.savefig(draft, dpi=200)
     say(f"\nWritten: {output}")
+
+
+def _curve(cells: CellPartition, min_images: str, photos: Photos, feats: Any) -> pd.DataFrame:
+    """Number and size of cells, and how far a perfect classifier would get, a row each ``min_images``."""
+    import pandas as pd
+
+    if "min_images" not in cells.parameters:
+        raise ValueError("Cells that were not built by min_images have no such curve.")
+    try:
+        numbers = sorted({int(number) for number in min_images.split(",")})
+    except ValueError:
+        raise ValueError(
+            f"--min-images needs whole numbers, such as 5,10,20,50; got {min_images!r}."
+        ) from None
+    rows = {}
+    for number in numbers:
+        builder = CellBuilder(**{**cells.parameters, "min_images": number})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", GeocellsWarning)  # of few cells, which the table shows
+            made = builder.fit(photos.coords, feats, groups=photos.groups).cells_
+        report = made.report(photos.coords, feats, groups=photos.groups)
+        oracle = {f"{km} km %": 100 * report.oracle(km) for km in RADII_KM[:4]}
+        counts = np.percentile(made.counts, [0, 50, 100]).astype(int)
+        sizes = dict(zip(("least", "median", "most"), counts.tolist(), strict=True))
+        rows[number] = {"cells": made.n_cells, **sizes, **oracle}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("min_images")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from geocells._output import say
+from geocells._output import SayingHandler, say
 from geoloc_models import __version__
 from geoloc_models._errors import GeolocError
 
@@ -199,10 +199,11 @@ def _summary(path: str) -> str:
 
 def _set_up_logging(*, verbose: bool, quiet: bool) -> None:
     if verbose:
-        logging.basicConfig(level=logging.DEBUG, format="%(levelname)s: %(message)s")
+        level, text = logging.DEBUG, "%(levelname)s: %(message)s"
     else:
         level = logging.ERROR if quiet else logging.WARNING
-        logging.basicConfig(level=level, format="Note: %(message)s")
+        text = "Note: %(message)s"
+    logging.basicConfig(level=level, format=text, handlers=[SayingHandler()])
     for name in ("matplotlib", "PIL", "numba", "fsspec"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

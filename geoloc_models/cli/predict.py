@@ -143,7 +143,7 @@ def _write(text: str, output: Path | None) -> None:
     from geoloc_models._files import replacing
 
     if output is None and sys.stdout.isatty():
-        say(text)
+        say(text, fold=False)
         return
     if output is None:  # a program reads names as they are, but for bytes that are no text
         sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")

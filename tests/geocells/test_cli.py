@@ -176,6 +176,22 @@ def test_report_prints_what_the_library_reports(photos, feats, cells, tmp_path):
     assert np.allclose(written["value"], expected.frame["value"])
 
 
+def test_report_shows_the_curve_to_choose_min_images_by(photos, cells, tmp_path):
+    numbers = ["--min-images", "40,20"]
+    result = geocells("report", cells, photos, *numbers, "-o", tmp_path / "curve.csv")
+    assert max(map(len, result.stdout.splitlines()[:3])) <= 80
+    curve = pd.read_csv(tmp_path / "curve.csv", index_col=0)
+    assert curve.index.tolist() == [20, 40]
+    parameters = load_cells(cells).parameters
+    for number, row in curve.iterrows():
+        made = CellBuilder(**{**parameters, "min_images": number}).fit(COORDS).cells_
+        assert row["cells"] == made.n_cells
+        assert row["least"] == made.counts.min()
+        assert row["25 km %"] == pytest.approx(100 * made.report(COORDS).oracle(25))
+    assert ".csv" in refused("report", cells, photos, *numbers, "-o", "curve.png")
+    assert "such as 5,10" in refused("report", cells, photos, "--min-images", "few")
+
+
 def test_report_draws_a_picture(photos, cells, tmp_path):
     geocells("report", cells, photos, "-o", tmp_path / "report.png")
     assert (tmp_path / "report.png").read_bytes()[:4] == b"\x89PNG"

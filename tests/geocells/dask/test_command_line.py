@@ -50,6 +50,8 @@ def test_a_scheduler_builds_and_assigns_what_one_process_does(cluster, photos, t
     table = pd.read_parquet(assigned)
     assert table["cell"].tolist() == one.labels_.tolist()
     assert table["country"].tolist() == COUNTRY.tolist()
+    result = geocells("build", photos, "--weight-column", "n", "-o", out, *scheduler)
+    assert "Of 12 photos at least." in result.stdout  # a hundredth of 1 200
     columns = ["--feature-column", "a", "--feature-column", "b"]
     geocells("build", photos, "--min-images", 60, *columns, "-o", out, *scheduler)
     two = CellBuilder(60).fit(COORDS, FEATS[:, :2])

@@ -182,10 +182,12 @@ def run_model(
     >>> run.name, run.cells
     ('country', None)
     """
-    run_dir = Path(run_dir)
+    from geoloc_models.training.fit import FitRecord, fit_task, seed_run  # Lightning: seconds
+
+    run_dir, table = Path(run_dir), source.table
     plan = plan.resolve(len(split.train))
-    features = None if source.features is None else source.features.card
-    options = options.resolve(features, len(split.train))
+    card = None if source.features is None else source.features.card
+    options = options.resolve(card, len(split.train))
     content = {
         "format": RUN_FORMAT,
         "version": RUN_VERSION,
@@ -195,7 +197,7 @@ def run_model(
         "digest": source.digest(),
         "cells": None if cells is None else _digest_of_cells(cells),
     }
-    _check_parts(source.table, split)
+    _check_parts(table, split)
     with locked(run_dir):
         if resume:
             check_resumable(run_dir, content, split)
@@ -205,18 +207,108 @@ def run_model(
             raise GeolocError(
                 f"{run_dir} already holds a run; pass --resume to go on with it, or another --output."
             )
-        return _run_model(
-            source,
-            split,
-            plan,
-            options,
-            run_dir,
-            content,
-            cells,
-            resume=resume,
-            keep_places=keep_places,
-            progress=progress,
+        features = source.features
+        if plan.rank_by == "learned":
+            features = _learned_features(
+                source, split, plan, options, run_dir / "first", resume=resume, progress=progress
+            )
+        labels = make_labels(plan, table, split.train, features, cells)
+        seed_run(options.seed)
+        encoder = options.build_encoder()
+        if source.features is not None:
+            source.features.require_encoder(encoder.fingerprint(), title=encoder.name)
+        photos = ModelPhotos(source, labels, encoder, options)
+        seed_run(options.seed)  # however many numbers the encoder's own start has drawn
+        task = make_task(plan, options, photos.task_encoder, table, split.train, labels)
+
+        if not resume:
+            clear(run_dir)
+        (run_dir / "results.json").unlink(missing_ok=True)  # it stands for a whole run
+        write_json(run_dir / "options.json", content)
+        write_split(run_dir / "split.parquet", split)
+        if labels.first_cells is not None:
+            labels.first_cells.save(run_dir / "cells.parquet")
+
+        record = FitRecord([], 0, BrokenImages(), 0.0)
+        if task.is_trained:
+            record = fit_task(
+                task,
+                photos.dataset(split.train, is_training=True),
+                photos.dataset(split.validation),
+                options,
+                run_dir,
+                resume=resume,
+                description=f"Training {plan.name}",
+                progress=progress,
+            )
+        if task.stores_images and (keep_places or not isinstance(task, PooledTask)):
+            seen = run_network(
+                task,
+                photos.batches(split.train),
+                description=f"Reading training images of {plan.name}",
+                progress=progress,
+            )
+            if len(seen.rows) == 0:
+                raise GeolocError(
+                    "Not one training image could be read; check the paths in the table."
+                )
+            record.broken.extend(seen.broken)
+            task.store(seen.arrays, table.coords[seen.rows], table.countries[seen.rows])
+        validated, tested = (
+            run_network(
+                task, photos.batches(rows), description=f"{what} {plan.name}", progress=progress
+            )
+            for rows, what in ((split.validation, "Calibrating"), (split.test, "Testing"))
         )
+        plain = answer_outputs(task, tested)
+        task.tune(validated.arrays, table.coords[validated.rows])
+        record.broken.extend([*validated.broken, *tested.broken])
+        summary = summarise_training(table.coords[split.train], table.countries[split.train])
+        task.encoder = encoder  # in the place of cached features
+        bundle = Bundle(
+            task,
+            options.to_dict(),
+            summary,
+            {
+                "n_train": len(split.train),
+                "epochs": len(record.history),
+                "best_epoch": record.best_epoch,
+                "seconds": round(record.seconds, 1),
+            },
+        )
+        if (
+            keep_places
+            and isinstance(task, CellTask | HierarchyTask)
+            and task.cells.representative_points.is_known
+        ):
+            _ = task.cells.medoids  # and modes: places of photos, which are saved once asked for
+        save_bundle(bundle, run_dir / "bundle")
+        model = Model(bundle, run_dir / "bundle")
+        if keep_places:
+            model.store_images(table.coords[split.train], table.countries[split.train])
+        calibration_report = _calibrated(model, table, validated, tested)
+        predictions = _answers(model, plain, tested)
+        run = _judged(
+            table,
+            summary,
+            predictions,
+            plain,
+            name=plan.name,
+            run_dir=run_dir,
+            cells=labels.first_cells,
+            history=record.history,
+            broken=record.broken,
+            calibration_report=calibration_report,
+        )
+        model_card = ModelCard.of_training(table.countries[split.train], run.evaluation)
+        save_model_card(model_card, model.folder)
+        if calibration_report is not None:
+            write_calibration_report(run_dir / CALIBRATION_REPORT_FILE, calibration_report)
+        record.broken.write_csv(run_dir / "skipped.csv")
+        write_predictions(run_dir / "predictions.parquet", predictions)
+        write_predictions(run_dir / "predictions_plain.parquet", plain)
+        write_results(run_dir / "results.json", run.evaluations, run.reference)
+        return run
 
 
 def _learned_features(
@@ -243,124 +335,6 @@ def _learned_features(
     return with_features(source, trained, folder / "features.npy", progress=progress).features
 
 
-def _run_model(
-    source: PhotoSource,
-    split: Split,
-    plan: ModelPlan,
-    options: TrainingOptions,
-    run_dir: Path,
-    content: dict[str, Any],
-    cells: CellPartition | None,
-    *,
-    resume: bool,
-    keep_places: bool,
-    progress: bool,
-) -> ModelRun:
-    from geoloc_models.training.fit import FitRecord, fit_task, seed_run  # Lightning: seconds
-
-    table = source.table
-    features = source.features
-    if plan.rank_by == "learned":
-        features = _learned_features(
-            source, split, plan, options, run_dir / "first", resume=resume, progress=progress
-        )
-    labels = make_labels(plan, table, split.train, features, cells)
-    seed_run(options.seed)
-    encoder = options.build_encoder()
-    if source.features is not None:
-        source.features.require_encoder(encoder.fingerprint(), title=encoder.name)
-    photos = ModelPhotos(source, labels, encoder, options)
-    seed_run(options.seed)  # however many numbers the encoder's own start has drawn
-    task = make_task(plan, options, photos.task_encoder, table, split.train, labels)
-
-    if not resume:
-        clear(run_dir)
-    (run_dir / "results.json").unlink(missing_ok=True)  # it stands for a whole run
-    write_json(run_dir / "options.json", content)
-    write_split(run_dir / "split.parquet", split)
-    if labels.first_cells is not None:
-        labels.first_cells.save(run_dir / "cells.parquet")
-
-    record = FitRecord([], 0, BrokenImages(), 0.0)
-    if task.is_trained:
-        record = fit_task(
-            task,
-            photos.dataset(split.train, is_training=True),
-            photos.dataset(split.validation),
-            options,
-            run_dir,
-            resume=resume,
-            description=f"Training {plan.name}",
-            progress=progress,
-        )
-    if task.stores_images and (keep_places or not isinstance(task, PooledTask)):
-        seen = run_network(
-            task,
-            photos.batches(split.train),
-            description=f"Reading training images of {plan.name}",
-            progress=progress,
-        )
-        if len(seen.rows) == 0:
-            raise GeolocError("Not one training image could be read; check the paths in the table.")
-        record.broken.extend(seen.broken)
-        task.store(seen.arrays, table.coords[seen.rows], table.countries[seen.rows])
-    validated, tested = (
-        run_network(
-            task, photos.batches(rows), description=f"{what} {plan.name}", progress=progress
-        )
-        for rows, what in ((split.validation, "Calibrating"), (split.test, "Testing"))
-    )
-    plain = answer_outputs(task, tested)
-    task.tune(validated.arrays, table.coords[validated.rows])
-    record.broken.extend([*validated.broken, *tested.broken])
-    summary = summarise_training(table.coords[split.train], table.countries[split.train])
-    task.encoder = encoder  # in the place of cached features
-    bundle = Bundle(
-        task,
-        options.to_dict(),
-        summary,
-        {
-            "n_train": len(split.train),
-            "epochs": len(record.history),
-            "best_epoch": record.best_epoch,
-            "seconds": round(record.seconds, 1),
-        },
-    )
-    if (
-        keep_places
-        and isinstance(task, CellTask | HierarchyTask)
-        and task.cells.representative_points.is_known
-    ):
-        _ = task.cells.medoids  # and modes: places of photos, which are saved once asked for
-    save_bundle(bundle, run_dir / "bundle")
-    model = Model(bundle, run_dir / "bundle")
-    if keep_places:
-        model.store_images(table.coords[split.train], table.countries[split.train])
-    calibration_report = _calibrated(model, table, validated, tested)
-    predictions = _answers(model, plain, tested)
-    evaluation, reference = _judge(predictions, table, summary)
-    save_model_card(ModelCard.of_training(table.countries[split.train], evaluation), model.folder)
-    if calibration_report is not None:
-        write_calibration_report(run_dir / CALIBRATION_REPORT_FILE, calibration_report)
-    record.broken.write_csv(run_dir / "skipped.csv")
-    write_predictions(run_dir / "predictions.parquet", predictions)
-    write_predictions(run_dir / "predictions_plain.parquet", plain)
-    run = ModelRun(
-        plan.name,
-        run_dir,
-        labels.first_cells,
-        evaluation,
-        reference,
-        predictions,
-        record.history,
-        record.broken,
-        calibration_report,
-        _judge_plain(plain, predictions, table),
-    )
-    write_results(run_dir / "results.json", run.evaluations, reference)
-    return run
-
-
 def _answers(model: Model, plain: Predictions, outputs: NetworkOutputs) -> Predictions:
     """What the model answers with where no decoder is asked for."""
     if model.default_decoder == "argmax" or plain.n_rows == 0:
@@ -369,12 +343,19 @@ def _answers(model: Model, plain: Predictions, outputs: NetworkOutputs) -> Predi
     return Predictions(decoded.coords, decoded.countries, plain.probabilities, plain.rows)
 
 
-def _judge_plain(
-    plain: Predictions, predictions: Predictions, table: PhotoTable
-) -> Evaluation | None:
-    if np.array_equal(plain.coords, predictions.coords):
-        return None
-    return evaluate(plain, table.coords[plain.rows], table.countries[plain.rows])
+def _judged(
+    table: PhotoTable, summary: Any, predictions: Predictions, plain: Predictions, **rest: Any
+) -> ModelRun:
+    """A run with its answers, and the plain ones where they differ, judged beside guesses."""
+    coords, countries = table.coords[predictions.rows], table.countries[predictions.rows]
+    is_plain = np.array_equal(plain.coords, predictions.coords)
+    return ModelRun(
+        evaluation=evaluate(predictions, coords, countries),
+        reference=references(summary, coords, countries),
+        predictions=predictions,
+        plain_evaluation=None if is_plain else evaluate(plain, coords, countries),
+        **rest,
+    )
 
 
 def _calibrated(
@@ -483,19 +464,16 @@ def evaluate_run(
         progress=progress,
     )
     plain = answer_outputs(task, outputs)
-    predictions = _answers(model, plain, outputs)
-    evaluation, reference = _judge(predictions, source.table, bundle.summary)
-    cells = task.cells if isinstance(task, CellTask | PooledTask) else None
-    return ModelRun(
-        plan.name,
-        run_dir,
-        cells,
-        evaluation,
-        reference,
-        predictions,
-        read_history(run_dir),
-        outputs.broken,
-        plain_evaluation=_judge_plain(plain, predictions, source.table),
+    return _judged(
+        source.table,
+        bundle.summary,
+        _answers(model, plain, outputs),
+        plain,
+        name=plan.name,
+        run_dir=run_dir,
+        cells=task.cells if isinstance(task, CellTask | PooledTask) else None,
+        history=read_history(run_dir),
+        broken=outputs.broken,
     )
 
 
@@ -564,38 +542,25 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
     plan = plan_of_run(run_dir)
     train = read_split(run_dir).train
     summary = summarise_training(source.table.coords[train], source.table.countries[train])
-    predictions = read_predictions(run_dir / "predictions.parquet")
-    evaluation, reference = _judge(predictions, source.table, summary)
-    plain = read_predictions(run_dir / "predictions_plain.parquet")
-    cells = load_cells(run_dir / "cells.parquet") if plan.has_cells else None
     broken = BrokenImages()
     try:
         skipped = pd.read_csv(run_dir / "skipped.csv")
         broken.extend(zip(skipped["row"], skipped["reason"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise damaged(run_dir / "skipped.csv", error) from error
-    has_report = (run_dir / CALIBRATION_REPORT_FILE).is_file()
-    return ModelRun(
-        plan.name,
-        run_dir,
-        cells,
-        evaluation,
-        reference,
-        predictions,
-        read_history(run_dir),
-        broken,
-        read_calibration_report(run_dir / CALIBRATION_REPORT_FILE) if has_report else None,
-        _judge_plain(plain, predictions, source.table),
+    report = run_dir / CALIBRATION_REPORT_FILE
+    return _judged(
+        source.table,
+        summary,
+        read_predictions(run_dir / "predictions.parquet"),
+        read_predictions(run_dir / "predictions_plain.parquet"),
+        name=plan.name,
+        run_dir=run_dir,
+        cells=load_cells(run_dir / "cells.parquet") if plan.has_cells else None,
+        history=read_history(run_dir),
+        broken=broken,
+        calibration_report=read_calibration_report(report) if report.is_file() else None,
     )
-
-
-def _judge(
-    predictions: Predictions, table: PhotoTable, summary: Any
-) -> tuple[Evaluation, dict[str, float]]:
-    """Evaluation and references on the rows that were predicted."""
-    coords, countries = table.coords[predictions.rows], table.countries[predictions.rows]
-    evaluation = evaluate(predictions, coords, countries)
-    return evaluation, references(summary, coords, countries)
 
 
 def _digest_of_cells(cells: CellPartition) -> str:

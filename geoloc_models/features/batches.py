@@ -46,15 +46,6 @@ class FeatureDataset:
 
     Examples
     --------
-    A training epoch in random order::
-
-        dataset = FeatureDataset(cache, row_keys(table), table.coords, countries, rows=split.train)
-        order = np.random.default_rng(0).permutation(len(dataset))
-        for batch in dataset.batches(order, batch_size=256):
-            ...
-
-    Examples
-    --------
     >>> import numpy as np
     >>> from geoloc_models.features import FeatureCache, FeatureDataset, row_keys
     >>> from geoloc_models.tables import read_photo_table

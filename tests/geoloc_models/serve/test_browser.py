@@ -144,7 +144,7 @@ def test_a_saved_map_works_alone_and_shows_a_hostile_name_as_text(browser, tmp_p
         MappedPhoto("b.jpg", 47.6, 9.5, (), None, 30.0, exif=(47.0, 7.5)),
     ]
     page = tmp_path / "map.html"
-    draw_map(mapped, tiles=None).save(page)
+    draw_map(mapped, tiles=None, credit="a long credit " * 30).save(page)
     first = browser.current_window_handle
     browser.switch_to.new_window("tab")
     try:
@@ -153,6 +153,7 @@ def test_a_saved_map_works_alone_and_shows_a_hostile_name_as_text(browser, tmp_p
         choices = text_of(browser, ".leaflet-control-layers")
         assert name in choices
         assert "b.jpg" in choices
+        assert found(browser, ".map-legend")[0].size["width"] < 320  # it does not hide the map
         assert browser.execute_script("return Boolean(window.hostile)") is False
         assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     finally:

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 import shapely
 
 COUNTRIES_FILE = Path(__file__).with_name("countries.parquet")
@@ -167,6 +166,8 @@ def _turned(shapes: Any, degrees: float) -> Any:
 @cache
 def country_polygons() -> npt.NDArray[np.object_]:
     """Polygons of the world's countries, one for each part of land; not to be changed."""
+    import pyarrow.parquet as pq
+
     column = pq.read_table(COUNTRIES_FILE, columns=["geometry"]).column("geometry")
     return shapely.get_parts(shapely.from_wkb(column.to_numpy()))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
@@ -44,11 +44,15 @@ class CellHierarchy(Estimator):
     builders : sequence of CellBuilder or mapping
         One a partition, coarse to fine: a builder, or its parameters. All must lead to the same root box: the same
         ``grid``, ``bounds`` and ``min_cell_size`` do. ``overlap`` and everything else may differ.
+    nested : bool
+        Make each coarser cell of whole finer ones: a finer cell belongs to the coarser cell in which its mean lies. So
+        partitions of every construction are nested, and no image is without a cell that has one in the finest. Coarser
+        cells without any finer one are left out, others may be short of ``min_images``.
 
     Attributes
     ----------
     partitions_ : list of CellPartition
-        Each equal to the one that its builder alone would make.
+        Each equal to the one that its builder alone would make, unless ``nested``.
     labels_ : (n_images, n_partitions) int64
         Cell of each image in each partition, -1 for noise.
     parents_ : list of ((n_cells,) int64 or None)
@@ -64,7 +68,7 @@ class CellHierarchy(Estimator):
     with fewer levels sees the same codes without their last bits, which are those of its own grid.
 
     Top-down partitions are nested as long as places short of images are not handed to neighbours: without
-    ``max_images``, or with ``leftover="noise"``. Consolidated and bottom-up ones seldom are.
+    ``max_images``, or with ``leftover="noise"``. Consolidated and bottom-up ones seldom are, without ``nested``.
 
     References
     ----------
@@ -98,8 +102,11 @@ class CellHierarchy(Estimator):
     labels_: IntArray
     parents_: list[IntArray | None]
 
-    def __init__(self, builders: Sequence[CellBuilder | Mapping[str, Any]]) -> None:
+    def __init__(
+        self, builders: Sequence[CellBuilder | Mapping[str, Any]], *, nested: bool = False
+    ) -> None:
         self.builders = builders
+        self.nested = nested
 
     def fit(
         self,
@@ -138,6 +145,9 @@ class CellHierarchy(Estimator):
                 bins.renamed(coarsened(bins.codes, common, grid)),
             )
             fitted.append(fit_cells(options, grid, deepest, *coarse, images))
+        if self.nested:
+            for number in range(len(fitted) - 1, 0, -1):
+                fitted[number - 1] = made_of(*fitted[number], fitted[number - 1][0], images)
         self._store([cells for cells, _ in fitted])
         self.labels_ = np.stack([labels for _, labels in fitted], axis=1)
         self.n_features_in_ = 2
@@ -424,6 +434,29 @@ def intersect(partitions: Sequence[CellPartition], images: Images) -> CellInters
         },
     )
     return CellIntersections(fine, members, labels)
+
+
+def made_of(
+    fine: CellPartition, labels: IntArray, coarse: CellPartition, images: Images
+) -> tuple[CellPartition, IntArray]:
+    """Coarser cells made of whole finer ones, and the coarser cell of each image, from its finer one."""
+    parents = coarse.assign(fine.centroids, fine.groups, outside="nearest")
+    used, parents = np.unique(parents, return_inverse=True)
+    index = cast("CodeRangeIndex", fine.cell_index)
+    order = index.ranges.renamed(parents).order_of_cells(len(used))
+    parents, used = np.argsort(order)[parents], used[order]
+    labels = np.append(parents, -1)[labels]
+    cells = partition_from_labels(
+        CodeRangeIndex(index.grid, index.ranges.renamed(parents)),
+        images,
+        labels,
+        coarse.levels[used],
+        group_of_cell=None if coarse.group_of_cell is None else coarse.group_of_cell[used],
+        outside=coarse.outside,
+        location=coarse.parameters["location"],
+        parameters=coarse.parameters,
+    )
+    return cells, labels
 
 
 def parents_of(fine: CellPartition, coarse: CellPartition) -> IntArray | None:

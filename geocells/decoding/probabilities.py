@@ -109,7 +109,7 @@ def hierarchical(
     if gaps:
         raise ValueError(
             f"Partition {gaps[0] + 1} is not nested in partition {gaps[0]}, so its cells have no ancestors there. Use "
-            "hierarchy.intersections().vote(...), or build top-down cells."
+            "hierarchy.intersections().vote(...), or CellHierarchy(..., nested=True)."
         )
     logarithms = [
         _logarithms(level, cells.n_cells, f"level {number}", logits)

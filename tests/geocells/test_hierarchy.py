@@ -58,6 +58,25 @@ def test_each_partition_is_the_one_that_its_builder_alone_makes(data, coords, me
         assert np.array_equal(hierarchy.labels_[:, number], alone.labels_)
 
 
+@given(st.data(), coordinates(max_rows=60), builders())
+def test_coarser_cells_can_be_made_of_whole_finer_ones(data, coords, members):
+    groups = data.draw(st.none() | groups_of(len(coords)))
+    weights = data.draw(st.sampled_from([None, np.arange(len(coords)) % 4 + 1]))
+    hierarchy = CellHierarchy(members, nested=True).fit(coords, None, groups, weights)
+    finest = clone(members[-1]).fit(coords, None, groups, weights)
+    assert_same_cells(hierarchy.partitions_[-1], finest.cells_)
+    assert all(hierarchy.is_nested_)
+    # No image is without a cell that has one in the finest.
+    assert ((hierarchy.labels_ >= 0) == (finest.labels_ >= 0)[:, None]).all()
+    for number, parents in enumerate(hierarchy.parents_):
+        coarse, fine = hierarchy.labels_[:, number : number + 2].T
+        assert np.array_equal(coarse[fine >= 0], parents[fine[fine >= 0]])
+    for cells, labels in zip(hierarchy.partitions_, hierarchy.labels_.T, strict=True):
+        assert np.array_equal(cells.assign(coords, groups, outside="noise"), labels)
+        firsts = cells.cell_index.ranges.first_codes(cells.n_cells)
+        assert (firsts[1:] > firsts[:-1]).all()
+
+
 def test_assign_gives_the_labels_of_the_training_images():
     hierarchy = CellHierarchy([{"min_images": n} for n in (100, 20)]).fit(COORDS)
     assert hierarchy.labels_.shape == (len(COORDS), 2)

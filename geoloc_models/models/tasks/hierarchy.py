@@ -63,8 +63,8 @@ class HierarchyTask(PlaceTask):
         super().__init__(encoder)
         if not all(hierarchy.is_nested_):
             raise GeolocError(
-                "Each level of a hierarchy must be nested in the one above; make top-down cells "
-                "with ever fewer images a cell."
+                "Each level of a hierarchy must be nested in the one above; make it with "
+                "nested=True."
             )
         self.hierarchy = hierarchy
         self.cells = hierarchy.partitions_[-1]

@@ -18,7 +18,6 @@ from geoloc_models.serve.nearby import NearbyPlace
 from geoloc_models.serve.upload import Limits, too_large
 
 TITLE = "Where was this photo taken?"
-_CLASS = {"cells": "cell", "countries": "country", "gallery": "place"}
 _N_LIKELIEST = 5
 _MOST_COUNTRIES = 20
 
@@ -75,17 +74,13 @@ def answer_html(
     nearby : sequence of NearbyPlace
         Where training photos were taken nearest to the answer.
     """
-    latitude, longitude = predictions.coords[0].tolist()
     country = country_name(str(predictions.countries[0]))
     place = predictions.place_text(0)
     within = float(predictions.probability_within_25_km[0])
     radius = float(predictions.radius_90_km[0])
-    facts = [("Coordinates", f"{latitude:g}, {longitude:g}"), ("Country", country)]
+    facts = [("Coordinates", _point(*predictions.coords[0])), ("Country", country)]
     if math.isfinite(radius):
         facts.append(("90 % radius", f"{radius:,.0f} km"))
-    share = float(predictions.class_probability[0])
-    if math.isfinite(share) and predictions.classes is not None and not predictions.is_unlike(0):
-        facts.append((f"Likeliest {_CLASS[predictions.classes.kind]}", percent(share)))
     return _render(
         "answer.html",
         picture=data_url(shown, "JPEG"),
@@ -119,7 +114,7 @@ def _places(predictions: PhotoPredictions) -> list[Sequence[str]]:
     return [
         (
             _named(place["place"], str(place["country"])),
-            f"{place['latitude']:g}, {place['longitude']:g}",
+            _point(place["latitude"], place["longitude"]),
             percent(place["probability"]),
         )
         for place in predictions.likeliest_of(0, _N_LIKELIEST)
@@ -133,12 +128,17 @@ def _rows(nearby: Sequence[NearbyPlace], *, named: bool) -> list[Sequence[str]]:
     return [
         (
             _named(name, place.country),
-            f"{place.latitude:g}, {place.longitude:g}",
+            _point(place.latitude, place.longitude),
             f"{place.distance_km:,.0f} km",
             f"{place.n_photos:,}",
         )
         for name, place in zip(names, nearby, strict=True)
     ]
+
+
+def _point(latitude: float, longitude: float) -> str:
+    """Four decimals at the most: 11 m."""
+    return f"{round(latitude, 4):.9g}, {round(longitude, 4):.9g}"
 
 
 def _named(place: str | None, code: str) -> str:

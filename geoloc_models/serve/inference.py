@@ -116,9 +116,10 @@ class PhotoPlacer:
         predictions = self.model.predict(_OnePhoto(pixels), decoder=self.decoder, batch_size=1)
         if len(predictions) == 0:
             raise BrokenImageError(f"The photo {predictions.broken[0][1]}.")
-        decimals = 4 if self._exact_places else _ANSWER_DECIMALS
+        if self._exact_places:
+            return predictions
         return replace(
-            predictions, coords=predictions.coords.round(decimals), classes=self._classes
+            predictions, coords=predictions.coords.round(_ANSWER_DECIMALS), classes=self._classes
         )
 
     def _map(self, predictions: PhotoPredictions) -> dict[str, Any]:

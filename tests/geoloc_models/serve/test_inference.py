@@ -31,6 +31,10 @@ def words(piece):
     return html.unescape(re.sub(r"<[^>]*>", " ", piece))
 
 
+def point(latitude, longitude):
+    return f"{float(latitude.round(4))}, {float(longitude.round(4))}"
+
+
 def pictures(text):
     found = re.findall(r"data:image/(?:jpeg|png);base64,([A-Za-z0-9+/=]+)", text)
     return [base64.b64decode(own) for own in found]
@@ -46,7 +50,7 @@ def test_the_answer_says_where_and_how_sure(placer):
     assert {"SE": "Sweden", "CH": "Switzerland"}[own.countries[0]] in said
     assert "321 km" in said
     assert f"{100 * own.probability_within_25_km[0]:.0f} %" in said
-    assert "Likeliest cell" in said
+    assert "Likeliest places" in said
 
 
 def answered(model, **changes):
@@ -127,9 +131,9 @@ def test_the_training_photos_nearest_to_the_answer_are_named(tmp_path):
     coords = small_table().coords
     distances = sphere.haversine(np.tile(answer, (len(coords), 1)), coords)
     for row in np.argsort(distances)[:8]:
-        assert "{:g}, {:g}".format(*coords[row]) in said
+        assert point(*coords[row]) in said
         assert f"{distances[row]:,.0f} km" in said
-    assert "{:g}, {:g}".format(*coords[np.argsort(distances)[8]]) not in said
+    assert point(*coords[np.argsort(distances)[8]]) not in said
 
 
 def test_photos_at_one_place_are_counted_there(tmp_path):
@@ -155,7 +159,7 @@ def test_no_exact_place_of_a_training_photo_is_told_unless_allowed(tmp_path, kin
         points = [own["geometry"] for own in drawn if own["geometry"]["type"] == "Point"]
         told = shown["answer"] + json.dumps([points, shown["map"]["photos"][0]["position"]])
         is_told = [
-            f"{lat:g}, {lon:g}" in told or f"[{lon}, {lat}]" in told or f"[{lat}, {lon}]" in told
+            point(lat, lon) in told or f"[{lon}, {lat}]" in told or f"[{lat}, {lon}]" in told
             for lat, lon in known
         ]
         assert any(is_told) == (exact and kind != "offset")

@@ -7,7 +7,10 @@ parallel back ends are not, and it halves the time to compile.
 
 from __future__ import annotations
 
+import inspect
+import logging
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,21 +18,58 @@ from typing import Any, TypeVar
 
 import numba
 import numpy as np
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numpy.typing import NDArray
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 ROWS_WORTH_A_THREAD = 65_536
+PATIENCE_S = 2.0
+
+logger = logging.getLogger(__name__)
 
 
 class _Cache(FunctionCache):
-    """Compiled code on disk, where there is room for it."""
+    """Compiled code on disk, where there is room for it; known by its sources, wherever and whenever installed."""
+
+    seconds = 0.0  # of compiling, of all kernels of this process
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        base = self._impl.filename_base
+        self._cache_file = IndexDataCacheFile(self._cache_path, base, source_stamp="")  # type: ignore[no-untyped-call]
+
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        key = super()._index_key(sig, codegen)  # type: ignore[no-untyped-call]
+        return key, sources(self._py_func)
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Load compiled code; None where there is none."""
+        loaded = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        self._start = time.perf_counter()
+        return loaded
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Store compiled code; where the disk is full, the next process compiles anew."""
+        before, took = _Cache.seconds, time.perf_counter() - self._start
+        _Cache.seconds += took
+        if before < PATIENCE_S <= before + took:
+            logger.warning("Compiling, once on this machine: it takes some ten seconds.")
         with suppress(OSError):
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+
+
+def sources(function: Callable[..., Any]) -> str:
+    """Source of a kernel and of all helpers that it calls, in other files too, and the constants that they read."""
+    texts = [inspect.getsource(function)]
+    for name in sorted(function.__code__.co_names):
+        value = function.__globals__.get(name)
+        helper = getattr(value, "py_func", None)
+        if helper is not None:
+            texts.append(sources(helper))
+        elif isinstance(value, int | float | np.generic):
+            texts.append(f"{name} = {value!r}")
+    return "\n".join(texts)
 
 
 def kernel(function: Function) -> Function:
@@ -37,16 +77,13 @@ def kernel(function: Function) -> Function:
     compiled: Any = inline_kernel(function)
     # numba raises where neither the package's folder nor the user's can be written to.
     with suppress(RuntimeError):
-        compiled._cache = _Cache(function)  # type: ignore[no-untyped-call]
+        compiled._cache = _Cache(function)
     cached: Function = compiled
     return cached
 
 
 def inline_kernel(function: Function) -> Function:
-    """Compile a helper that other kernels *of the same file* call, inlined by the compiler.
-
-    Of the same file, because numba's cache does not notice an edit of a helper in another one.
-    """
+    """Compile a helper that other kernels call, inlined by the compiler."""
     wrapper: Any = numba.njit(nogil=True, fastmath=False, error_model="numpy")
     compiled: Function = wrapper(function)
     return compiled

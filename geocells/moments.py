@@ -243,7 +243,8 @@ def order_by_label(labels, n_labels):
     place = np.zeros(n_labels + 2, dtype=np.int64)
     for label in labels:
         place[label + 2] += 1
-    place = np.cumsum(place)
+    for label in range(n_labels + 1):
+        place[label + 1] += place[label]
     order = np.empty(labels.size, dtype=np.int64)
     for row in range(labels.size):
         order[place[labels[row] + 1]] = row

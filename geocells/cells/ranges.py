@@ -208,7 +208,7 @@ def flatten_nested(starts, stops, orders, cells):
         place = starts[index]
         stack[height] = index
         height += 1
-    return out_starts[:n_out].copy(), out_stops[:n_out].copy(), out_cells[:n_out].copy()
+    return out_starts[:n_out], out_stops[:n_out], out_cells[:n_out]
 
 
 @kernel

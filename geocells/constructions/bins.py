@@ -10,6 +10,7 @@ from geocells._jit import kernel, row_blocks, run_blocks
 from geocells._types import CodeArray, IntArray
 from geocells.sphere.means import NO_WEIGHTS
 
+FEW_CODES = 10_000
 DIGIT_BITS = 14
 BUCKET_BITS = 20
 """Leading bits by which many codes are counted first."""
@@ -138,7 +139,8 @@ def bin_codes(
         if bins is not None:
             return bins
     if weights is None:
-        ordered = radix_sort(codes, code_bits)
+        few = len(codes) < FEW_CODES  # not worth compiling
+        ordered = np.sort(codes) if few else radix_sort(codes, code_bits)
         first = _first_of_runs(ordered)
         return Bins(ordered[first].astype(np.uint64, copy=False), np.append(first, len(codes)))
     order = np.argsort(codes, kind="stable")

@@ -9,9 +9,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from geocells._jit import inline_kernel, kernel
+from geocells._types import IntArray
 from geocells.constructions.bins import PrioritizedRanges
 from geocells.constructions.heat_map import HeatMaps
-from geocells.moments import Moments
+from geocells.moments import Moments, order_by_label
 
 Competition = Literal["level", "all"]
 Ranking = Literal["mean_wcss", "wcss", "count"]
@@ -96,22 +97,11 @@ def bottom_up(
     return maps.window_ranges(np.concatenate(winners))
 
 
-@kernel
-def windows_of_nodes(window_nodes, n_nodes):
+def windows_of_nodes(window_nodes: IntArray, n_nodes: int) -> tuple[IntArray, IntArray]:
     """Windows that hold each node: (edges, windows)."""
-    edges = np.zeros(n_nodes + 1, dtype=np.int64)
-    for node in window_nodes.ravel():
-        if node >= 0:
-            edges[node + 1] += 1
-    edges = np.cumsum(edges)
-    windows = np.empty(edges[n_nodes], dtype=np.int64)
-    place = edges[:-1].copy()
-    for window in range(window_nodes.shape[0]):
-        for node in window_nodes[window]:
-            if node >= 0:
-                windows[place[node]] = window
-                place[node] += 1
-    return edges, windows
+    nodes = window_nodes.ravel()
+    edges = np.cumsum(np.bincount(nodes + 1, minlength=n_nodes + 1))
+    return edges - edges[0], order_by_label(nodes, n_nodes)[edges[0] :] // window_nodes.shape[1]
 
 
 @inline_kernel

@@ -2,7 +2,6 @@
 
 The Morton code of a row and a column is ``spread_bits(row) << 1 | spread_bits(column)``. `spread_bits` and
 `gather_bits` take numbers or arrays; ``spread_bits_inline`` and ``gather_bits_inline`` are the same for kernels.
-numba's cache does not notice an edit of this file: delete ``__pycache__`` folders after one.
 """
 
 from __future__ import annotations

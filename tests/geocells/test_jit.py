@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from unittest import mock
 
 import numba
 import numpy as np
@@ -76,6 +77,56 @@ def test_compiled_arithmetic_follows_ieee():
     # Fast-math would fold the first to b; Python's error model would raise at the second.
     assert reassociation(1e16, 1.0)[0] == 0.0
     assert np.isinf(reassociation(1e16, 1.0)[1])
+
+
+FACTOR = 2
+
+
+@_jit.inline_kernel
+def helper(number):
+    return FACTOR * number
+
+
+def calls_a_helper(number):
+    return helper(number)
+
+
+def test_an_edit_of_a_helper_or_a_constant_is_noticed_and_nothing_else(tmp_path, monkeypatch):
+    """Code is cached by its sources: not by the age of its file, nor by its own source alone."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+
+    def answer_and_hits():
+        kernel = _jit.kernel(calls_a_helper)
+        return kernel(21), sum(kernel.stats.cache_hits.values())
+
+    assert answer_and_hits() == (42, 0)
+    assert answer_and_hits() == (42, 1)
+    of_another_installation = mock.Mock(return_value=(1.0, 1))
+    monkeypatch.setattr(
+        numba.core.caching._SourceFileBackedLocatorMixin,
+        "get_source_stamp",
+        of_another_installation,
+    )
+    assert answer_and_hits() == (42, 1)
+    assert of_another_installation.called
+    monkeypatch.setitem(globals(), "FACTOR", 3)
+
+    @_jit.inline_kernel
+    def helper(number):
+        return FACTOR * number
+
+    monkeypatch.setitem(globals(), "helper", helper)
+    assert answer_and_hits() == (63, 0)
+
+
+def test_one_line_says_that_it_compiles(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(_jit._Cache, "seconds", 0.0)
+    monkeypatch.setattr(_jit, "PATIENCE_S", 1e-9)
+    for _ in range(2):
+        assert _jit.kernel(calls_a_helper)(1.0) == FACTOR
+        assert _jit.kernel(calls_a_helper)(1) == FACTOR
+    assert [record.message[:9] for record in caplog.records] == ["Compiling"]
 
 
 @pytest.mark.parametrize("place", ["read-only", "full", "writable"])

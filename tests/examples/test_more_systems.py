@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from more_systems import Data, SceneCells, Segmentation, TwoBranches, compare, systems
+from more_systems import Data, OneBranch, SceneCells, Segmentation, compare, systems
 
-from geoloc_models.models import TrainingOptions, build_encoder
-from geoloc_models.photos.dataset import collate_photos
 from geoloc_models.photos.demo import SatelliteCrops, demo_places
-from geoloc_models.training import PhotoSource, split_source
+from geoloc_models.training import PhotoSource
+
+SHAPE = {"hidden": 16, "dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("systems")
 
 
 @pytest.fixture(scope="module")
@@ -19,14 +24,13 @@ def source():
 
 
 @pytest.fixture(scope="module")
-def data(source):
-    return Data.of(source, split_source(source))
+def data(source, folder):
+    return Data.of(source, folder)
 
 
 def test_every_system_learns_with_all_its_layers(data):
-    photos = data.photos(data.split.train)
-    batch = collate_photos([photos[number] for number in range(8)])
-    for name, build in systems(data, None).items():
+    batch = next(iter(data.photos(data.split.train).batches(batch_size=32)))
+    for name, build in systems(data, SHAPE).items():
         torch.manual_seed(0)
         task = build()
         task.score(batch).loss.backward()
@@ -40,30 +44,35 @@ def test_every_system_learns_with_all_its_layers(data):
 
 
 def test_heads_are_weighed_by_how_likely_their_scene_is(data):
-    task = SceneCells(build_encoder("tiny"), data.cells, by_scene=True).eval()
-    images = torch.stack([data.photos(data.split.test)[number]["image"] for number in range(3)])
-    by_head, scenes = (values.detach().double().numpy() for values in task(images))
+    task = SceneCells(OneBranch(), data.cells, by_scene=True, **SHAPE).eval()
+    features = next(iter(data.photos(data.split.test).batches(batch_size=3)))["image"]
+    by_head, scenes = (values.detach().double().numpy() for values in task(features))
     heads = np.exp(by_head) / np.exp(by_head).sum(axis=2, keepdims=True)
     weights = np.exp(scenes) / np.exp(scenes).sum(axis=1, keepdims=True)
     expected = np.einsum("bs,bsc->bc", weights, heads)
-    np.testing.assert_allclose(task.probabilities(images).detach(), expected, rtol=1e-4)
+    np.testing.assert_allclose(task.probabilities(features).detach(), expected, rtol=1e-4)
     assert np.ptp(heads, axis=1).max() > 1e-3  # the heads differ
 
 
-def test_maps_may_come_from_a_network_of_torchvision_which_is_not_trained(data):
-    encoder = TwoBranches(Segmentation("lraspp_mobilenet_v3_large", weights=None))
-    images = torch.stack([data.photos(data.split.test)[number]["image"] for number in range(2)])
-    encoder(images).sum().backward()
-    assert encoder.of_map.stem[0].weight.grad.abs().sum() > 0
-    assert all(parameter.grad is None for parameter in encoder.segment.parameters())
+def test_maps_of_colours_and_of_a_network_of_torchvision_have_one_colour_a_class(source):
+    from more_systems import N_COLOURS, Colours
+
+    image = torch.rand(2, 3, 64, 64)
+    for segment, most in (
+        (Colours(source.images, np.arange(9)), N_COLOURS),
+        (Segmentation("lraspp_mobilenet_v3_large", weights=None), 21),
+    ):
+        shown = segment(image)
+        assert shown.shape == image.shape
+        colours = np.unique(shown.detach().permute(0, 2, 3, 1).reshape(-1, 3), axis=0)
+        assert len(colours) <= most
 
 
-def test_each_system_gets_a_row_and_a_gain_and_is_trained_once(source, tmp_path):
-    options = TrainingOptions(encoder="tiny", image_size=64, epochs=1, learning_rate=1e-3)
-    text = compare(source, tmp_path, options, 1, None)
+def test_each_system_gets_a_row_and_a_gain_and_is_trained_once(source, data, folder):
+    text = compare(source, folder, seeds=1, epochs=1)
     rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")]
-    names = list(systems(Data.of(source, split_source(source)), None))
+    names = list(systems(data, SHAPE))
     assert [row for row in rows if row in names] == names + [n for n in names if n.startswith("+")]
-    trained = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
-    assert compare(source, tmp_path, options, 1, None) == text
-    assert trained == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    trained = {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}
+    assert compare(source, folder, seeds=1, epochs=1) == text
+    assert trained == {path: path.stat().st_mtime_ns for path in folder.rglob("*.parquet")}

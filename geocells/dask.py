@@ -640,7 +640,7 @@ def fit(
         Features by which ``"bottom_up"`` ranks hot spots: a column of lists, several columns, or a collection
         partitioned as ``coords`` is.
     groups, sample_weight : str or dask collection (n,), optional
-        Columns, or collections partitioned as ``coords`` is.
+        Columns, or collections partitioned as ``coords`` is. Weights are whole numbers here.
     latitude_column, longitude_column : str, optional
         Columns of a DataFrame or dataset; default: those with a usual name, see :func:`geocells.tables.find_columns`.
     storage_options : dict, optional

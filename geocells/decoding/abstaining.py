@@ -93,10 +93,11 @@ def promise_threshold(
     Notes
     -----
     Thresholds are tried one after the other, each with a twentieth of the photos more, from 10 % on and again from 40 %
-    on. A sequence ends at the first one whose answers on the validation set are not right so often that with a lower
-    share it had a chance of ``error / 2`` at most (Clopper and Pearson). As the first threshold of a sequence that
-    cannot keep the promise is passed with that probability at most, any that was passed may be chosen [1]_: the lowest
-    is. Photos as sure as the threshold are left out, given which those above it are independent draws.
+    on, but for those with so few answers that they could not tell. A sequence ends at the first one whose answers on
+    the validation set are not right so often that with a lower share it had a chance of ``error / 2`` at most (Clopper
+    and Pearson). As the first threshold of a sequence that cannot keep the promise is passed with that probability at
+    most, any that was passed may be chosen [1]_: the lowest is. Photos as sure as the threshold are left out, given
+    which those above it are independent draws.
 
     References
     ----------
@@ -124,7 +125,7 @@ def promise_threshold(
             tried = falling[n_given] if n_given < len(sure) else -np.inf
             given = sure > tried
             n_right, n_answers = int((true & given).sum()), int(given.sum())
-            if n_answers == 0:  # the surest are all as sure
+            if share**n_answers > error / len(STARTS):  # too few to tell, were all right
                 continue
             if stats.binom.sf(n_right - 1, n_answers, share) > error / len(STARTS):
                 break

@@ -81,7 +81,7 @@ def _print_split(report: SplitReport, options: SplitOptions) -> None:
         say(f"\n{report.n_without_user:,} photos without a {unit} stand for themselves.")
     if len(report.subsets.columns):
         say(f"\nNested subsets of the training part:\n\n{_counts_text(report.subsets)}")
-    if report.too_large:
+    if report.too_large and options.subsets != SplitOptions.subsets:  # that were asked for
         sizes = ", ".join(f"{size:,}" for size in report.too_large)
         say(
             f"\nSubsets larger than the training part ({counts['train']:,} photos), for which the "

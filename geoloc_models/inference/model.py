@@ -251,11 +251,8 @@ class Model:
             self.decode(outputs.arrays, decoder, promise_km=promise_km, n_images=len(outputs.rows))
         )
         places, notes = self._places_and_notes(decoded, decoder, names)
-        if decoded.promised is not None:
-            notes += (
-                f"{decoded.promised.sum()} of {len(outputs.rows)} photos get an answer; of such answers "
-                f"{100 * LEVEL:.0f} % lie within {promise_km:g} km, as the validation photos promise.",
-            )
+        if promise_km is not None:
+            notes += (self._promise_note(promise_km, decoder, decoded.promised),)
         return PhotoPredictions(
             **vars(decoded),
             images=photos,
@@ -331,6 +328,18 @@ class Model:
                 "release, or leave the promise out."
             )
         return calibration.promises[km]
+
+    def _promise_note(self, km: float, decoder: str, promised: npt.NDArray[np.bool_] | None) -> str:
+        if self.calibration is not None and math.isinf(self.check_promise(km, decoder)):
+            return (
+                f"No answer within {km:g} km can be promised: the model's {self.calibration.n_photos} "
+                "validation photos are too few, or it placed too few of them so near."
+            )
+        n_given, n = (0, 0) if promised is None else (int(promised.sum()), len(promised))
+        return (
+            f"{n_given} of {n} photos get an answer; of such answers {100 * LEVEL:.0f} % lie within "
+            f"{km:g} km, as the validation photos promise."
+        )
 
     @property
     def _has_decoder(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,13 @@ def make_labels(
             return Labels(country, labels[:, None], [given_cells])
         return Labels(country, labels, given_cells)
     if plan.task == "pooled":
-        pooled = [_fit_cells(part, table, train, features) for part in plan.parts()]
+        first, *others = plan.parts()
+        pooled = [_fit_cells(first, table, train, features)]
+        with (
+            warnings.catch_warnings()
+        ):  # the first one's few cells are told; others vary on purpose
+            warnings.filterwarnings("ignore", message="A classifier learns little")
+            pooled += [_fit_cells(part, table, train, features) for part in others]
         return Labels(
             country,
             np.stack([labels for _, labels in pooled], axis=1),

@@ -43,6 +43,7 @@ def test_what_cannot_be_promised_and_what_needs_no_threshold():
     assert promise_threshold(confidences, np.zeros(200, dtype=bool)) == np.inf
     assert promise_threshold(confidences, np.ones(200, dtype=bool)) == -np.inf
     assert promise_threshold(confidences[:10], np.ones(10, dtype=bool)) == np.inf
+    assert promise_threshold(confidences[:30], np.ones(30, dtype=bool)) == -np.inf  # 0.9^30 < 0.05
     assert promise_threshold([], []) == np.inf
     assert len(risk_coverage([], [])) == 0
     # All as sure: no threshold parts them.

@@ -49,7 +49,8 @@ def test_a_split_is_written_and_its_sizes_are_told(table):
 def test_users_out_of_training_may_be_dealt_photo_by_photo(table):
     output = table.parent / "split.parquet"
     asked = ["-o", output, "--by", "user", "--fractions", "0.4", "0.3", "0.3", "--exchangeable"]
-    geoloc("split", table, *asked)
+    told = geoloc("split", table, *asked).stdout
+    assert "must do" not in told  # of the usual subsets, which nobody asked for
     frame = pd.read_parquet(output).dropna(subset="user")
     parts = frame.groupby("user")["part"].agg(lambda part: "".join(sorted(set(part))))
     assert set(parts) >= {"train", "testvalidation"}

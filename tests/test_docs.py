@@ -103,6 +103,26 @@ def test_commands_of_a_page_are_understood(page):
             assert (ROOT / words[0]).exists(), words[0]
 
 
+@pytest.fixture(scope="module")
+def options():
+    """Every option of the programs and of the examples."""
+    from geocells.cli import app
+    from geoloc_models.cli._app import make_app
+
+    texts = [
+        program.generate_docs("markdown") for program in (app, make_app(shows_all_options=True))
+    ]
+    texts += [path.read_text("utf-8") for path in (ROOT / "examples").glob("*.py")]
+    return {"--help-all", *re.findall(r"--[a-z][\w-]*", " ".join(texts))}
+
+
+@every_page
+def test_options_within_sentences_exist(page, options):
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
+    named = re.findall(r"`((?:geoloc |geocells |--)[^`\n]+)`", text)
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", " ".join(named))) <= options
+
+
 @pytest.fixture
 def here(workplace, tmp_path, monkeypatch):
     """Folder with all that pages take for granted."""

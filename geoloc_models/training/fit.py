@@ -140,6 +140,12 @@ def fit_task(
                 f"The {part} part is empty; more images, or other fractions of the split, are "
                 "needed."
             )
+    if torch.cuda.is_available() and options.devices > torch.cuda.device_count():
+        raise GeolocError(
+            f"devices must be at most the graphics cards of this machine, "
+            f"{torch.cuda.device_count()}, not {options.devices}; CUDA_VISIBLE_DEVICES= trains on "
+            "the CPU."
+        )
     started = time.perf_counter()
     options = options.resolve(n_train=len(train))
     run_dir = Path(run_dir)

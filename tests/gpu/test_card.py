@@ -28,8 +28,8 @@ def table(tmp_path_factory):
     return small_table(64, folder=tmp_path_factory.mktemp("photos"))
 
 
-def fit(table, run_dir, options=OPTIONS, **kwargs):
-    task = small_task("cells", table)
+def fit(table, run_dir, options=OPTIONS, kind="cells", **kwargs):
+    task = small_task(kind, table)
     parts = small_dataset(table, range(47), augment="crop"), small_dataset(table, range(47, 64))
     return task, fit_task(task, *parts, options, run_dir, progress=False, **kwargs)
 
@@ -47,11 +47,10 @@ def test_a_resumed_run_is_an_uninterrupted_one_within_rounding(table, tmp_path):
 
 def test_half_the_bits_are_as_accurate(table, tmp_path):
     """Colours tell the two countries apart, in either precision."""
-    options = replace(OPTIONS, epochs=12, learning_rate=5e-3)
     for precision in ("32", "bf16"):
-        _, record = fit(table, tmp_path / precision, replace(options, precision=precision))
-        assert max(epoch["val_accuracy"] for epoch in record.history) > 0.4
-        assert record.history[-1]["train_loss"] < record.history[0]["train_loss"]
+        options = replace(OPTIONS, precision=precision)
+        _, record = fit(table, tmp_path / precision, options, kind="country")
+        assert max(epoch["val_accuracy"] for epoch in record.history) > 0.9
 
 
 def test_an_encoder_is_compiled_to_train_and_to_validate_and_no_more(table, tmp_path):

@@ -86,6 +86,13 @@ def test_an_error_in_one_process_ends_the_others(tmp_path):
         fit_task(task, *datasets, replace(OPTIONS, devices=2), tmp_path, progress=False)
 
 
+def test_more_devices_than_cards_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(GeolocError, match="at most the graphics cards of this machine, 1, not 2"):
+        fit(small_cache(tmp_path / "features.npy"), tmp_path, replace(OPTIONS, devices=2))
+
+
 @pytest.mark.parametrize(
     ("last_line", "words"),
     [

@@ -35,6 +35,26 @@ def test_training_starts_from_pretrained_weights_and_at_the_rate_that_they_ask_f
     assert (resolved.weights, resolved.learning_rate) == (weights, rate)
 
 
+@pytest.mark.parametrize(
+    ("given", "n_train", "batch_size", "rate"),
+    [
+        ({}, 2_200, 128, 5e-4),
+        ({}, 16_000, 512, 1e-3),
+        ({}, 100_000, 4096, 5e-4 * 32**0.5),
+        ({}, 10**7, 4096, 5e-4 * 32**0.5),
+        ({"learning_rate": 1e-3}, 16_000, 512, 1e-3),
+        ({"batch_size": 64}, 16_000, 64, 5e-4),
+    ],
+)
+def test_many_cached_features_are_taken_in_larger_batches_at_a_higher_rate(
+    given, n_train, batch_size, rate
+):
+    options = TrainingOptions(**given).resolve(CARD, n_train)
+    assert options.batch_size == batch_size
+    assert options.learning_rate == pytest.approx(rate)
+    assert options.resolve(CARD, n_train) == options
+
+
 def test_a_head_alone_is_trained_at_a_pace_of_its_own():
     assert TrainingOptions(train_encoder="none").resolve().patience == 4
     options = TrainingOptions().resolve(CARD)

@@ -115,7 +115,9 @@ def heat_maps(
         )
         order = np.argsort(window_codes, kind="stable")
         anchors.append(window_codes[order])
-        needed = np.unique(members[members >= 0])
+        is_needed = np.zeros(len(bins.codes) + 1, dtype=bool)  # the last one is what -1 names
+        is_needed[members] = True
+        needed = np.flatnonzero(is_needed[:-1])
         numbers = np.full(len(bins.codes) + 1, -1, dtype=np.int64)
         numbers[needed] = n_nodes + np.arange(len(needed))
         window_nodes.append(numbers[members[order]])

@@ -418,6 +418,8 @@ class ModelPlan(_Options):
             raise GeolocError(f"sigmas must be numbers above 0; got {self.sigmas}.")
         if self.max_images is not None and self.method != "top_down":
             raise GeolocError("max_images goes with the method top_down.")
+        if self.rank_by == "count" and self.method == "optimal":
+            raise GeolocError("rank_by count goes with the method bottom_up.")
         for text in self.partitions:
             method, _, number = text.partition(":")
             if method not in CELL_METHODS or not number.isdecimal() or int(number) < 1:

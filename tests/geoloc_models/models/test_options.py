@@ -127,6 +127,7 @@ def test_unsound_training_options_are_refused(change, words):
         ({"min_images": 0}, "min_images must be"),
         ({"min_cell_size": 0.0}, "min_cell_size must be"),
         ({"method": "bottom_up", "max_images": 9}, "max_images goes"),
+        ({"method": "optimal", "rank_by": "count"}, "rank_by count goes"),
         ({"levels": (1, 4)}, "levels must fall"),
         ({"partitions": ("bottom_up",)}, "'bottom_up' is no partition"),
         ({"partitions": ("sideways:20",)}, "'sideways:20' is no partition"),

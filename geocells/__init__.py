@@ -7,4 +7,4 @@ import lazy_loader
 
 # Loaded when first asked for: scikit-learn and GeoPandas take a second that a worker process may not need.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -255,8 +255,9 @@ class Check:
             if (root / name).is_dir():
                 shutil.copytree(root / name, self.tree / name, ignore=no_caches)
         shutil.copy2(root / "pyproject.toml", self.tree)
-        (self.tree / "docs").mkdir()
-        shutil.copy2(root / "docs" / "rooms.py", self.tree / "docs")
+        if (root / "docs" / "rooms.py").is_file():  # the list of public names
+            (self.tree / "docs").mkdir()
+            shutil.copy2(root / "docs" / "rooms.py", self.tree / "docs")
         (self.tree / "geoloc_models").mkdir()
 
     def run(self):

@@ -88,7 +88,7 @@ def test_batches_change_nothing(monkeypatch):
         decoder.mass_within(rows, coords[:10], radii_km),
         decoder.mass_radius(rows, coords[:10], 0.5),
     )
-    monkeypatch.setattr("geocells.decoding.expected_utility.ROWS_AT_ONCE", 3)
+    monkeypatch.setattr("geocells.decoding.expected_utility.BATCH_BYTES", 1)  # a row at a time
     assert decoder.mass_within(rows, coords[:10], radii_km).tolist() == whole[0].tolist()
     assert decoder.mass_radius(rows, coords[:10], 0.5).tolist() == whole[1].tolist()
 

@@ -58,7 +58,7 @@ class Estimator:
 
     def __repr__(self) -> str:
         shown = [
-            f"{name}={getattr(self, name)!r}"
+            f"{name}={_short(getattr(self, name))}"
             for name, parameter in self._parameters().items()
             if not _is_same(getattr(self, name), parameter.default)
         ]
@@ -139,3 +139,9 @@ class CellEstimator(Estimator):
 def _is_same(value: Any, default: Any) -> bool:
     """Tell whether a parameter has its default; never compares arrays or tables, which have no one answer."""
     return value is default or (type(value) is type(default) and bool(value == default))
+
+
+def _short(value: Any) -> str:
+    """Show a parameter on one line; a table or array of many by its kind and length alone."""
+    text = repr(value)
+    return text if "\n" not in text else f"<{type(value).__name__} of {len(value)}>"

@@ -230,3 +230,10 @@ def test_groups_must_be_those_of_the_regions():
 
 def test_the_cells_say_what_they_are():
     assert repr(RegionCells(squares()).fit(COORDS).cells_).startswith("<CellPartition regions: ")
+
+
+def test_an_estimator_shows_a_table_of_regions_by_its_length():
+    regions = squares()
+    assert repr(RegionCells(regions, min_images=5)) == (
+        f"RegionCells(regions=<GeoDataFrame of {len(regions)}>, min_images=5)"
+    )

@@ -45,6 +45,9 @@ app.meta.suppress_keyboard_interrupt = False
 COMMANDS = ("build", "assign", "report", "map", "partition")
 for _name in COMMANDS:
     app.command(f"geocells.cli.{_name}:{_name}", name=_name)
+app.register_install_completion_command(
+    help="Complete commands, options and choices in your shell."
+)
 
 
 @app.meta.default

@@ -151,6 +151,10 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
                 look["help_epilogue"] = "`--help-all` shows all options."
             summary = _summary(path) if lists_commands else None
             app.command(path, name=name, help=summary, group_parameters=_OPTIONS, **look)
+    if lists_commands:
+        app.register_install_completion_command(
+            help="Complete commands, options and choices in your shell."
+        )
 
     @app.meta.default
     def run_command(

@@ -301,6 +301,14 @@ def test_help_shows_the_options_that_matter_and_help_all_the_others():
     assert "Usage" in geoloc("evaluate", "--help").stdout
 
 
+def test_a_shell_learns_commands_options_and_choices(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    script = tmp_path / "completion"
+    geoloc("--install-completion", "--shell", "bash", "--output", script)
+    for word in ("embed", "--min-images", "retrieval", "--quiet"):
+        assert word in script.read_text(encoding="utf-8")
+
+
 def test_the_version_is_printed_and_a_command_that_is_none_refused():
     assert geoloc("--version").stdout.strip() == __version__
     refused(["trian"], "trian")

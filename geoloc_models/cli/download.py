@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from geocells._output import say
 from geoloc_models.cli._app import INTERRUPTED
-from geoloc_models.download.download_options import DownloadOptions
+from geoloc_models.download.download_options import DownloadOptions, State
 
 _DEFAULTS = DownloadOptions()
 
@@ -70,4 +70,5 @@ def download(
             )
             sys.exit(INTERRUPTED)
     say(summary.text())
-    say(f"\nThe photos that are there: {summary.table}")
+    is_there = "The photos that are there" if summary.counts[State.OK] else "No photo is there"
+    say(f"\n{is_there}: {summary.table}")

@@ -112,6 +112,8 @@ class DownloadSummary:
             )
         if self.n_lost:
             lines.append(f"{_photos(self.n_lost)} in the ledger but not on disk: asked for again.")
+        if self.counts[State.FAILED]:
+            lines.append("--retry failed asks for those that failed again.")
         rate = self.n_now / self.seconds if self.seconds else 0.0
         lines.append(
             f"This run: {_photos(self.n_now)}, {self.n_fetched_now:,} of them fetched, in "

@@ -60,9 +60,12 @@ def test_states_can_be_tried_again(tmp_path):
     with PhotoServer(dict.fromkeys("ab", PHOTO), faults) as server:
         table = write_photos(tmp_path / "photos.parquet", "ab", map(server.url, "ab"))
         arguments = [table, "-o", tmp_path / "images", "--attempts", 1, *QUICK]
-        geoloc("download", *arguments)
+        told = geoloc("download", *arguments).stdout
         assert states(tmp_path / "images") == {"a": "failed", "b": "gone"}
-        geoloc("download", *arguments, "--retry", "failed", "not_an_image")
+        assert "--retry failed asks for those" in told
+        assert "No photo is there" in told
+        told = geoloc("download", *arguments, "--retry", "failed", "not_an_image").stdout
+        assert "--retry" not in told
         assert states(tmp_path / "images") == {"a": "ok", "b": "gone"}
         geoloc("download", *arguments, "--retry", "gone")
         assert states(tmp_path / "images") == {"a": "ok", "b": "ok"}

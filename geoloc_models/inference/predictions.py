@@ -139,8 +139,16 @@ class PhotoPredictions(DecodedOutputs):
 
     def _repr_html_(self) -> str:
         """The answers as a table and on a map, in a notebook."""
-        table: str = self.to_dataframe().to_html(index=False, max_rows=2 * _MOST_SHOWN)
-        return table + self.explore(tiles=None)._repr_html_()
+        import pandas as pd
+
+        shown = [
+            {"Photo": name, **dict(self._facts(number))}
+            for number, name in enumerate(self.names[: 2 * _MOST_SHOWN])
+        ]
+        table: str = pd.DataFrame(shown).to_html(index=False, na_rep="")
+        n_more = len(self) - len(shown)
+        rest = f"<p>and {n_more} more</p>" if n_more else ""
+        return table + rest + self.explore(tiles=None)._repr_html_()
 
     @property
     def names(self) -> list[str]:

@@ -69,6 +69,8 @@ def test_answers_are_short_at_a_prompt_and_a_map_in_a_notebook(folder, tmp_path,
     assert lines[-1] == "  and 2 more"
     page = answers._repr_html_()
     assert page.startswith("<table")
+    assert "<th>Within 25 km</th>" in page
+    assert "more</p>" not in page  # 12 photos fit
     assert "<iframe sandbox" in page
 
 

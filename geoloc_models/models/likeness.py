@@ -20,7 +20,7 @@ _TEMPERATURE = 0.05
 _DROPOUT = 0.3
 _RATE = 0.03  # of the mean size of the entries, a step
 _SAME_SPOT_KM = 0.2
-_LEAST_MASS = 1e-3  # so that a photo far from all others does not decide alone
+LEAST_MASS = 1e-3  # so that a photo far from all others does not decide alone
 
 Vectors = npt.NDArray[np.float32]
 
@@ -100,7 +100,7 @@ def _loss(likeness: Tensor, squared_chord: Tensor, batch: Tensor, chords: list[f
     is_same[torch.arange(len(batch), device=batch.device), batch] = True
     p = likeness.masked_fill(is_same, -1e9).softmax(dim=1)
     masses = torch.stack([(p * (squared_chord <= chord**2)).sum(dim=1) for chord in chords])
-    return -torch.log(masses + _LEAST_MASS).mean()
+    return -torch.log(masses + LEAST_MASS).mean()
 
 
 def principal_components(

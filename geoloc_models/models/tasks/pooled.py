@@ -20,7 +20,7 @@ from geoloc_models.evaluation.scores import RADII_KM
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.gallery import unit_rows
 from geoloc_models.models.heads import FeatureHead
-from geoloc_models.models.likeness import learn_projection
+from geoloc_models.models.likeness import LEAST_MASS, learn_projection
 from geoloc_models.models.tasks.answers import (
     answers_of_cells,
     decode_argmax,
@@ -41,7 +41,6 @@ _N_COMPONENTS = 400
 _TEMPERATURES = (0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
 _POWERS = (0.25, 0.5, 1.0)
 _LEAST = 1e-30  # a density that float32 rounded to 0 has a logarithm all the same
-_LEAST_MASS = 1e-3  # so that a photo far from all others does not decide alone
 
 
 class PooledTask(PlaceTask):
@@ -183,7 +182,7 @@ class PooledTask(PlaceTask):
         def log_mass(power: float, temperature: float) -> float:
             posterior = mixed(*evidence, power, temperature)
             masses = decoder.mass_within(posterior, coords[part], RADII_KM)
-            return float(np.log(masses + _LEAST_MASS).mean())
+            return float(np.log(masses + LEAST_MASS).mean())
 
         grid = [(power, warmth) for power in _POWERS for warmth in _TEMPERATURES]
         self.power, self.temperature = max(grid, key=lambda pair: log_mass(*pair))

@@ -21,12 +21,14 @@ from geocells.cells.index import CellIndex, CodeRangeIndex
 from geocells.cells.io import OUTSIDE_CHOICES
 from geocells.cells.ranges import Ranges
 from geocells.cells.representative_points import RepresentativePoints
-from geocells.grids import GroupedGrid
+from geocells.grids import GroupedGrid, S2Grid
+from geocells.grids.s2_covering import coarsened, meeting_cells
 from geocells.sphere.polygons import areas_km2
 from geocells.validation import (
     Coordinates,
     check_choice,
     check_coords,
+    check_count,
     check_feats,
     check_groups,
 )
@@ -329,12 +331,54 @@ class CellPartition:
         north-east; order and nested number on HEALPix, ``8/44425``. Only of cells made on a grid.
         """
         codes, levels, owners = self._code_ranges("tokens").quadtree_cells()
-        names = np.array(self.grid.names_of_cells(codes, levels), dtype=object)
+        return self._by_cell(self.grid.names_of_cells(codes, levels), owners)
+
+    def s2_covering(self, max_cells: int = 8) -> ObjectArray:
+        """Tokens of few S2 cells that together cover each cell, (n_cells,) of tuples of str, for tables indexed by S2.
+
+        Parameters
+        ----------
+        max_cells : int
+            Most S2 cells to a cell, but for one that several faces of the cube meet. The more, the closer they fit.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When ``max_cells`` is no whole number of at least 1.
+
+        Notes
+        -----
+        Every S2 cell meets the cell that it covers, or comes as near as a ten-thousandth of its own side. For cells on
+        an S2 grid, `tokens` are those that fit exactly.
+
+        Examples
+        --------
+        >>> from geocells import CellBuilder
+        >>> coords = [[47.4, 8.5]] * 3 + [[59.3, 18.1]] * 3
+        >>> cells = CellBuilder(min_images=3).fit(coords).cells_
+        >>> cells.s2_covering(max_cells=1)[0]
+        ('47900b',)
+        """
+        check_count(max_cells, "max_cells")
+        index = self.cell_index
+        if isinstance(index, CodeRangeIndex) and isinstance(index.grid.grids[0], S2Grid):
+            codes, levels, owners = index.quadtree_cells()
+            in_group = codes & np.uint64((1 << index.grid.bits) - 1)
+            unused = np.uint64(2 * (S2Grid().max_level - index.grid.grids[0].max_level))
+            s2_cells = in_group << unused, levels, owners
+        else:
+            s2_cells = meeting_cells(self.polygons(), max_cells)
+        leaves, levels, owners = coarsened(s2_cells, max_cells)
+        return self._by_cell(S2Grid().names_of_cells(leaves, levels), owners)
+
+    def _by_cell(self, names: list[str], owners: IntArray) -> ObjectArray:
+        """Tuple of the names that each cell owns, (n_cells,)."""
         order = np.argsort(owners, kind="stable")
-        parts = np.split(names[order], np.searchsorted(owners[order], np.arange(1, self.n_cells)))
-        tokens = np.empty(self.n_cells, dtype=object)
-        tokens[:] = [tuple(part) for part in parts]
-        return tokens
+        in_order = np.array(names, dtype=object)[order]
+        parts = np.split(in_order, np.searchsorted(owners[order], np.arange(1, self.n_cells)))
+        of_cell = np.empty(self.n_cells, dtype=object)
+        of_cell[:] = [tuple(part) for part in parts]
+        return of_cell
 
     def neighbors(self) -> IntArray:
         """Pairs of cells that share a border or a corner on the map, (n_pairs, 2) int64, the lower number first.

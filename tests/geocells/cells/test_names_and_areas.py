@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from itertools import pairwise
 
 import geopandas as gpd
 import numpy as np
 import pytest
+import s2sphere
 import shapely
-from s2geometry import S2CellId, S2LatLng
+from s2geometry import S2CellId, S2CellUnion, S2LatLng
+from shapely import affinity
 
-from geocells import CellBuilder, HealpixGrid, LatLonGrid, S2Grid, load_cells, sphere
+from geocells import (
+    CellBuilder,
+    ClusteredCells,
+    HealpixGrid,
+    LatLonGrid,
+    S2Grid,
+    load_cells,
+    sphere,
+)
 from geocells.cells import CodeRangeIndex, Ranges
 from geocells.grids import GroupedGrid
 
@@ -19,6 +30,10 @@ from geocells.grids import GroupedGrid
 def consolidated(min_images: int, **options: object) -> CellBuilder:
     """Build by consolidation, whatever the default method is."""
     return CellBuilder(min_images, method="consolidated", **options)
+
+
+def consolidated_on(grid: str) -> CellBuilder:
+    return consolidated(40, grid=grid)
 
 
 WORLD = np.column_stack(
@@ -97,6 +112,47 @@ def test_tokens_name_the_quadtree_cells_of_a_cell(grid, first):
         cell_index=CodeRangeIndex(GroupedGrid((grid,)), ranges),
     )
     assert cells.tokens.tolist() == first
+
+
+def drawn_by_s2sphere(token: str) -> shapely.Polygon:
+    """An S2 cell on the map, 64 points a side."""
+    cell = s2sphere.Cell(s2sphere.CellId.from_token(token))
+    corners = np.array([list(cell.get_vertex(k % 4)) for k in range(5)])
+    shares = np.linspace(0, 1, 64)[:, None]
+    vectors = np.concatenate([a + shares * (b - a) for a, b in pairwise(corners)])
+    latitudes, longitudes = sphere.from_unit_vectors(vectors).T
+    return shapely.Polygon(np.column_stack([np.unwrap(longitudes, period=360), latitudes]))
+
+
+@pytest.mark.parametrize("builder", [*map(consolidated_on, GRIDS), ClusteredCells(min_images=40)])
+def test_few_s2_cells_cover_a_cell_and_none_lies_apart_from_it(builder):
+    places = WORLD[::4]
+    cells = builder.fit(places).cells_
+    closer = cells.s2_covering(max_cells=20)
+    for max_cells, covering in ((8, cells.s2_covering()), (20, closer)):
+        assert len(covering) == cells.n_cells
+        unions = [S2CellUnion([S2CellId.FromToken(token) for token in one]) for one in covering]
+        for (latitude, longitude), label in zip(places.tolist(), builder.labels_, strict=True):
+            leaf = S2CellId(S2LatLng.FromDegrees(latitude, longitude))
+            assert unions[label].Contains(leaf) or label < 0
+        assert max(map(len, covering)) <= max_cells
+    polygons = cells.polygons()
+    around = [affinity.translate(p, turn) for p in polygons for turn in (-360, 0, 360)]
+    for label, tokens in enumerate(closer):
+        for token in tokens:
+            drawn = drawn_by_s2sphere(token)
+            if max(map(abs, drawn.bounds[1::2])) < 75:  # the naive outlines hold no pole
+                apart = shapely.distance(drawn, around[3 * label : 3 * label + 3]).min()
+                assert apart <= 1e-3 * np.sqrt(drawn.area)
+
+
+def test_s2_cells_that_cover_cells_of_an_s2_grid_are_their_own_with_enough():
+    cells = consolidated(5, grid="s2").fit(WORLD).cells_
+    assert cells.s2_covering(10_000).tolist() == cells.tokens.tolist()
+    assert consolidated(1, grid=S2Grid(0)).fit([[0, 0]]).cells_.s2_covering(1)[0] == ("1",)
+    for wrong, error in ((0, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="max_cells must be"):
+            cells.s2_covering(wrong)
 
 
 @pytest.mark.parametrize("grid", GRIDS)

@@ -59,9 +59,5 @@ def test_the_lowest_releases_are_the_bounds(name):
     assert found == expected
 
 
-def test_timm_has_one_bound():
-    assert len({bounds((extra,), core=False)["timm"] for extra in ("timm", "demo")}) == 1
-
-
 def test_the_compromised_releases_of_lightning_are_out_of_bounds():
     assert bounds(("models",), core=False)["lightning"] > numbers("2.6.3")

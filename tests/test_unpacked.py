@@ -139,3 +139,27 @@ def test_rows_after_texts_of_any_length_are_those_of_arrow(tmp_path):
     pq.write_table(table, tmp_path / "a.parquet", row_group_size=25)
     assert read_parquet(tmp_path / "a.parquet").equals(table)
     assert read_parquet(tmp_path / "a.parquet", ["n", "id"]).equals(table.select(["n", "id"]))
+
+
+FLIP = """
+import sys
+from pathlib import Path
+from geocells.tables import TableError, read_parquet
+path = Path(sys.argv[1])
+whole = path.read_bytes()
+footer = range(len(whole) - 8 - int.from_bytes(whole[-8:-4], "little"), len(whole))
+for place in footer:
+    for flip in (1, 16):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
+        try:
+            read_parquet(path)
+        except TableError:
+            pass
+print(len(footer))
+"""
+
+
+def test_no_flipped_bit_of_the_metadata_ends_the_process(tmp_path):
+    table = pa.table({"id": ["a", "b"], "latitude": [1.0, 2.0], "codes": [[1], [2, 3]]})
+    pq.write_table(table, tmp_path / "a.parquet", store_schema=False)
+    assert int(run_python(FLIP, tmp_path / "a.parquet").stdout) > 400

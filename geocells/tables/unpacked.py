@@ -79,9 +79,14 @@ def parquet_batches(path: Path, columns: Sequence[str] | None = None) -> Iterato
             if leaf.path.split(".")[0] in names
         ]
         n_bytes, n_a_row = 0.0, 1
-        for group in map(file.metadata.row_group, range(file.metadata.num_row_groups)):
+        for place in range(file.metadata.num_row_groups):
+            group = file.metadata.row_group(place)
             for number, leaf in leaves:
-                n_values = group.column(number).num_values
+                n_values = group.num_rows
+                if leaf.max_repetition_level:
+                    # Read first: Arrow ends the process where a column's metadata alone are asked for and are damaged.
+                    next(file.iter_batches(1, row_groups=[place], columns=[leaf.path]), None)
+                    n_values = group.column(number).num_values
                 n_bytes += n_values * _BYTES_OF_TYPE.get(leaf.physical_type, leaf.length)
                 n_a_row = max(n_a_row, n_values // max(group.num_rows, 1))  # more than 1 in lists
         check_unpacked(path, n_bytes)

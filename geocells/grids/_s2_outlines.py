@@ -13,13 +13,14 @@ the unions, with points between them where a side is curved, are brought to the 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import shapely
 
 from geocells._jit import inline_kernel, kernel
-from geocells._types import IntArray, ObjectArray
-from geocells.grids._square_unions import union_squares
+from geocells._types import BoolArray, FloatArray, IntArray, ObjectArray
+from geocells.grids._square_unions import Rings, union_squares
 
 SIZE = 1 << 30
 HALF = SIZE >> 1
@@ -65,24 +66,12 @@ def outlines(
     if len(faces) == 0:
         return np.full(n_owners, shapely.GeometryCollection(), dtype=object)
     faces, i, j, sides, owners = _in_halves(faces, i, j, sides, owners)
-    east = np.where(faces == 5, i >= HALF, j < HALF)
-    order = np.lexsort((east, faces, owners))
-    faces, i, j, sides, owners, east = (
-        values[order] for values in (faces, i, j, sides, owners, east)
-    )
     # On the faces that the antimeridian does not meet, the halves need no cutting.
-    cut = np.isin(faces, (2, 3, 5))
-    new = np.ones(len(faces), dtype=bool)
-    new[1:] = (
-        (owners[1:] != owners[:-1])
-        | (faces[1:] != faces[:-1])
-        | ((east[1:] != east[:-1]) & cut[1:])
-    )
-    first = np.flatnonzero(new)
-    parts = union_squares(i, j, sides, np.cumsum(new) - 1, len(first))
-    pieces, part_of_piece = shapely.get_parts(parts, return_index=True)
-    drawn = _draw(pieces, faces[first][part_of_piece], east[first][part_of_piece], finest)
-    return assemble(drawn, owners[first][part_of_piece], part_of_piece, n_owners)
+    east = np.where(faces == 5, i >= HALF, j < HALF) & np.isin(faces, (2, 3, 5))
+    parts, part_of_cell = np.unique((owners * 6 + faces) * 2 + east, return_inverse=True)
+    draw = partial(_draw, faces=parts // 2 % 6, is_east=parts % 2 == 1, finest=finest)
+    drawn = union_squares(i, j, sides, part_of_cell, len(parts), draw)
+    return assemble(drawn, parts // 12, n_owners)
 
 
 def _in_halves(
@@ -122,14 +111,13 @@ def on_cube(faces: IntArray, i: IntArray, j: IntArray) -> IntArray:
     )
 
 
-def _draw(pieces: ObjectArray, faces: IntArray, east: IntArray, finest: float) -> ObjectArray:
-    """Bring polygons of axis-parallel sides on the cube's faces to the map."""
-    rings, piece_of_ring = shapely.get_rings(pieces, return_index=True)
-    vertices, ring_of_vertex = shapely.get_coordinates(rings, return_index=True)
-    ij, ring_of_corner = _corners(vertices.astype(np.int64), ring_of_vertex)
-    following, previous = _neighbours(ring_of_corner)
-    piece = piece_of_ring[ring_of_corner]
-    corners = on_cube(faces[piece], ij[:, 0], ij[:, 1])
+def _draw(
+    rings: Rings, faces: IntArray, is_east: BoolArray, finest: float
+) -> tuple[FloatArray, IntArray]:
+    """Bring rings on the cube's faces to the map: their points, and the ring of each."""
+    owners = rings.owners[rings.ring]
+    following, previous = neighbours(rings.ring)
+    corners = on_cube(faces[owners], *rings.corners.T)
     axes = np.argmax(corners != corners[following], axis=1)
     first, last, positions = _corners_between(corners, following, axes)
     longitudes, latitudes, counts = trace(
@@ -140,18 +128,14 @@ def _draw(pieces: ObjectArray, faces: IntArray, east: IntArray, finest: float) -
         first,
         last,
         positions.astype(np.float64),
-        np.where(east[piece], 1.0, -1.0),
+        np.where(is_east[owners], 1.0, -1.0),
         RELATIVE,
         max(float(finest), FINEST),
     )
-    drawn_rings = shapely.linearrings(
-        longitudes, latitudes, indices=np.repeat(ring_of_corner, counts)
-    )
-    drawn: ObjectArray = shapely.polygons(drawn_rings, indices=piece_of_ring)
-    return drawn
+    return np.stack([longitudes, latitudes], axis=1), np.repeat(rings.ring, counts)
 
 
-def _neighbours(ring_of_corner: IntArray) -> tuple[IntArray, IntArray]:
+def neighbours(ring_of_corner: IntArray) -> tuple[IntArray, IntArray]:
     """Row of the next and of the previous corner of the same ring."""
     n_corners = len(ring_of_corner)
     starts = np.flatnonzero(np.append(True, ring_of_corner[1:] != ring_of_corner[:-1]))
@@ -159,16 +143,6 @@ def _neighbours(ring_of_corner: IntArray) -> tuple[IntArray, IntArray]:
     following, previous = np.arange(1, n_corners + 1), np.arange(-1, n_corners - 1)
     following[stops], previous[starts] = starts, stops
     return following, previous
-
-
-def _corners(ij: IntArray, ring: IntArray) -> tuple[IntArray, IntArray]:
-    """Drop each ring's repeated last point, and points at which it does not turn."""
-    kept = np.append(ring[1:] == ring[:-1], False)
-    ij, ring = ij[kept], ring[kept]
-    following, previous = _neighbours(ring)
-    along_i = ij[:, 1] == ij[following, 1]
-    turns = along_i != along_i[previous]
-    return ij[turns], ring[turns]
 
 
 def _corners_between(
@@ -183,7 +157,7 @@ def _corners_between(
     positions : (n,) int64
     """
     # The poles count as corners.
-    points = np.unique(np.vstack([corners, [[0, 0, SIZE], [0, 0, -SIZE]]]), axis=0)
+    points = np.vstack([corners, [[0, 0, SIZE], [0, 0, -SIZE]]])
     first, last = np.zeros(len(axes), np.int64), np.zeros(len(axes), np.int64)
     all_positions, n_before = [], 0
     for axis in range(3):
@@ -195,6 +169,7 @@ def _corners_between(
         # Few lines, so that their number and a position fit one word.
         keys = (number.astype(np.int64) << 32) | (points[:, axis] + SIZE)
         keys.sort()
+        keys = keys[np.append(True, keys[1:] != keys[:-1])]
         base = np.searchsorted(lines, line_of_side).astype(np.int64) << 32
         ends = np.stack([corners[sides, axis], corners[following[sides], axis]]) + SIZE
         first[sides] = n_before + np.searchsorted(keys, base | ends.min(axis=0), side="right")
@@ -204,20 +179,14 @@ def _corners_between(
     return first, last, np.concatenate(all_positions)
 
 
-def assemble(
-    drawn: ObjectArray, owner_of_piece: IntArray, part_of_piece: IntArray, n_owners: int
-) -> ObjectArray:
-    """One polygon an owner; parts that meet at a face's border or at Greenwich over a pole are joined."""
-    edges = np.searchsorted(owner_of_piece, np.arange(n_owners + 1))
-    polygons = np.empty(n_owners, dtype=object)
-    for owner in range(n_owners):
-        start, stop = edges[owner], edges[owner + 1]
-        if stop - start == 1:
-            polygons[owner] = drawn[start]
-        elif stop == start or part_of_piece[start] != part_of_piece[stop - 1]:
-            polygons[owner] = shapely.union_all(drawn[start:stop])
-        else:
-            polygons[owner] = shapely.MultiPolygon(list(drawn[start:stop]))
+def assemble(parts: ObjectArray, owners: IntArray, n_owners: int) -> ObjectArray:
+    """One polygon an owner, of its parts in order: they may meet at a face's border, or at Greenwich over a pole."""
+    edges = np.searchsorted(owners, np.arange(n_owners + 1))
+    n_parts = np.diff(edges)
+    polygons = np.full(n_owners, shapely.GeometryCollection(), dtype=object)
+    polygons[n_parts == 1] = parts[edges[:-1][n_parts == 1]]
+    for owner in np.flatnonzero(n_parts > 1):
+        polygons[owner] = shapely.union_all(parts[edges[owner] : edges[owner + 1]])
     broken = np.flatnonzero(~shapely.is_valid(polygons))
     polygons[broken] = shapely.make_valid(
         polygons[broken], method="structure", keep_collapsed=False

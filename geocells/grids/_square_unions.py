@@ -6,17 +6,43 @@ more squares begin than end, or the other way round.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import shapely
 
 from geocells._jit import kernel
-from geocells._types import BoolArray, IntArray, ObjectArray
+from geocells._types import BoolArray, FloatArray, IntArray, ObjectArray
+
+
+class Rings(NamedTuple):
+    """Borders in leaves: each turns by a right angle at every corner, the inside on its left.
+
+    Attributes
+    ----------
+    corners : (n, 2) int64
+        x and y of each corner, ring by ring, none twice.
+    ring : (n,) int64
+        The ring of each, ``0 .. n_rings - 1`` in order.
+    owners : (n_rings,) int64
+    is_shell : (n_rings,) bool
+        Whether it is around its owner, or a hole in it.
+    """
+
+    corners: IntArray
+    ring: IntArray
+    owners: IntArray
+    is_shell: BoolArray
 
 
 def union_squares(
-    x: IntArray, y: IntArray, sides: IntArray, owners: IntArray, n_owners: int
+    x: IntArray,
+    y: IntArray,
+    sides: IntArray,
+    owners: IntArray,
+    n_owners: int,
+    draw: Callable[[Rings], tuple[FloatArray, IntArray]],
 ) -> ObjectArray:
     """Union of the squares of each owner.
 
@@ -27,47 +53,53 @@ def union_squares(
     owners : (n,) int64
         ``0 .. n_owners - 1``; squares of one owner don't overlap.
     n_owners : int
+    draw : callable
+        From rings to their points on the map, (m, 2) float64, and the ring of each.
 
     Returns
     -------
     polygons : (n_owners,) object
-        Valid shapely Polygon or MultiPolygon, corners alone, exterior rings counterclockwise; an empty collection for
-        an owner without squares.
+        Valid shapely Polygon or MultiPolygon; an empty collection for an owner without squares.
 
     Notes
     -----
-    O(n log n): a sort of the squares' sides in either direction. Shapely makes the union only where a border touches
-    itself in a corner, or holes lie in one of several parts.
+    O(n log n): a sort of the squares' sides in either direction, but for squares that fill a rectangle.
     """
+    if not len(owners):
+        return np.full(n_owners, shapely.GeometryCollection(), dtype=object)
     order = np.argsort(owners, kind="stable")
-    corners, owners = np.stack([x, y, x + sides, y + sides])[:, order], owners[order]
-    edges = np.searchsorted(owners, np.arange(n_owners + 1))
-    n_squares = np.diff(edges)
-    polygons = np.full(n_owners, shapely.GeometryCollection(), dtype=object)
-    polygons[n_squares == 1] = shapely.box(*corners[:, edges[:-1][n_squares == 1]])
-    is_left = n_squares > 1
-    rows = np.flatnonzero(is_left[owners])
-    if len(rows):
-        drawn, owner_of_drawn = _traced(corners[:, rows], owners[rows])
-        polygons[owner_of_drawn] = drawn
-        is_left[owner_of_drawn] = False
-    for owner in np.flatnonzero(is_left):
-        union = shapely.union_all(shapely.box(*corners[:, edges[owner] : edges[owner + 1]]))
-        polygons[owner] = shapely.orient_polygons(union)
-    return polygons
+    edges, owners = np.stack([x, y, x + sides, y + sides])[:, order], owners[order]
+    first = np.flatnonzero(np.append(True, owners[1:] != owners[:-1]))
+    low = np.minimum.reduceat(edges[:2], first, axis=1)
+    high = np.maximum.reduceat(edges[2:], first, axis=1)
+    is_filled = np.add.reduceat(sides[order] ** 2, first) == np.prod(high - low, axis=0)
+    boxes = np.concatenate([low, high])
+    filled = _rectangles(boxes[:, is_filled], owners[first[is_filled]])
+    rows = np.flatnonzero(np.repeat(~is_filled, np.diff(first, append=len(owners))))
+    rings = _joined(filled, _traced(edges[:, rows], owners[rows])) if len(rows) else filled
+    points, ring_of_point = draw(rings)
+    drawn: Any = shapely.linearrings(points, indices=ring_of_point)
+    return _polygons(drawn, rings, n_owners)
 
 
-def _traced(corners: IntArray, owners: IntArray) -> tuple[ObjectArray, IntArray]:
-    """Unions that can be traced, and their owners; squares by left, low, right and high edge, (4, n)."""
-    unit = (corners[2] - corners[0]).min()
-    left, low, right, high = corners // unit
-    bits = int(max(right.max(), high.max())).bit_length()
-    if 2 * bits + int(owners[-1]).bit_length() + 1 > 63:  # of a key in `_corners`
-        return np.empty(0, dtype=object), np.empty(0, dtype=np.int64)
+def _rectangles(edges: IntArray, owners: IntArray) -> Rings:
+    corners = edges[[0, 1, 2, 1, 2, 3, 0, 3]].T.reshape(-1, 2)
+    return Rings(corners, np.arange(len(corners)) // 4, owners, np.ones(len(owners), dtype=bool))
+
+
+def _joined(some: Rings, more: Rings) -> Rings:
+    more = more._replace(ring=more.ring + len(some.owners))
+    return Rings(*(np.concatenate(both) for both in zip(some, more, strict=True)))
+
+
+def _traced(edges: IntArray, owners: IntArray) -> Rings:
+    """Borders of squares by left, low, right and high edge, (4, n), in the order of their owners."""
+    lines, line_of_edge = np.unique(edges, return_inverse=True)
+    left, low, right, high = line_of_edge.reshape(edges.shape)
+    bits = len(lines).bit_length()
     keys, is_start = _corners(left, right, low, high, owners, bits)
     across, _ = _corners(low, high, left, right, owners, bits)
     mask = (1 << bits) - 1
-    owner, column, row = keys >> (2 * bits), (keys >> bits) & mask, keys & mask
     # Every corner ends one side along x and one along y, whose other end is its neighbour in order.
     turned = (
         (across & ~((1 << (2 * bits)) - 1)) | ((across & mask) << bits) | (across >> bits) & mask
@@ -75,23 +107,36 @@ def _traced(corners: IntArray, owners: IntArray) -> tuple[ObjectArray, IntArray]
     place = np.argsort(turned, kind="stable")
     # Where two corners meet, the one below goes with the one on the left, or else on the right: to the same square.
     meet = np.flatnonzero(keys[1:] == keys[:-1])
-    apart = meet[~is_start[meet]]
-    place[apart], place[apart + 1] = place[apart + 1], place[apart]
-    corner_at = np.empty_like(place)
-    corner_at[place] = np.arange(len(keys))
+    _swap(place, meet[~is_start[meet]])
     # The inside is on the left: a side runs down where squares begin behind it, and up where they end.
-    first = np.arange(0, len(keys), 2)
-    head = first + ~is_start[::2]
-    order, ring = np.empty_like(first), np.empty_like(first)
-    walk(corner_at[place[head] ^ 1] >> 1, order, ring)
-    path = np.stack([head[order] ^ 1, head[order]], axis=1).reshape(-1)
-    points = np.stack([column[path], row[path]], axis=1).astype(np.float64) * unit
-    rings = shapely.linearrings(points, indices=np.repeat(ring, 2))
-    owner_of_ring = owner[path[::2]][np.append(True, ring[1:] != ring[:-1])]
+    head = np.arange(0, len(keys), 2) + ~is_start[::2]
+    order, ring = _walked(place, head)
     ring_of_side = np.empty_like(ring)
     ring_of_side[order] = ring
-    touches_itself = ring_of_side[meet >> 1] == ring_of_side[(meet + 1) >> 1]
-    return _polygons(rings, owner_of_ring, owner[meet[touches_itself]])
+    itself = meet[ring_of_side[meet >> 1] == ring_of_side[(meet + 1) >> 1]]
+    if len(itself):
+        # Rings that meet themselves are parted there. What they enclose stays in one piece: it holds together by sides.
+        _swap(place, itself)
+        order, ring = _walked(place, head)
+    path = np.stack([head[order] ^ 1, head[order]], axis=1).reshape(-1)
+    corners = lines[np.stack([keys[path] >> bits, keys[path]], axis=1) & mask]
+    # A ring's first side is its leftmost, behind which squares begin if it is a shell.
+    side = order[np.append(True, ring[1:] != ring[:-1])]
+    return Rings(corners, np.repeat(ring, 2), keys[2 * side] >> (2 * bits), is_start[2 * side])
+
+
+def _swap(values: IntArray, places: IntArray) -> None:
+    """Swap each of the places with the one behind it."""
+    values[places], values[places + 1] = values[places + 1], values[places]
+
+
+def _walked(place: IntArray, head: IntArray) -> tuple[IntArray, IntArray]:
+    """Sides one ring after the other, and the ring of each."""
+    corner_at = np.empty_like(place)
+    corner_at[place] = np.arange(len(place))
+    order, ring = np.empty_like(head), np.empty_like(head)
+    walk(corner_at[place[head] ^ 1] >> 1, order, ring)
+    return order, ring
 
 
 def _corners(
@@ -125,27 +170,37 @@ def _corners(
     return np.repeat(keys, n_ends), np.repeat(after, n_ends) > 0
 
 
-def _polygons(
-    rings: ObjectArray, owner_of_ring: IntArray, left_out: IntArray
-) -> tuple[ObjectArray, IntArray]:
-    """Polygons of rings by owner, shells before holes; owners with several shells and holes are left out too."""
-    is_shell = shapely.is_ccw(rings)
-    n_shells = np.bincount(owner_of_ring[is_shell])
-    has_holes = np.bincount(owner_of_ring[~is_shell], minlength=len(n_shells)) > 0
-    is_simple = (n_shells <= 1) | ~has_holes
-    is_simple[left_out] = False
-    kept = is_simple[owner_of_ring]
-    rings, owner_of_ring, is_shell = rings[kept], owner_of_ring[kept], is_shell[kept]
-    parts: Any = shapely.polygons(rings, indices=np.cumsum(is_shell) - 1)
-    owners, part_owner = np.unique(owner_of_ring[is_shell], return_inverse=True)
-    one = n_shells[owners] == 1
-    drawn = np.empty(len(owners), dtype=object)
-    drawn[one] = parts[one[part_owner]]
-    several = ~one[part_owner]
-    if several.any():
-        numbers = np.unique(part_owner[several], return_inverse=True)[1]
-        drawn[~one] = shapely.multipolygons(parts[several], indices=numbers)
-    return drawn, owners
+def _polygons(drawn: ObjectArray, rings: Rings, n_owners: int) -> ObjectArray:
+    """Polygons of rings by owner."""
+    shell = np.flatnonzero(rings.is_shell)
+    shell = shell[np.argsort(rings.owners[shell], kind="stable")]
+    owners = rings.owners[shell]
+    n_shells = np.bincount(owners, minlength=n_owners)
+    part, part_of_shell = drawn[shell], np.arange(len(shell))
+    hole = np.flatnonzero(~rings.is_shell)
+    if len(hole):
+        part_of_hole = np.searchsorted(owners, rings.owners[hole])
+        several = np.flatnonzero(n_shells[owners] > 1)
+        choice = np.flatnonzero(n_shells[rings.owners[hole]] > 1)
+        filled: Any = shapely.polygons(part[several])
+        inner: Any = shapely.polygons(drawn[hole[choice]])
+        one, other = shapely.STRtree(filled).query(inner, predicate="covered_by")
+        same = rings.owners[hole[choice[one]]] == owners[several[other]]
+        one, other = one[same], other[same]
+        # Of its owner's shells around a hole the smallest is its own.
+        by_size = np.argsort(-shapely.area(filled[other]), kind="stable")
+        part_of_hole[choice[one[by_size]]] = several[other[by_size]]
+        numbers = np.append(part_of_shell, part_of_hole)
+        order = np.argsort(numbers, kind="stable")
+        part, part_of_shell = np.append(part, drawn[hole])[order], numbers[order]
+    parts: Any = shapely.polygons(part, indices=part_of_shell)
+    polygons = np.full(n_owners, shapely.GeometryCollection(), dtype=object)
+    is_one = n_shells[owners] == 1
+    polygons[owners[is_one]] = parts[is_one]
+    if not is_one.all():
+        several, number = np.unique(owners[~is_one], return_inverse=True)
+        polygons[several] = shapely.multipolygons(parts[~is_one], indices=number)
+    return polygons
 
 
 @kernel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ import shapely
 
 from geocells._jit import kernel, over_rows
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
-from geocells.grids._s2_outlines import assemble
-from geocells.grids._square_unions import union_squares
+from geocells.grids._s2_outlines import assemble, neighbours
+from geocells.grids._square_unions import Rings, union_squares
 from geocells.grids.base import CodeType, gather_bits, spread_bits_inline
 from geocells.sphere.polygons import cut_at_antimeridian
 
@@ -145,11 +146,9 @@ class HealpixGrid:
         n_slots = 1 << self.max_level
         sides = 1 << (self.max_level - np.asarray(levels, dtype=np.int64))
         parts, part_of_cell = np.unique(owners * 12 + faces, return_inverse=True)
-        unions = union_squares(x % n_slots, y % n_slots, sides, part_of_cell, len(parts))
-        pieces, part_of_piece = shapely.get_parts(unions, return_index=True)
-        drawn = cut_at_antimeridian(_draw(pieces, parts[part_of_piece] % 12, n_slots))
-        drawn, piece = shapely.get_parts(drawn, return_index=True)
-        return assemble(drawn, parts[part_of_piece[piece]] // 12, part_of_piece[piece], n_owners)
+        draw = partial(_draw, faces=parts % 12, n_slots=n_slots)
+        drawn = union_squares(x % n_slots, y % n_slots, sides, part_of_cell, len(parts), draw)
+        return assemble(cut_at_antimeridian(drawn), parts // 12, n_owners)
 
     def names_of_cells(self, codes: CodeArray, levels: IntArray) -> list[str]:
         """Order and nested number of each cell, ``8/44425``, as coverage maps (MOC) have them."""
@@ -163,18 +162,11 @@ class HealpixGrid:
         return {"type": "healpix", "max_level": int(self.max_level)}
 
 
-def _draw(pieces: ObjectArray, face_of_piece: IntArray, n_slots: int) -> ObjectArray:
-    """Bring polygons of axis-parallel sides on the faces to the map; longitudes may run on past 180 degrees."""
-    rings, piece_of_ring = shapely.get_rings(pieces, return_index=True)
-    corners, ring = shapely.get_coordinates(rings, return_index=True)
-    is_start = np.append(ring[1:] == ring[:-1], False)
-    start = np.flatnonzero(is_start)
-    ring = ring[start]
-    faces = face_of_piece[piece_of_ring[ring]]
-    (x, y), (next_x, next_y) = (
-        corners[start].astype(np.int64).T,
-        corners[start + 1].astype(np.int64).T,
-    )
+def _draw(rings: Rings, faces: IntArray, n_slots: int) -> tuple[FloatArray, IntArray]:
+    """Bring rings on the faces to the map, and the ring of each point; longitudes may run on past 180 degrees."""
+    ring, faces = rings.ring, faces[rings.owners[rings.ring]]
+    following, _ = neighbours(ring)
+    (x, y), (next_x, next_y) = rings.corners.T, rings.corners[following].T
     along_y = x == next_x
     # A side lies on a line of the projection's plane, which goes on into other faces; `down` is the place on it.
     top, eighth = RING_OF_FACE[faces] * n_slots, EIGHTH_OF_FACE[faces] * n_slots
@@ -204,9 +196,7 @@ def _draw(pieces: ObjectArray, face_of_piece: IntArray, n_slots: int) -> ObjectA
     point_x = np.where(along_y[side], x[side], other - place)
     point_y = np.where(along_y[side], other - place, y[side])
     points = _to_map(point_x, point_y, faces[side], along_y[side], n_slots)
-    drawn: Any = shapely.linearrings(points, indices=ring[side])
-    polygons: ObjectArray = shapely.polygons(drawn, indices=piece_of_ring)
-    return polygons
+    return points, ring[side]
 
 
 def _n_pieces(least: IntArray, most: IntArray, n_slots: int) -> IntArray:

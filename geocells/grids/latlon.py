@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import shapely
 
 from geocells._jit import inline_kernel, kernel, over_rows
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
-from geocells.grids._square_unions import union_squares
+from geocells.grids._square_unions import Rings, union_squares
 from geocells.grids.base import CodeType, gather_bits_inline, outside_code, spread_bits_inline
 from geocells.sphere.polygons import cut_at_antimeridian
 
@@ -210,13 +209,17 @@ class LatLonGrid:
         Every edge is the very float64 number that encoding compares against, so neighbours share their edges exactly.
         """
         rows, columns, sides = self._squares(codes, levels)
-        unions = union_squares(columns, rows, sides, owners, n_owners)
+        west = np.full(n_owners, 1 << self.max_level)
+        np.minimum.at(west, owners, columns)
+        # Where all of a union lies beyond the antimeridian.
+        turns = 360.0 * (self._degrees(0, west)[1] >= 180.0)
 
-        def to_map(corners: FloatArray) -> FloatArray:
-            latitudes, longitudes = self._degrees(corners[:, 1], corners[:, 0])
-            return np.stack([longitudes, latitudes], axis=1)
+        def draw(rings: Rings) -> tuple[FloatArray, IntArray]:
+            latitudes, longitudes = self._degrees(*rings.corners.T[::-1])
+            longitudes -= turns[rings.owners[rings.ring]]
+            return np.stack([longitudes, latitudes], axis=1), rings.ring
 
-        return cut_at_antimeridian(shapely.transform(unions, to_map))
+        return cut_at_antimeridian(union_squares(columns, rows, sides, owners, n_owners, draw))
 
     def names_of_cells(self, codes: CodeArray, levels: IntArray) -> list[str]:
         """Path from the root to each cell, a digit a level: 0 south-west, 1 south-east, 2 north-west, 3 north-east."""

@@ -26,7 +26,8 @@ def assert_unions(squares: np.ndarray, owners: np.ndarray, n_owners: int) -> Non
     """Hold the unions against shapely's own."""
     x, y, sides = squares.T
     boxes = shapely.box(x, y, x + sides, y + sides)
-    polygons = union_squares(x, y, sides, owners, n_owners)
+    draw = lambda rings: (rings.corners.astype(float), rings.ring)  # noqa: E731
+    polygons = union_squares(x, y, sides, owners, n_owners, draw)
     assert shapely.is_valid(polygons).all()
     for owner, polygon in enumerate(polygons):
         assert shapely.equals(polygon, shapely.union_all(boxes[owners == owner]))
@@ -57,6 +58,12 @@ SQUARES = {
     ],
     "around a hole, and apart": [(4, 0, 2)]
     + [(x, y, 1) for x in range(3) for y in range(3) if (x, y) != (1, 1)],
+    "around a hole, in a hole, and touching it": [
+        (x, y, 1)
+        for x in range(7)
+        for y in range(7)
+        if max(abs(x - 3), abs(y - 3)) in (1, 3) or (x, y) == (5, 1)
+    ],
     "apart": [(0, 0, 1), (2, 0, 1), (2, 2, 1)],
     "from the least to the largest, too deep for one key": [
         (2**31, 0, 2**30),
@@ -74,23 +81,3 @@ def test_squares(name):
     apart = array + np.array([2**32, 0, 0])
     owners = np.repeat([0, 2], len(array))
     assert_unions(np.concatenate([array, apart]), owners, 3)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "in the corner of its own size and of others",
-        "around a hole",
-        "that touch in a corner",
-        "that touch in the other corner",
-        "apart",
-    ],
-)
-def test_simple_unions_are_traced_without_shapely(name, monkeypatch):
-    def refuses(_boxes):
-        raise AssertionError
-
-    monkeypatch.setattr(shapely, "union_all", refuses)
-    x, y, sides = (np.array(SQUARES[name]) * 4).T
-    (polygon,) = union_squares(x, y, sides, np.zeros(len(x), dtype=np.int64), 1)
-    assert polygon.area == (sides**2).sum()

@@ -20,7 +20,7 @@ _TEMPERATURE = 0.05
 _DROPOUT = 0.3
 _RATE = 0.03  # of the mean size of the entries, a step
 _SAME_SPOT_KM = 0.2
-LEAST_MASS = 1e-3  # so that a photo far from all others does not decide alone
+LEAST_MASS = 0.01  # so that no photo far from all others decides alone
 
 Vectors = npt.NDArray[np.float32]
 

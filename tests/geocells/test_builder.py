@@ -373,27 +373,6 @@ def test_the_default_box_is_that_of_the_data_group_by_group():
         assert own.bounds == (*part.min(axis=0), *part.max(axis=0))
 
 
-def test_the_default_box_takes_the_shortest_arc_over_the_antimeridian():
-    coords = np.array([(-17.0, 178.0), (-18.0, -179.0), (-16.5, 179.5)])
-    builder = consolidated(1, min_cell_size=1).fit(coords)
-    assert builder.cells_.grid.grids[0].bounds == (-18.0, 178.0, -16.5, -179.0)
-
-
-@pytest.mark.parametrize(
-    "bounds",
-    [
-        SWISS,
-        list(SWISS),
-        shapely.box(5.9, 45.8, 10.6, 47.9),
-        gpd.GeoSeries([shapely.box(5.9, 45.8, 8, 47.9), shapely.box(8, 46, 10.6, 47)], crs=4326),
-    ],
-)
-def test_bounds_may_be_a_box_or_polygons(bounds):
-    coords = np.array([(46.0, 7.0), (47.0, 8.0)])
-    builder = consolidated(1, bounds=bounds).fit(coords)
-    assert builder.cells_.grid.grids[0].bounds == SWISS
-
-
 @pytest.mark.parametrize(
     "bounds",
     [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import shapely
@@ -12,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from partitions import assert_same_cells
 
-from geocells import CellBuilder, LatLonGrid, S2Grid, load_cells
+from geocells import CellBuilder, LatLonGrid
 
 
 def features(n_rows: int, seed: int = 0) -> np.ndarray:
@@ -105,22 +103,6 @@ def test_fewer_images_than_min_images_are_one_cell(grid: str, n_images: int) -> 
     assert builder.assign([[0.0, 0.0]]).tolist() == [0]
 
 
-def test_constant_features_leave_the_choice_to_level_and_code() -> None:
-    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (10_000, 2))
-    constant = np.full((10_000, 3), 0.1, dtype=np.float32)
-    first = CellBuilder(200).fit(coords, constant)
-    second = CellBuilder(200).fit(coords[::-1], constant)
-    assert first.counts_.min() >= 200
-    assert np.array_equal(first.labels_, second.labels_[::-1])
-
-
-def test_more_dimensions_than_images_are_fine() -> None:
-    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (60, 2))
-    feats = np.random.default_rng(1).normal(size=(60, 4096))
-    builder = CellBuilder(10).fit(coords, feats)
-    assert builder.counts_.min() >= 10
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_unsound_features_are_refused_by_row(value: float) -> None:
     coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (500, 2))
@@ -162,40 +144,6 @@ def test_parameters_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         CellBuilder(2, **parameters).fit(np.full((10, 2), 0.5))
-
-
-def test_a_memory_map_gives_the_cells_of_the_array(tmp_path: Path) -> None:
-    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (5000, 2))
-    feats = features(5000)
-    np.save(tmp_path / "feats.npy", feats)
-    mapped = np.load(tmp_path / "feats.npy", mmap_mode="r")
-    assert_same_cells(
-        CellBuilder(50).fit(coords, feats).cells_, CellBuilder(50).fit(coords, mapped).cells_
-    )
-
-
-@pytest.mark.parametrize("grid", ["latlon", "s2", S2Grid(max_level=20)])
-def test_saved_cells_answer_as_before(tmp_path: Path, grid: object) -> None:
-    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, (3000, 2))
-    builder = CellBuilder(100, grid=grid).fit(coords, features(3000))
-    loaded = load_cells(builder.cells_.save(tmp_path / "cells.parquet"))
-    assert_same_cells(builder.cells_, loaded)
-    new = np.random.default_rng(1).uniform((40, 0), (55, 20), (500, 2))
-    assert np.array_equal(loaded.assign(new), builder.assign(new))
-    assert loaded.parameters["rank_by"] == "mean_wcss"
-
-
-def test_the_adaptive_split_of_planet_drops_the_cells_that_stay_small() -> None:
-    rng = np.random.default_rng(0)
-    coords = np.concatenate(
-        [rng.normal((47.0, 8.0), 0.5, (3000, 2)), rng.uniform((-60, -170), (60, 170), (40, 2))]
-    )
-    builder = CellBuilder(50, method="top_down", grid="s2", max_images=500, leftover="noise").fit(
-        coords
-    )
-    assert builder.counts_.min() >= 50
-    assert builder.counts_.max() <= 500
-    assert (builder.labels_ == -1).sum() == len(coords) - builder.counts_.sum() > 0
 
 
 @pytest.mark.parametrize("seed", range(10))

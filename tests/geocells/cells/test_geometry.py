@@ -56,13 +56,6 @@ def test_a_cell_split_by_its_children_is_a_multipolygon():
     assert root.equals(shapely.union(shapely.box(4, 0, 8, 4), shapely.box(0, 4, 4, 8)))
 
 
-def test_polygons_have_longitude_as_x():
-    cells = consolidated(1, bounds=(45, 5, 48, 11), min_cell_size=10).fit([(46, 7)]).cells_
-    west, south, east, north = cells.polygons()[0].bounds
-    assert (west, east) != (45, 48)
-    assert (south + north) / 2 == 46.5
-
-
 @given(st.data(), boxes, methods(), leftovers)
 def test_polygons_are_valid_disjoint_and_hold_their_images(data, box, options, leftover):
     coords = data.draw(coordinates_in(box, max_rows=60))
@@ -121,27 +114,6 @@ def test_a_point_in_the_middle_of_a_polygon_is_assigned_to_its_cell(data, box, o
     inside = shapely.point_on_surface(cells.polygons())
     points = np.column_stack([shapely.get_y(inside), shapely.get_x(inside)])
     assert cells.assign(points, outside="noise").tolist() == list(range(cells.n_cells))
-
-
-def test_a_cell_over_the_antimeridian_is_cut_there():
-    coords = [(0.0, 179.0), (1.0, -179.0), (1.0, 180.0)]
-    cells = consolidated(3, min_cell_size=0.5).fit(coords).cells_
-    (polygon,) = cells.polygons()
-    assert polygon.geom_type == "MultiPolygon"
-    assert shapely.is_valid(polygon)
-    bounds = sorted(part.bounds for part in polygon.geoms)
-    assert bounds == [(-180, 0, -179, 1), (179, 0, 180, 1)]
-
-
-def test_a_cell_that_ends_at_the_antimeridian_is_not_cut():
-    grid = LatLonGrid(0, 170, 8, -170, max_level=1)
-    polygons = consolidated(1, grid=grid).fit([(1, 175), (1, 180), (7, -175)]).cells_.polygons()
-    assert [polygon.geom_type for polygon in polygons] == ["Polygon"] * 3
-    assert [polygon.bounds for polygon in polygons] == [
-        (170, 0, 180, 4),
-        (-180, 0, -170, 4),
-        (-180, 4, -170, 8),
-    ]
 
 
 def test_neighbours_share_their_edges_exactly():

@@ -46,35 +46,20 @@ def triples(ranges: Ranges) -> list[tuple[int, int, int]]:
     )
 
 
-def test_an_earlier_small_claim_is_a_hole_in_a_later_large_one():
-    assert triples(Ranges.flatten(as_claims([(4, 8, 0), (0, 16, 1)]))) == [
-        (0, 4, 1),
-        (4, 8, 0),
-        (8, 16, 1),
-    ]
-
-
-def test_a_later_small_claim_gets_nothing():
-    assert triples(Ranges.flatten(as_claims([(0, 16, 1), (4, 8, 0)]))) == [(0, 16, 1)]
-
-
-def test_the_first_of_two_equal_claims_wins():
-    assert triples(Ranges.flatten(as_claims([(4, 8, 3), (4, 8, 2)]))) == [(4, 8, 3)]
-
-
-def test_neighbouring_claims_of_one_cell_are_one_range():
-    assert triples(Ranges.flatten(as_claims([(4, 8, 0), (0, 4, 0), (8, 12, 1)]))) == [
-        (0, 8, 0),
-        (8, 12, 1),
-    ]
-
-
-def test_what_is_left_of_a_claim_joins_the_range_of_its_own_cell_before_it():
-    assert triples(Ranges.flatten(as_claims([(0, 4, 1), (8, 12, 0), (0, 16, 1)]))) == [
-        (0, 8, 1),
-        (8, 12, 0),
-        (12, 16, 1),
-    ]
+@pytest.mark.parametrize(
+    ("claims", "flat"),
+    [
+        # An earlier small claim is a hole in a later large one; a later small one gets nothing.
+        ([(4, 8, 0), (0, 16, 1)], [(0, 4, 1), (4, 8, 0), (8, 16, 1)]),
+        ([(0, 16, 1), (4, 8, 0)], [(0, 16, 1)]),
+        ([(4, 8, 3), (4, 8, 2)], [(4, 8, 3)]),
+        # Neighbours of one cell are one range, what is left of a claim too.
+        ([(4, 8, 0), (0, 4, 0), (8, 12, 1)], [(0, 8, 0), (8, 12, 1)]),
+        ([(0, 4, 1), (8, 12, 0), (0, 16, 1)], [(0, 8, 1), (8, 12, 0), (12, 16, 1)]),
+    ],
+)
+def test_claims_are_flattened_in_order_of_priority(claims, flat):
+    assert triples(Ranges.flatten(as_claims(claims))) == flat
 
 
 @given(nested_claims())

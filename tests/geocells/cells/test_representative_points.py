@@ -304,14 +304,6 @@ def test_medoids_and_modes_of_a_partition_are_those_of_its_images():
         assert tuple(builder.cells_.modes[cell]) == naive.mode(images)
 
 
-def test_locations_are_stored_in_the_file_all_three(tmp_path):
-    cells = fitted("medoid").cells_
-    loaded = load_cells(cells.save(tmp_path / "cells.parquet"))
-    for name in ("locations", "centroids", "medoids", "modes"):
-        assert np.array_equal(getattr(loaded, name), getattr(cells, name)), name
-    assert loaded.parameters["location"] == "medoid"
-
-
 def test_nothing_is_worked_out_before_it_is_asked_for_and_the_images_are_let_go_after():
     places = fitted().cells_.representative_points
     assert places.points is None

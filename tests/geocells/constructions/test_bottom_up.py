@@ -13,7 +13,6 @@ from geocells.constructions import (
     PrioritizedRanges,
     bin_codes,
     bottom_up,
-    consolidate,
     heat_maps,
 )
 from geocells.moments import FeatureRows, moments_by_label
@@ -109,68 +108,27 @@ def test_winners_are_those_of_the_slow_twin(
     assert winner.tolist() == expected.tolist()
 
 
-@given(
-    places=images(),
-    min_images=st.integers(1, 12),
-    overlap=st.sampled_from([2, 4]),
-    competition=st.sampled_from(["level", "all"]),
+# Leaves in a row; windows of two leaves' width overlap in the middle.
+ALIKE_RIGHT = np.array([[0.0], [0.0], [5.0], [5.0], [5.1], [5.1]])
+TWO_LOOKS = np.array([[0.0]] * 4 + [[9.0]] * 3)
+
+
+@pytest.mark.parametrize(
+    ("counts", "feats", "rank_by", "expected"),
+    [
+        ((2, 2, 2), ALIKE_RIGHT, "mean_wcss", [-1, -1, 0, 0, 0, 0]),
+        ((2, 2, 2), ALIKE_RIGHT[::-1], "mean_wcss", [0, 0, 0, 0, -1, -1]),
+        ((2, 2, 2), np.zeros((6, 1)), "mean_wcss", [0, 0, 0, 0, -1, -1]),  # the lowest code
+        ((2, 2, 3), TWO_LOOKS, "count", [-1, -1, 0, 0, 0, 0, 0]),
+        ((2, 2, 3), TWO_LOOKS, "mean_wcss", [0, 0, 0, 0, -1, -1, -1]),
+    ],
 )
-def test_every_window_wins_enough_images_and_none_is_left_hot(
-    places: list[Place], min_images: int, overlap: int, competition: str
+def test_the_most_cohesive_or_the_hottest_spot_wins(
+    counts: tuple[int, ...], feats: np.ndarray, rank_by: str, expected: list[int]
 ) -> None:
-    feats = np.random.default_rng(0).normal(size=(len(places), 2))
-    deepest = 4 - (overlap.bit_length() - 1)
-    windows, winner = fast(
-        places, feats, 4, deepest, min_images=min_images, overlap=overlap, competition=competition
-    )
-    won = np.bincount(winner[winner >= 0], minlength=windows.n_cells)
-    assert (won >= min_images).all()
-    # The root is the coarsest window: whatever is left is too little for it.
-    assert (winner < 0).sum() < min_images
-
-
-@given(
-    places=images(),
-    seed=st.integers(0, 2**32 - 1),
-    min_images=st.integers(1, 12),
-    rule=st.sampled_from(
-        [("level", "mean_wcss"), ("level", "wcss"), ("level", "count"), ("all", "wcss")]
-    ),
-)
-def test_without_overlap_the_cells_are_the_consolidated_ones(
-    places: list[Place], seed: int, min_images: int, rule: tuple[str, str]
-) -> None:
-    feats = np.random.default_rng(seed).normal(size=(len(places), 3))
-    options = {"min_images": min_images, "overlap": 1, "competition": rule[0], "rank_by": rule[1]}
-    windows, _ = fast(places, feats, 4, 4, **options)
-    nested = consolidate(bin_codes(codes_of(places), 8), 4, 4, min_images=min_images)
-    assert set(windows.starts.tolist()) == set(nested.starts.tolist())
-    assert sorted(windows.stops.tolist()) == sorted(nested.stops.tolist())
-
-
-def test_the_most_cohesive_hot_spot_windows_first() -> None:
-    # Leaves in a row: 2 2 2. Windows of two leaves' width overlap in the middle; its images resemble the right ones.
-    places = [(0, 0)] * 2 + [(0, 1)] * 2 + [(0, 2)] * 2
-    alike_right = np.array([[0.0], [0.0], [5.0], [5.0], [5.1], [5.1]])
-    _, winner = fast(places, alike_right, 2, 1, min_images=4, overlap=2)
-    assert winner.tolist() == [-1, -1, 0, 0, 0, 0]
-    _, winner = fast(places, alike_right[::-1].copy(), 2, 1, min_images=4, overlap=2)
-    assert winner.tolist() == [0, 0, 0, 0, -1, -1]
-
-
-def test_equal_hot_spots_are_won_by_the_lowest_code() -> None:
-    places = [(0, 0)] * 2 + [(0, 1)] * 2 + [(0, 2)] * 2
-    _, winner = fast(places, np.zeros((6, 1)), 2, 1, min_images=4, overlap=2)
-    assert winner.tolist() == [0, 0, 0, 0, -1, -1]
-
-
-def test_the_heat_map_alone_prefers_the_hottest() -> None:
-    places = [(0, 0)] * 2 + [(0, 1)] * 2 + [(0, 2)] * 3
-    feats = np.array([[0.0]] * 4 + [[9.0]] * 3)
-    _, by_count = fast(places, feats, 2, 1, min_images=4, overlap=2, rank_by="count")
-    assert by_count.tolist() == [-1, -1, 0, 0, 0, 0, 0]
-    _, by_wcss = fast(places, feats, 2, 1, min_images=4, overlap=2)
-    assert by_wcss.tolist() == [0, 0, 0, 0, -1, -1, -1]
+    places = [(0, column) for column, count in enumerate(counts) for _ in range(count)]
+    _, winner = fast(places, feats.copy(), 2, 1, min_images=4, overlap=2, rank_by=rank_by)
+    assert winner.tolist() == expected
 
 
 def test_a_winner_takes_the_empty_part_of_its_window_too() -> None:

@@ -23,7 +23,7 @@ def test_no_choice_is_cheaper(data: st.DataObject, least: int, seed: int) -> Non
     codes = np.unique(codes).astype(np.uint64)
     bins = Bins.from_counts(codes, rng.integers(1, 2 * least + 1, len(codes)))
     maps = heat_maps(bins, LEAF_LEVEL, LEAF_LEVEL, overlap=1, min_images=least)
-    assume(0 < len(maps.node_level) <= 14)
+    assume(0 < len(maps.node_level) <= 11)
     # Whole numbers, so that choices of the same price tie.
     prices = rng.integers(0, 10, (len(maps.node_level), LEAF_LEVEL + 1)).astype(float)
     chosen = cheapest(maps.node_level, maps.node_children, maps.own_counts, prices, least)

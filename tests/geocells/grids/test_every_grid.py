@@ -16,6 +16,8 @@ from geocells.grids import GroupedGrid, coarsened, grid_from_dict, n_codes
 GRIDS = {
     "latlon": functools.partial(LatLonGrid, -90, -180, 90, 180),
     "latlon over the antimeridian": functools.partial(LatLonGrid, -90, 10, 90, 9),
+    "latlon up to the antimeridian": functools.partial(LatLonGrid, -90, 90, 90, -180),
+    "latlon from the antimeridian": functools.partial(LatLonGrid, -90, 180, 90, -90),
     "s2": S2Grid,
     "healpix": HealpixGrid,
 }

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import boxes, coordinates_in
 
 from geocells.grids import GroupedGrid, LatLonGrid, S2Grid, coarsened, common_grid, refined
 
@@ -65,16 +64,6 @@ def test_no_grids_are_refused():
 def test_more_groups_than_the_codes_hold_are_refused():
     with pytest.raises(ValueError, match="63 bits a code; raise min_cell_size"):
         GroupedGrid((LatLonGrid(max_level=31),) * 3)
-
-
-@given(st.data(), boxes, st.integers(0, 12), st.integers(0, 12))
-def test_codes_without_their_last_bits_are_those_of_the_coarser_grid(data, box, level, more):
-    coords = data.draw(coordinates_in(box))
-    coarse = GroupedGrid((LatLonGrid(*box, max_level=level),))
-    fine = GroupedGrid((LatLonGrid(*box, max_level=level + more),))
-    codes = coarsened(fine.encode(coords), fine, coarse)
-    assert codes.dtype == coarse.code_type
-    assert np.array_equal(codes, coarse.encode(coords))
 
 
 def test_groups_keep_their_numbers_and_outside_stays_outside():

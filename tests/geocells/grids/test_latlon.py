@@ -99,28 +99,6 @@ def test_a_point_exactly_on_the_edge_of_a_cells_box_lies_in_it(box, max_level, s
 
 
 @pytest.mark.parametrize(
-    "box",
-    [
-        (-90, -180, 90, 180),
-        (-90, -180, 90, 0),
-        (-90, 0, 90, 180),
-        (-90, 170, 90, -170),
-        (-90, 10, 90, 9),
-        (-90, 90, 90, -180),
-        (-90, 180, 90, -90),
-    ],
-)
-@pytest.mark.parametrize("max_level", [0, 1, 5, 14, 31])
-def test_both_names_of_the_antimeridian_have_one_code(box, max_level):
-    latitudes = np.array([-90.0, -12.3, 0.0, 90.0])
-    grid = LatLonGrid(*box, max_level)
-    east = grid.encode(np.column_stack([latitudes, np.full(4, 180.0)]))
-    west = grid.encode(np.column_stack([latitudes, np.full(4, -180.0)]))
-    assert east.tolist() == west.tolist()
-    assert OUTSIDE not in east
-
-
-@pytest.mark.parametrize(
     ("bounds", "size", "deepest"),
     [
         ((0, 0, 8, 16), 1.0, 3),
@@ -274,12 +252,6 @@ def test_numbers_of_numpy_become_plain_ones():
     assert grid == LatLonGrid(0, 0, 8, 8, max_level=2)
     assert [type(edge) for edge in grid.bounds] == [float] * 4
     assert type(grid.max_level) is int
-
-
-@given(boxes, st.integers(0, 31))
-def test_a_grid_comes_back_equal_from_its_plain_values(box, max_level):
-    grid = grid_of(box, max_level)
-    assert grid_from_dict(grid.to_dict()) == grid
 
 
 def test_plain_values_of_an_unknown_grid_are_refused():

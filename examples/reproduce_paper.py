@@ -69,7 +69,7 @@ class Settings:
     training, pixels : TrainingOptions
         Of every model of Table 1 and the ablations; of the runs that compare augmentations.
     min_images : int
-        Training images that a cell needs.
+        Training images per cell.
     seeds : int
         Runs of each model of Table 1, with seeds ``training.seed``, + 1, ...
     sizes : tuple of int
@@ -443,10 +443,10 @@ def reproduce(
     workers: int = 0,
     seed: int = 0,
 ) -> None:
-    """Train all models of the paper, every ablation and figure, and write a report.
+    """Train all models of the paper and write a report.
 
-    Stages that are done are kept: a second run computes nothing, another option only what depends
-    on it, and an interrupted run goes on.
+    Finished stages are kept: a second run computes only what a changed option affects, and an
+    interrupted run continues.
 
     Parameters
     ----------
@@ -457,27 +457,27 @@ def reproduce(
     output : Path
         Folder for the report and its stages.
     encoder : str, optional
-        Frozen encoder of all models. By default resnet50; efficientnet_lite0 in the demo.
+        Frozen encoder of all models. Default: resnet50; efficientnet_lite0 in the demo.
     weights : str
-        imagenet, or a file.
+        imagenet, or a file with a state dict.
     image_size : int, optional
-        Side of the images, in pixels. By default 224; 128 in the demo.
+        Side of the images, in pixels. Default: 224; 128 in the demo.
     min_images : int, optional
-        Training images that a cell needs. By default 200; 20 in the demo.
+        Training images per cell. Default: 200; 20 in the demo.
     epochs : int
-        Of every head.
+        Epochs of each head.
     pixel_epochs : int
-        Of the runs that compare augmentations, which see pixels.
+        Epochs of the runs on pixels, which compare augmentations.
     seeds : int
         Runs of each model of Table 1.
     sizes : tuple of int, optional
-        Training subsets of Figure 8. By default 1000 10000 20000 100000; 100 400 in the demo.
+        Training subsets of Figure 8. Default: 1000 10000 20000 100000; 100 400 in the demo.
     n_false : int, optional
-        False locations a batch. By default 1024; 256 in the demo.
+        False locations per batch. Default: 1024; 256 in the demo.
     workers : int
         Processes that load images.
     seed : int
-        Of the split and the first runs.
+        Seed of the split and the first runs.
     """
     if demo == (data is not None):
         raise ValueError("Name a table of photos with --data, or take the demo's with --demo.")

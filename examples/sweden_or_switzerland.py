@@ -64,26 +64,25 @@ def demo(
     min_images: int | None = None,
     resume: bool = False,
 ) -> None:
-    """Run the whole job on data that came with the installation: places, cells, models, table.
+    """Run everything on example data: cells, models, results.
 
     Satellite crops stand in for photos, which cannot be shipped; `geoloc train` takes your own.
 
     Parameters
     ----------
     region : {"sweden-switzerland", "world"}
-        Two countries and 2 000 places (about four minutes on two cores), or 20 000 places of the
-        world (about half an hour).
+        Two countries and 2 000 places (about four minutes on two cores), or the world and 20 000
+        places (about half an hour).
     output : Path
-        Folder for results, pictures and models. What an earlier demo left there is replaced,
-        unless it is resumed.
+        Folder for results, pictures and models; an earlier demo in it is replaced, unless resumed.
     seed : int
-        Of the split, the weights and the order of images.
+        Seed of the split, the weights and the order of images.
     epochs : int, optional
-        Epochs of each model; by default the region's own.
+        Epochs of each model. Default: the region's.
     min_images : int, optional
-        Training images that a cell needs; by default the region's own.
+        Training images per cell. Default: the region's.
     resume : bool
-        Go on with an interrupted demo; finished models are kept.
+        Continue an interrupted demo; finished models are kept.
     """
     region_epochs, region_images, batch_size, duration = REGIONS[region]
     n_images = region_images if min_images is None else min_images

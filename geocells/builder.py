@@ -37,13 +37,13 @@ class CellBuilder(CellEstimator):
         Images that a cell needs.
     method : {"bottom_up", "consolidated", "optimal", "top_down"}
         ``"top_down"`` splits a cell into its four children while any child holds at least ``min_images``; every
-        non-empty leaf is a cell and may be short. ``"consolidated"`` then hands the images of short leaves up to their
-        parents until a cell has enough. ``"optimal"`` improves on these: it chooses, among all quadtree cells, those of
-        least within-cell sum of squares (WCSS) of the features. ``"bottom_up"`` draws heat maps at ever coarser
+        non-empty leaf is a cell and may be short. ``"consolidated"`` then merges the images of short leaves into
+        their parents until a cell has enough. ``"optimal"`` chooses such quadtree cells together, for a small
+        within-cell sum of squares (WCSS) of the features. ``"bottom_up"`` draws heat maps at ever coarser
         resolution; the hot spot whose images are most alike takes them first.
     max_images : int, optional
-        With ``method="top_down"``: split while a cell holds more than this many images, and treat the images of leaves
-        short of ``min_images`` as leftover (the adaptive partition of PlaNet and ISN).
+        With ``method="top_down"``: split while a cell holds more images than this; images of leaves short of
+        ``min_images`` are leftover (the adaptive partition of PlaNet and ISN).
     min_cell_size : float, default 0.01
         Degrees; no cell has a shorter side. 0.01 is 1.1 km of latitude, and cos(latitude) of that in longitude.
     grid : "latlon", "s2", "healpix" or Grid
@@ -54,21 +54,22 @@ class CellBuilder(CellEstimator):
         it is, or one of these for every group: a mapping, or a GeoSeries or GeoDataFrame indexed by group. Default:
         the box of the images, group by group.
     overlap : {2, 1, 4, 8}
-        bottom_up: heat-map windows a cell side. With 1 the windows are the plain nested grid, and with
-        ``competition="level"`` the cells are those of ``"consolidated"``, whatever ``rank_by`` says.
+        bottom_up: heat-map windows per cell side. With 1 and ``competition="level"`` the cells are those of
+        ``"consolidated"``, whatever ``rank_by`` says.
     competition : {"level", "all"}
-        bottom_up: whether the hot spots of one level compete at a time, from the finest up, or all at once.
+        bottom_up: hot spots of one level compete at a time, from the finest up, or those of all levels at once.
     rank_by : {"mean_wcss", "wcss", "count"}
-        bottom_up: the hot spot with the lowest within-cell sum of squares (WCSS) of features an image, with the lowest
-        in all, or with the most images (the heat map alone) comes first.
+        bottom_up: which hot spot comes first: lowest within-cell sum of squares (WCSS) of features per image,
+        lowest WCSS, or most images (the heat map alone).
     location : {"mean", "medoid", "mode"}
-        The point that a cell answers with: the mean of its images on the sphere; the image with the least sum of
-        distances to the others; or the coordinate with most images within 1 km. All three can be had of the cells.
+        The point that a cell answers with: the mean of its images on the sphere; the image with the smallest sum
+        of distances to the others; or the coordinate with most images within 1 km. A `CellPartition` has all
+        three.
     leftover : {"nearest", "cell", "noise"}
-        Images that no cell could take: handed by whole finest bins to the cell (of their group) with the nearest
-        centroid; made a cell of their own, one a group, short as it may be; or labelled -1.
+        Images that no cell could take: given, by whole leaves, to the cell (of their group) with the nearest
+        centroid; made a cell of their own (one per group, even if short); or labelled -1.
     outside : {"nearest", "noise", "raise"}
-        What `assign` answers where no cell holds a coordinate.
+        What `assign` answers for a coordinate in no cell: the cell with the nearest centroid, -1, or an error.
 
     Attributes
     ----------

@@ -63,9 +63,9 @@ def _run_command(
     words : str
         The command and its own options.
     verbose : bool
-        Log what happens, tracebacks of errors included.
+        Print what happens, and the traceback of an error.
     quiet : bool
-        Print results and errors alone.
+        Print only results and errors.
     """
     if verbose:
         level, text = logging.DEBUG, "%(levelname)s: %(message)s"

@@ -32,13 +32,13 @@ class TableOptions:
     Parameters
     ----------
     latitude_column : str, optional
-        Column of latitudes, in degrees; by default the one with a usual name, such as lat or decimalLatitude.
+        Column of latitudes, in degrees. Default: a usual name, such as lat or decimalLatitude.
     longitude_column : str, optional
-        Column of longitudes, in degrees; by default the one with a usual name.
+        Column of longitudes, in degrees. Default: a usual name.
     group_column : str, optional
         Column of groups, such as countries.
     quoting : bool
-        Double quotes enclose texts; files of GBIF and of databases have them as plain characters.
+        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
     """
 
     latitude_column: str | None = None

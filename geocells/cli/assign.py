@@ -28,21 +28,22 @@ def assign(
     table: TableOptions = TableOptions(),  # noqa: B008  (frozen)
     dask: Annotated[str | None, Parameter(group=CLUSTER)] = None,
 ) -> None:
-    """Tell the cell of every photo; all other columns stay as they are.
+    """Add the cell of each photo to a table; all other columns stay.
 
     Parameters
     ----------
     cells : Path
-        Cells that `geocells build` wrote, but no .csv.
+        File of `geocells build`, in any format but .csv.
     photos : str
-        Table of photos, as for `geocells build`. With --dask a Parquet dataset, by its folder, glob or URL.
+        Table of photos, as for `geocells build`. With --dask: folder, glob or URL of a Parquet dataset.
     output : str
-        Where the table goes, with the columns cell, cell_latitude and cell_longitude added: .csv, .tsv (.gz too),
-        .parquet, or .geojson with the photos as points. With --dask a new folder, or its URL, for a Parquet dataset.
+        Table to write, with the new columns cell, cell_latitude and cell_longitude: .csv, .tsv (.gz too),
+        .parquet, or .geojson with the photos as points. With --dask: a new folder or URL for a Parquet dataset.
     outside : {"nearest", "noise", "raise"}, optional
-        Far from every cell: the cell with the nearest mean, -1, or an error; by default as the cells were built.
+        Cell of a photo far from every cell: that with the nearest mean, -1, or an error. Default: as the cells
+        were built.
     dask : str, optional
-        Work on a Dask cluster (tcp://host:8786), or with worker processes of this machine (local).
+        Address of a Dask scheduler (tcp://host:8786), or local: worker processes on this machine.
     """
     if dask is not None:
         from geocells import dask as over_dask

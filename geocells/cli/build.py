@@ -57,7 +57,7 @@ def _builder_options() -> type:
         hint, default, text = parameter.annotation, parameter.default, entry.description
         if name == "min_images":
             hint, default = int | None, None
-            text = f"{text} By default a hundredth of the photos, from 10 to 200."
+            text = f"{text} Default: a hundredth of the photos, from 10 to 200."
         option = Parameter(help=text)
         hint = annotated[_option_type(hint, entry.type_name or ""), option]
         fields.append((name, hint, field(default=default)))
@@ -92,19 +92,19 @@ def build(
     Parameters
     ----------
     photos : str
-        CSV, TSV, JSON lines (.gz, .bz2, .xz, .zst, .zip too), Parquet or GeoJSON: a row per photo, with its latitude
-        and longitude. With --dask a Parquet dataset, by its folder, glob or URL (s3://bucket/photos/*.parquet).
+        CSV, TSV, JSON lines (.gz, .bz2, .xz, .zst, .zip too), Parquet or GeoJSON: one row per photo, with latitude
+        and longitude. With --dask: folder, glob or URL of a Parquet dataset (s3://bucket/photos/*.parquet).
     output : Path
-        Where the cells go: .parquet, .geojson, .gpkg or .fgb, which the other commands read, or .csv without
+        Cells file to write: .parquet, .geojson, .gpkg or .fgb, which the other commands read, or .csv without
         outlines.
     features : Path, optional
-        Image features, one row per photo (.npy; read once, never held as a whole); by default the coordinates.
+        Image features, one row per photo (.npy, read once). Default: the coordinates.
     weight_column : str, optional
-        Column of how many photos a row stands for.
+        Column with the number of photos that a row stands for.
     dask : str, optional
-        Work on a Dask cluster (tcp://host:8786), or with worker processes of this machine (local).
+        Address of a Dask scheduler (tcp://host:8786), or local: worker processes on this machine.
     feature_column : list of str, optional
-        With --dask: the dataset's column of image features (lists), or several columns of numbers.
+        With --dask: the column of image features (lists), or several columns of numbers.
     """
     check_output(output, _OUTPUTS)
     given = {name: value for name, value in asdict(cells).items() if value is not None}

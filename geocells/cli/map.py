@@ -30,19 +30,19 @@ def map(
     Parameters
     ----------
     cells : Path
-        Cells that `geocells build` wrote, but no .csv.
+        File of `geocells build`, in any format but .csv.
     output : Path
         A picture (.png, .pdf, .svg), or a map for a browser (.html).
     color_by : {"cell", "count", "level", "group"}
-        What a cell's colour says (group: .html).
+        What the colours show (group: in .html only).
     locations : bool
         Mark the points that cells answer with.
     outlines : Path, optional
-        Outlines to draw in a picture in place of countries (GeoJSON, GeoParquet, Shapefile, GeoPackage).
+        Outlines for a picture, in place of countries (GeoJSON, GeoParquet, Shapefile, GeoPackage).
     max_cells : int
-        Cells that a map for a browser may show.
+        Most cells that a map for a browser shows.
     limits : tuple of float, optional
-        Least and greatest count or level of the colour scale, so that maps can be compared.
+        Lowest and highest count or level of the colour scale, to compare maps.
     """
     check_output(output, (".png", ".pdf", ".svg", ".html"))
     partition = load_cells(cells)

@@ -23,22 +23,22 @@ def partition(
     longitude_column: str | None = None,
     quoting: bool = True,
 ) -> None:
-    """Write a table as one GeoParquet file a cell: a query on a box then reads few files.
+    """Write a table as one GeoParquet file per cell, so that a query on a box reads few files.
 
     Parameters
     ----------
     photos : Path
         Table of photos, as for `geocells build`; it may be larger than memory.
     output : Path
-        New folder: cell=0/part-0.parquet and so on, and the cells in _cells.parquet.
+        New folder: cell=0/part-0.parquet and so on; the cells are in _cells.parquet.
     min_rows : int
-        Rows that a file holds at least.
+        Least rows per file.
     latitude_column : str, optional
-        Column of latitudes, in degrees; by default the one with a usual name.
+        Column of latitudes, in degrees. Default: a usual name, such as lat or decimalLatitude.
     longitude_column : str, optional
-        Column of longitudes, in degrees; by default the one with a usual name.
+        Column of longitudes, in degrees. Default: a usual name.
     quoting : bool
-        Double quotes enclose texts.
+        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
     """
     columns = open_table(photos, quoting=quoting).find_columns(
         {"latitude": latitude_column, "longitude": longitude_column}

@@ -37,21 +37,21 @@ def report(
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     table: TableOptions = TableOptions(),  # noqa: B008  (frozen)
 ) -> None:
-    """Measure cells on photos: how full, how wide, how far a perfect classifier would get.
+    """Measure cells on photos: images per cell, size, accuracy of a perfect classifier.
 
     Parameters
     ----------
     cells : Path
-        Cells that `geocells build` wrote, but no .csv.
+        File of `geocells build`, in any format but .csv.
     photos : Path
         Table of photos, as for `geocells build`.
     features : Path, optional
-        Image features, one row per photo (.npy); by default the coordinates.
+        Image features, one row per photo (.npy). Default: the coordinates.
     min_images : str, optional
-        Numbers such as 5,10,20,50. Instead of a report, the curve to choose one by: cells of the same kind, built
-        anew of the photos with each of them.
+        Numbers such as 5,10,20,50. Instead of a report: build cells of the same kind with each, and compare their
+        number, size and oracle.
     output : Path, optional
-        Also write the figures (.csv) or a picture of them (.png, .pdf, .svg).
+        Also write the report (.csv) or a picture of it (.png, .pdf, .svg).
     """
     if output is not None:
         check_output(output, (".csv",) if min_images else (".csv", ".png", ".pdf", ".svg"))

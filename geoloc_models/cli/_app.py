@@ -125,7 +125,7 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
     """
     app = App(
         name="geoloc",
-        help="Train models that say where on earth a photo was taken, and measure how well they do.",
+        help="Train models that say where a photo was taken, and measure them.",
         version=__version__,
         help_flags=("--help", "-h"),
         version_flags=("--version",),
@@ -170,11 +170,11 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
         words : str
             The command and its own options.
         verbose : bool
-            Log what happens, tracebacks of errors included.
+            Print what happens, and the traceback of an error.
         quiet : bool
-            Print results and errors alone.
+            Print only results and errors.
         config : Path, optional
-            YAML or JSON file of the command's options, such as a run's options.json; options of
+            YAML or JSON file with options of the command, such as a run's options.json; options on
             the command line win.
         """
         _set_up_logging(verbose=verbose, quiet=quiet)

@@ -22,7 +22,7 @@ def download(
     quoting: bool = True,
     options: Annotated[DownloadOptions, Parameter(name="*")] = _DEFAULTS,
 ) -> None:
-    """Fetch the photos of a table, politely; a second run goes on where the first one ended.
+    """Download the photos of a table; stop and resume at any time.
 
     Every photo gets a state in `ledger.parquet`: ok, gone, not_an_image, too_large, failed or
     refused. `photos.parquet` in the output folder holds the rows whose image is there.
@@ -30,15 +30,15 @@ def download(
     Parameters
     ----------
     table : Path
-        CSV, TSV, JSON lines or Parquet: a row per photo, with its id and URL.
+        CSV, TSV, JSON lines or Parquet: one row per photo, with id and URL.
     output : Path
         Folder for images, ledger.parquet and photos.parquet.
     id_column : str, optional
-        Column of the ids; by default id, or another usual name.
+        Column of ids. Default: id, or another usual name.
     url_column : str, optional
-        Column of the URLs; by default url, or another usual name.
+        Column of URLs. Default: url, or another usual name.
     quoting : bool
-        Double quotes enclose texts; not so in files of GBIF.
+        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
     """
     from tqdm import tqdm
 

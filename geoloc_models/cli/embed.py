@@ -26,23 +26,22 @@ def embed(
     quoting: bool = True,
     root: Path | None = None,
 ) -> None:
-    """Run an encoder over all photos once and keep the features.
+    """Compute an encoder's features of all photos, once.
 
-    Stopped at any moment, the same command goes on where it stopped. Training on the features of a
-    frozen encoder then costs next to nothing.
+    The same command continues after a stop. To train on these features takes seconds or minutes.
 
     Parameters
     ----------
     table : Path
-        CSV, TSV, JSON lines or Parquet: a row per photo, with its image file.
+        CSV, TSV, JSON lines or Parquet: one row per photo, with its image file.
     output : Path
         The .npy file of features.
     encoder : str
         efficientnet_lite0, resnet50, vit_b_16, tiny, or timm:NAME.
     weights : str
-        imagenet, or the file of a state dict.
+        imagenet, or a file with a state dict.
     image_size : int, optional
-        Side of the square images, in pixels; by default the encoder's own.
+        Side of the square images, in pixels. Default: the encoder's.
     path_column : str, optional
         Column of the image files.
     latitude_column : str, optional
@@ -50,9 +49,9 @@ def embed(
     longitude_column : str, optional
         Column of longitudes, in degrees.
     quoting : bool
-        Double quotes enclose texts; not so in files of GBIF.
+        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
     root : Path, optional
-        Folder that relative image paths start from; by default the table's own.
+        Folder that relative image paths start from. Default: the table's own.
     """
     from geocells.tables import columns_note
     from geoloc_models.features.cache import FeatureFiles, row_keys

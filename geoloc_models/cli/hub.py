@@ -22,11 +22,11 @@ def pull(
     Parameters
     ----------
     repository : str
-        OWNER/NAME. HF_ENDPOINT names another server, HF_TOKEN who you are.
+        OWNER/NAME. Environment: HF_TOKEN (who you are), HF_ENDPOINT (another server).
     output : Path, optional
-        Folder of the bundle; by default models/NAME.
+        Folder of the bundle. Default: models/NAME.
     revision : str, optional
-        Branch, tag or commit; by default the newest.
+        Branch, tag or commit. Default: the newest.
     """
     from geoloc_models.inference.hub import pull_bundle
     from geoloc_models.inference.model import load_model
@@ -44,18 +44,18 @@ def import_model(
     clip: Path | None = None,
     output: Annotated[Path, Parameter(alias="-o")] = Path("models/geoclip"),
 ) -> None:
-    """Make a bundle of GeoCLIP, a model of photos of the world.
+    """Make a bundle of GeoCLIP, a model of the whole world.
 
-    The packages geoclip and timm bring its weights, its gallery of 100 000 places and the
-    architecture; CLIP's weights are downloaded once (1.7 GB), or yours.
+    Its weights and gallery of 100 000 places come from the package geoclip; CLIP's weights are
+    downloaded once (1.7 GB), unless you name them.
 
     Parameters
     ----------
     kind : {"geoclip"}
         What to import.
     clip : Path, optional
-        CLIP ViT-L/14's weights on this machine: model.safetensors or pytorch_model.bin of
-        openai/clip-vit-large-patch14, or their folder. By default the Hugging Face hub's.
+        Weights of CLIP ViT-L/14 on this machine: model.safetensors or pytorch_model.bin of
+        openai/clip-vit-large-patch14, or their folder. Default: from the Hugging Face hub.
     output : Path
         Folder of the bundle.
     """
@@ -81,14 +81,15 @@ def push(
     Parameters
     ----------
     model : Path
-        Bundle of a trained model: runs/x/bundle, or runs/x.
+        Run folder of a trained model, or its bundle: runs/x, runs/x/bundle.
     repository : str
-        OWNER/NAME, made where it is missing. HF_ENDPOINT names another server, HF_TOKEN who you are.
+        OWNER/NAME, created if missing. Environment: HF_TOKEN (who you are), HF_ENDPOINT (another
+        server).
     public : bool
-        Let everybody see a repository that is made.
+        Make a new repository public.
     with_places : bool
-        Upload the coordinates of the training photos too. Answers are better with them, and have a
-        radius; whoever gets the model gets them.
+        Also upload the coordinates of the training photos: answers are better and have a radius,
+        but whoever gets the model gets the coordinates.
     """
     from geoloc_models.inference.hub import push_bundle
     from geoloc_models.inference.model import load_model

@@ -33,27 +33,27 @@ def index(
     sea_tolerance_km: float | None = None,
     threads: int | None = None,
 ) -> None:
-    """Make a table of your own photos: where and when each was taken, by its EXIF data.
+    """Make a table of your own photos, by their EXIF data.
 
     Photos are told from other files by their content. Those without coordinates are listed in
-    without_position.csv beside the table. GPS positions become the truth to learn from and to
-    measure against; a model sees pixels only.
+    without_position.csv beside the table. A model learns from these positions and is tested on
+    them; it sees pixels only.
 
     Parameters
     ----------
     folder : Path
-        Folder of photos, gone through with all folders and tars in it.
+        Folder of photos, searched with all folders and tar files in it.
     output : Path
         Parquet file to write.
     coordinates : Path, optional
-        Table with latitude, longitude and id or path; its coordinates go before those in the
-        photos, and its other columns are kept.
+        Table with latitude, longitude and id or path. Its coordinates replace those in the photos;
+        its other columns are kept.
     keep_unplaced : bool
         Keep photos without coordinates in the table.
     sea_tolerance_km : float, optional
-        How far off a country's shore a photo may lie, in kilometres; by default 20.
+        Largest distance of a photo from a country's coast, in kilometres. Default: 20.
     threads : int, optional
-        Files that are read at a time; by default 8.
+        Files read at a time. Default: 8.
     """
     from geoloc_models.photos.folders import scan_photos
 

@@ -43,44 +43,44 @@ def predict(
 ) -> None:
     """Say where photos were taken.
 
-    A model guesses from pixels; read P and the radius before you believe it. EXIF data say nothing
-    to it. Photos that cannot be read are named and skipped.
+    A model guesses from pixels, without EXIF data: read the probability and the radius before you
+    believe it. Unreadable photos are named and skipped.
 
     Parameters
     ----------
     photos : str
-        Photos, folders of photos, patterns such as `"trip/**/*.jpg"`; `-` reads a list of them from
-        standard input, one a line.
+        Photos, folders, or patterns such as `"trip/**/*.jpg"`; `-` reads a list from standard
+        input, one per line.
     model : Path
-        Bundle of a trained model: runs/x/bundle, or runs/x.
+        Run folder of a trained model, or its bundle: runs/x, runs/x/bundle.
     as_json : bool
-        JSON, in place of a table.
+        Print JSON.
     as_csv : bool
-        CSV, in place of a table.
+        Print CSV.
     as_geojson : bool
-        GeoJSON, in place of a table.
+        Print GeoJSON.
     output : Path, optional
-        Write to this file instead of standard output; .json, .csv or .geojson says the format too.
+        Write to this file; .json, .csv or .geojson also sets the format.
     map_file : Path, optional
-        Write a map with the photos as an HTML file.
+        Write a map with the photos (.html).
     tiles : str
-        Background of the map, such as OpenTopoMap; none asks no map server, and draws borders
-        alone.
+        Background of the map, such as OpenTopoMap, or none: borders only, no map server is asked.
     top : int
-        Name this many of the likeliest places of each photo too.
+        Also print so many of the likeliest places of each photo.
     compare_exif : bool
-        Show the photos' own GPS positions and the distance to them. They never play a part in the
-        answer.
+        Show the photos' own GPS positions and the distance to them. The model never sees these.
     promise : {1, 25, 200, 750}, optional
-        Answer only where the model is so sure that 90 % of these answers lie within so many kilometres.
+        Answer only where the model is so sure that 90 % of its answers lie within so many
+        kilometres.
     decoder : {"argmax", "top_k", "expected_utility"}, optional
-        How a point is made of probabilities; by default the one that the model is calibrated for.
+        How probabilities become a point. Default: the decoder that the model is calibrated for.
     names : bool
         Name the nearest place.
     batch_size : int
         Images per step.
     workers : int, optional
-        Processes that read and decode images; by default one a core where there is a GPU, else 0.
+        Processes that load images; 0: the main process. Default: with a GPU one per core, at most
+        16, else 0.
     """
     chosen = [
         name for name, flag in zip(_FORMATS, (as_json, as_csv, as_geojson), strict=True) if flag
@@ -250,17 +250,17 @@ def _report_broken(predictions: PhotoPredictions) -> None:
 def export(
     bundle: Path, *, output: Annotated[Path, Parameter(alias="-o")] = Path("model.onnx")
 ) -> None:
-    """Write a model's encoder and head as ONNX, for programs without torch.
+    """Write a model as ONNX, for programs without torch.
 
-    What onnxruntime computes is compared with torch before anything is kept. The JSON file beside
-    says how images have to be scaled, and which place each number stands for.
+    The output of onnxruntime is compared with torch's. The JSON file says how to scale images and
+    which place each number stands for.
 
     Parameters
     ----------
     bundle : Path
-        Bundle of a trained model, or its run folder.
+        Run folder of a trained model, or its bundle: runs/x, runs/x/bundle.
     output : Path
-        The ONNX file; a JSON file comes beside it.
+        ONNX file to write; a JSON file comes beside it.
     """
     from geoloc_models.inference.export import export_onnx
     from geoloc_models.inference.model import load_model

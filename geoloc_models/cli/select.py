@@ -41,9 +41,9 @@ class ColumnOptions:
     time_column : str, optional
         Column of times.
     group_column : str, optional
-        Column of groups, never both trained on and held out.
+        Column of groups that must not be split between training and test.
     country_column : str, optional
-        Column of countries, by code or name, to be taken in place of the polygons.
+        Column of countries, by code or name. Default: from the coordinates, by polygons.
     """
 
     id_column: str | None = None
@@ -77,21 +77,21 @@ def select(
     quoting: Annotated[bool | None, Parameter(group=_LAYOUT)] = None,
     keep_zero: Annotated[bool | None, Parameter(group=_LAYOUT, negative=())] = None,
 ) -> None:
-    """Choose the photos of some countries from metadata, and write them as one clean table.
+    """Write the photos of some countries as one clean table.
 
-    Bad rows (no coordinate, out of range, an id twice, half a line, ...) are dropped and counted.
+    Bad rows (no coordinate, out of range, repeated id, truncated line, ...) are dropped and counted.
 
     Parameters
     ----------
     metadata : list of Path
         CSV, TSV, JSON lines (.gz, .bz2, .xz, .zst, .zip too), Parquet, GeoJSON, or folders of
-        Parquet files; of any size.
+        Parquet files, of any size.
     output : Path
-        Parquet file of the photos kept.
+        Parquet file to write.
     columns : ColumnOptions
         Columns of the metadata.
     countries : str, optional
-        Countries to keep, by ISO code or name, with commas: SE,CH. By default all.
+        Countries to keep, by ISO code or name, separated by commas: SE,CH. Default: all.
     countries_file : Path, optional
         Polygons of your own, such as GADM's gadm_410-levels.gpkg.
     countries_layer : str, optional
@@ -99,25 +99,23 @@ def select(
     countries_code_column : str, optional
         Column of country codes in that file, such as GID_0.
     tolerance_km : float, optional
-        How far a photo in no country, say on a pier, may lie from the nearest one; by default
-        nothing.
+        Largest distance to a country of a photo in none, such as on a pier. Default: 0.
     preset : str, optional
         Known data set: wws, yfcc100m, mp16, im2gps3k or osv5m.
     urls : Path, optional
         Table of ids and addresses to join by id, such as mp16_urls.csv.
     root : Path, optional
-        Folder that relative image paths start from; by default the metadata file's own.
+        Folder that relative image paths start from. Default: the metadata file's own.
     delimiter : str, optional
-        Between columns; 'tab' for a tab. By default what the file's ending or first line says.
+        Delimiter of columns; 'tab' for a tab. Default: by the file's suffix or first line.
     header : bool, optional
         Whether there is a header line. Without one, columns are named 1, 2, 3, ...
     encoding : str, optional
-        Of the text, such as latin-1; else UTF-8.
+        Encoding of text, such as latin-1. Default: UTF-8.
     quoting : bool, optional
-        Whether double quotes enclose texts (by default); files of GBIF and of databases have them
-        as plain characters.
+        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
     keep_zero : bool
-        Keep photos at 0, 0, where software puts those without a position.
+        Keep photos at 0, 0, which often means no position.
     """
     from geocells.tables import columns_note
     from geoloc_models.tables.select import select_photos

@@ -26,35 +26,34 @@ def serve(
 ) -> None:
     """Serve a local page: drop a photo, see where it was taken.
 
-    Photos are looked at in memory and forgotten. The page works offline. Ctrl-C ends it.
+    No photo is kept. The page works offline. Ctrl-C ends it.
 
     Parameters
     ----------
     model : Path
-        Bundle of a trained model: runs/x/bundle, or runs/x.
+        Run folder of a trained model, or its bundle: runs/x, runs/x/bundle.
     examples : Path, optional
-        Folder of photos to click on; by default "examples" in the bundle, where there is one.
+        Folder of photos to click on. Default: "examples" in the bundle, if there is one.
     allow_addresses : bool
-        Let visitors name the web address of a photo, which this server then fetches.
+        Let visitors give the web address of a photo, which this server then fetches.
     exact_places : bool
-        Show exactly where training photos were taken, not to 0.1 degrees.
+        Show the exact places of training photos; otherwise they are rounded to 0.1 degrees.
     host : str
         Address to listen on. Any but 127.0.0.1 lets other machines in.
     port : int
-        Port to listen on; 0 takes any that is free.
+        Port to listen on; 0 takes a free one.
     name : list of str, optional
-        Names that other machines call the page by, where they are not this machine's own.
+        Names by which other machines call the page, besides this machine's own.
     tiles : str
-        Background of the map, such as OpenTopoMap; none asks no map server, and draws borders
-        alone.
+        Background of the map, such as OpenTopoMap, or none: borders only, no map server is asked.
     decoder : {"argmax", "top_k", "expected_utility"}, optional
-        How a point is made of probabilities; by default the one that the model is calibrated for.
+        How probabilities become a point. Default: the decoder that the model is calibrated for.
     max_megabytes : float
         Largest upload.
     max_megapixels : float
-        Largest photo in it.
+        Largest photo.
     max_waiting : int
-        Uploads at a time.
+        Most uploads at a time.
     """
     from geoloc_models.inference.model import load_model
     from geoloc_models.serve import Limits, PhotoPlacer, read_examples, server

@@ -30,10 +30,10 @@ def split(
     options: Annotated[SplitOptions, Parameter(name="*")] = SplitOptions(),  # noqa: B008
     quoting: bool = True,
 ) -> None:
-    """Give each photo a part (train, validation, test) and a place in the nested subsets.
+    """Divide photos into training, validation and test.
 
-    The part depends on the seed and the photo's own id, user or place alone: it stays when photos
-    are added. The subset of the n first training photos is rank < n.
+    A photo's part depends only on the seed and its own id, user or place: it stays when photos are
+    added. The subset of n training photos is subset_rank < n.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def split(
     output : Path
         Parquet file to write; may be the table itself.
     quoting : bool
-        Double quotes enclose texts; not so in files of GBIF and databases.
+        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
     """
     from geocells.tables import columns_note
     from geoloc_models.tables.split_file import split_photo_file
@@ -112,7 +112,7 @@ def leakage(
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     options: Annotated[LeakageOptions, Parameter(name="*")] = LeakageOptions(),  # noqa: B008
 ) -> None:
-    """Look for photos that have a twin in another part.
+    """Find photos that have a twin in another part.
 
     A twin is an image of the same pixels, one that looks nearly the same, a photo of the same
     coordinate, or of the same user.

@@ -22,11 +22,10 @@ def strip(
     reencode: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Take GPS positions and all other metadata out of your photos.
+    """Remove GPS positions and all other metadata from your photos.
 
-    EXIF, XMP, IPTC, comments, thumbnails and what cameras hide behind the picture go; the pixels
-    stay as they are, bit by bit, and so do the colour profile and which way is up. Every result is
-    checked before it is written. What the picture itself shows stays in it.
+    EXIF, XMP, IPTC, comments, thumbnails and data that cameras append are removed. Pixels, colour
+    profile and orientation stay the same, which is checked before a file is written.
 
     Parameters
     ----------
@@ -37,10 +36,10 @@ def strip(
     in_place : bool
         Replace the photos themselves.
     reencode : bool
-        Take other kinds than JPEG, PNG and WebP too, and code them anew: HEIC and AVIF as JPEG, all
-        others as PNG.
+        Also take other formats than JPEG, PNG and WebP, and encode them anew: HEIC and AVIF as
+        JPEG, others as PNG.
     overwrite : bool
-        Replace files that the folder holds already.
+        Replace files that are in the folder already.
     """
     from geoloc_models._errors import BrokenImageError
     from geoloc_models._files import locked

@@ -40,12 +40,12 @@ def train(
     """Train a model on your photos and test it.
 
     The photos are split 80/10/10 into training, validation and test, unless the table has a
-    column part; the figures are those of the best validation epoch, on the test photos.
+    column part. Results are on the test photos, for the epoch with the lowest validation loss.
 
     Parameters
     ----------
     table : Path
-        CSV, TSV, JSON lines or Parquet: a row per photo, with file, latitude, longitude.
+        CSV, TSV, JSON lines or Parquet: one row per photo, with file, latitude, longitude.
     columns : TableOptions
         What of it is read.
     plan : ModelPlan
@@ -53,15 +53,15 @@ def train(
     training : TrainingOptions
         How. The seed is that of the split too.
     output : Path, optional
-        The run's folder; by default runs/TABLE-MODEL.
+        Folder of the run. Default: runs/TABLE-MODEL.
     cells : Path, optional
-        Learn these cells, which geocells build or Python saved: clustered, of regions, of another
-        table, by country as groups or without groups. By default cells are made as the options say.
+        Learn these cells, saved by `geocells build` or from Python: clustered, of regions, of
+        another table. Default: cells are made by the options above.
     keep_places : bool
-        Keep the coordinates of the training photos in the bundle, so that answers are decoded by
-        expected utility. Leave them out of a model that strangers get.
+        Keep the coordinates of the training photos in the bundle: answers are better. Turn off for
+        a model that you share.
     resume : bool
-        Go on with the run in --output after its last whole epoch.
+        Continue the run in --output after its last complete epoch.
     """
     from geocells import load_cells
     from geocells.tables import columns_note
@@ -114,21 +114,22 @@ def evaluate(
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
     workers: int | None = None,
 ) -> None:
-    """Test a trained model again: on its own test photos, or on another table.
+    """Test a trained model again, or on another table.
 
     Parameters
     ----------
     run_dir : Path
-        Folder of a run, made by train or demo.
+        Folder of a run of train or demo.
     table : Path, optional
-        Test on all photos of this table; by default on the run's own test photos.
+        Test on all photos of this table. Default: on the run's own test photos.
     columns : TableOptions
         With --table: what of it is read.
     output : Path, optional
-        Folder for results.json, predictions.parquet and skipped.csv; by default RUN_DIR, or
+        Folder for results.json, predictions.parquet and skipped.csv. Default: RUN_DIR, or
         RUN_DIR/on-TABLE.
     workers : int, optional
-        Processes that load images; by default one a core where there is a GPU, else 0.
+        Processes that load images; 0: the main process. Default: with a GPU one per core, at most
+        16, else 0.
     """
     import numpy as np
 

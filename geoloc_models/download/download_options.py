@@ -66,52 +66,49 @@ class DownloadOptions:
     Parameters
     ----------
     max_side : int, optional
-        Longest side of the stored images, in pixels; larger ones are made smaller.
+        Longest side of stored images, in pixels; larger ones are shrunk.
     quality : int
         JPEG quality of stored images, 1 to 95.
     keep_original : bool
-        Store the bytes that the server sent, with all their metadata, GPS positions included, in
-        place of a new JPEG.
+        Store the bytes as sent, with all metadata and GPS positions, instead of a new JPEG.
     shard_size : int, optional
-        Store tar files (WebDataset) of so many photos each; without it every photo is a file.
+        Store tar files (WebDataset) of so many photos. Default: one file per photo.
     parallel : int
         Requests at a time.
     per_host : int
         Requests at a time to one host.
     rate : float
-        Requests a second to one host; 0 sets no limit.
+        Requests per second to one host; 0: no limit.
     attempts : int
-        How often a photo is tried before it counts as failed.
+        Attempts before a photo counts as failed.
     backoff : float
-        Seconds before the second attempt; doubled for each further one.
+        Seconds before the second attempt, doubled for each further one.
     max_wait : float
-        Longest wait before an attempt, in seconds, whatever a server asks for.
+        Longest wait before an attempt, in seconds, whatever the server asks for.
     connect_timeout : float
-        Seconds for the look-up of a host, and for a connection.
+        Seconds to look up a host, and to connect.
     read_timeout : float
-        Seconds for the next bytes.
+        Seconds to wait for the next bytes.
     total_timeout : float
-        Seconds for one request as a whole.
+        Seconds for one request in all.
     user_agent : str, optional
-        What servers are told of who asks; a way to reach you is good manners. By default
-        geoloc-download/VERSION.
+        User agent; include a way to reach you. Default: geoloc-download/VERSION.
     retry : tuple of State
-        States of earlier runs that are tried again.
+        States of earlier runs to try again.
     max_megabytes : float
-        Largest file that is fetched, in million bytes.
+        Largest file to fetch, in million bytes.
     max_megapixels : float
-        Largest image that is decoded, in million pixels, at most 178.
+        Largest image to decode, in million pixels, at most 178.
     max_redirects : int
-        Redirects followed for one photo.
+        Most redirects of one photo.
     gone_patterns : tuple of str
-        Regular expressions of URLs of pictures that stand for a lost photo, besides those that are
-        known.
+        More regular expressions for URLs of pictures that replace a deleted photo.
     allow_private_addresses : bool
-        Ask private, loopback, link-local and reserved addresses too.
+        Also ask private, loopback, link-local and reserved addresses.
     allow_networks : tuple of str
-        Ask addresses of these networks, such as 10.1.0.0/16, too.
+        Also ask addresses of these networks, such as 10.1.0.0/16.
     workers : int, optional
-        Threads that decode images; by default one per core.
+        Threads that decode images. Default: one per core.
 
     Raises
     ------

@@ -15,23 +15,23 @@ class EmbedOptions:
     Parameters
     ----------
     batch_size : int, optional
-        Images per step; by default 16 at 224 pixels on a CPU, and what half of a graphics card's
-        free memory holds. Halved when memory runs out.
+        Images per step; halved when memory runs out. Default: 16 at 224 pixels on a CPU; what fits
+        half of a GPU's free memory.
     workers : int, optional
-        Processes that read and decode images; 0 does it in this one. By default one a core, 16 at
-        most, where there is a GPU, and else 0.
+        Processes that load images; 0: the main process. Default: with a GPU one per core, at most
+        16, else 0.
     precision : {"auto", "32", "bf16", "16"}
-        What the encoder computes in. auto: bf16 or 16 on a graphics card, 32 on a CPU; of a cache
-        that is there already, the one it was begun with.
+        Precision of the encoder. auto: bf16 or 16 on a GPU, 32 on a CPU, or that of the cache to be
+        continued.
     dtype : {"float32", "float16"}
-        Numbers on disk. float16 takes half the room; its rounding is 0.05 %.
+        Type of the stored numbers; float16 takes half the space and rounds by 0.05 %.
     resume : bool
-        Go on with the features that are there; else they are replaced.
+        Continue a cache that is there; otherwise replace it.
     retry_broken : bool
-        Try images again that could not be read before.
+        Try images again that could not be read.
     shard : str, optional
-        i/k, such as 2/4: compute the i-th of k equal parts of the photos, beside other processes
-        that compute the others; the one that ends last puts all together.
+        i/k, such as 2/4: compute the i-th of k parts of the photos, while other processes compute
+        the others. The last one to finish merges them.
 
     Raises
     ------

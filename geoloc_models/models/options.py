@@ -95,73 +95,69 @@ class TrainingOptions(_Options):
     Parameters
     ----------
     encoder : str, optional
-        resnet50, vit_b_16, efficientnet_lite0, tiny or timm:NAME. By default resnet50, or the
-        encoder of the cached features.
+        resnet50, vit_b_16, efficientnet_lite0, tiny or timm:NAME. Default: resnet50, or the encoder
+        of the cached features.
     weights : str, optional
-        Where the encoder starts: imagenet, a .pth or .safetensors file, or none, which are random
-        numbers. By default imagenet, where the encoder has such weights; or the weights that made
-        the cached features.
+        Weights to start from: imagenet, a .pth or .safetensors file, or none (random). Default:
+        imagenet, where the encoder has such weights, or those of the cached features.
     image_size : int, optional
-        Side of the square images, in pixels. By default 224, or that of the cached features.
+        Side of the square images, in pixels. Default: 224, or that of the cached features.
     batch_size : int, optional
-        Images a step. By default 32, on a GPU 128; where the head alone is trained 128, and up to
-        4096 of many cached features. What does not fit into the device is learned from in parts.
+        Images per step. Default: 32, on a GPU 128; for a head alone 128 to 4096, by the number of
+        photos. A batch that does not fit into memory is split.
     learning_rate : float, optional
-        Of Adam. By default 1e-5, the paper's for pretrained weights; 5e-4 where the head alone is
-        trained, 1e-3 where the encoder starts from random numbers; times the root of what a larger
-        automatic batch_size is of 32, or of a head's 128.
+        Learning rate of Adam. Default: 1e-5 for pretrained weights (as in the paper), 1e-3 for
+        random ones, 5e-4 for a head alone; times the square root of the factor by which a default
+        batch is larger than 32, or 128 for a head.
     schedule : {"constant", "cosine", "warmup"}
-        Of the learning rate: constant is the paper's; cosine lowers it from epoch to epoch towards
-        0, which steadies a training from random numbers; warmup raises it over a twentieth of the
-        steps, then lowers it from step to step likewise.
+        Of the learning rate. constant: as in the paper. cosine: lowered from epoch to epoch towards
+        0. warmup: raised over a twentieth of the steps, then lowered step by step.
     weight_decay : float
         Decoupled, as in AdamW; 0 is plain Adam.
     layer_decay : float
-        Each stage of the encoder learns at this share of the rate of the next one up; 1 is the same
+        Factor of the learning rate from each stage of the encoder to the one below; 1: the same
         rate for all.
     label_smoothing : float
-        Classifiers: share of the truth that is spread over all classes alike.
+        Classifiers: share of the target that is spread evenly over all classes.
     ema : float
-        Validate and keep an exponential moving average of the weights, with this decay a step, such
-        as 0.999; 0 keeps the weights themselves.
+        Decay per step, such as 0.999, of a moving average of the weights, which is then validated
+        and kept; 0: none.
     train_encoder : {"all", "none", "gradual", "lora"}
-        Train the image encoder from the start; never (frozen); stage by stage from the last one
-        down, after some epochs with the head alone; or by low-rank additions to its linear layers,
-        which end up in the weights (package peft).
+        all: from the start. none: frozen. gradual: stage by stage from the last one down, after
+        some epochs of the head alone. lora: low-rank additions to linear layers, merged at the end
+        (package peft).
     unfreeze_every : int
-        With gradual: epochs between one stage and the next.
+        With gradual: epochs from one stage to the next.
     epochs : int, optional
-        Times that each training image is seen. By default 5; 30 on cached features.
+        Epochs. Default: 5; 30 on cached features.
     patience : int, optional
-        Stop after so many epochs without a lower validation loss. By default 4 where the head alone
-        is trained, and else never.
+        Stop after so many epochs without a lower validation loss. Default: 4 for a head alone, else
+        never.
     hidden : int, optional
-        Width of the head's hidden layers. By default 256, and 512 where the head alone is trained.
+        Width of the head's hidden layers. Default: 256; 512 for a head alone.
     dropout : float, optional
-        Share of the head's hidden numbers set to zero in training. By default 0, and 0.5 where the
-        head alone is trained.
+        Dropout in the head. Default: 0; 0.5 for a head alone.
     seed : int
-        Of the weights, the order of images and the augmentation.
+        Seed of the weights, the order of images and the augmentation.
     workers : int, optional
-        Processes that load images; 0 loads them in the training process. By default one a core, 16
-        at most, where there is a GPU, and else 0.
+        Processes that load images; 0: the main process. Default: with a GPU one per core, at most
+        16, else 0.
     precision : {"auto", "32", "16", "bf16"}
-        auto: bf16 or 16 mixed where the device has it, else 32.
+        auto: mixed bf16 or 16 where the device has it, else 32.
     augment : {"none", "crop", "simclr"}
-        Vary training images at random: crops and mirror images, or SimCLR's stronger crops, colours
-        and blurs.
+        Random changes of training images. crop: crops and mirror images. simclr: stronger crops,
+        colours and blurs.
     views : int
-        Retrieval: varied copies of each training image, all positives of its location.
+        Retrieval: augmented copies of each training image, all positives of its location.
     devices : int
-        Devices, or on a CPU processes, that share every batch.
+        Devices (on a CPU: processes) that share each batch.
     grad_checkpointing : bool
-        Compute the encoder's layers again for the gradient and keep less in memory: for the largest
-        encoders of timm.
+        Compute the encoder's layers twice to save memory, for the largest encoders of timm.
     compile : bool, optional
-        Compile the encoder; the first steps then take a minute or more. By default where that pays:
-        to train all of it on a GPU, on 500 000 images or more, each epoch's counted.
+        Compile the encoder, which takes a minute or more. Default: on a GPU, when the whole encoder
+        is trained on 500 000 images or more, counted in every epoch.
     log : {"csv", "tensorboard", "wandb", "mlflow"}
-        history.csv is always written; the others add the run to that tracker, by its package.
+        Tracker to write the run to, besides history.csv.
     """
 
     encoder: str | None = None
@@ -299,68 +295,67 @@ class ModelPlan(_Options):
     Parameters
     ----------
     task : {"pooled", "country", "offset", "cells", "hierarchy", "retrieval", "nearest", "refined"}
-        pooled: classifiers over several partitions and the likeness to training photos, as one
-        distribution. country: the baseline. offset: country and place in its box. cells: a
-        classifier over cells. hierarchy: cells at several levels. retrieval: contrastive gallery. nearest: the nearest
+        pooled: cells of several partitions and likeness to training photos, as one distribution.
+        country: the baseline. offset: country and place in its box. cells: one partition.
+        hierarchy: cells at several levels. retrieval: contrastive gallery. nearest: nearest
         training images, nothing trained. refined: cells, then prototypes inside the likeliest.
     partitions : tuple of str
-        Pooled: method and min_images of each partition, as in bottom_up:20; the first one's
-        likeliest cell is the plain answer. By default four of method, two top-down and one
-        consolidated, min_images spread around the one below.
+        Pooled: method and min_images of each partition, such as bottom_up:20. The first one gives
+        the likeliest cell. Default: four of --method, two top-down and one consolidated, with
+        min_images around the one below.
     method : {"bottom_up", "top_down", "consolidated", "optimal"}
-        Cells: how they are made.
+        Cells: the construction.
     min_images : int, optional
-        Cells: training images that one needs. By default a hundredth of them, 10 at least and 200
-        at most.
+        Cells: training images per cell. Default: a hundredth of them, from 10 to 200.
     min_cell_size : float
         Cells: shortest side, in degrees.
     max_images : int, optional
-        Cells, with top_down: split while a cell holds more than this. By default they are split by
+        Cells, with top_down: split while a cell holds more images than this. Default: split by
         min_images.
     grid : {"latlon", "s2", "healpix"}
-        Cells: the quadtree that they are cut from, in latitude and longitude, S2's or HEALPix's.
+        Cells: the quadtree.
     location : {"mean", "medoid", "mode"}
-        Cells: the point that one answers with, of its training images: their mean, the one nearest
-        to the others, or where most of them are.
+        Cells: the point of a cell: mean of its training images, the one nearest to the others, or
+        where most of them are.
     rank_by : {"features", "learned", "coordinates", "count"}, optional
-        Cells, with bottom_up: hot spots claim by the WCSS of the image features, of the
-        coordinates, or by their count alone. By default features, where there are cached ones.
-        learned trains twice, as the paper does: first on top-down cells, then on cells by the
-        features of the encoder that this has fine-tuned.
+        Cells, with bottom_up: which hot spot comes first: lowest WCSS of the image features or of
+        the coordinates, or highest count. learned: train twice, as in the paper, first on top-down
+        cells, then on cells by the features of the encoder fine-tuned there. Default: features, if
+        they are cached.
     overlap : int
-        Cells, with bottom_up: heat-map windows a cell side.
+        Cells, with bottom_up: heat-map windows per cell side.
     levels : tuple of int
-        Hierarchy: multiples of min_images of its levels, coarse to fine; the last is 1.
+        Hierarchy: min_images of each level as multiples, coarse to fine; the last is 1.
     smoothing_km : float, optional
-        Cells: spread the truth over cells so near, as PIGEON does with 65 to 75 km. By default the
-        true cell alone is right.
+        Cells: spread the target over near cells by this distance (PIGEON: 65 to 75 km). Default:
+        only the true cell is right.
     balanced : bool
-        Country and cells: weigh the classes alike in the loss.
+        Country and cells: weigh all classes alike in the loss.
     alpha : float
-        Offset: share of the country in the loss.
+        Offset: weight of the country in the loss.
     multi_task : bool
-        Offset: with a head for the country; without, the offset alone is learned, in the box of all
+        Offset: with a head for the country. Otherwise only the offset is learned, in the box of all
         images.
     location_encoder : {"rff", "mlp"}
         Retrieval: random Fourier features or a perceptron.
     location_hidden : int
         Retrieval: width of the location encoder's hidden layers.
     projection : {"equal_earth", "raw"}
-        Retrieval: what coordinates become first.
+        Retrieval: projection of the coordinates.
     sigmas : tuple of float
-        Retrieval, with rff: deviations of the frequencies.
+        Retrieval, with rff: standard deviations of the frequencies.
     n_false : int
-        Retrieval: false locations a batch (M); 0 trains without contrast.
+        Retrieval: false locations per batch (M); 0: train without contrast.
     false_from : {"train", "queue"}
-        Retrieval: false locations come from the training images, or from earlier batches.
+        Retrieval: false locations from the training images, or from earlier batches.
     mask_km : float
-        Retrieval: locations nearer than this are not called false.
+        Retrieval: locations nearer than this are no false ones.
     n_neighbours : int
         Nearest: training images that vote.
     bandwidth_km : float
         Nearest: width of the kernel over their coordinates.
     label : str, optional
-        Name in results. By default it follows from the task.
+        Name in results. Default: by the task.
     """
 
     task: Literal[

@@ -15,22 +15,20 @@ class SplitOptions:
     Parameters
     ----------
     by : str
-        What stays on one side: a photo (id), all photos of a block of the earth's surface (place),
-        of a user, or with one value in a column of this name. A photo without a user, or value,
-        stands for itself. A user or block with more photos than half of a held-out part is to have
-        is trained on.
+        What stays in one part: each photo (id), all photos of a user (user), of a block on the map
+        (place), or with the same value in a column of this name. A user or block with more than
+        half of a held-out part's photos goes to training. A photo without a value stands alone.
     block_km : float
-        Side of a block, in kilometres, where photos are split by place.
+        Side of a block, in kilometres.
     fractions : (float, float, float)
-        Chance of training, validation and test; all positive, sum 1.
+        Probabilities of training, validation and test; positive, sum 1.
     exchangeable : bool
-        Keep users or blocks whole between training and the rest only: their photos that are not
-        trained on go to validation or test one by one. What is calibrated on the one then holds on
-        the other, however many photos a unit has.
+        Keep users or blocks whole only between training and the rest; deal out the rest photo by
+        photo. A radius calibrated on validation then holds on test.
     subsets : tuple of int
-        Sizes of the nested training subsets to report.
+        Sizes of nested training subsets to report.
     seed : int
-        Another seed gives another split; from 0 to 2**64 - 1.
+        Seed of the split, from 0 to 2**64 - 1.
 
     Raises
     ------
@@ -60,13 +58,13 @@ class LeakageOptions:
     Parameters
     ----------
     images : bool
-        Read the images and compare them.
+        Also compare the images.
     images_root : Path, optional
-        Folder that relative image paths start from; by default the table's own.
+        Folder that relative image paths start from. Default: the table's own.
     max_distance : int
-        Bits of 64, from 0 to 12, that the perceptual hashes of near duplicates may differ in.
+        Bits of 64, from 0 to 12, by which the perceptual hashes of near duplicates may differ.
     workers : int, optional
-        Threads that read images; by default one per processor.
+        Threads that read images. Default: one per core.
 
     Raises
     ------

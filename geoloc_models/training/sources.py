@@ -27,25 +27,25 @@ class TableOptions:
     Parameters
     ----------
     path_column : str, optional
-        Column of the image files. By default one with a usual name, such as path or file.
+        Column of image files. Default: a usual name, such as path or file.
     latitude_column : str, optional
-        Column of latitudes, in degrees. By default one with a usual name, such as latitude or lat.
+        Column of latitudes, in degrees. Default: a usual name, such as latitude or lat.
     longitude_column : str, optional
-        Column of longitudes, in degrees. By default one with a usual name.
+        Column of longitudes, in degrees. Default: a usual name.
     country_column : str, optional
-        Column of countries, by name or ISO code. By default country, if there is one; else
-        countries come from the coordinates.
+        Column of countries, by name or ISO code. Default: country if there is one, else by the
+        coordinates.
     group_column : str, optional
-        Column of groups, such as the photographer or the place: photos of one group are never both
-        trained on and held out. By default group, if there is one.
+        Column of groups, such as photographers or places: a group is never split between training
+        and the rest. Default: group, if there is one.
     quoting : bool
-        Whether quotes have a meaning in a CSV or TSV file; in those of GBIF they have none.
+        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
     root : Path, optional
-        Folder that relative image paths start from. By default the table's own.
+        Folder that relative image paths start from. Default: the table's own.
     features : Path, optional
-        Feature cache of geoloc embed: the encoder stays frozen and training takes seconds.
+        Cache of `geoloc embed`: only a head is trained, in seconds or minutes.
     subset : int, optional
-        Train on so many photos, by the table's column subset_rank. By default all.
+        Train on so many photos, by the column subset_rank. Default: all.
 
     Examples
     --------

@@ -307,7 +307,7 @@ def test_the_options_of_build_are_the_parameters_of_the_builder():
     assert fields.pop("min_images") is None  # by the number of photos
     others = {name for name in parameters if name not in ("bounds", "min_images")}
     assert fields == {name: parameters[name].default for name in others}
-    help_text = " ".join(geocells("build", "--help").stdout.split())
+    help_text = " ".join(geocells("build", "--help").stdout.replace("│", " ").split())
     assert "[default: mean_wcss]" in help_text
     for name in fields:
         assert f"--{name.replace('_', '-')} " in help_text

@@ -263,7 +263,7 @@ def test_a_run_without_a_part_of_its_options_is_refused(trained, part):
         (
             ["--help"],
             {"torch", "numba", "pandas", "pyarrow"},
-            ["Train a model on", "Run the whole job", "--verbose"],
+            ["Train a model on", "Run everything on example data", "--verbose"],
         ),
         (["demo", "--help"], {"lightning"}, ["--region"]),
         (["evaluate", "nowhere"], {"lightning"}, ["options.json is missing"]),

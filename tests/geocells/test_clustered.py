@@ -15,7 +15,7 @@ from sklearn.cluster import DBSCAN, HDBSCAN, OPTICS, KMeans
 from sklearn.exceptions import NotFittedError
 from strategies import coordinates, groups_of
 
-from geocells import ClusteredCells, GeocellsWarning, load_cells, sphere
+from geocells import ClusteredCells, GeocellsWarning, sphere
 from geocells.clustered import choose_sites, joint_space
 
 TOWNS = [(47.4, 8.5), (59.3, 18.1), (-33.9, 151.2)]
@@ -233,18 +233,6 @@ def test_the_order_of_the_rows_does_not_matter_where_it_does_not_to_the_clustere
     other = ClusteredCells(Given(clusters[order]), min_images=20).fit(coords[order])
     assert np.array_equal(one.cells_.cell_index.sites, other.cells_.cell_index.sites)
     assert np.array_equal(one.labels_[order], other.labels_)
-
-
-def test_cells_are_saved_and_loaded(tmp_path):
-    coords = towns(100)
-    groups = np.where(coords[:, 0] > 0, "north", "south")
-    for own in (None, groups):
-        builder = ClusteredCells(KMeans(4, random_state=0), min_images=20).fit(coords, groups=own)
-        loaded = load_cells(builder.cells_.save(tmp_path / "cells.parquet"))
-        assert np.array_equal(loaded.cell_index.sites, builder.cells_.cell_index.sites)
-        assert np.array_equal(loaded.assign(coords, own), builder.labels_)
-        assert loaded.parameters["clusterer"] == "KMeans(n_clusters=4, random_state=0)"
-        assert repr(loaded).startswith("<CellPartition clustered: ")
 
 
 # --------------------------------------------------------------------------------- parameters, inputs

@@ -77,13 +77,6 @@ def test_coarser_cells_can_be_made_of_whole_finer_ones(data, coords, members):
         assert (firsts[1:] > firsts[:-1]).all()
 
 
-def test_assign_gives_the_labels_of_the_training_images():
-    hierarchy = CellHierarchy([{"min_images": n} for n in (100, 20)]).fit(COORDS)
-    assert hierarchy.labels_.shape == (len(COORDS), 2)
-    assert np.array_equal(hierarchy.assign(COORDS), hierarchy.labels_)
-    assert np.array_equal(hierarchy.predict(COORDS), hierarchy.labels_)
-
-
 def test_a_table_comes_back_as_a_table_with_its_index():
     hierarchy = CellHierarchy([{"min_images": 100}, {"min_images": 20}]).fit(COORDS)
     rows = pd.DataFrame({"lat": COORDS[:5, 0], "lon": COORDS[:5, 1]}, index=list("abcde"))
@@ -91,6 +84,7 @@ def test_a_table_comes_back_as_a_table_with_its_index():
     assert answer.index.tolist() == list("abcde")
     assert answer.columns.tolist() == ["partition_0", "partition_1"]
     assert np.array_equal(answer.to_numpy(), hierarchy.labels_[:5])
+    assert np.array_equal(hierarchy.predict(COORDS), hierarchy.labels_)
     fitted = clone(hierarchy).fit_predict(rows)
     assert fitted.index.tolist() == list("abcde")
 

@@ -78,13 +78,6 @@ def test_a_case_worked_by_hand():
     ]
 
 
-def test_more_fine_classes_than_cells_of_any_partition():
-    hierarchy = CellHierarchy(overlapping()).fit(COORDS)
-    fine = hierarchy.intersections()
-    assert len(fine) > max(cells.n_cells for cells in hierarchy.partitions_)
-    assert fine.cells.counts.sum() == len(COORDS)
-
-
 def test_a_class_answers_with_the_mean_of_its_images():
     fine = CellHierarchy(overlapping()).fit(COORDS).intersections()
     for number in range(0, len(fine), 7):

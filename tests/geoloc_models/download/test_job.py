@@ -1,7 +1,6 @@
 """The whole download against a server that misbehaves: states, resuming, bounds."""
 
 import asyncio
-import dataclasses
 import tarfile
 
 import photo_server
@@ -120,16 +119,6 @@ def test_rows_whose_image_is_there_are_written_with_its_path(tmp_path, shard_siz
     assert summary.bytes_on_disk == sum(row_of(images, key)["bytes"] for key in frame["id"])
 
 
-def test_files_of_tar_shards_are_read_by_the_image_source(tmp_path):
-    from geoloc_models.photos.images import FileImages
-
-    run_with(tmp_path, {}, quick(shard_size=1))
-    paths = pq.read_table(tmp_path / "images" / "photos.parquet")["path"].to_pylist()
-    assert [path[:17] for path in sorted(paths)] == ["shards/00000.tar/", "shards/00001.tar/"]
-    images = FileImages(paths, root=tmp_path / "images")
-    assert images.load(0).size == images.load(1).size == (40, 30)
-
-
 @pytest.mark.parametrize("shard_size", [None, 3])
 def test_a_second_run_fetches_nothing_again(tmp_path, shard_size):
     ids = [str(k) for k in range(60)]
@@ -156,22 +145,6 @@ def test_rows_added_to_the_table_are_fetched_and_no_others(tmp_path):
             summary = download_photos(table, tmp_path / "images", quick())
         assert server.requests == {"a": 1, "b": 1, "c": 1}
     assert summary.n_now == 1
-
-
-def test_failed_photos_are_tried_again_on_demand(tmp_path):
-    faults = {"failed": photo_server.server_error(1), "gone": photo_server.gone}
-    ids = ["a", *faults]
-    with PhotoServer(dict.fromkeys(ids, PHOTO), faults) as server:
-        table = write_photos(tmp_path / "photos.parquet", ids, map(server.url, ids))
-        options = quick(attempts=1)
-        download_photos(table, tmp_path / "images", options)
-        assert states(tmp_path / "images")["failed"] == "failed"
-        download_photos(table, tmp_path / "images", options)
-        assert server.requests["failed"] == 1
-        again = dataclasses.replace(options, retry=[State.FAILED])
-        download_photos(table, tmp_path / "images", again)
-        assert states(tmp_path / "images") == {"a": "ok", "failed": "ok", "gone": "gone"}
-        assert server.requests == {"a": 1, "failed": 2, "gone": 1}
 
 
 def test_images_are_made_small_or_kept_as_they_are(tmp_path):

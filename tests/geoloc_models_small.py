@@ -69,14 +69,14 @@ def small_cells(table, min_images=4):
     )
 
 
-def small_dataset(table, rows=None, *, size=32, augment="none"):
+def small_dataset(table, rows=None, *, size=32, augment="none", views=1):
     """Dataset over the table's files, with country indices and cells."""
     names = sorted(set(table.countries))
     return PhotoDataset(
         FileImages(table.frame["path"].to_numpy()),
         table.coords,
         [names.index(name) for name in table.countries],
-        make_transform(size, augment=augment),
+        make_transform(size, augment=augment, views=views),
         cell_labels=small_cells(table).assign(table.coords, groups=table.countries),
         rows=rows,
     )

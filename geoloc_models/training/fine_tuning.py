@@ -1,4 +1,4 @@
-"""An encoder made ready to be fine-tuned: low-rank additions, less memory, compiled; and groups of parameters."""
+"""An encoder made ready to be fine-tuned: low-rank additions, less memory; and groups of parameters."""
 
 from __future__ import annotations
 
@@ -67,8 +67,6 @@ def prepared(
             and n_train * (options.epochs or 1) >= _IMAGES_THAT_PAY
             and shutil.which("cc") is not None  # which torch's compiler calls
         )
-    if is_compiled:
-        encoder.compile()
     yield replace(options, compile=is_compiled)
     if options.train_encoder == "lora":
         adapted: Any = encoder.backbone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import signal
 import sys
@@ -191,6 +192,10 @@ def _train(module: TaskModule, loaders: _Loaders, record: RunRecord, bar: str | 
         )
         checkpoint = record.checkpoint if record.epochs else None
         _fit(trainer, module, loaders, checkpoint, has_bar=bar is not None)
+    if options.log == "wandb":
+        import wandb
+
+        wandb.finish()  # or the next training of this process would go on with the same run
     if options.devices > 1:  # the epochs were noted in other processes
         _restore(record)
 
@@ -342,6 +347,7 @@ def _logger(options: TrainingOptions, run_dir: Path) -> Any:
     }
     if options.log not in make:
         return False
+    os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # mlflow 3 refuses folders without
     try:
         return make[options.log]()
     except ModuleNotFoundError:

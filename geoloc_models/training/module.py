@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import signal
+from collections.abc import Callable
 from typing import Any, NamedTuple, Self
 
 import lightning.pytorch as pl
@@ -56,6 +57,7 @@ class TaskModule(pl.LightningModule):
         self.task = task
         task.label_smoothing = options.label_smoothing
         self.options = options
+        self.save_hyperparameters(options.to_dict())  # which trackers show
         self.n_parts = 1
         self._noted: dict[str, list[_Noted]] = {"train": [], "val": []}
         self.average: AveragedModel | None = None
@@ -64,11 +66,40 @@ class TaskModule(pl.LightningModule):
         self.unfreeze_stages(0)
 
     def setup(self, stage: str) -> None:
-        """Begin the average of the weights, in the process that trains."""
+        """Begin the average of the weights and compile the encoder, in the process that trains."""
         if self.options.ema > 0:
             how = get_ema_multi_avg_fn(self.options.ema)  # type: ignore[no-untyped-call]
             self.average = AveragedModel(self.task, multi_avg_fn=how)
             self.average.requires_grad_(False)
+        if self.options.compile:
+            for encoder in self._encoders():
+                encoder.forward = self._of_one_shape(torch.compile(encoder.forward, dynamic=False))
+
+    def teardown(self, stage: str) -> None:
+        """Leave plain encoders: what comes after training has batches of other shapes."""
+        if self.options.compile:
+            for encoder in self._encoders():
+                del encoder.forward
+
+    def _encoders(self) -> set[Any]:
+        return {self.task.encoder, self.validated.encoder}
+
+    def _of_one_shape(self, embed: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+        """Fill short batches up with their own images, (B, 3, H, W): another length would be compiled anew.
+
+        Batch norms see the repeated images too, once an epoch.
+        """
+
+        def embed_filled(image: Tensor) -> Tensor:
+            how = self.options
+            n_views = how.views if self.training else 1
+            n_filled = math.ceil(how.images_a_step // how.devices / self.n_parts) * n_views
+            if len(image) == n_filled:
+                return embed(image)
+            rows = torch.arange(n_filled, device=image.device) % len(image)
+            return embed(image[rows])[: len(image)]
+
+        return embed_filled
 
     @property
     def validated(self) -> PlaceTask:
@@ -91,12 +122,6 @@ class TaskModule(pl.LightningModule):
             if isinstance(values, Tensor):
                 values.record_stream(computing)
         return moved
-
-    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Let an encoder that is compiled take batches of any length, such as the last one."""
-        if self.options.compile:
-            torch._dynamo.maybe_mark_dynamic(batch["image"], 0)
-        return batch
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Learn from a batch."""

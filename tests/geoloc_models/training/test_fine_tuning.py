@@ -134,6 +134,18 @@ def test_what_cannot_be_done_is_said(changes, words, table, tmp_path):
         fit(table, tmp_path, replace(OPTIONS, **changes))
 
 
+@pytest.mark.parametrize("log", ["tensorboard", "wandb", "mlflow"])
+def test_a_tracker_is_told_losses_and_options(log, table, tmp_path, monkeypatch):
+    pytest.importorskip(log)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    fit(table, tmp_path, replace(OPTIONS, log=log))
+    folder = tmp_path / ("mlruns" if log == "mlflow" else log)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    written = b"".join(path.name.encode() + path.read_bytes() for path in files)
+    for name in (b"val_loss", b"train_accuracy", b"label_smoothing"):
+        assert name in written
+
+
 @pytest.mark.parametrize("kind", ["cells", "country", "pooled", "hierarchy"])
 def test_smoothed_labels_count_in_training_alone(kind):
     losses = {}

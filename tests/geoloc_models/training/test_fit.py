@@ -8,7 +8,7 @@ import pytest
 import torch
 from geoloc_models_small import small_dataset, small_table, small_task
 
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.models import TrainingOptions
 from geoloc_models.photos.dataset import PhotoDataset
 from geoloc_models.training.fit import _EpochOrder, _VariedPhotos, fit_task
@@ -104,23 +104,51 @@ def test_workers_live_through_all_epochs(table, tmp_path):
     assert str(os.getpid()) not in loaded_by
 
 
+@pytest.mark.parametrize(
+    ("kind", "changes"), [("cells", {}), ("cells", {"ema": 0.5}), ("retrieval", {"views": 2})]
+)
 def test_a_compiled_encoder_is_compiled_to_train_and_to_validate_and_no_more(
-    table, tmp_path, monkeypatch
+    kind, changes, table, tmp_path, monkeypatch
 ):
-    compiled = []
+    """Whatever the length of batches: the last ones are short, photos are broken."""
+    compile_with, shapes = torch.compile, []
 
     def note(graph, inputs):
-        compiled.append(graph)
+        shapes.append({tuple(values.shape) for values in inputs if values.ndim == 4})
         return graph.forward
 
-    compile_with = torch.nn.Module.compile
     monkeypatch.setattr(
-        torch.nn.Module, "compile", lambda module: compile_with(module, backend=note)
+        torch, "compile", lambda call, dynamic: compile_with(call, dynamic=dynamic, backend=note)
     )
-    parts = [small_dataset(table, range(11), augment="crop"), small_dataset(table, range(11, 16))]
-    options = replace(OPTIONS, compile=True, batch_size=3)  # short batches at the end of both
-    fit_task(small_task("cells", table), *parts, options, tmp_path, progress=False)
-    assert len(compiled) == 2
+    views = changes.get("views", 1)
+    parts = [
+        small_dataset(table, range(11), augment="crop", views=views),
+        small_dataset(table, range(11, 16)),
+    ]
+    parts[0].images = _WithoutSome(parts[0].images, broken={2, 5})
+    options = replace(OPTIONS, compile=True, batch_size=3, epochs=2, **changes)
+    task = small_task(kind, table)
+    fit_task(task, *parts, options, tmp_path, progress=False)
+    assert len(shapes) == 2
+    assert (3 * views, 3, 32, 32) in shapes[0]
+    assert (3, 3, 32, 32) in shapes[1]
+    task.outputs(torch.zeros(2, 3, 32, 32))  # by a plain encoder
+    assert len(shapes) == 2
+
+
+class _WithoutSome:
+    """Images of which some are broken."""
+
+    def __init__(self, images, broken):
+        self.images, self.broken = images, broken
+
+    def __len__(self):
+        return len(self.images)
+
+    def load(self, row):
+        if row in self.broken:
+            raise BrokenImageError(f"{row}.jpg: is broken")
+        return self.images.load(row)
 
 
 def test_augmentation_follows_the_seed_the_epoch_and_the_row(table):

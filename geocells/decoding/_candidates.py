@@ -204,6 +204,11 @@ class ImageGroups:
         Centre and reach of each class, as those of its groups; without rows where ``class_edges`` is None.
     counts : (n_classes,) int64
         Images of each class.
+    class_of_column : (n_columns,) int64
+        Class of each column of the probabilities: cells whose images stand at the same places are one class.
+    family_of_class : (n_classes,) int64
+        Classes of several partitions that lie close together are one family and bounded together, so that more
+        partitions take hardly more bounds.
     """
 
     vectors: FloatArray
@@ -213,14 +218,25 @@ class ImageGroups:
     class_edges: IntArray | None
     class_balls: FloatArray
     counts: IntArray
+    class_of_column: IntArray
+    family_of_class: IntArray
 
     @classmethod
-    def from_classes(cls, coords: FloatArray, labels: IntArray, n_classes: int) -> ImageGroups:
-        """Group images whose ``labels`` run from 0 to ``n_classes - 1``; every class holds at least one."""
-        # By class and place: the same whatever the order of the rows.
+    def from_classes(
+        cls, coords: FloatArray, labels: IntArray, n_columns: int, n_partitions: int = 1
+    ) -> ImageGroups:
+        """Group images whose ``labels``, columns, run from 0 to ``n_columns - 1``; every one holds at least one."""
+        # By column and place: the same whatever the order of the rows.
         order = np.lexsort((coords[:, 1], coords[:, 0], labels))
-        vectors = to_unit_vectors(coords[order])
-        counts = np.bincount(labels, minlength=n_classes)
+        ends = np.cumsum(np.bincount(labels, minlength=n_columns))
+        known: dict[bytes, int] = {}
+        class_of_column = [
+            known.setdefault(places.tobytes(), len(known))
+            for places in np.split(coords[order], ends[:-1])
+        ]
+        n_classes = len(known)
+        vectors = to_unit_vectors(np.frombuffer(b"".join(known)).reshape(-1, 2))
+        counts = np.array([len(places) // coords[0].nbytes for places in known])
         starts = np.append(0, np.cumsum(counts))
         starts_of_groups = []
         for start, stop in zip(starts[:-1], starts[1:], strict=True):
@@ -229,14 +245,20 @@ class ImageGroups:
             starts_of_groups.append(np.arange(start, stop, GROUP_SIZE))
         edges = np.append(np.concatenate(starts_of_groups), len(vectors))
         class_edges = np.append(0, np.cumsum([len(starts) for starts in starts_of_groups]))
+        class_balls = balls_of(vectors, starts)
+        family_of_class, size = np.arange(n_classes), (n_partitions + 1) // 2
+        if size > 1:
+            family_of_class[compact_order(class_balls[:, :3], size)] = np.arange(n_classes) // size
         return cls(
             np.ascontiguousarray(vectors.T),
             np.repeat(np.arange(n_classes), counts),
             edges,
             balls_of(vectors, edges),
             class_edges,
-            balls_of(vectors, starts),
+            class_balls,
             counts,
+            np.array(class_of_column),
+            family_of_class,
         )
 
     @classmethod
@@ -254,6 +276,8 @@ class ImageGroups:
             None,
             np.empty((0, 4)),
             np.ones(len(coords), dtype=np.int64),
+            np.arange(len(coords)),
+            np.arange(len(coords)),
         )
 
     def shares(self, probabilities: FloatArray) -> FloatArray:

@@ -213,10 +213,11 @@ def bounds_of_table(
     last,
     weights,
     units,
+    family_of_class,
     entries,
     bounds,
 ):
-    """Most that a class of probability 1 adds to the utility of any candidate of a block, (n_classes, n_blocks)."""
+    """Most that a family of probability 1 adds to the utility of any candidate of a block, (n_families, n_blocks)."""
     tile_edges, tile_classes, tile_radii, tiles = entries[:4]
     constant_edges, constant_classes, constant_radii, constants = entries[4:]
     own = np.zeros(units.size)
@@ -240,22 +241,34 @@ def bounds_of_table(
                 most = max(most, sums[c])
             own[k] += most / units[k]
         for k in range(units.size):
-            bounds[k, block] = np.float32(own[k] * (1.0 + 1e-7))
+            family = family_of_class[k]
+            bounds[family, block] = max(bounds[family, block], np.float32(own[k] * (1.0 + 1e-7)))
+
+
+@kernel
+def add_columns(first, last, columns, group_of_column, groups):
+    """Write into rows ``first:last`` of ``groups`` (n, n_groups) the sum of the columns of each group."""
+    for row in range(first, last):
+        own = groups[row]
+        own[:] = 0.0
+        for k in range(group_of_column.size):
+            own[group_of_column[k]] += columns[row, k]
 
 
 @inline_kernel
-def add_bounds(probabilities, bounds, most_utility, bound):
+def add_bounds(masses, bounds, most_utility, bound):
     """Write into ``bound`` (n_blocks,) no less than the utility of any candidate of each block.
 
-    Classes more probable than a limit, lowered until they hold enough, add what they can add at most in each block; the
-    others add all that they hold times ``most_utility``. ``bounds`` are those of `ShareTable.bounds`.
+    Families more probable than a limit, lowered until they hold enough, add what they can add at most in each block;
+    the others add all that they hold times ``most_utility``. ``masses`` are the families' probabilities, ``bounds``
+    those of `ShareTable.bounds`.
     """
     edges, blocks, most = bounds
     bound[:] = 0.0
-    n_used, held, limit, above = 0, 0.0, 4.0 / probabilities.size, np.inf
+    n_used, held, limit, above = 0, 0.0, 4.0 / masses.size, np.inf
     while held < 1.0 - LEFT_OUT and above > 0.0:
-        for k in range(probabilities.size):
-            share = probabilities[k]
+        for k in range(masses.size):
+            share = masses[k]
             if limit <= share < above:
                 n_used += 1
                 held += share
@@ -275,6 +288,7 @@ def search_table(
     last,
     probabilities,
     counts,
+    masses,
     bounds,
     weights,
     places,
@@ -291,7 +305,7 @@ def search_table(
     bound = np.empty(n_blocks, dtype=np.float32)
     own = np.empty(counts.size)
     for row in range(first, last):
-        add_bounds(probabilities[row], bounds, weights.sum(), bound)
+        add_bounds(masses[row], bounds, weights.sum(), bound)
         for k in range(counts.size):
             own[k] = probabilities[row, k] / counts[k]
         n_seen, best_utility = 0, -1.0

@@ -33,6 +33,16 @@ def in_parts(function: Callable[..., Any], n_items: int, *arguments: Any, parts:
     )
 
 
+def added_up(columns: FloatArray, group_of_column: IntArray) -> FloatArray:
+    """Sum of the columns of each group, (n, n_groups), from (n, n_columns)."""
+    n_groups = int(group_of_column.max()) + 1
+    if n_groups == columns.shape[1]:
+        return columns
+    groups = np.empty((len(columns), n_groups))
+    in_parts(_kernels.add_columns, len(columns), columns, group_of_column, groups)
+    return groups
+
+
 def angles_and_chords(radii_km: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Radii as angles in radians, and as squared chords rounded up by a micrometre, by 4 m at the antipode."""
     angles = radii_km / EARTH_RADIUS_KM
@@ -69,6 +79,7 @@ class ShareTable:
     blocks : CandidateBlocks
     counts : (n_classes,) float64
         Images of each class, by which the numbers are divided.
+    family_of_class : (n_classes,) int64
     entries : tuple of ndarray
         Tiles, (n_tiles, 64) numbers of block b from ``tile_edges[b]`` on, ordered by class, then radius: ``tile_edges,
         tile_classes, tile_radii, tiles``; and numbers that all candidates of a block share: ``constant_edges,
@@ -77,6 +88,7 @@ class ShareTable:
 
     blocks: CandidateBlocks
     counts: FloatArray
+    family_of_class: IntArray
     entries: tuple[Any, ...]
 
     @classmethod
@@ -127,7 +139,8 @@ class ShareTable:
         tile_bytes = GROUP_SIZE * np.dtype(number).itemsize + 5
         table_bytes = int(tile_edges[-1]) * tile_bytes + int(constant_edges[-1]) * 9
         refuse_memory(least_bytes + table_bytes, max_bytes, n_candidates)
-        return cls(blocks, images.counts.astype(np.float64), count(writes=True))
+        counts = images.counts.astype(np.float64)
+        return cls(blocks, counts, images.family_of_class, count(writes=True))
 
     @property
     def nbytes(self) -> int:
@@ -141,13 +154,20 @@ class ShareTable:
         return 16 * len(self.counts)
 
     def bounds(self, weights: FloatArray) -> tuple[IntArray, IntArray, NDArray[np.float32]]:
-        """Most that each class, of probability 1, adds to the utility in each block.
+        """Most that each family of classes, of probability 1, adds to the utility in each block.
 
-        Those of class k are the entries from ``edges[k]`` on: edges, blocks, and what is added.
+        Those of family f are the entries from ``edges[f]`` on: edges, blocks, and what is added.
         """
-        bounds = np.empty((len(self.counts), len(self.blocks)), dtype=np.float32)
+        n_families = int(self.family_of_class.max()) + 1
+        bounds = np.zeros((n_families, len(self.blocks)), dtype=np.float32)
         in_parts(
-            _kernels.bounds_of_table, len(self.blocks), weights, self.counts, self.entries, bounds
+            _kernels.bounds_of_table,
+            len(self.blocks),
+            weights,
+            self.counts,
+            self.family_of_class,
+            self.entries,
+            bounds,
         )
         rows = sparse.csr_array(bounds)
         return rows.indptr, rows.indices, rows.data
@@ -162,6 +182,7 @@ class ShareTable:
             len(probabilities),
             probabilities,
             self.counts,
+            added_up(probabilities, self.family_of_class),
             bounds,
             weights,
             self.blocks.places,

@@ -11,8 +11,13 @@ import numpy as np
 from geocells._types import ArrayLike, FloatArray, IntArray
 from geocells.decoding import _kernels
 from geocells.decoding._candidates import CandidateBlocks, ImageGroups, thinned
-from geocells.decoding._checks import check_labels, check_probabilities, locations_of
-from geocells.decoding._search import PointSearch, ShareTable, in_parts
+from geocells.decoding._checks import (
+    Probabilities,
+    check_labels,
+    check_probabilities,
+    locations_of,
+)
+from geocells.decoding._search import PointSearch, ShareTable, added_up, in_parts
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 from geocells.validation import check_coords, check_count, check_positive
 
@@ -183,7 +188,10 @@ class ExpectedUtility:
             self._images = ImageGroups.from_points(coordinates[np.argsort(classes)])
             search: Any = PointSearch
         else:
-            self._images = ImageGroups.from_classes(coordinates, classes, self.n_classes_)
+            n_partitions = 1 if labels is None else len(np.atleast_2d(labels))
+            self._images = ImageGroups.from_classes(
+                coordinates, classes, self.n_classes_, n_partitions
+            )
             search = ShareTable
         self._search = search.fill(blocks, self._images, self._radii_km, self.max_memory_bytes)
         self.nbytes_ = self._search.nbytes
@@ -301,7 +309,7 @@ class ExpectedUtility:
         if self._bounds is None or self._bounds[0] != weights.tobytes():
             self._bounds = (weights.tobytes(), self._search.bounds(weights))
         chosen, utilities = np.empty(len(checked), dtype=np.int64), np.empty(len(checked))
-        for start, stop, rows in checked.batches(self._rows_at_once()):
+        for start, stop, rows in self._batches(checked):
             chosen[start:stop], utilities[start:stop] = self._search.search(
                 rows, weights, self._bounds[1]
             )
@@ -322,6 +330,11 @@ class ExpectedUtility:
                 f"The weights of the radii {chosen.tolist()} are all zero: every point is as good."
             )
         return weights
+
+    def _batches(self, checked: Probabilities) -> Iterator[tuple[int, int, FloatArray]]:
+        """Yield start, stop and probabilities of the classes, of some rows at a time."""
+        for start, stop, rows in checked.batches(self._rows_at_once()):
+            yield start, stop, added_up(rows, self._images.class_of_column)
 
     def _rows_at_once(self) -> int:
         room = max(self.max_memory_bytes - self.nbytes_, self.max_memory_bytes // 8)
@@ -424,8 +437,8 @@ class ExpectedUtility:
             raise ValueError(
                 f"points must have one row for each of the {len(checked)} rows of probabilities; got {len(vectors)}."
             )
-        for start, stop, rows in checked.batches(self._rows_at_once()):
-            images = self._images
+        images = self._images
+        for start, stop, rows in self._batches(checked):
             yield (
                 start,
                 stop,

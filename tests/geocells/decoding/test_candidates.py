@@ -79,3 +79,13 @@ def test_groups_hold_every_image_once_and_masses_add_up():
     assert sorted(points.class_of_image.tolist()) == list(range(500))
     own = rng.random((2, 500))
     assert points.masses(own).sum(axis=1) == pytest.approx(own.sum(axis=1))
+
+
+def test_cells_that_partitions_share_are_one_class():
+    coords = np.array([(47.4, 8.5), (47.5, 8.5), (59.3, 18.1), (47.4, 8.5)])
+    partitions = np.array([[0, 1, 2, 0], [1, 0, 0, 1], [0, 0, 1, 0]])
+    labels = np.concatenate([partitions[0], partitions[1] + 3, partitions[2] + 5])
+    images = ImageGroups.from_classes(np.tile(coords, (3, 1)), labels, 7, n_partitions=3)
+    assert images.class_of_column.tolist() == [0, 1, 2, 3, 0, 4, 2]
+    assert images.counts.tolist() == [2, 1, 1, 2, 3]
+    assert np.bincount(images.family_of_class).tolist() == [2, 2, 1]

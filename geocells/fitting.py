@@ -405,7 +405,8 @@ def flatten(
     ranges, levels = ranges.renamed(np.argsort(order)), levels[order]
     if options.leftover == "noise" and len(levels):
         return ranges, levels, False
-    group_of_bin = grid.group_of_code(bins.codes[ranges.cell_of_codes(bins.codes) < 0])
+    cell_of_bin = ranges.cell_of_codes(bins.codes.astype(grid.code_type, copy=False))
+    group_of_bin = grid.group_of_code(bins.codes[cell_of_bin < 0])
     makes_cell = np.ones(len(grid.grids), dtype=bool)
     if options.leftover != "cell":
         makes_cell[grid.group_of_code(ranges.starts)] = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geocells._jit import inline_kernel, kernel, over_rows
+from geocells._jit import kernel, over_rows
 from geocells._types import CodeArray, IntArray
 from geocells.grids import OUTSIDE
 
@@ -62,9 +62,8 @@ class Ranges:
         starts, stops = prioritized.starts, prioritized.stops
         # Longest first among equal starts; lexsort is stable, so equal ranges keep their order.
         order = np.lexsort((~(stops - starts), starts))
-        return cls(
-            *flatten_nested(starts[order], stops[order], order.astype(np.int64), prioritized.cells)
-        )
+        starts, stops, claims = flatten_nested(starts[order], stops[order], order.astype(np.int64))
+        return cls.from_disjoint(starts, stops, prioritized.cells[claims])
 
     @classmethod
     def from_disjoint(cls, starts: CodeArray, stops: CodeArray, cells: IntArray) -> Ranges:
@@ -152,63 +151,40 @@ class Ranges:
         return np.concatenate(pages, dtype=np.int32), root_shift
 
 
-@inline_kernel
-def append_range(starts, stops, cells, n, start, stop, cell):
-    """Write a range behind the first ``n``, or lengthen the last one of the same cell; return their new number."""
-    if n > 0 and cells[n - 1] == cell and stops[n - 1] == start:
-        stops[n - 1] = stop
-        return n
-    starts[n], stops[n], cells[n] = start, stop, cell
-    return n + 1
-
-
 @kernel
-def flatten_nested(starts, stops, orders, cells):
+def flatten_nested(starts, stops, orders):
     """Sweep nested ranges, sorted by start and then longest first; the lowest order wins each code.
 
     The stack holds the ranges around the sweep's place, each with a lower order than the one below it: a range inside
-    an earlier claim has nothing left to claim.
+    an earlier claim has nothing left to claim. Returns starts, stops and orders of the pieces, one after the other.
     """
     n_claims = starts.size
-    out_starts = np.empty(2 * n_claims + 1, dtype=np.uint64)
-    out_stops = np.empty(2 * n_claims + 1, dtype=np.uint64)
-    out_cells = np.empty(2 * n_claims + 1, dtype=np.int64)
-    n_out = 0
+    pieces = np.empty((2, 2 * n_claims + 1), dtype=np.uint64)
+    winners = np.empty(2 * n_claims + 1, dtype=np.int64)
+    n_pieces = 0
     stack = np.empty(n_claims + 1, dtype=np.int64)
     height = 0
     place = np.uint64(0)
     for index in range(n_claims + 1):
-        # Close what ends before the next range starts.
-        while height > 0 and (index == n_claims or stops[stack[height - 1]] <= starts[index]):
-            height -= 1
-            top = stack[height]
-            if place < stops[top]:
-                n_out = append_range(
-                    out_starts, out_stops, out_cells, n_out, place, stops[top], cells[orders[top]]
-                )
-                place = stops[top]
-        if index == n_claims:
-            break
-        if stops[index] <= starts[index]:
-            continue
-        if height > 0:
+        start = starts[index] if index < n_claims else OUTSIDE
+        while height > 0:
             top = stack[height - 1]
-            if orders[top] < orders[index]:
-                continue
-            if place < starts[index]:
-                n_out = append_range(
-                    out_starts,
-                    out_stops,
-                    out_cells,
-                    n_out,
-                    place,
-                    starts[index],
-                    cells[orders[top]],
-                )
-        place = starts[index]
-        stack[height] = index
-        height += 1
-    return out_starts[:n_out], out_stops[:n_out], out_cells[:n_out]
+            end = min(stops[top], start)
+            if place < end:
+                pieces[0, n_pieces], pieces[1, n_pieces] = place, end
+                winners[n_pieces] = orders[top]
+                n_pieces += 1
+                place = end
+            if stops[top] > start:
+                break
+            height -= 1
+        if index == n_claims or stops[index] <= start:
+            continue
+        if height == 0 or orders[stack[height - 1]] > orders[index]:
+            place = start
+            stack[height] = index
+            height += 1
+    return pieces[0, :n_pieces], pieces[1, :n_pieces], winners[:n_pieces]
 
 
 @kernel

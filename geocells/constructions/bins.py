@@ -10,7 +10,7 @@ from geocells._jit import kernel, row_blocks, run_blocks
 from geocells._types import CodeArray, IntArray
 from geocells.sphere.means import NO_WEIGHTS
 
-FEW_CODES = 10_000
+FEW_CODES = 2**15
 DIGIT_BITS = 14
 BUCKET_BITS = 20
 """Leading bits by which many codes are counted first."""

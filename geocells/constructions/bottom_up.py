@@ -107,7 +107,8 @@ def windows_of_nodes(window_nodes: IntArray, n_nodes: int) -> tuple[IntArray, In
 @inline_kernel
 def squared_distance(left, right, lanes):
     """Return the squared distance of two vectors, in eight lanes added up in a fixed order."""
-    lanes[:] = 0.0
+    for lane in range(LANES):
+        lanes[lane] = 0.0
     whole = left.size - left.size % LANES
     for column in range(0, whole, LANES):
         for lane in range(LANES):
@@ -133,15 +134,16 @@ def refresh(node, children, own_counts, own_means, own_m2, counts, means, m2, la
         if counts[child] == 0:
             continue
         other = means[child]
-        share = counts[child] / (count + counts[child])
-        squared = squared_distance(mean, other, lanes) if count > 0 else 0.0
-        for column in range(mean.size):
-            mean[column] = (
-                mean[column] + share * (other[column] - mean[column])
-                if count > 0
-                else other[column]
-            )
-        m2[node] += m2[child] + count * share * squared
+        if count == 0:
+            for column in range(mean.size):
+                mean[column] = other[column]
+            m2[node] += m2[child]
+        else:
+            share = counts[child] / (count + counts[child])
+            squared = squared_distance(mean, other, lanes)
+            for column in range(mean.size):
+                mean[column] += share * (other[column] - mean[column])
+            m2[node] += m2[child] + count * share * squared
         count += counts[child]
     counts[node] = count
 
@@ -172,12 +174,12 @@ def n_unclaimed(members, counts):
 
 
 @inline_kernel
-def score(members, rank_by, counts, means, m2, mean, lanes):
-    """Score a window, lowest best: moments of its sub-bins, merged."""
-    total = n_unclaimed(members, counts)
+def score(members, total, rank_by, counts, means, m2, mean, lanes):
+    """Score a window with so many images, lowest best: moments of its sub-bins, merged."""
     if rank_by == BY_COUNT:
         return -float(total)
-    mean[:] = 0.0
+    for column in range(mean.size):
+        mean[column] = 0.0
     squares = 0.0
     for node in members:
         if node >= 0 and counts[node] > 0:
@@ -188,9 +190,7 @@ def score(members, rank_by, counts, means, m2, mean, lanes):
     for node in members:
         if node >= 0 and 0 < counts[node] < total:
             squares += counts[node] * squared_distance(means[node], mean, lanes)
-    if rank_by == BY_MEAN_WCSS:
-        squares /= total
-    return nine_digits(squares)
+    return nine_digits(squares / total if rank_by == BY_MEAN_WCSS else squares)
 
 
 @kernel
@@ -204,64 +204,76 @@ def compete(
     also empties the nodes below and takes from those above, whose windows are scored again too; otherwise all windows
     are of one level, and nothing below or above is looked at before the next level.
     """
-    mean = np.empty(means.shape[1])
-    lanes = np.empty(LANES)
+    mean, lanes = np.empty(means.shape[1]), np.empty(LANES)
     # Windows are numbered finest level first, then by code: a tie goes to the lower number.
-    heap = [(0.0, np.int64(0), np.int64(0)) for _ in range(0)]
-    versions = np.zeros(high - low, dtype=np.int64)
-    seen = np.full(high - low, -1, dtype=np.int64)
-    winners = [np.int64(0) for _ in range(0)]
-    touched = list(range(low, high))
+    heap = [(0.0, np.int64(0)) for _ in range(0)]
+    scores = np.empty(high - low)  # as they are now; NaN where a window is not hot
+    seen, touched, winners = np.empty((3, high - low), dtype=np.int64)
+    for window in range(low, high):
+        seen[window - low], touched[window - low] = -1, window
+    n_touched, n_winners = high - low, 0
+    changed = np.empty(counts.size, dtype=np.int64)
     while True:
         # Score what is new or has changed.
-        for window in touched:
-            versions[window - low] += 1
+        for place in range(n_touched):
+            window = touched[place]
             members = window_nodes[window]
-            if n_unclaimed(members, counts) >= min_images:
-                key = score(members, rank_by, counts, means, m2, mean, lanes)
-                heapq.heappush(heap, (key, window, versions[window - low]))
+            total = n_unclaimed(members, counts)
+            scores[window - low] = np.nan
+            if total >= min_images:
+                key = score(members, total, rank_by, counts, means, m2, mean, lanes)
+                scores[window - low] = key
+                heapq.heappush(heap, (key, window))
         # The best one that is still as it was when it was scored.
         winner = np.int64(-1)
         while winner < 0 and len(heap) > 0:
-            _, window, version = heapq.heappop(heap)
-            if version == versions[window - low]:
+            key, window = heapq.heappop(heap)
+            if key == scores[window - low]:
                 winner = window
         if winner < 0:
-            break
-        winners.append(winner)
+            return winners[:n_winners]
+        winners[n_winners] = winner
+        n_winners += 1
         # Its nodes lose their images, and so do the nodes below.
-        changed = [np.int64(0) for _ in range(0)]
+        n_changed = 0
         for node in window_nodes[winner]:
             if node >= 0 and counts[node] > 0:
                 counts[node] = 0
-                changed.append(node)
+                changed[n_changed] = node
+                n_changed += 1
         if across_levels:
-            front = changed.copy()
-            place = 0
-            while place < len(changed):
+            first, last = 0, n_changed
+            for place in range(counts.size):
+                if place == n_changed:
+                    break
                 node = changed[place]
-                place += 1
                 for child in range(children[node, 0], children[node, 1]):
                     if counts[child] > 0:
                         counts[child] = 0
-                        changed.append(child)
+                        changed[n_changed] = child
+                        n_changed += 1
             # The nodes above have fewer left, up to the top, level by level.
-            while len(front) > 0:
-                above = [np.int64(0) for _ in range(0)]
-                for node in front:
-                    parent = parents[node]
-                    if parent >= 0 and parent not in above:
-                        above.append(parent)
-                for node in above:
+            while first < last:
+                n_before = n_changed
+                for place in range(first, last):
+                    parent = parents[changed[place]]
+                    is_new = parent >= 0
+                    for other in range(n_before, n_changed):
+                        is_new &= changed[other] != parent
+                    if is_new:
+                        changed[n_changed] = parent
+                        n_changed += 1
+                for place in range(n_before, n_changed):
+                    node = changed[place]
                     refresh(node, children, own_counts, own_means, own_m2, counts, means, m2, lanes)
-                    changed.append(node)
-                front = above
+                first, last = n_before, n_changed
         # Their windows are to be scored again, each once.
-        touched.clear()
-        for node in changed:
+        n_touched = 0
+        for place in range(n_changed):
+            node = changed[place]
             for entry in range(node_edges[node], node_edges[node + 1]):
                 window = node_windows[entry]
                 if low <= window < high and seen[window - low] != winner:
                     seen[window - low] = winner
-                    touched.append(window)
-    return np.array(winners, dtype=np.int64)
+                    touched[n_touched] = window
+                    n_touched += 1

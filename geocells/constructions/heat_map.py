@@ -12,10 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geocells._jit import inline_kernel, kernel
 from geocells._types import CodeArray, IntArray
 from geocells.constructions.bins import Bins, PrioritizedRanges
-from geocells.grids.base import gather_bits_inline, spread_bits_inline
+from geocells.grids.base import gather_bits, spread_bits
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def heat_maps(
     n_nodes = 0
     for level in levels:
         window_codes, members = find_windows(
-            bins.codes, bins.counts, level + depth, overlap, min_images
+            bins.codes, bins.counts, int(level) + depth, overlap, min_images
         )
         order = np.argsort(window_codes, kind="stable")
         anchors.append(window_codes[order])
@@ -151,77 +150,62 @@ def heat_maps(
     )
 
 
-@inline_kernel
-def morton(row, column):
-    """Morton code of a sub-bin."""
-    row_bits = spread_bits_inline(np.uint64(row))
-    return (row_bits << np.uint64(1)) | spread_bits_inline(np.uint64(column))
-
-
-@kernel
-def find_windows(codes, counts, level, overlap, min_images):
+def find_windows(
+    codes: CodeArray, counts: IntArray, level: int, overlap: int, min_images: int
+) -> tuple[CodeArray, IntArray]:
     """Windows of ``overlap`` x ``overlap`` sub-bins with at least ``min_images`` images.
 
     Returns the Morton code of each window's lowest sub-bin, and the positions in ``codes`` of all its sub-bins, row by
     row (-1: no images). A window with enough images has a sub-bin with at least its share of ``min_images``; the
     windows of each such sub-bin are looked at, each at the first of its sub-bins that is one.
     """
-    n_members = overlap * overlap
-    share = -(-min_images // n_members)
-    n_slots = np.int64(1) << np.int64(level)
-    reach = overlap - 1
-    near = np.empty((2 * overlap - 1, 2 * overlap - 1), dtype=np.int64)
-    members = np.empty(n_members, dtype=np.int64)
-    anchors = []
-    windows = []
-    for seed in range(codes.size):
-        if counts[seed] < share:
-            continue
-        row = np.int64(gather_bits_inline(codes[seed] >> np.uint64(1)))
-        column = np.int64(gather_bits_inline(codes[seed]))
-        for i in range(-reach, overlap):
-            for j in range(-reach, overlap):
-                near[i + reach, j + reach] = -1
-                if 0 <= row + i < n_slots and 0 <= column + j < n_slots:
-                    code = morton(row + i, column + j)
-                    place = np.searchsorted(codes, code)
-                    if place < codes.size and codes[place] == code:
-                        near[i + reach, j + reach] = place
-        # The seed is sub-bin (up, left) of the window.
-        for up in range(overlap):
-            for left in range(overlap):
-                if min(row - up, column - left) < 0:
-                    continue
-                if max(row - up, column - left) + overlap > n_slots:
-                    continue
-                n_images = 0
-                is_first = True
-                for member in range(n_members):
-                    i = member // overlap - up
-                    j = member % overlap - left
-                    index = near[i + reach, j + reach]
-                    members[member] = index
-                    if index >= 0:
-                        n_images += counts[index]
-                        if member < up * overlap + left and counts[index] >= share:
-                            is_first = False
-                if is_first and n_images >= min_images:
-                    anchors.append(morton(row - up, column - left))
-                    windows.extend(members)
-    n_windows = len(anchors)
-    return (
-        np.array(anchors, dtype=np.uint64),
-        np.array(windows, dtype=np.int64).reshape(n_windows, n_members),
-    )
+    share, n_slots, reach = -(-min_images // overlap**2), 1 << level, overlap - 1
+    seeds = np.flatnonzero(counts >= share)
+    rows, columns = _places(codes[seeds])
+    around = range(-reach, overlap)
+    near = np.full((len(around), len(around), len(seeds)), -1)
+    for i in around:
+        for j in around:
+            row, column = rows + i, columns + j
+            codes_there = morton(row, column)
+            places = np.minimum(np.searchsorted(codes, codes_there), len(codes) - 1)
+            on_face = (np.minimum(row, column) >= 0) & (np.maximum(row, column) < n_slots)
+            near[i + reach, j + reach] = np.where(
+                on_face & (codes[places] == codes_there), places, -1
+            )
+    held = np.append(counts, 0)  # the last is what -1 names
+    anchors, windows = [], []
+    for up in range(overlap):
+        for left in range(overlap):
+            # The seed is sub-bin (up, left) of the window.
+            row, column = rows - up, columns - left
+            members = near[reach - up :, reach - left :][:overlap, :overlap]
+            members = members.reshape(overlap**2, -1)
+            images = held[members]
+            is_window = images.sum(axis=0) >= min_images
+            is_window &= ~(images[: up * overlap + left] >= share).any(axis=0)
+            is_window &= np.minimum(row, column) >= 0
+            is_window &= np.maximum(row, column) + overlap <= n_slots
+            anchors.append(morton(row[is_window], column[is_window]))
+            windows.append(members[:, is_window].T)
+    return np.concatenate(anchors), np.concatenate(windows)
 
 
-@kernel
-def window_cells(anchors, overlap):
+def morton(rows: IntArray, columns: IntArray) -> CodeArray:
+    """Morton codes of sub-bins."""
+    row_bits, column_bits = (spread_bits(places.astype(np.uint64)) for places in (rows, columns))
+    codes: CodeArray = (row_bits << np.uint64(1)) | column_bits
+    return codes
+
+
+def _places(codes: CodeArray) -> tuple[IntArray, IntArray]:
+    """Row and column of Morton codes."""
+    rows, columns = (gather_bits(codes >> np.uint64(bit)).astype(np.int64) for bit in (1, 0))
+    return rows, columns
+
+
+def window_cells(anchors: CodeArray, overlap: int) -> CodeArray:
     """Morton codes of all sub-bins of each window, those without images included, row by row."""
-    out = np.empty((anchors.size, overlap * overlap), dtype=np.uint64)
-    for window in range(anchors.size):
-        row = np.int64(gather_bits_inline(anchors[window] >> np.uint64(1)))
-        column = np.int64(gather_bits_inline(anchors[window]))
-        for member in range(overlap * overlap):
-            out[window, member] = morton(row + member // overlap, column + member % overlap)
-    return out
+    rows, columns = _places(anchors[:, None])
+    up, left = divmod(np.arange(overlap**2), overlap)
+    return morton(rows + up, columns + left)

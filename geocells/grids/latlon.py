@@ -330,16 +330,15 @@ def encode_leaves(start, stop, coords, south, west, north, east, max_level, outs
             longitude = unwrapped(chunk[2 * k + 1], west)
             off = (latitude < south) | (latitude > north) | (longitude < west) | (longitude > east)
             n_off += np.int64(1) if off else np.int64(0)
-            rows[k] = np.int32(slot(latitude, south, height, n_slots, inverse_height))
+            row = np.int32(slot(latitude, south, height, n_slots, inverse_height))
+            rows[k] = np.int32(-1) if off else row
             columns[k] = np.int32(slot(longitude, west, width, n_slots, inverse_width))
         for k in range(chunk_codes.size):
             row, column = np.uint64(rows[k]), np.uint64(columns[k])
             chunk_codes[k] = (spread_bits_inline(row) << np.uint64(1)) | spread_bits_inline(column)
         if n_off > 0:
             for k in range(chunk_codes.size):
-                latitude = chunk[2 * k]
-                longitude = unwrapped(chunk[2 * k + 1], west)
-                if not (south <= latitude <= north and west <= longitude <= east):
+                if rows[k] < 0:
                     chunk_codes[k] = outside
 
 

@@ -215,7 +215,7 @@ CHUNK = 512
 """Rows handled at a time: first their vectors, side by side, then the sums."""
 
 TO_WHOLE = 1.5 * 2.0**52
-"""Added to a number below 2^51, it leaves the nearest whole number in the low bits of the sum."""
+"""Added to a number below 2^51 and subtracted again, it leaves the nearest whole number."""
 
 
 @inline_kernel
@@ -280,10 +280,7 @@ def add_unit_vectors(start, stop, coords, labels, weights, scale, sums):
     weighted = weights.size > 0
     # One dimension, so that the compiler knows the stride and loads several rows at a time.
     flat = coords.reshape(-1)
-    vectors = np.empty((3, CHUNK))
-    xs, ys, zs = vectors[0], vectors[1], vectors[2]
-    whole = vectors.view(np.int64)
-    zero = np.array([TO_WHOLE]).view(np.int64)[0]
+    xs, ys, zs = np.empty(CHUNK), np.empty(CHUNK), np.empty(CHUNK)
     for first in range(start, stop, CHUNK):
         last = min(first + CHUNK, stop)
         chunk = flat[2 * first : 2 * last]
@@ -291,15 +288,15 @@ def add_unit_vectors(start, stop, coords, labels, weights, scale, sums):
         for k in range(chunk_labels.size):
             sin_latitude, cos_latitude = sincos_degrees(chunk[2 * k])
             sin_longitude, cos_longitude = sincos_degrees(chunk[2 * k + 1])
-            xs[k] = cos_latitude * cos_longitude * scale + TO_WHOLE
-            ys[k] = cos_latitude * sin_longitude * scale + TO_WHOLE
-            zs[k] = sin_latitude * scale + TO_WHOLE
+            xs[k] = cos_latitude * cos_longitude * scale + TO_WHOLE - TO_WHOLE
+            ys[k] = cos_latitude * sin_longitude * scale + TO_WHOLE - TO_WHOLE
+            zs[k] = sin_latitude * scale + TO_WHOLE - TO_WHOLE
         for k in range(chunk_labels.size):
             label = chunk_labels[k]
             if label < 0:
                 continue
             weight = weights[first + k] if weighted else np.int64(1)
-            sums[label, 0] += weight * (whole[0, k] - zero)
-            sums[label, 1] += weight * (whole[1, k] - zero)
-            sums[label, 2] += weight * (whole[2, k] - zero)
+            sums[label, 0] += weight * np.int64(xs[k])
+            sums[label, 1] += weight * np.int64(ys[k])
+            sums[label, 2] += weight * np.int64(zs[k])
             sums[label, 3] += weight

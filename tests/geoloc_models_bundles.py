@@ -20,8 +20,8 @@ TOWNS = pa.table(
 )
 
 
-def save_small_bundle(kind, table, path):
-    """Bundle of an untrained task with the tiny encoder."""
+def small_bundle(kind, table):
+    """An untrained task with the tiny encoder."""
     task = small_task(kind, table).eval()
     if task.stores_images:
         features = np.random.default_rng(0).normal(size=(table.n_rows, task.encoder.dim))
@@ -30,7 +30,12 @@ def save_small_bundle(kind, table, path):
         _ = task.cells.medoids  # as a run that keeps its places does
     options = TrainingOptions(encoder="tiny", image_size=32, hidden=32)
     summary = summarise_training(table.coords, table.countries)
-    save_bundle(Bundle(task, options.to_dict(), summary, {"epochs": 1}), path)
+    return Bundle(task, options.to_dict(), summary, {"epochs": 1})
+
+
+def save_small_bundle(kind, table, path):
+    """Save it; returns its folder."""
+    save_bundle(small_bundle(kind, table), path)
     return path
 
 

@@ -13,8 +13,6 @@ from command_line import geoloc
 from fresh_process import start_geoloc
 from geoloc_models_small import save_small_photos
 
-from geoloc_models.features.cache import FeatureCache
-
 N_ROWS, BROKEN = 60, (7, 8, 9)
 
 
@@ -61,18 +59,6 @@ def cache(folder):
     path = folder / "alone.npy"
     geoloc(*embed(folder, path, "--batch-size", 4))
     return path
-
-
-def test_two_commands_share_the_features_of_a_table(folder, cache):
-    path = folder / "shared.npy"
-    shards = [embed(folder, path, "--shard", f"{k}/2", "--batch-size", 4) for k in (1, 2)]
-    told = "".join(ended(worker)[0] for worker in [start(*shard) for shard in shards])
-    assert f"{N_ROWS} photos" in told  # by the one that put them together
-    for kind in (".npy", ".keys.npy", ".state.npy", ".broken.csv", ".json"):
-        ours, theirs = (made.with_suffix(kind).read_bytes() for made in (path, cache))
-        assert ours == theirs, kind
-    assert FeatureCache.open(path).broken_rows.tolist() == list(BROKEN)
-    assert not list(folder.glob("shared.shard*"))
 
 
 def test_training_on_two_devices_gives_the_figures_of_one(folder, cache, tmp_path):

@@ -1,14 +1,12 @@
 """geoloc embed: features of a table's photos, and one sentence for bad input."""
 
 import numpy as np
-import pandas as pd
 import pytest
 from command_line import geoloc, geoloc_refuses
 from geoloc_models_small import save_small_photos
 
-from geoloc_models.features.cache import FeatureCache, row_keys
+from geoloc_models.features.cache import FeatureCache
 from geoloc_models.models.encoders import build_encoder
-from geoloc_models.tables.photo_table import read_photo_table
 
 
 @pytest.fixture
@@ -42,21 +40,6 @@ def test_features_are_kept_and_the_next_step_is_named(folder):
     weights = cache.card.weights  # enough to build the same encoder again
     again = build_encoder("tiny", weights=weights, image_size=32)
     cache.require_encoder(again.fingerprint())
-
-
-def test_the_same_command_again_computes_nothing(folder):
-    embed(folder)
-    result = embed(folder)
-    assert "All had been embedded before." in result.stdout
-
-
-def test_features_follow_their_photos_into_another_order(folder):
-    embed(folder)
-    cache = FeatureCache.open(folder / "features.npy")
-    frame = pd.read_csv(folder / "photos.csv").iloc[::-1][:5]
-    frame.assign(id=frame["id"]).to_parquet(folder / "some.parquet")
-    keys = row_keys(read_photo_table(folder / "some.parquet"))
-    assert cache.rows_of(keys).tolist() == [11, 10, 9, 8, 7]
 
 
 def test_float16_and_a_fixed_batch_size(folder):

@@ -87,15 +87,6 @@ def test_a_second_run_loads_nothing(tmp_path):
     assert record.broken.rows == [4]
 
 
-def test_broken_images_are_tried_again_when_asked_to(tmp_path, expected):
-    embedded(NoisyImages(9, broken=[4, 6]), tmp_path / "f.npy")
-    images = NoisyImages(9, broken=[6])
-    record = embedded(images, tmp_path / "f.npy", retry_broken=True)
-    assert images.loaded == [4, 6]
-    assert record.broken.rows == [6]
-    np.testing.assert_allclose(record.cache.features[4], expected[4], atol=ROUNDING)
-
-
 def test_without_resume_everything_is_computed_anew(tmp_path):
     embedded(NoisyImages(9, broken=[4]), tmp_path / "f.npy")
     record = embedded(NoisyImages(9), tmp_path / "f.npy", tiny_encoder(seed=1), resume=False)
@@ -189,13 +180,6 @@ def test_features_that_are_not_finite_are_refused(tmp_path):
         encoder.backbone.stem[0].weight.fill_(float("nan"))
     with pytest.raises(GeolocError, match=r"feature of row 0 .*not finite"):
         embedded(NoisyImages(3), tmp_path / "f.npy", encoder)
-
-
-def test_encoders_are_not_mixed(tmp_path):
-    embedded(NoisyImages(4), tmp_path / "f.npy")
-    for other in (tiny_encoder(seed=1), tiny_encoder(image_size=20)):
-        with pytest.raises(GeolocError, match="features of two encoders don't mix"):
-            embedded(NoisyImages(4), tmp_path / "f.npy", other)
 
 
 def test_auto_goes_on_in_the_precision_that_the_cache_was_begun_with(tmp_path):

@@ -134,6 +134,8 @@ def test_what_is_kept_is_what_was_fitted(tmp_path):
         ({"parameter": "much"}, "lacks or garbles"),
         ({"promises": [1]}, "lacks or garbles"),
         ({"promises": {"25": -2}}, "Promises are probabilities"),
+        ({"method": "mass", "parameter": 1.8}, "at most 1"),
+        ({"n_photos": math.inf}, "the number Infinity"),
     ],
 )
 def test_a_garbled_file_is_refused(tmp_path, changes, words):
@@ -161,20 +163,3 @@ def test_what_does_not_fit_together_is_refused(tmp_path):
         fit_calibration(None, coords)
     with pytest.raises(GeolocError, match="no model bundle"):
         save_calibration(Calibration("argmax", "fixed", 3.0, 10), tmp_path)
-
-
-def test_a_mass_above_one_is_refused():
-    with pytest.raises(GeolocError, match="at most 1"):
-        Calibration("expected_utility", "mass", 1.8, 20)
-    assert Calibration("expected_utility", "mass", 1.0, 20).parameter == 1.0
-    assert Calibration("expected_utility", "spread", 1.8, 20).parameter == 1.8
-
-
-def test_an_infinite_number_of_photos_is_refused(tmp_path):
-    (tmp_path / "card.json").write_text("{}")
-    save_calibration(Calibration("argmax", "fixed", 5.0, 20), tmp_path)
-    path = tmp_path / "calibration.json"
-    content = json.loads(path.read_text()) | {"n_photos": math.inf}
-    path.write_text(json.dumps(content))
-    with pytest.raises(GeolocError, match="the number Infinity"):
-        load_calibration(tmp_path)

@@ -73,16 +73,6 @@ def test_the_average_of_the_weights_is_validated_and_kept(table, tmp_path):
         torch.testing.assert_close(kept, 0.25 * first + 0.25 * second + 0.5 * third)
 
 
-@pytest.mark.parametrize("changes", [{"ema": 0.9}, {"layer_decay": 0.7, "weight_decay": 0.1}])
-def test_a_resumed_run_is_an_uninterrupted_one(changes, table, tmp_path):
-    options = replace(OPTIONS, schedule="constant", **changes)
-    whole, _ = fit(table, tmp_path / "whole", options)
-    fit(table, tmp_path / "parts", replace(options, epochs=1))
-    resumed, _ = fit(table, tmp_path / "parts", options, resume=True)
-    for name, values in whole.state_dict().items():
-        assert torch.equal(values, resumed.state_dict()[name]), name
-
-
 def test_lora_trains_a_part_and_leaves_a_plain_encoder(table, tmp_path):
     pytest.importorskip("peft")
     encoder = build_encoder(VIT)

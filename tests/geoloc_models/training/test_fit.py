@@ -65,8 +65,19 @@ def test_every_epoch_is_noted_and_the_best_one_kept(table, tmp_path):
         ({"epochs": 2, "schedule": "cosine"}, None),
         ({"epochs": 40, "patience": 1, "learning_rate": 0.5}, None),
         ({"epochs": 5, "patience": 3, "learning_rate": 0.02}, {"epochs": 40, "workers": 1}),
+        ({"epochs": 1, "ema": 0.9}, {}),
+        ({"epochs": 1, "layer_decay": 0.7, "weight_decay": 0.1}, {}),
     ],
-    ids=["again", "workers", "more workers", "ended", "stopped early", "stops later"],
+    ids=[
+        "again",
+        "workers",
+        "more workers",
+        "ended",
+        "stopped early",
+        "stops later",
+        "mean",
+        "decays",
+    ],
 )
 def test_a_resumed_and_moved_run_is_an_uninterrupted_one(before, after, table, tmp_path):
     before = replace(OPTIONS, **before)
@@ -199,14 +210,6 @@ def test_broken_images_are_skipped_and_listed(tmp_path):
     _, record = fit(table, tmp_path / "run", replace(OPTIONS, epochs=1, batch_size=1))
     assert record.broken.rows == [1, 13]
     assert "1.jpg" in record.broken.messages[0]
-
-
-def test_only_broken_images_end_in_words(tmp_path):
-    table = small_table(16, folder=tmp_path / "photos")
-    for row in range(12):
-        (tmp_path / "photos" / f"{row}.jpg").write_bytes(b"")
-    with pytest.raises(GeolocError, match="Not one training image"):
-        fit(table, tmp_path / "run")
 
 
 def test_an_empty_part_is_refused(table, tmp_path):

@@ -76,13 +76,20 @@ def plan(task, **changes):
 
 
 @pytest.mark.parametrize("task", sorted(TASKS))
-def test_a_bundle_trained_on_features_places_photos_as_the_run_did(task, source, tmp_path):
+def test_a_run_is_judged_calibrated_and_placed_again_by_its_bundle(task, source, tmp_path):
     photos, weights = source
     options = replace(OPTIONS, weights=weights, train_encoder="none")
     split = split_source(photos, seed=1)
+    # The small test part calibrates nothing at 90 %: let half of the photos validate.
+    parts = np.sort(split.train)
+    split = replace(split, train=parts[::2], validation=np.sort(parts[1::2]))
     run = run_model(photos, split, plan(task), options, tmp_path / "run", progress=False)
     assert run.predictions.rows.tolist() == split.test.tolist()
     assert (tmp_path / "run" / "results.json").is_file()
+    loaded = load_run(tmp_path / "run", photos)
+    np.testing.assert_array_equal(loaded.predictions.coords, run.predictions.coords)
+    assert loaded.evaluation == run.evaluation
+    assert loaded.calibration_report == run.calibration_report
 
     model = load_model(tmp_path / "run")
     pixels = replace(photos, features=None)
@@ -92,30 +99,14 @@ def test_a_bundle_trained_on_features_places_photos_as_the_run_did(task, source,
     assert again.countries.tolist() == run.predictions.countries.tolist()
     np.testing.assert_allclose(again.coords, run.predictions.coords, atol=1e-4)
 
-    loaded = load_run(tmp_path / "run", photos)
-    np.testing.assert_array_equal(loaded.predictions.coords, run.predictions.coords)
-    assert loaded.evaluation == run.evaluation
-
-
-@pytest.mark.parametrize("task", sorted(TASKS))
-def test_a_run_calibrates_its_model_and_judges_it(task, source, tmp_path):
-    photos, weights = source
-    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
-    split = split_source(photos, seed=1)
-    # The small test part calibrates nothing at 90 %: let half of the photos validate.
-    parts = np.sort(split.train)
-    split = replace(split, train=parts[::2], validation=np.sort(parts[1::2]))
-    run = run_model(photos, split, plan(task), options, tmp_path / "run", progress=False)
-    model = load_model(tmp_path / "run")
     assert model.calibration.n_photos == len(split.validation)
     assert run.calibration_report.n_photos == len(split.test)
-    assert load_run(tmp_path / "run", photos).calibration_report == run.calibration_report
     answers = decode_run(tmp_path / "run", photos, split.test, progress=False)
     assert ("medoid" in answers) == (task in ("cells", "hierarchy", "refined"))
-    truth = photos.table.coords[split.test]
     if task in ("pooled", "cells", "hierarchy", "country"):
         assert run.plain_evaluation is not None
         assert model.default_decoder == "expected_utility"
+        truth = photos.table.coords[split.test]
         errors_km = sphere.haversine(answers["utility_all"].coords, truth)
         pixels = model.predict([photos.images.load(row) for row in split.test], names=False)
         held = (errors_km <= pixels.radius_90_km).sum()
@@ -133,21 +124,6 @@ def test_training_places_stay_out_of_a_bundle_on_request(source, tmp_path):
     for file in ("cells.parquet", "bundle/cells.parquet"):
         assert not load_cells(tmp_path / file).representative_points.is_known
     assert load_model(tmp_path).default_decoder == "argmax"
-
-
-def test_a_finished_run_is_read_and_a_changed_one_refused(source, tmp_path):
-    photos, weights = source
-    options = replace(OPTIONS, weights=weights, train_encoder="none")
-    split = split_source(photos)
-    run_model(photos, split, plan("cells"), options, tmp_path, progress=False)
-    before = (tmp_path / "bundle" / "model.safetensors").stat().st_mtime_ns
-    run_model(photos, split, plan("cells"), options, tmp_path, resume=True, progress=False)
-    assert (tmp_path / "bundle" / "model.safetensors").stat().st_mtime_ns == before
-    changed = plan("cells", min_images=5)
-    with pytest.raises(GeolocError, match="min_images = 4, not 5"):
-        run_model(photos, split, changed, options, tmp_path, resume=True, progress=False)
-    with pytest.raises(GeolocError, match="already holds a run"):
-        run_model(photos, split, plan("cells"), options, tmp_path, progress=False)
 
 
 def changed_frame(source, column, value):

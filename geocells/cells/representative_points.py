@@ -11,6 +11,7 @@ from tqdm import tqdm
 from geocells._jit import inline_kernel, kernel, n_threads, run_blocks
 from geocells._types import FloatArray, IntArray
 from geocells.grids.base import spread_bits
+from geocells.moments import order_by_label
 from geocells.sphere import EARTH_RADIUS_KM, SphereSums, to_unit_vectors
 from geocells.sphere.means import NO_WEIGHTS
 
@@ -183,7 +184,8 @@ def medoids_and_modes(
     .. [1] Newling, Fleuret (2017), A sub-quadratic exact medoid algorithm, AISTATS.
     """
     points, images, edges = _distinct_points(coords, labels, n_cells, weights)
-    vectors = np.ascontiguousarray(to_unit_vectors(points).T)
+    vectors = to_unit_vectors(points)
+    xs, ys, zs = np.ascontiguousarray(vectors.T)
     chord = 2.0 * math.sin(0.5 * min(radius_km / EARTH_RADIUS_KM, math.pi))
     # Neighbours on the map are near one another in Morton order, cell by cell.
     shares = np.stack([points[:, 0] + 90.0, points[:, 1] + 180.0]) / 360.0
@@ -191,9 +193,10 @@ def medoids_and_modes(
     cell_of_point = np.repeat(np.arange(n_cells), np.diff(edges))
     order = np.lexsort(((row_bits << np.uint64(1)) | column_bits, cell_of_point))
     rows = np.full((2, n_cells), -1, dtype=np.int64)
+    in_tree = order, vectors[order], images[order], chord
 
     def work(first: int, last: int) -> int:
-        medoid_and_mode_rows(first, last, edges, vectors, images, order, chord, rows[0], rows[1])
+        medoid_and_mode_rows(first, last, edges, xs, ys, zs, images, *in_tree, rows[0], rows[1])
         return int(edges[last] - edges[first])
 
     tasks = _tasks(edges)
@@ -217,10 +220,14 @@ def _distinct_points(
     """Distinct coordinates of each cell by latitude, then longitude; their images; and where each cell's begin."""
     rows = np.flatnonzero(labels >= 0 if weights is None else (labels >= 0) & (weights > 0))
     points, labels = coords[rows] + 0.0, labels[rows]  # -0.0 is 0.0
-    order = np.lexsort((points[:, 1], points[:, 0], labels))
+    order = np.argsort(points[:, 0])
+    order = order[order_by_label(labels[order], n_cells)]
     points, labels = points[order], labels[order]
-    is_new = np.ones(len(points), dtype=bool)
-    is_new[1:] = (labels[1:] != labels[:-1]) | (points[1:] != points[:-1]).any(axis=1)
+    same = (labels[1:] == labels[:-1]) & (points[1:, 0] == points[:-1, 0])
+    tied = np.flatnonzero(np.append(same, False) | np.append(False, same))
+    by_longitude = tied[np.lexsort((*points[tied].T[::-1], labels[tied]))]
+    points[tied], order[tied] = points[by_longitude], order[by_longitude]
+    is_new = np.append(True, ~same | (points[1:, 1] != points[:-1, 1]))[: len(points)]
     first = np.flatnonzero(is_new)
     if weights is None:
         images = np.diff(np.append(first, len(points)))
@@ -319,10 +326,10 @@ def medoid(xs, ys, zs, images, units_per_radian):
 
 
 @kernel
-def mode(vectors, images, order, chord):
-    """Index of the point with most images within ``chord`` (straight through the unit sphere); ties: the lowest.
+def mode(points, vectors, images, chord):
+    """The one of ``points`` with most images within ``chord`` (straight through the unit sphere); ties: the lowest.
 
-    A tree of boxes over the points in ``order``, in which neighbours are near: a box wholly within the chord counts at
+    A tree of boxes over the points, in an order in which neighbours are near: a box wholly within the chord counts at
     once, one wholly outside not at all. A leaf whose neighbourhood as a whole holds fewer images than the best point so
     far is passed over.
     """
@@ -335,9 +342,9 @@ def mode(vectors, images, order, chord):
     totals = np.zeros(2 * n_leaves - 1, dtype=np.int64)
     for place in range(n):
         leaf = n_leaves - 1 + place // LEAF_POINTS
-        totals[leaf] += images[order[place]]
+        totals[leaf] += images[place]
         for axis in range(3):
-            value = vectors[axis, order[place]]
+            value = vectors[place, axis]
             lows[leaf, axis] = min(lows[leaf, axis], value)
             highs[leaf, axis] = max(highs[leaf, axis], value)
     for node in range(n_leaves - 2, -1, -1):
@@ -378,7 +385,7 @@ def mode(vectors, images, order, chord):
         if turn == crowded or most[leaf] < best_count:
             continue
         for own_place in range(leaf * LEAF_POINTS, min((leaf + 1) * LEAF_POINTS, n)):
-            point = order[own_place]
+            point = points[own_place]
             count = np.int64(0)
             stack[0] = 0
             height = 1
@@ -387,8 +394,8 @@ def mode(vectors, images, order, chord):
                 node = stack[height]
                 nearest = farthest = 0.0
                 for axis in range(3):
-                    below = vectors[axis, point] - lows[node, axis]
-                    above = highs[node, axis] - vectors[axis, point]
+                    below = vectors[own_place, axis] - lows[node, axis]
+                    above = highs[node, axis] - vectors[own_place, axis]
                     nearest += min(0.0, below, above) ** 2
                     farthest += max(below, above) ** 2
                 if nearest > limit:
@@ -404,25 +411,28 @@ def mode(vectors, images, order, chord):
                     for place in range(first, min(first + LEAF_POINTS, n)):
                         distance = 0.0
                         for axis in range(3):
-                            distance += (vectors[axis, order[place]] - vectors[axis, point]) ** 2
+                            distance += (vectors[place, axis] - vectors[own_place, axis]) ** 2
                         if distance <= limit:
-                            count += images[order[place]]
+                            count += images[place]
             if count > best_count or (count == best_count and point < best):
                 best, best_count = point, count
     return best
 
 
 @kernel
-def medoid_and_mode_rows(first, last, edges, vectors, images, order, chord, medoids, modes):
+def medoid_and_mode_rows(
+    first, last, edges, xs, ys, zs, images, order, vectors, images_in_order, chord, medoids, modes
+):
     """Write the rows of each cell's medoid and mode; cell i has the rows ``edges[i]:edges[i + 1]``.
 
-    A cell without rows keeps what stands there.
+    ``vectors`` (n, 3) and ``images_in_order`` are those of the rows in ``order``. A cell without rows keeps what stands
+    there.
     """
     for cell in range(first, last):
         start, stop = edges[cell], edges[cell + 1]
         if start == stop:
             continue
-        own_vectors, own_images = vectors[:, start:stop], images[start:stop]
+        own_images = images[start:stop]
         # pi < 4 radians times 2^bits units times the images stays below 2^62; 2^43 units are a micrometre each.
         n_images = own_images.sum()
         bits = 60
@@ -431,6 +441,8 @@ def medoid_and_mode_rows(first, last, edges, vectors, images, order, chord, medo
             bits -= 1
         units = 2.0 ** min(43, bits)
         medoids[cell] = start + medoid(
-            own_vectors[0], own_vectors[1], own_vectors[2], own_images, units
+            xs[start:stop], ys[start:stop], zs[start:stop], own_images, units
         )
-        modes[cell] = start + mode(own_vectors, own_images, order[start:stop] - start, chord)
+        modes[cell] = mode(
+            order[start:stop], vectors[start:stop], images_in_order[start:stop], chord
+        )

@@ -124,21 +124,13 @@ def test_leaks_of_places_and_users_are_found_without_images(table):
         (["split", "no.parquet"], "There is no file no.parquet"),
         (["split", "TABLE", "--fractions", "0.9", "0.1"], "--fractions"),
         (["split", "TABLE", "--fractions", "a", "b", "c"], "--fractions"),
-        (["split", "TABLE", "--fractions", "0.9", "0.2", "0.1"], "sum 1"),
         (["split", "TABLE", "--subsets", "many"], "--subsets"),
-        (["split", "TABLE", "--seed", "-1"], "seed must lie"),
-        (["split", "TABLE", "--by", "colour"], "colour"),
-        (["split", "TABLE", "--by", "place", "--block-km", "0"], "size_km"),
-        (["split", "TABLE", "-o", "FOLDER/split.csv"], "written as .parquet"),
         (["split", "TABLE", "--by", "place", "--block-km", "9000"], "part empty"),
-        (["leakage", "TABLE"], "no column 'part'"),
         (["leakage", "no.parquet"], "There is no file"),
     ],
 )
 def test_bad_input_is_one_sentence(table, arguments, words):
-    arguments = [
-        a.replace("TABLE", str(table)).replace("FOLDER", str(table.parent)) for a in arguments
-    ]
+    arguments = [a.replace("TABLE", str(table)) for a in arguments]
     if arguments[0] == "split" and "-o" not in arguments:
         arguments += ["-o", str(table.parent / "split.parquet")]
     assert words in geoloc_refuses(*arguments)

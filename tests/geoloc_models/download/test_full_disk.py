@@ -1,6 +1,9 @@
 """Disks that fill: one sentence, a readable ledger, and all of it goes on later."""
 
+import os
 import resource
+import shutil
+import subprocess
 
 import pytest
 from geoloc_models_download import jpeg, quick, states, write_photos
@@ -55,6 +58,32 @@ def test_a_storage_that_is_full_ends_with_a_sentence_and_goes_on_later(
             server,
             lambda: left.__setitem__(0, 99),
         )
+
+
+@pytest.mark.parametrize("shard_size", [None, 1000])
+def test_a_real_full_disk_ends_with_a_sentence_and_a_readable_ledger(tmp_path, shard_size):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def mount(*options):
+        command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", disk]
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    if os.geteuid() != 0 or shutil.which("mount") is None or not mount("size=400k"):
+        pytest.skip("only root may mount a small disk")
+    try:
+        images = {str(k): jpeg(k, 300, 200, quality=95) for k in range(60)}
+        with PhotoServer(images) as server:
+            options = quick(shard_size=shard_size)
+            check_full_disk(
+                disk / "images",
+                table_of(tmp_path, server),
+                options,
+                server,
+                lambda: mount("remount", "size=20m"),
+            )
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_limit_on_file_size_is_a_full_disk_too(tmp_path):

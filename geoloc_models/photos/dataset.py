@@ -242,8 +242,9 @@ def make_transform(
     augment : {"none", "crop", "simclr"}
         For training. ``"crop"``: a random crop of 70 to 100 % of the area and a random horizontal
         flip; colours and verticals stay, since they tell about the place. ``"simclr"``: a crop of
-        20 to 100 %, a flip, and randomly other colours, grey, or a blur [1]_. ``"none"``: the
-        shorter side is resized and the centre cut out.
+        20 to 100 % and a flip; its colours and blurs are the work of the device that trains
+        (:func:`geoloc_models.training.augmentation.vary_colours`). ``"none"``: the shorter side is
+        resized and the centre cut out.
     views : int
         Results per image, each varied anew.
     mean, std : sequence of 3 float
@@ -258,11 +259,6 @@ def make_transform(
     Notes
     -----
     Random choices follow torch's generator.
-
-    References
-    ----------
-    .. [1] Chen, Kornblith, Norouzi, Hinton (2020), A simple framework for contrastive learning of
-       visual representations (SimCLR), appendix A.
     """
     framing = make_framing(size, augment=augment, views=views)
     return _Transform(framing, tuple(mean), tuple(std))
@@ -296,23 +292,20 @@ def make_framing(
         return _CentreFrame(size, interpolation)
     from torchvision.transforms import v2  # two seconds, which answers need not wait for
 
-    if augment == "crop":
-        steps = [
-            v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.9, 1 / 0.9), antialias=True),
-            v2.RandomHorizontalFlip(),
-        ]
-    elif augment == "simclr":
-        kernel = max(3, size // 10 // 2 * 2 + 1)  # a tenth of the side, odd
-        steps = [
-            v2.RandomResizedCrop(size, scale=(0.2, 1.0), antialias=True),
-            v2.RandomHorizontalFlip(),
-            v2.RandomApply([v2.ColorJitter(0.8, 0.8, 0.8, 0.2)], p=0.8),
-            v2.RandomGrayscale(p=0.2),
-            v2.RandomApply([v2.GaussianBlur(kernel, sigma=(0.1, 2.0))], p=0.5),
-        ]
-    else:
+    areas_and_ratios = {
+        "crop": ((0.7, 1.0), (0.9, 1 / 0.9)),
+        "simclr": ((0.2, 1.0), (3 / 4, 4 / 3)),
+    }
+    if augment not in areas_and_ratios:
         raise GeolocError(f"Unknown augment {augment!r}; choose none, crop or simclr.")
-    framing: Callable[[Any], torch.Tensor] = v2.Compose([v2.ToImage(), *steps, v2.ToPureTensor()])
+    framing: Callable[[Any], torch.Tensor] = v2.Compose(
+        [
+            v2.ToImage(),
+            v2.RandomResizedCrop(size, *areas_and_ratios[augment], antialias=True),
+            v2.RandomHorizontalFlip(),
+            v2.ToPureTensor(),
+        ]
+    )
     return framing
 
 

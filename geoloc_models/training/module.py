@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import signal
@@ -12,12 +13,13 @@ import lightning.pytorch as pl
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from geoloc_models._devices import free_memory, is_out_of_memory
 from geoloc_models._errors import GeolocError
 from geoloc_models.models.options import TrainingOptions
 from geoloc_models.models.tasks import PlaceTask, Scored
+from geoloc_models.training.augmentation import numbers_of_rows, vary_colours
 from geoloc_models.training.fine_tuning import parameter_groups
 
 logger = logging.getLogger(__name__)
@@ -60,7 +62,7 @@ class TaskModule(pl.LightningModule):
         self.save_hyperparameters(options.to_dict())  # which trackers show
         self.n_parts = 1
         self._noted: dict[str, list[_Noted]] = {"train": [], "val": []}
-        self.average: AveragedModel | None = None
+        self.average: PlaceTask | None = None
         self._copies: torch.cuda.Stream | None = None
         self._unfrozen: list[nn.Module] | None = None  # None: the whole encoder learns
         self.unfreeze_stages(0)
@@ -68,9 +70,7 @@ class TaskModule(pl.LightningModule):
     def setup(self, stage: str) -> None:
         """Begin the average of the weights and compile the encoder, in the process that trains."""
         if self.options.ema > 0:
-            how = get_ema_multi_avg_fn(self.options.ema)  # type: ignore[no-untyped-call]
-            self.average = AveragedModel(self.task, multi_avg_fn=how)
-            self.average.requires_grad_(False)
+            self.average = copy.deepcopy(self.task).requires_grad_(False)
         if self.options.compile:
             for encoder in self._encoders():
                 encoder.forward = self._of_one_shape(torch.compile(encoder.forward, dynamic=False))
@@ -104,8 +104,7 @@ class TaskModule(pl.LightningModule):
     @property
     def validated(self) -> PlaceTask:
         """The task whose weights are validated and kept: the average, where there is one."""
-        validated: Any = self.task if self.average is None else self.average.module
-        return validated  # type: ignore[no-any-return]
+        return self.task if self.average is None else self.average
 
     def transfer_batch_to_device(
         self, batch: dict[str, Any], device: torch.device, dataloader_idx: int
@@ -122,6 +121,24 @@ class TaskModule(pl.LightningModule):
             if isinstance(values, Tensor):
                 values.record_stream(computing)
         return moved
+
+    def on_before_batch_transfer(
+        self, batch: dict[str, Any], dataloader_idx: int
+    ) -> dict[str, Any]:
+        """Draw the colours of a batch to train on."""
+        varies = self.options.augment == "simclr" and self.trainer.training
+        if varies and batch["image"].dtype == torch.uint8:
+            seeds = (self.options.seed, self.current_epoch)
+            batch["numbers"] = numbers_of_rows(batch["row"].tolist(), self.options.views, seeds)
+        return batch
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Vary its colours, where it lies now."""
+        if "numbers" in batch:
+            image, numbers = batch["image"], batch.pop("numbers").flatten(0, 1)
+            varied = vary_colours(image.reshape(-1, *image.shape[-3:]), numbers)
+            batch["image"] = varied.reshape(image.shape)
+        return batch
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Learn from a batch."""
@@ -163,8 +180,16 @@ class TaskModule(pl.LightningModule):
             del self._noted["train"][n_noted:]
             raise
         optimizer.step()
-        if self.average is not None:
-            self.average.update_parameters(self.task)
+        self._follow(self.options.ema if self.global_step > 1 else 0.0)
+
+    def _follow(self, decay: float) -> None:
+        """Move the average of the weights; torch's AveragedModel would wait for the device."""
+        if self.average is None:
+            return
+        move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+        move(list(self.average.parameters()), list(self.task.parameters()), None)
+        for ours, theirs in zip(self.average.buffers(), self.task.buffers(), strict=True):
+            ours.copy_(theirs)
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Note the loss of a batch."""

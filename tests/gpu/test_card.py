@@ -10,6 +10,7 @@ from geoloc_models_small import random_batch, small_dataset, small_table, small_
 from geoloc_models._devices import auto_workers
 from geoloc_models.models import TrainingOptions
 from geoloc_models.photos.dataset import PhotoDataset
+from geoloc_models.training.augmentation import numbers_of_rows, vary_colours
 from geoloc_models.training.fit import fit_task
 from geoloc_models.training.module import TaskModule
 
@@ -40,9 +41,10 @@ def test_a_resumed_run_is_an_uninterrupted_one_within_rounding(table, tmp_path):
     fit(table, tmp_path / "parts", replace(options, epochs=1))
     resumed, again = fit(table, tmp_path / "parts", options, resume=True)
     for ours, theirs in zip(again.history, record.history, strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-2, abs=1e-3)
+        assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-2, abs=1e-3)
     for name, values in whole.state_dict().items():
-        torch.testing.assert_close(resumed.state_dict()[name], values, rtol=0.05, atol=1e-3)
+        distance = (resumed.state_dict()[name] - values).float().norm()
+        assert distance <= 0.02 * values.float().norm() + 1e-3, name
 
 
 def test_half_the_bits_are_as_accurate(table, tmp_path):
@@ -57,7 +59,7 @@ def test_an_encoder_is_compiled_to_train_and_to_validate_and_no_more(table, tmp_
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     fit(table, tmp_path, replace(OPTIONS, compile=True))  # short batches at the end of both parts
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] <= 2
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
 
 
 class _NotedPhotos(PhotoDataset):
@@ -81,13 +83,20 @@ def test_workers_start_by_themselves_and_live_through_all_epochs(tmp_path):
     assert len(loaded_by) == min(auto_workers(), 2) + min(auto_workers(), 1)
 
 
-@pytest.mark.parametrize("kind", TRAINED)
-def test_a_step_does_not_wait_for_the_card(kind):
+@pytest.mark.parametrize(
+    ("kind", "how"), [*((kind, {}) for kind in TRAINED), ("retrieval", {"false_from": "queue"})]
+)
+def test_a_step_does_not_wait_for_the_card(kind, how):
+    """Nor do the average of the weights and the colours of the next batch."""
     table = small_table(24)
-    task = small_task(kind, table).cuda()
-    module = TaskModule(task, OPTIONS)
-    batches = [random_batch(task, 8, seed=seed) for seed in range(3)]
+    task = small_task(kind, table, **how)
+    module = TaskModule(task, replace(OPTIONS, ema=0.9))
+    module.setup("fit")
+    module.cuda()
+    batches = [random_batch(task, 8, seed=seed) for seed in range(2)]
     for batch in batches:
+        batch["image"] = (40 * batch["image"] + 128).clamp(0, 255).to(torch.uint8)
+        batch["numbers"] = numbers_of_rows(range(8), 1, (0, 0))
         for name, values in batch.items():
             batch[name] = values.pin_memory() if isinstance(values, torch.Tensor) else values
     optimizer = torch.optim.Adam(task.parameters(), fused=True)
@@ -95,8 +104,10 @@ def test_a_step_does_not_wait_for_the_card(kind):
     def step(batch):
         optimizer.zero_grad()
         moved = module.transfer_batch_to_device(batch, torch.device("cuda", 0), 0)
+        moved = module.on_after_batch_transfer(moved, 0)
         task.score(moved).loss.backward()
         optimizer.step()
+        module._follow(0.9)
         return moved
 
     step(batches[0])  # what is set up once may wait
@@ -105,4 +116,6 @@ def test_a_step_does_not_wait_for_the_card(kind):
         moved = step(batches[1])
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    assert torch.equal(moved["image"].cpu(), batches[1]["image"])
+    varied = vary_colours(batches[1]["image"], batches[1]["numbers"].flatten(0, 1))
+    assert (moved["image"].cpu().int() - varied.int()).abs().max() <= 1
+    assert torch.equal(moved["coords"].cpu(), batches[1]["coords"])

@@ -5,6 +5,7 @@ import torch
 from geoloc_models_small import small_table, small_task
 
 from geoloc_models.models import TrainingOptions
+from geoloc_models.training.augmentation import N_NUMBERS, vary_colours
 from geoloc_models.training.module import TaskModule, share_of_rate
 
 TABLE = small_table()
@@ -47,3 +48,13 @@ def test_a_cosine_schedule_lowers_the_rate_epoch_by_epoch():
     module = module_of(small_task("country", TABLE), learning_rate=2.0, schedule="cosine")
     rates = [2.0 * share_of_rate(module.options, epoch) for epoch in (0, 0.9, 1, 2, 3)]
     assert rates == pytest.approx([2.0, 2.0, 1.7071, 1.0, 0.2929], abs=1e-4)
+
+
+def test_what_a_step_does_beside_the_loss_looks_at_no_number_of_the_device():
+    """Tensors without numbers, of the device meta, raise where a number is asked for."""
+    module = module_of(small_task("cells", TABLE), ema=0.9)
+    module.setup("fit")
+    module.to("meta")
+    module._follow(0.9)
+    pixels = torch.zeros(4, 3, 32, 32, dtype=torch.uint8, device="meta")
+    assert vary_colours(pixels, torch.zeros(4, N_NUMBERS, device="meta")).shape == pixels.shape

@@ -6,48 +6,35 @@ docstring, which is its help. Its module is imported when it is run or listed.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack, redirect_stderr
-from pathlib import Path
 from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import CycloptsError, Parameter
 
 from geocells import __version__
 from geocells._errors import GeocellsWarning
-from geocells._output import SayingHandler, say
-
-logger = logging.getLogger(__name__)
-
-BAD_INPUT = 2
-INTERRUPTED = 130
-
-app = App(
-    name="geocells",
-    help="Partition the earth into cells that hold enough photos for a classifier to learn.",
-    version=__version__,
-    help_flags=("--help", "-h"),
-    version_flags=("--version",),
-    default_parameter=Parameter(
-        negative_iterable=(),
-        show_default=lambda value: None if value is None or value is False else str(value),
-    ),
-    print_error=False,
-    exit_on_error=False,
-    suppress_keyboard_interrupt=False,
-    result_action="return_value",
+from geocells._output import say
+from geocells._program import (
+    INTERRUPTED,
+    end,
+    end_of_error,
+    make_program,
+    offer_completion,
+    speaking,
 )
-app.meta.suppress_keyboard_interrupt = False
+
+app = make_program(
+    "geocells",
+    "Partition the earth into cells that hold enough photos for a classifier to learn.",
+    __version__,
+)
 COMMANDS = ("build", "assign", "report", "map", "partition")
 for _name in COMMANDS:
     app.command(f"geocells.cli.{_name}:{_name}", name=_name)
-app.register_install_completion_command(
-    help="Complete commands, options and choices in your shell."
-)
+offer_completion(app)
 
 
 @app.meta.default
@@ -67,18 +54,7 @@ def _run_command(
     quiet : bool
         Print only results and errors.
     """
-    if verbose:
-        level, text = logging.DEBUG, "%(levelname)s: %(message)s"
-    else:
-        level = logging.ERROR if quiet else logging.WARNING
-        text = "Note: %(message)s"
-    logging.basicConfig(level=level, format=text, handlers=[SayingHandler()])
-    for name in ("matplotlib", "PIL", "numba", "fsspec", "pyogrio"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    with ExitStack() as stack:
-        if quiet:
-            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
-            stack.enter_context(redirect_stderr(nowhere))
+    with speaking(verbose=verbose, quiet=quiet):
         app(words)
 
 
@@ -102,16 +78,10 @@ def main(words: Sequence[str] | None = None) -> None:
             warnings.showwarning = _print_warning
             app.meta(words)
     except KeyboardInterrupt:
-        _end("\nInterrupted; nothing is half-written.", INTERRUPTED)
+        end("\nInterrupted; nothing is half-written.", INTERRUPTED)
     except (CycloptsError, ValueError, TypeError, OSError, ImportError, MemoryError) as error:
-        logger.debug("bad input", exc_info=True)
-        _end(f"Error: {' '.join(str(error).split()) or type(error).__name__}")
+        end_of_error(error)
 
 
 def _print_warning(message: Any, *_: Any, **__: Any) -> None:
     say(f"Note: {message}", error=True)
-
-
-def _end(message: str, code: int = BAD_INPUT) -> None:
-    say(message, error=True)
-    sys.exit(code)

@@ -9,7 +9,6 @@ or listed, so heavy imports stand inside the function.
 from __future__ import annotations
 
 import ast
-import contextlib
 import importlib.util
 import logging
 import os
@@ -22,7 +21,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from geocells._output import SayingHandler, say
+from geocells._output import say
+from geocells._program import (
+    INTERRUPTED,
+    end,
+    end_of_error,
+    make_program,
+    offer_completion,
+    speaking,
+)
 from geoloc_models import __version__
 from geoloc_models._errors import GeolocError
 
@@ -31,9 +38,6 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
 
 logger = logging.getLogger(__name__)
-
-BAD_INPUT = 2
-INTERRUPTED = 130
 
 COMMANDS = {  # in the order of the work
     "Prepare": {
@@ -123,24 +127,13 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
     shows_all_options : bool
         Whether the help of a command shows more than its main options.
     """
-    app = App(
-        name="geoloc",
-        help="Train models that say where a photo was taken, and measure them.",
-        version=__version__,
-        help_flags=("--help", "-h"),
-        version_flags=("--version",),
-        default_parameter=Parameter(
-            allow_repeating=True,  # of an option that is given twice, the last value wins
-            consume_multiple=True,
-            negative_iterable=(),
-            show_default=lambda value: None if value is None or value is False else str(value),
-        ),
-        print_error=False,
-        exit_on_error=False,
-        suppress_keyboard_interrupt=False,
-        result_action="return_value",
+    app = make_program(
+        "geoloc",
+        "Train models that say where a photo was taken, and measure them.",
+        __version__,
+        allow_repeating=True,  # of an option that is given twice, the last value wins
+        consume_multiple=True,
     )
-    app.meta.suppress_keyboard_interrupt = False
     app.group_commands = app.meta.group_parameters = _EVERY_COMMAND
     for place, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=place)
@@ -152,9 +145,7 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
             summary = _summary(path) if lists_commands else None
             app.command(path, name=name, help=summary, group_parameters=_OPTIONS, **look)
     if lists_commands:
-        app.register_install_completion_command(
-            help="Complete commands, options and choices in your shell."
-        )
+        offer_completion(app)
 
     @app.meta.default
     def run_command(
@@ -177,13 +168,9 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
             YAML or JSON file with options of the command, such as a run's options.json; options on
             the command line win.
         """
-        _set_up_logging(verbose=verbose, quiet=quiet)
-        if config is not None:
-            app.config = (_read_config(config),)
-        with contextlib.ExitStack() as stack:
-            if quiet:
-                nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
-                stack.enter_context(contextlib.redirect_stderr(nowhere))
+        with speaking(verbose=verbose, quiet=quiet):
+            if config is not None:
+                app.config = (_read_config(config),)
             app(words)
 
     return app
@@ -199,17 +186,6 @@ def _summary(path: str) -> str:
         if isinstance(node, ast.FunctionDef) and node.name == function:
             return (ast.get_docstring(node) or "").split("\n")[0]
     return ""
-
-
-def _set_up_logging(*, verbose: bool, quiet: bool) -> None:
-    if verbose:
-        level, text = logging.DEBUG, "%(levelname)s: %(message)s"
-    else:
-        level = logging.ERROR if quiet else logging.WARNING
-        text = "Note: %(message)s"
-    logging.basicConfig(level=level, format=text, handlers=[SayingHandler()])
-    for name in ("matplotlib", "PIL", "numba", "fsspec"):
-        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _read_config(path: Path) -> Any:
@@ -260,7 +236,7 @@ def main(words: Sequence[str] | None = None) -> None:
             words = ["--help" if word == "--help-all" else word for word in words]
             app.meta(_with_common_options_first(words))
     except KeyboardInterrupt:
-        _end(
+        end(
             "\nInterrupted; no result is half-written. The same command goes on where it can: "
             "after the last whole epoch with --resume, where there is that option.",
             INTERRUPTED,
@@ -270,13 +246,12 @@ def main(words: Sequence[str] | None = None) -> None:
         package = str(getattr(missing, "name", "")).split(".")[0]
         if package not in _EXTRA_OF_PACKAGE:
             raise
-        _end(
+        end(
             f"Error: This command needs {package}, which is not installed: "
             f"pip install '.[{_EXTRA_OF_PACKAGE[package]}]' in the source folder."
         )
     except (CycloptsError, ValueError, OSError) as error:
-        logger.debug("bad input", exc_info=True)
-        _end(f"Error: {' '.join(str(error).split())}")
+        end_of_error(error)
 
 
 def _with_common_options_first(words: list[str]) -> list[str]:
@@ -298,8 +273,3 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
         say(f"Note: {message}", error=True)
     else:
         logger.debug("%s: %s", category.__name__, message)
-
-
-def _end(message: str, code: int = BAD_INPUT) -> None:
-    say(message, error=True)
-    sys.exit(code)

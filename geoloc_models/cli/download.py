@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from geocells._output import say
-from geoloc_models.cli._app import INTERRUPTED
+from geocells._program import INTERRUPTED
 from geoloc_models.download.download_options import DownloadOptions, State
 
 _DEFAULTS = DownloadOptions()

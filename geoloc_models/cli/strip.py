@@ -9,8 +9,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from geocells._output import say
+from geocells._program import BAD_INPUT
 from geoloc_models._errors import GeolocError
-from geoloc_models.cli._app import BAD_INPUT
 
 
 def strip(

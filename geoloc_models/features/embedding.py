@@ -29,7 +29,6 @@ from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.photos.dataset import (
     BrokenImages,
     PhotoDataset,
-    make_framing,
     make_loader,
 )
 from geoloc_models.photos.images import ImageSource
@@ -333,9 +332,9 @@ class _Runner:
         if not len(rows):
             return
         self.batch_size = self.batch_size or self._fitting_batch_size()
-        size = self.encoder.preprocessing.image_size
         nowhere, no_country = np.zeros((len(images), 2)), np.zeros(len(images))
-        dataset = PhotoDataset(images, nowhere, no_country, make_framing(size), rows=rows)
+        transform = self.encoder.preprocessing.transform()
+        dataset = PhotoDataset(images, nowhere, no_country, transform, rows=rows)
         for batch in make_loader(dataset, batch_size=self.batch_size, workers=self.workers):
             whole = batch["row"].numpy()
             yield whole, self._features(batch["image"]), batch["broken"]

@@ -71,6 +71,11 @@ class ClassLocations:
         """Number of classes."""
         return len(self.coords)
 
+    @property
+    def has_decoder(self) -> bool:
+        """Whether there is a :attr:`decoder`, without fitting it."""
+        return self.kind != "countries" or self.images is not None
+
     @cached_property
     def decoder(self) -> decoding.ExpectedUtility | None:
         """Decoder that knows where the images of each class are; None where that is unknown.
@@ -78,7 +83,7 @@ class ClassLocations:
         Without training images a cell stands at its location, and a country, which is no point,
         has no decoder.
         """
-        if self.kind == "countries" and self.images is None:
+        if not self.has_decoder:
             return None
         options: dict[str, Any] = {"max_memory_bytes": _DECODER_BYTES}
         if self.kind == "gallery":
@@ -220,7 +225,7 @@ def predict_proba(
         return task.gallery.probabilities(arrays["embedding"], temperature=temperature)
     if isinstance(task, NearestTask):
         nearest = task.images.predict(arrays["features"])
-        return decoding.nearest_images(nearest.neighbours, len(task.images.coords), nearest.weights)
+        return decoding.nearest_images(nearest.neighbours, len(task.images.coords))
     if isinstance(task, PooledTask) and task.photos is not None:
         return task.posterior(arrays)
     n = len(next(iter(arrays.values())))

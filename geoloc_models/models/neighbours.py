@@ -23,16 +23,12 @@ class NearestAnswer(NamedTuple):
     """Places of n images.
 
     ``coords`` (n, 2) float64 in degrees; ``countries`` (n,) object; ``neighbours`` (n, k) int64,
-    rows of the training images, the most alike first; ``density`` (n, k) float64, the kernel
-    density at each of them; ``weights`` (n, k) float64, the share of the vote that each of them
-    has, rows that sum to 1: the distribution over places that the density is the smoothing of.
+    rows of the training images, the most alike first.
     """
 
     coords: FloatArray
     countries: npt.NDArray[np.object_]
     neighbours: npt.NDArray[np.int64]
-    density: FloatArray
-    weights: FloatArray
 
 
 class NearestImages:
@@ -58,8 +54,8 @@ class NearestImages:
 
     Notes
     -----
-    Density at neighbour i: ``sum_j w_j exp(-d_ij^2 / (2 h^2))`` over the k neighbours, d the
-    great-circle distance, w the votes. The answer is the place of the densest neighbour; of
+    Density at neighbour i: ``sum_j exp(-d_ij^2 / (2 h^2))`` over the k neighbours, d the
+    great-circle distance. The answer is the place of the densest neighbour; of
     equally dense ones, the most similar. Its country is the one with the most of the density
     there: each neighbour votes for its own country, with what it adds. O(n D + k^2) an image.
 
@@ -108,41 +104,34 @@ class NearestImages:
     def predict(self, features: npt.ArrayLike) -> NearestAnswer:
         """Place images by their (m, D) features."""
         neighbours, _ = self._gallery.search(features, self.k)
-        weights = np.full(neighbours.shape, 1.0 / self.k)
-        density = np.empty(neighbours.shape)
         coords = np.empty((len(neighbours), 2))
         country = np.empty(len(neighbours), dtype=np.int64)
         step = max(1, _NUMBERS_AT_A_TIME // self.k**2)
         for start in range(0, len(neighbours), step):
             part = slice(start, start + step)
-            coords[part], country[part], density[part] = self._densest(
-                neighbours[part], weights[part]
-            )
-        return NearestAnswer(
-            coords, self._names[country].astype(object), neighbours, density, weights
-        )
+            coords[part], country[part] = self._densest(neighbours[part])
+        return NearestAnswer(coords, self._names[country].astype(object), neighbours)
 
     def _densest(
-        self, neighbours: npt.NDArray[np.int64], weights: FloatArray
-    ) -> tuple[FloatArray, npt.NDArray[np.int64], FloatArray]:
-        """Answer, number of its country, and density at the neighbours, of some images."""
+        self, neighbours: npt.NDArray[np.int64]
+    ) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+        """Answer, and number of its country, of some images."""
         n, k = neighbours.shape
         places = self.coords[neighbours]  # (n, k, 2)
         from_each = np.repeat(places, k, axis=1).reshape(-1, 2)
         to_each = np.tile(places, (1, k, 1)).reshape(-1, 2)
         distance_km = sphere.haversine(from_each, to_each).reshape(n, k, k)
         kernel = np.exp(-0.5 * (distance_km / self.bandwidth_km) ** 2)
-        density = (kernel * weights[:, None, :]).sum(axis=2)
+        density = kernel.sum(axis=2)
         # The last bits of a sum depend on its order; equally dense is equal to nine digits.
         best = (density >= density.max(axis=1, keepdims=True) * (1 - 1e-9)).argmax(axis=1)
         image = np.arange(n)
         votes = np.zeros((n, len(self._names)))
-        contribution = kernel[image, best] * weights
-        np.add.at(votes, (image[:, None], self._country[neighbours]), contribution)
+        np.add.at(votes, (image[:, None], self._country[neighbours]), kernel[image, best])
         most = votes >= votes.max(axis=1, keepdims=True) * (1 - 1e-9)
         nearest = self._country[neighbours[image, best]]  # of the densest: it decides a tie
         country = np.where(most[image, nearest], nearest, most.argmax(axis=1))
-        return places[image, best], country, density
+        return places[image, best], country
 
 
 @dataclass(frozen=True)

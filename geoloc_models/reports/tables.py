@@ -169,10 +169,12 @@ def results_table(
     ['Model', 'Country %']
     """
     names, header = _columns(evaluations)
-    rows = [
-        [f"{value} {interval}".strip() for value, interval in zip(*pair, strict=True)]
-        for pair in _pairs_of_rows(evaluations, names, header)
-    ]
+    rows = []
+    for model, evaluation in evaluations.items():
+        figures = evaluation.figures()
+        sizes = [str(evaluation.n_test), str(evaluation.n_runs)][: len(header) - len(names) - 1]
+        cells = [_with_interval(figures.get(name), name) for name in names]
+        rows.append([model_title(model), *cells, *sizes])
     return Table(header, [*rows, *_reference_rows(references, names, header)])
 
 
@@ -320,7 +322,7 @@ def differences_table(differences: Mapping[str, Mapping[str, Interval]]) -> Tabl
     """
     names = list(dict.fromkeys(name for figures in differences.values() for name in figures))
     rows = [
-        [title, *(_signed(figures.get(name), name) for name in names)]
+        [title, *(_with_interval(figures.get(name), name, signed=True) for name in names)]
         for title, figures in differences.items()
     ]
     return Table(["Difference", *(_column_title(name) for name in names)], rows)
@@ -490,22 +492,6 @@ def _columns(evaluations: Mapping[str, Evaluation]) -> tuple[list[str], list[str
     return names, ["Model", *titles, "n", *(["Runs"] if has_runs else [])]
 
 
-def _pairs_of_rows(
-    evaluations: Mapping[str, Evaluation], names: Sequence[str], header: Sequence[str]
-) -> list[tuple[list[str], list[str]]]:
-    """Figures of each model, and their intervals; empty where it was not asked for one."""
-    pairs = []
-    for model, evaluation in evaluations.items():
-        figures = evaluation.figures()
-        sizes = [str(evaluation.n_test), str(evaluation.n_runs)][: len(header) - len(names) - 1]
-        values = [_number(figures[name].value, name) if name in figures else "" for name in names]
-        intervals = [_interval(figures.get(name), name) for name in names]
-        pairs.append(
-            ([model_title(model), *values, *sizes], ["", *intervals, *("" for _ in sizes)])
-        )
-    return pairs
-
-
 def _reference_rows(
     references: Mapping[str, float] | None, names: Sequence[str], header: Sequence[str]
 ) -> list[list[str]]:
@@ -561,10 +547,14 @@ def _number(value: float, column: str) -> str:
     return f"{value:.0f}" if is_whole else f"{value:.1f}"
 
 
-def _interval(figure: Interval | None, column: str) -> str:
-    if figure is None or not np.isfinite(figure.bounds).all():
+def _with_interval(figure: Interval | None, column: str, *, signed: bool = False) -> str:
+    """A figure and its interval; ``signed``, of a difference: a star where it leaves out 0."""
+    if figure is None:
         return ""
-    return f"[{_number(figure.low, column)}, {_number(figure.high, column)}]"
+    text = ("+" if signed and figure.value > 0 else "") + _number(figure.value, column)
+    if np.isfinite(figure.bounds).all():
+        text += f" [{_number(figure.low, column)}, {_number(figure.high, column)}]"
+    return f"{text} *" if signed and (figure.low > 0 or figure.high < 0) else text
 
 
 def _with_half_widths(figures: Sequence[Interval | None], column: str) -> list[str]:
@@ -588,14 +578,6 @@ def _radius_cells(report: CalibrationReport) -> list[str]:
     low, high = (f"{100 * share:.0f}" for share in report.chance)
     held = f"{100 * report.coverage.held:.1f} %"
     return [held, f"{low} to {high} %", _median_radius(report.coverage)]
-
-
-def _signed(figure: Interval | None, column: str) -> str:
-    if figure is None:
-        return ""
-    plus = "+" if figure.value > 0 else ""
-    star = " *" if figure.low > 0 or figure.high < 0 else ""
-    return f"{plus}{_number(figure.value, column)} {_interval(figure, column)}{star}".strip()
 
 
 def _coverage_cells(coverage: Coverage | None, chance: tuple[float, float] | None) -> list[str]:

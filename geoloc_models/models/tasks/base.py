@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.losses import accuracy, cross_entropy
@@ -47,6 +48,17 @@ def score_of_labels(
     return Scored(torch.stack(losses).mean(), of_one, (label[:, 0] >= 0).sum())
 
 
+def head_of(card: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a card shapes a task's head: ``hidden`` and ``dropout``."""
+    return {name: card[name] for name in ("hidden", "dropout")}
+
+
+def check_classes(card: Mapping[str, Any], described: int | list[int], folder: Path) -> None:
+    """Refuse a card that names other numbers of classes than it, or its cells, describe."""
+    if described != card["n_classes"]:
+        raise GeolocError(f"{folder} names {card['n_classes']} classes but describes {described}.")
+
+
 class PlaceTask(nn.Module):
     """A model that says where an image was taken.
 
@@ -68,6 +80,7 @@ class PlaceTask(nn.Module):
     is_trained: ClassVar[bool] = True
     stores_images: ClassVar[bool] = False
     label_smoothing = 0.0  # in training; a trained model is the same without
+    head_shape: dict[str, Any]  # hidden and dropout of its heads, as the card has them
 
     def __init__(self, encoder: ImageEncoder) -> None:
         super().__init__()

@@ -30,7 +30,14 @@ from geoloc_models.models.tasks.answers import (
     decode_argmax,
     labels_of_cells,
 )
-from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.base import (
+    Batch,
+    Outputs,
+    PlaceTask,
+    Scored,
+    check_classes,
+    head_of,
+)
 from geoloc_models.models.tasks.stored import read_stored, write_stored
 
 
@@ -64,10 +71,9 @@ class ClassificationTask(PlaceTask):
         class_weights: npt.ArrayLike | None = None,
     ) -> None:
         super().__init__(encoder)
-        self.head = MLPHead(encoder.dim, answers.n_classes, hidden=hidden, dropout=dropout)
+        self.head_shape = {"hidden": hidden, "dropout": dropout}
+        self.head = MLPHead(encoder.dim, answers.n_classes, **self.head_shape)
         self.answers = answers
-        self.hidden = hidden
-        self.dropout = dropout
         weights = None if class_weights is None else torch.tensor(class_weights).float()
         if weights is not None and weights.shape != (answers.n_classes,):
             raise GeolocError(
@@ -127,11 +133,7 @@ class ClassificationTask(PlaceTask):
 
     def card(self) -> dict[str, Any]:
         """Shape of the head."""
-        return {
-            "hidden": self.hidden,
-            "dropout": self.dropout,
-            "n_classes": self.answers.n_classes,
-        }
+        return {**self.head_shape, "n_classes": self.answers.n_classes}
 
 
 class CountryTask(ClassificationTask):
@@ -149,7 +151,7 @@ class CountryTask(ClassificationTask):
         """Build the task, its weights yet to be loaded."""
         answers = Answers.from_dict(card["classes"])
         check_classes(card, answers.n_classes, folder)
-        return cls(encoder, answers, hidden=card["hidden"], dropout=card["dropout"])
+        return cls(encoder, answers, **head_of(card))
 
 
 class CellTask(ClassificationTask):
@@ -217,13 +219,7 @@ class CellTask(ClassificationTask):
         """Build the task, its weights yet to be loaded."""
         cells = read_cells(folder)
         check_classes(card, cells.n_cells, folder)
-        return cls(
-            encoder,
-            cells,
-            smoothing_km=card["smoothing_km"],
-            hidden=card["hidden"],
-            dropout=card["dropout"],
-        )
+        return cls(encoder, cells, smoothing_km=card["smoothing_km"], **head_of(card))
 
 
 class RefinedCellTask(CellTask):
@@ -309,9 +305,3 @@ def read_cells(folder: Path, name: str = "cells.parquet") -> CellPartition:
         return load_cells(path)
     except ValueError as error:
         raise GeolocError(f"{path}: {error}") from error
-
-
-def check_classes(card: Mapping[str, Any], n_classes: int, folder: Path) -> None:
-    """Refuse a card that names another number of classes than it, or its cells, describe."""
-    if n_classes != card["n_classes"]:
-        raise GeolocError(f"{folder} names {card['n_classes']} classes but describes {n_classes}.")

@@ -22,6 +22,8 @@ from geoloc_models.models.tasks.base import (
     Outputs,
     PlaceTask,
     Scored,
+    check_classes,
+    head_of,
     score_of_labels,
 )
 
@@ -69,9 +71,9 @@ class HierarchyTask(PlaceTask):
         self.hierarchy = hierarchy
         self.cells = hierarchy.partitions_[-1]
         self.answers = answers_of_cells(self.cells)
-        self.hidden, self.dropout = hidden, dropout
+        self.head_shape = {"hidden": hidden, "dropout": dropout}
         self.heads = nn.ModuleList(
-            MLPHead(encoder.dim, cells.n_cells, hidden=hidden, dropout=dropout)
+            MLPHead(encoder.dim, cells.n_cells, **self.head_shape)
             for cells in hierarchy.partitions_
         )
 
@@ -119,8 +121,7 @@ class HierarchyTask(PlaceTask):
     def card(self) -> dict[str, Any]:
         """Shape of the heads."""
         return {
-            "hidden": self.hidden,
-            "dropout": self.dropout,
+            **self.head_shape,
             "n_classes": [cells.n_cells for cells in self.hierarchy.partitions_],
         }
 
@@ -138,7 +139,5 @@ class HierarchyTask(PlaceTask):
             hierarchy = CellHierarchy.load(path)
         except ValueError as error:
             raise GeolocError(str(error)) from error
-        sizes = [cells.n_cells for cells in hierarchy.partitions_]
-        if sizes != card["n_classes"]:
-            raise GeolocError(f"{folder} names {card['n_classes']} cells but describes {sizes}.")
-        return cls(encoder, hierarchy, hidden=card["hidden"], dropout=card["dropout"])
+        check_classes(card, [cells.n_cells for cells in hierarchy.partitions_], folder)
+        return cls(encoder, hierarchy, **head_of(card))

@@ -19,7 +19,7 @@ from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.float64 import Float64Table
 from geoloc_models.models.heads import MLPHead
 from geoloc_models.models.losses import accuracy, offset_loss
-from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored, head_of
 
 _SMALLEST_SIDE = 1e-6  # degrees; a country with one photo has a box too
 _OFF_SHORE_KM = 500.0
@@ -168,10 +168,11 @@ class OffsetTask(PlaceTask):
         self._boxes = Float64Table(boxes.boxes)
         self.alpha = alpha if multi_task else 0.0
         self.multi_task = multi_task
-        self.hidden, self.dropout = hidden, dropout
-        how: dict[str, Any] = {"hidden": hidden, "dropout": dropout}
-        self.country_head = MLPHead(encoder.dim, boxes.n_countries, **how) if multi_task else None
-        self.offset_head = MLPHead(encoder.dim, 2, **how)
+        self.head_shape = {"hidden": hidden, "dropout": dropout}
+        self.country_head = (
+            MLPHead(encoder.dim, boxes.n_countries, **self.head_shape) if multi_task else None
+        )
+        self.offset_head = MLPHead(encoder.dim, 2, **self.head_shape)
 
     @classmethod
     def from_images(
@@ -244,8 +245,7 @@ class OffsetTask(PlaceTask):
     def card(self) -> dict[str, Any]:
         """Shape of the heads, and the boxes."""
         return {
-            "hidden": self.hidden,
-            "dropout": self.dropout,
+            **self.head_shape,
             "alpha": self.alpha,
             "multi_task": self.multi_task,
             "n_classes": self.country_boxes.n_countries,
@@ -265,6 +265,5 @@ class OffsetTask(PlaceTask):
             boxes,
             alpha=card["alpha"],
             multi_task=card["multi_task"],
-            hidden=card["hidden"],
-            dropout=card["dropout"],
+            **head_of(card),
         )

@@ -31,6 +31,8 @@ from geoloc_models.models.tasks.base import (
     Outputs,
     PlaceTask,
     Scored,
+    check_classes,
+    head_of,
     score_of_labels,
 )
 from geoloc_models.models.tasks.classification import read_cells
@@ -88,9 +90,9 @@ class PooledTask(PlaceTask):
         self.partitions = tuple(partitions)
         self.cells = self.partitions[0]
         self.answers = answers_of_cells(self.cells)
-        self.hidden, self.dropout = hidden, dropout
+        self.head_shape = {"hidden": hidden, "dropout": dropout}
         self.n_classes = [cells.n_cells for cells in self.partitions]
-        self.head = FeatureHead(encoder.dim, sum(self.n_classes), hidden=hidden, dropout=dropout)
+        self.head = FeatureHead(encoder.dim, sum(self.n_classes), **self.head_shape)
         self.register_buffer("centre", torch.zeros(encoder.dim))
         n_components = min(_N_COMPONENTS, encoder.dim)
         self.register_buffer("projection", torch.zeros(encoder.dim, n_components))
@@ -190,8 +192,7 @@ class PooledTask(PlaceTask):
     def card(self) -> dict[str, Any]:
         """Shape of the head, and how probabilities and likeness are mixed."""
         return {
-            "hidden": self.hidden,
-            "dropout": self.dropout,
+            **self.head_shape,
             "n_classes": self.n_classes,
             "power": self.power,
             "temperature": self.temperature,
@@ -210,10 +211,8 @@ class PooledTask(PlaceTask):
         """Build the task with its training photos, the weights yet to be loaded."""
         sizes = card["n_classes"]
         partitions = [read_cells(folder, _cells_file(number)) for number in range(len(sizes))]
-        described = [cells.n_cells for cells in partitions]
-        if described != sizes or not sizes:
-            raise GeolocError(f"{folder} names {sizes} cells but describes {described}.")
-        task = cls(encoder, partitions, hidden=card["hidden"], dropout=card["dropout"])
+        check_classes(card, [cells.n_cells for cells in partitions], folder)
+        task = cls(encoder, partitions, **head_of(card))
         task.power, task.temperature = float(card["power"]), float(card["temperature"])
         if (folder / "photos.parquet").is_file():
             vectors, coords, countries = read_stored(folder / "photos")

@@ -19,7 +19,7 @@ from geoloc_models.models.float64 import Float64Table
 from geoloc_models.models.gallery import Gallery, embed_places
 from geoloc_models.models.heads import MLPHead
 from geoloc_models.models.losses import LocationQueue, false_weights, nt_xent, vanilla_loss
-from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored, head_of
 from geoloc_models.models.tasks.stored import read_stored, write_stored
 
 _FIRST_TEMPERATURE = 0.07
@@ -91,11 +91,11 @@ class RetrievalTask(PlaceTask):
                 f"{len(points)} and {len(countries)}."
             )
         self.n_false, self.false_from, self.mask_km = n_false, false_from, mask_km
-        self.hidden, self.dropout = hidden, dropout
+        self.head_shape = {"hidden": hidden, "dropout": dropout}
         self.location_encoder = location_encoder
         if n_false == 0:
             location_encoder.requires_grad_(False)
-        self.head = MLPHead(encoder.dim, location_encoder.dim, hidden=hidden, dropout=dropout)
+        self.head = MLPHead(encoder.dim, location_encoder.dim, **self.head_shape)
         self.log_temperature = nn.Parameter(torch.tensor(_FIRST_TEMPERATURE).log())
         self.log_temperature.requires_grad_(n_false > 0)
         # Coordinates stay out of the weights: the bundle keeps them as a table.
@@ -220,8 +220,7 @@ class RetrievalTask(PlaceTask):
     def card(self) -> dict[str, Any]:
         """Shapes, and the contrast it was trained with."""
         return {
-            "hidden": self.hidden,
-            "dropout": self.dropout,
+            **self.head_shape,
             "contrast": {
                 "n_false": self.n_false,
                 "source": self.false_from,
@@ -247,8 +246,7 @@ class RetrievalTask(PlaceTask):
             n_false=contrast["n_false"],
             false_from=contrast["source"],
             mask_km=contrast["mask_km"],
-            hidden=card["hidden"],
-            dropout=card["dropout"],
+            **head_of(card),
         )
         if vectors.shape[1] != task.location_encoder.dim:
             raise GeolocError(

@@ -54,6 +54,16 @@ def test_features_in_memory_are_those_of_the_file(expected):
         embed_images(NoisyImages(8, broken=[5]), tiny_encoder())
 
 
+def test_images_are_resized_as_the_encoder_wants_them():
+    encoder = tiny_encoder().eval()
+    encoder.preprocessing = Preprocessing(16, interpolation="bicubic")
+    images = NoisyImages(3)
+    transform = encoder.preprocessing.transform()
+    with torch.inference_mode():
+        expected = encoder(torch.stack([transform(images.load(row)) for row in range(3)])).numpy()
+    np.testing.assert_allclose(embed_images(images, encoder), expected, atol=ROUNDING)
+
+
 def test_float16_keeps_three_digits(tmp_path, expected):
     record = embedded(NoisyImages(40), tmp_path / "f.npy", dtype="float16")
     assert record.cache.features.dtype == np.float16

@@ -65,8 +65,9 @@ def test_importing_the_package_imports_no_torch():
         _ = geoloc_models.load_all
 
 
-def test_an_answer_loads_no_trainer_and_passes_few_files(tmp_path, photos):
-    save_small_bundle("cells", small_table(), tmp_path / "cells")
+@pytest.mark.parametrize("kind", ["cells", "pooled"])
+def test_an_answer_loads_no_trainer_and_passes_few_files(kind, tmp_path, photos):
+    save_small_bundle(kind, small_table(), tmp_path / kind)
     code = """
 import json, sys
 from geoloc_models import load_model
@@ -79,7 +80,7 @@ sys.setprofile(None)
 entered = {code.co_filename for code in codes if code.co_name != "<module>"}
 print(json.dumps([sorted({name.split(".")[0] for name in sys.modules}), sorted(entered)]))
 """
-    done = run_python(code, tmp_path / "cells", photos / "0.jpg")
+    done = run_python(code, tmp_path / kind, photos / "0.jpg")
     loaded, entered = json.loads(done.stdout)
     heavy = {"lightning", "sklearn", "geopandas", "matplotlib", "torchvision"}
     assert not heavy & set(loaded)

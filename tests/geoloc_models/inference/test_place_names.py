@@ -65,11 +65,8 @@ def test_every_answer_is_the_nearest_by_haversine():
     np.testing.assert_allclose([own.distance_km for own in found], distance_km.min(axis=1))
 
 
-def test_no_coordinates_have_no_places_and_bad_ones_are_refused():
-    one = Gazetteer(table(("a", "SE", 59.0, 18.0, 1)))
-    assert one.nearest([]) == []
-    with pytest.raises(GeolocError, match="Latitude must lie"):
-        one.nearest([[95.0, 0.0]])
+def test_no_coordinates_have_no_places():
+    assert Gazetteer(table(("a", "SE", 59.0, 18.0, 1))).nearest([]) == []
     with pytest.raises(GeolocError, match="at least one place"):
         Gazetteer(table())
 

@@ -101,7 +101,7 @@ def test_files_of_two_bundles_are_told_apart(task, tmp_path):
     card = task.card()
     other = small_cells(TABLE, 3)
     other.save(tmp_path / "cells_1.parquet")
-    with pytest.raises(GeolocError, match="cells but describes"):
+    with pytest.raises(GeolocError, match="classes but describes"):
         PooledTask.from_card(card, tmp_path, build_encoder("tiny"))
     (tmp_path / "cells_1.parquet").unlink()
     with pytest.raises(GeolocError, match=r"cells_1\.parquet is missing"):

@@ -1,0 +1,77 @@
+"""What the programs ``geocells`` and ``geoloc`` share: how they are made, what they print, how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cyclopts import App, Parameter
+
+from geocells._output import SayingHandler, say
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def make_program(name: str, summary: str, version: str, **parameters: Any) -> App:
+    """Make a program without commands, whose errors are raised; ``parameters`` are defaults of its options."""
+    app = App(
+        name=name,
+        help=summary,
+        version=version,
+        help_flags=("--help", "-h"),
+        version_flags=("--version",),
+        default_parameter=Parameter(
+            negative_iterable=(),
+            show_default=lambda value: None if value is None or value is False else str(value),
+            **parameters,
+        ),
+        print_error=False,
+        exit_on_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+    )
+    app.meta.suppress_keyboard_interrupt = False
+    return app
+
+
+def offer_completion(app: App) -> None:
+    """Add ``--install-completion``."""
+    app.register_install_completion_command(
+        help="Complete commands, options and choices in your shell."
+    )
+
+
+@contextlib.contextmanager
+def speaking(*, verbose: bool, quiet: bool) -> Iterator[None]:
+    """Log to standard error as ``--verbose`` and ``--quiet`` say."""
+    if verbose:
+        level, text = logging.DEBUG, "%(levelname)s: %(message)s"
+    else:
+        level = logging.ERROR if quiet else logging.WARNING
+        text = "Note: %(message)s"
+    logging.basicConfig(level=level, format=text, handlers=[SayingHandler()])
+    for name in ("matplotlib", "PIL", "numba", "fsspec", "pyogrio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    with contextlib.ExitStack() as stack:
+        if quiet:
+            nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stderr(nowhere))
+        yield
+
+
+def end(message: str, code: int = BAD_INPUT) -> None:
+    """Print a sentence to standard error and exit."""
+    say(message, error=True)
+    sys.exit(code)
+
+
+def end_of_error(error: BaseException) -> None:
+    """Print what an error says as one line, and exit; ``--verbose`` shows where it was raised."""
+    logging.getLogger(__name__).debug("bad input", exc_info=True)
+    end(f"Error: {' '.join(str(error).split()) or type(error).__name__}")

@@ -172,6 +172,8 @@ class CellPartition:
         return names
 
     def __getitem__(self, label: int) -> Cell:
+        if not isinstance(label, numbers.Integral):
+            raise TypeError(f"A cell is asked for by its number, cells[3]; got {label!r}.")
         if not 0 <= label < self.n_cells:
             raise IndexError(f"There is no cell {label}: cells are 0 to {self.n_cells - 1}.")
         latitude, longitude = self.locations[label].tolist()
@@ -435,10 +437,20 @@ class CellPartition:
         -------
         table : geopandas.GeoDataFrame
             As `to_geodataframe` gives it; ``count`` is that of the whole cell.
+
+        Raises
+        ------
+        TypeError
+            When ``polygons`` are none of these.
         """
         if getattr(polygons, "crs", None) is not None:
             polygons = polygons.to_crs(4326)
-        return self.to_geodataframe().clip(polygons, keep_geom_type=True).sort_index()
+        try:
+            return self.to_geodataframe().clip(polygons, keep_geom_type=True).sort_index()
+        except TypeError:
+            raise TypeError(
+                f"polygons must be a GeoDataFrame, a GeoSeries or a polygon of shapely; got {polygons!r}."
+            ) from None
 
     def save(self, path: str | Path, *, geometry_encoding: str = "WKB") -> Path:
         """Write the cells: polygons for every map program, code ranges for :func:`load_cells`.

@@ -16,6 +16,7 @@ from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids._s2_outlines import assemble, neighbours
 from geocells.grids._square_unions import Rings, union_squares
 from geocells.grids.base import CodeType, gather_bits, spread_bits_inline
+from geocells.sphere.means import as_pairs
 from geocells.sphere.polygons import cut_at_antimeridian
 
 DEEPEST = 29
@@ -117,7 +118,7 @@ class HealpixGrid:
         codes : (n,) of ``dtype``
             ``0 .. 12 * 4**max_level - 1``; every coordinate lies inside.
         """
-        coords = np.ascontiguousarray(coords, dtype=np.float64)
+        coords = as_pairs(coords)
         codes = np.empty(len(coords), dtype=dtype)
         over_rows(encode_nested, len(coords), coords, int(self.max_level), codes)
         return codes

@@ -13,6 +13,7 @@ from geocells._jit import inline_kernel, kernel, over_rows
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids._square_unions import Rings, union_squares
 from geocells.grids.base import CodeType, gather_bits_inline, outside_code, spread_bits_inline
+from geocells.sphere.means import as_pairs
 from geocells.sphere.polygons import cut_at_antimeridian
 
 DEEPEST = 31
@@ -157,7 +158,7 @@ class LatLonGrid:
         codes : (n,) uint64
             Morton code in ``0 .. 4**max_level - 1``; the type's largest number outside the box.
         """
-        coords = np.ascontiguousarray(coords, dtype=np.float64)
+        coords = as_pairs(coords)
         codes = np.empty(len(coords), dtype=dtype)
         over_rows(
             encode_leaves,

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from geocells._jit import over_rows
-from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids import _s2_kernels
 from geocells.grids._s2_outlines import outlines
 from geocells.grids.base import CodeType, outside_code
+from geocells.sphere.means import as_pairs
+from geocells.validation import check_coords
 
 DEEPEST = 30
 """Level of S2's own leaves, about a centimetre wide."""
@@ -128,13 +130,13 @@ class S2Grid:
         """
         return _encode(coords, self.max_level, dtype)
 
-    def cell_ids(self, coords: FloatArray, level: int = DEEPEST) -> CodeArray:
+    def cell_ids(self, coords: ArrayLike, level: int = DEEPEST) -> CodeArray:
         """S2's 64-bit id of the cell that holds each coordinate.
 
         Parameters
         ----------
-        coords : (n, 2) float64
-            Latitude, longitude in degrees, longitudes in [-180, 180].
+        coords : array-like (n, 2), table or points
+            Latitude, longitude in degrees; see :meth:`CellPartition.assign`.
         level : int
             0 to 30, whatever the grid's own leaves are.
 
@@ -142,16 +144,21 @@ class S2Grid:
         -------
         ids : (n,) uint64
             As ``s2sphere.CellId.from_lat_lng(...).parent(level).id()``, +180 read as -180.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When a coordinate is not on the globe, or the level is no whole number or out of range.
         """
-        if not 0 <= level <= DEEPEST:
+        if not 0 <= operator.index(level) <= DEEPEST:
             raise ValueError(f"level must lie in 0..{DEEPEST}; got {level}.")
-        ids = _encode(coords, level, np.uint64)
+        ids = _encode(check_coords(coords, allow_empty=True).array, level, np.uint64)
         ids <<= np.uint64(1)
         ids |= np.uint64(1)
         ids <<= np.uint64(2 * (DEEPEST - level))
         return ids
 
-    def tokens(self, coords: FloatArray, level: int = DEEPEST) -> list[str]:
+    def tokens(self, coords: ArrayLike, level: int = DEEPEST) -> list[str]:
         """S2's short name of the cell that holds each coordinate: its id in hexadecimal, zeros at the end left out.
 
         Parameters
@@ -253,7 +260,7 @@ def _token(cell_id: int) -> str:
 
 def _encode(coords: FloatArray, level: int, dtype: CodeType) -> CodeArray:
     """Face and place along its Hilbert curve, down to a level."""
-    coords = np.ascontiguousarray(coords, dtype=np.float64)
+    coords = as_pairs(coords)
     codes = np.empty(len(coords), dtype=dtype)
     over_rows(_s2_kernels.encode, len(coords), coords, 2 * (DEEPEST - int(level)), codes)
     return codes

@@ -8,7 +8,7 @@ import numpy as np
 
 from geocells._jit import inline_kernel, kernel, over_rows
 from geocells._types import ArrayLike, FloatArray
-from geocells.sphere.means import RADIANS, _pairs
+from geocells.sphere.means import RADIANS, as_pairs
 
 EARTH_RADIUS_KM = 6371.0088
 """Mean radius of the earth (IUGG) in km."""
@@ -45,7 +45,7 @@ def haversine(a: ArrayLike, b: ArrayLike) -> FloatArray:
     >>> float(sphere.haversine(zurich, stockholm)[0].round(1))
     1468.4
     """
-    left, right = _pairs(a, "a"), _pairs(b, "b")
+    left, right = as_pairs(a, "a"), as_pairs(b, "b")
     n_left, n_right = len(left), len(right)
     if n_left != n_right and 1 not in (n_left, n_right):
         raise ValueError(
@@ -77,7 +77,7 @@ def haversine_matrix(a: ArrayLike, b: ArrayLike) -> FloatArray:
     >>> haversine_matrix([[0.0, 0.0]], [[0.0, 1.0], [0.0, 180.0]]).round(1).tolist()
     [[111.2, 20015.1]]
     """
-    left, right = _pairs(a, "a"), _pairs(b, "b")
+    left, right = as_pairs(a, "a"), as_pairs(b, "b")
     distances = np.empty((len(left), len(right)))
     over_rows(haversine_table, len(left), left, right, EARTH_RADIUS_KM, distances)
     return distances

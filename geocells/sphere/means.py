@@ -18,7 +18,8 @@ RADIANS = math.pi / 180.0
 NO_WEIGHTS: IntArray = np.empty(0, dtype=np.int64)
 
 
-def _pairs(coords: ArrayLike, name: str) -> FloatArray:
+def as_pairs(coords: ArrayLike, name: str = "coords") -> FloatArray:
+    """Latitudes and longitudes, (n, 2) float64, C-contiguous; a ValueError where they are not."""
     pairs = np.atleast_2d(np.ascontiguousarray(coords, dtype=np.float64))
     if pairs.ndim != 2 or pairs.shape[1] != 2:
         raise ValueError(
@@ -46,7 +47,7 @@ def to_unit_vectors(coords: ArrayLike) -> FloatArray:
     >>> to_unit_vectors([[45.0, 45.0]]).round(6).tolist()
     [[0.5, 0.5, 0.707107]]
     """
-    pairs = _pairs(coords, "coords")
+    pairs = as_pairs(coords)
     vectors = np.empty((len(pairs), 3))
     over_rows(unit_vectors, len(pairs), pairs, vectors)
     return vectors
@@ -197,7 +198,7 @@ def spherical_mean(coords: ArrayLike) -> FloatArray:
     >>> sphere.spherical_mean([(0.0, 179.0), (0.0, -179.0)]).round(6).tolist()
     [0.0, 180.0]
     """
-    pairs = _pairs(coords, "coords")
+    pairs = as_pairs(coords)
     if len(pairs) == 0:
         raise ValueError("The mean of no points does not exist: coords holds no rows.")
     labels = np.zeros(len(pairs), dtype=np.int64)

@@ -53,6 +53,9 @@ def test_a_cell_has_its_numbers_by_its_label():
     for label in (-1, 2):
         with pytest.raises(IndexError, match=f"no cell {label}: cells are 0 to 1"):
             cells[label]
+    for label in ("1", 1.0, slice(1)):
+        with pytest.raises(TypeError, match="by its number"):
+            cells[label]
 
 
 @pytest.mark.parametrize("grid", GRIDS)
@@ -93,6 +96,13 @@ def test_tokens_are_those_of_the_s2_library():
         leaf = S2CellId(S2LatLng.FromDegrees(latitude, longitude))
         assert any(S2CellId.FromToken(token).contains(leaf) for token in tokens[label])
     leaves = [S2CellId(S2LatLng.FromDegrees(*place)) for place in WORLD.tolist()]
+    for place, level, error in (
+        ([95, 8], 3, "Latitude"),
+        ([1, 2], 31, "0..30"),
+        ([1, 2], 1.5, "int"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=error):
+            S2Grid().tokens([place], level)
     for level in (0, 7, 30):
         assert S2Grid().tokens(WORLD, level) == [leaf.parent(level).ToToken() for leaf in leaves]
 
@@ -177,6 +187,13 @@ def test_cells_are_cut_to_polygons():
         assert table["count"].tolist() == [1, 1]
         expected = [shapely.box(0, 0, 1, 1) | shapely.box(0, 1, 2, 2), shapely.box(2, 1, 4, 2)]
         assert shapely.area(table.geometry.to_numpy() ^ np.array(expected)).max() < 1e-9
+
+
+@pytest.mark.parametrize("polygons", ["Sweden", None, shapely.Point(1, 1)])
+def test_what_is_no_polygon_cuts_no_cells(polygons):
+    cells = consolidated(1).fit([(1, 1)]).cells_
+    with pytest.raises(TypeError, match="polygons must be"):
+        cells.clip(polygons)
 
 
 def test_cells_are_geojson_to_other_programs():

@@ -69,6 +69,13 @@ def test_no_rows_have_no_codes_and_no_polygons(make):
     assert len(grid.union_polygons(codes, np.empty(0, np.int64), np.empty(0, np.int64), 0)) == 0
 
 
+@pytest.mark.parametrize("coords", [[1.0, 2.0, 3.0], np.zeros((2, 3)), 47.4])
+def test_only_pairs_are_encoded(make, coords):
+    with pytest.raises(ValueError, match="pairs"):
+        make(5).encode(coords)
+    assert len(make(5).encode([1.0, 2.0])) == 1
+
+
 @pytest.mark.parametrize("level", [0, 7, 29])
 def test_a_grid_survives_its_plain_values(make, level):
     assert grid_from_dict(make(level).to_dict()) == make(level)

@@ -110,10 +110,15 @@ def test_polygons_in_another_reference_system_are_converted():
         ((48.0, 5.0, 45.0, 10.0), "-90 <= south <= north <= 90"),
         ((5.0, 45.0, 100.0, 47.0), "swapped"),
         ((45.0, 5.0, 47.0, 190.0), r"\[-180, 180\]"),
+        ((45.0, -190.0, 47.0, 5.0), r"\[-180, 180\]"),
         (shapely.Polygon(), "only empty polygons"),
         (shapely.box(0, 0, 10, 95), "must lie on the globe"),
         (shapely.box(-190, 0, 10, 10), "must lie on the globe"),
         (shapely.box(350, 0, 370, 10), "must lie on the globe"),
+        ([NEAR, shapely.box(0, 0, 10, 95)], "must lie on the globe"),
+        ([NEAR, shapely.box(0, -95, 10, 0)], "must lie on the globe"),
+        ([NEAR, shapely.box(-190, 0, 10, 10)], "must lie on the globe"),
+        ([NEAR, shapely.box(350, 0, 370, 10)], "must lie on the globe"),
     ],
 )
 def test_bounds_that_are_no_box_are_refused(bounds, message):

@@ -76,6 +76,12 @@ def test_only_pairs_are_encoded(make, coords):
     assert len(make(5).encode([1.0, 2.0])) == 1
 
 
+def test_coordinates_and_codes_may_be_lists(make):
+    grid, inside = make(4), COORDS[:9]
+    codes = grid.encode(inside)
+    assert grid.encode(inside.tolist()).tolist() == codes.tolist()
+
+
 @pytest.mark.parametrize("level", [0, 7, 29])
 def test_a_grid_survives_its_plain_values(make, level):
     assert grid_from_dict(make(level).to_dict()) == make(level)

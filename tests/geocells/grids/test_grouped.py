@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geocells.grids import GroupedGrid, LatLonGrid, S2Grid, coarsened, common_grid, refined
+from geocells.grids import (
+    GroupedGrid,
+    HealpixGrid,
+    LatLonGrid,
+    S2Grid,
+    coarsened,
+    common_grid,
+    refined,
+)
 
 SMALL = LatLonGrid(0, 0, 8, 8, max_level=1)
 LARGE = LatLonGrid(0, 0, 8, 8, max_level=3)
@@ -42,6 +50,8 @@ def test_faces_name_every_root_and_its_first_code():
     assert GroupedGrid((SMALL, LARGE)).faces() == [(0, 0, 1), (1, 64, 3)]
     assert GroupedGrid((LARGE,)).code_bits == 6
     assert GroupedGrid((SMALL, LARGE)).code_bits == 7
+    assert GroupedGrid((LatLonGrid(max_level=15),)).code_type is np.uint32
+    assert GroupedGrid((LatLonGrid(max_level=16),)).code_type is np.uint64
     whole = LatLonGrid(max_level=0)
     assert GroupedGrid((whole,)).code_bits == 0
     assert GroupedGrid((whole, whole)).faces() == [(0, 0, 0), (1, 1, 0)]
@@ -54,6 +64,14 @@ def test_levels_and_polygons_are_those_of_the_groups_own_grid():
     polygons = grid.union_polygons(codes, np.array([1, 1]), np.array([0, 2]), 3)
     assert [polygons[k].bounds for k in (0, 2)] == [(20, 20, 24, 24), (4, 4, 8, 8)]
     assert polygons[1].is_empty
+
+
+def test_cells_are_named_in_the_grid_of_their_group():
+    grid = GroupedGrid((LARGE, HealpixGrid(3)))
+    second = grid.group_start(1)
+    codes = np.array([24, 63, second + 177, second], dtype=np.uint64)
+    names = grid.names_of_cells(codes, np.array([2, 3, 2, 0]))
+    assert names == ["12", "333", "2/44", "0/0"]
 
 
 def test_no_grids_are_refused():
@@ -98,8 +116,10 @@ def test_the_common_grid_has_the_deepest_leaves_of_each_group():
 
 def test_grids_with_other_roots_have_no_common_grid():
     one, other = LatLonGrid(0, 0, 8, 8, 3), LatLonGrid(0, 0, 8, 9, 3)
-    with pytest.raises(ValueError, match="must share their root box"):
+    with pytest.raises(ValueError, match="must share their root box, so"):
         common_grid([GroupedGrid((one,)), GroupedGrid((other,))])
+    with pytest.raises(ValueError, match="must share their root box of group 1, so"):
+        common_grid([GroupedGrid((one, one)), GroupedGrid((one, other))])
     with pytest.raises(ValueError, match="must share their root box"):
         common_grid([GroupedGrid((one,)), GroupedGrid((S2Grid(3),))])
     with pytest.raises(ValueError, match="must have the same groups"):

@@ -22,12 +22,11 @@ def crops(tmp_path_factory):
     frame = frame.assign(path=[f"{number:04d}.jpg" for number in range(len(rows))])
     frame.to_csv(folder / "1600.csv", index=False)
     geoloc("embed", folder / "1600.csv", "-o", folder / "features.npy", "--image-size", "64")
-    for n_photos in (100, 400):
-        frame[:n_photos].to_csv(folder / f"{n_photos}.csv", index=False)
+    frame[:100].to_csv(folder / "100.csv", index=False)
     return folder
 
 
-@pytest.mark.parametrize("n_photos", [100, 400, 1600])
+@pytest.mark.parametrize("n_photos", [100, 1600])
 def test_a_model_by_defaults_beats_the_majority_and_the_training_centre(crops, tmp_path, n_photos):
     features = ["--features", crops / "features.npy"]
     told = geoloc("train", crops / f"{n_photos}.csv", *features, "-o", tmp_path / "run").output

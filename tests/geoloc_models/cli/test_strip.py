@@ -55,15 +55,6 @@ def test_what_cannot_be_stripped_is_named_and_the_rest_done(photos, tmp_path):
     assert (tmp_path / "out" / "c.png").exists()
 
 
-def test_existing_files_are_replaced_on_request_only(photos, tmp_path):
-    arguments = ("strip", photos / "a.jpg", "-o", tmp_path / "out")
-    geoloc(*arguments)
-    again = run(main, *arguments)
-    assert again.exit_code == 2
-    assert "exists already" in again.stderr
-    geoloc(*arguments, "--overwrite")
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -54,12 +54,6 @@ def test_of_equal_ones_the_lower_row_comes_first(values, k):
     assert np.array_equal(highest, np.take_along_axis(matrix, expected, axis=1))
 
 
-def test_identical_vectors_answer_in_their_order(small_pieces):
-    rows, cosines = Gallery.from_vectors(np.ones((30, 4))).search(np.ones((5, 4)), 4)
-    assert (rows == [0, 1, 2, 3]).all()
-    np.testing.assert_allclose(cosines, 1.0, atol=1e-6)
-
-
 def test_queries_of_any_length_answer_alike_and_none_is_fine():
     gallery = Gallery.from_vectors(normal(20, 4))
     queries = normal(3, 4, seed=1)

@@ -136,14 +136,6 @@ def test_soft_cross_entropy_agrees_with_numpy():
     np.testing.assert_allclose(loss.item(), expected, rtol=1e-6)
 
 
-def test_soft_cross_entropy_of_sure_targets_is_cross_entropy():
-    logits, target = torch.tensor(normal(5, 4)), torch.tensor([0, 3, 2, 1, 1])
-    sure = torch.nn.functional.one_hot(target, 4)
-    assert soft_cross_entropy(logits, sure).item() == pytest.approx(
-        cross_entropy(logits, target).item(), rel=1e-6
-    )
-
-
 # Contrast
 
 

@@ -1,9 +1,7 @@
 """What an upload may be, and what its sender is told."""
 
-import io
-
 import pytest
-from geoloc_models_photos import encoded, gps_exif, noise
+from geoloc_models_photos import encoded, noise
 from geoloc_models_serve import (
     hostile_uploads,
     photo,
@@ -62,17 +60,6 @@ def test_a_strip_is_refused_and_a_panorama_is_not():
     assert read_upload(panorama, Limits()).size == (2000, 100)
     with pytest.raises(BrokenImageError, match="too long and narrow"):
         read_upload(encoded(Image.new("RGB", (2001, 100)), "PNG"), Limits())
-
-
-def test_exif_says_what_is_up_even_where_it_says_too_much():
-    turned = gps_exif(1.0, 2.0, orientation=3)
-    image = Image.new("RGB", (40, 30), (255, 0, 0))
-    image.paste((0, 0, 255), (0, 0, 40, 15))
-    pixels = read_upload(encoded(image, "PNG", exif=turned), Limits())
-    assert pixels.getpixel((20, 25)) == (0, 0, 255)
-    file = io.BytesIO()
-    pixels.save(file, "JPEG")
-    assert b"Exif" not in file.getvalue()
 
 
 @pytest.mark.parametrize("name", ["megabytes", "megapixels", "waiting", "seconds"])

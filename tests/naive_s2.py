@@ -68,11 +68,6 @@ def encode(latitude: float, longitude: float, level: int) -> int:
     return face * 4**level + hilbert_place(face, i >> shift, j >> shift, level)
 
 
-def cell_id(latitude: float, longitude: float, level: int) -> int:
-    """S2's id: three bits of face, two a level, a one, zeros."""
-    return (2 * encode(latitude, longitude, level) + 1) << (2 * (LEVELS - level))
-
-
 def to_morton(code: int, level: int) -> int:
     """Face's number, then the bits of i and j in turn, found by walking the whole curve of a small grid."""
     face, place = divmod(code, 4**level)

@@ -210,14 +210,9 @@ class LatLonGrid:
         Every edge is the very float64 number that encoding compares against, so neighbours share their edges exactly.
         """
         rows, columns, sides = self._squares(codes, levels)
-        west = np.full(n_owners, 1 << self.max_level)
-        np.minimum.at(west, owners, columns)
-        # Where all of a union lies beyond the antimeridian.
-        turns = 360.0 * (self._degrees(0, west)[1] >= 180.0)
 
         def draw(rings: Rings) -> tuple[FloatArray, IntArray]:
             latitudes, longitudes = self._degrees(*rings.corners.T[::-1])
-            longitudes -= turns[rings.owners[rings.ring]]
             return np.stack([longitudes, latitudes], axis=1), rings.ring
 
         return cut_at_antimeridian(union_squares(columns, rows, sides, owners, n_owners, draw))

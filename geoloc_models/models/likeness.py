@@ -12,13 +12,13 @@ from torch.nn import functional
 
 from geocells import sphere
 
-_EPOCHS = 12
-_FEWEST_STEPS, _MOST_STEPS = 100, 1500
+_EPOCHS = 8
+_FEWEST_STEPS, _MOST_STEPS = 64, 1500
 _BATCH = 256
-_GALLERY = 4096
+_LEAST_GALLERY, _MOST_GALLERY = 1024, 4096
 _TEMPERATURE = 0.05
 _DROPOUT = 0.3
-_RATE = 0.03  # of the mean size of the entries, a step
+_RATE = 0.06  # of the mean size of the entries, a step
 _SAME_SPOT_KM = 0.2
 LEAST_MASS = 0.01  # so that no photo far from all others decides alone
 
@@ -57,9 +57,9 @@ def learn_projection(
     Starts from :func:`principal_components`. Photo i of a batch picks photo j of a gallery with
     probability ``p_ij ~ exp(cos(z_i, z_j) / 0.05)``, those within 200 m of it left out, since near
     duplicates teach nothing; the loss is the mean of ``-log (sum of p_ij with j within r km)`` over
-    batch and radii, as in neighbourhood components analysis [1]_. Adam, 12 epochs in batches of
-    256, 100 to 1 500 steps; a gallery is at most 4 096 photos, drawn for each step. The same
-    photos give the same projection.
+    batch and radii, as in neighbourhood components analysis [1]_. Adam, 8 epochs in batches of
+    256, 64 to 1 500 steps; a gallery is half of the photos, from 1 024 to 4 096 of them, drawn for
+    each step. The same photos give the same projection.
 
     References
     ----------
@@ -77,8 +77,9 @@ def learn_projection(
     chords = [2 * np.sin(min(km / sphere.EARTH_RADIUS_KM, np.pi) / 2) for km in radii_km]
     generator = torch.Generator().manual_seed(0)
     steps = min(max(_EPOCHS * n // _BATCH, _FEWEST_STEPS), _MOST_STEPS)
+    n_gallery = min(max(n // 2, _LEAST_GALLERY), _MOST_GALLERY)
     for _ in range(steps):
-        gallery = torch.randperm(n, generator=generator)[:_GALLERY]
+        gallery = torch.randperm(n, generator=generator)[:n_gallery]
         batch = torch.randperm(len(gallery), generator=generator)[:_BATCH].to(device)
         is_kept = torch.rand(len(gallery), features.shape[1], generator=generator) > _DROPOUT
         gallery = gallery.to(device)

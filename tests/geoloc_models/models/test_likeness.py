@@ -47,7 +47,7 @@ def test_the_same_photos_give_the_same_projection_whatever_was_drawn_before():
 
 
 def test_a_gallery_larger_than_what_fits_is_drawn_anew_for_each_step(monkeypatch):
-    monkeypatch.setattr(likeness, "_GALLERY", 100)
+    monkeypatch.setattr(likeness, "_MOST_GALLERY", 100)
     seen, queries = photos(600), photos(200, seed=9)
     learned = share_of_near(*learn_projection(*seen, 25, RADII_KM), seen, queries)
     assert learned > 0.3

@@ -121,22 +121,6 @@ def test_assign_writes_parquet_and_points(photos, cells, tmp_path):
     assert np.allclose(points.geometry.y, COORDS[:, 0])
 
 
-def test_assign_hands_every_other_column_through(cells, tmp_path):
-    text = "photo_id,lat,lon,flag,phone,note\n007,47,8,FALSE,+4179,\n,47.1,8,TRUE,5e5,NULL\n"
-    (tmp_path / "in.csv").write_text(text)
-    geocells("assign", cells, tmp_path / "in.csv", "-o", tmp_path / "out.csv")
-    written = (tmp_path / "out.csv").read_text().splitlines()
-    for line, before in zip(written, text.splitlines(), strict=True):
-        assert line.startswith(before + ",")
-    frame = pd.DataFrame({"lat": [47.0, 47.1], "n": pd.array([1, None], dtype="Int64")})
-    frame.index = pd.MultiIndex.from_arrays([["a", "b"], [8.0, 8.1]], names=["name", "lon"])
-    frame.to_parquet(tmp_path / "in.parquet")
-    geocells("assign", cells, tmp_path / "in.parquet", "-o", tmp_path / "o.parquet")
-    out = pd.read_parquet(tmp_path / "o.parquet")
-    pd.testing.assert_frame_equal(out[["lat", "n"]], frame)
-    assert out.columns.tolist() == ["lat", "n", "cell", "cell_latitude", "cell_longitude"]
-
-
 def test_groups_of_text_and_of_numbers_are_the_same_groups(tmp_path):
     frame = pd.DataFrame(COORDS, columns=["lat", "lon"]).assign(dep=np.arange(400) % 2)
     frame.to_parquet(tmp_path / "a.parquet")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import coordinates
 
-from geocells import CellPartition, RegionCells, load_cells
+from geocells import RegionCells
 from geocells.cells import VoronoiIndex
 
 COORDS = np.random.default_rng(0).uniform((0, 0), (4, 4), size=(400, 2))
@@ -175,22 +175,6 @@ def test_other_reference_systems_and_broken_outlines_are_understood():
     assert not bow_tie.is_valid
     mended = RegionCells([bow_tie], 1).fit([(0.2, 1.9), (1.9, 0.2)])
     assert shapely.is_valid(mended.cells_.polygons()).all()
-
-
-@settings(max_examples=10)
-@given(st.data(), coordinates(max_rows=60), st.integers(1, 10))
-def test_cells_are_saved_and_loaded(tmp_path_factory, data, coords, min_images):
-    regions = voronoi_regions(data.draw(st.integers(0, 3)), 6).assign(name=list("aabbbc"))
-    group = data.draw(st.sampled_from([None, "name"]))
-    cells = RegionCells(regions, min_images, min_images + 5, group=group).fit(coords).cells_
-    loaded = load_cells(cells.save(tmp_path_factory.mktemp("cells") / "cells.parquet"))
-    elsewhere = data.draw(coordinates(max_rows=30))
-    asked = None if group is None else np.resize(["a", "b", "c"], len(elsewhere))
-    assert np.array_equal(loaded.assign(elsewhere, asked), cells.assign(elsewhere, asked))
-    assert np.array_equal(loaded.assign(coords), cells.assign(coords))
-    assert shapely.equals(loaded.polygons(), cells.polygons()).all()
-    assert isinstance(loaded, CellPartition)
-    assert loaded.parameters == cells.parameters
 
 
 def test_the_order_of_the_images_does_not_matter():

@@ -99,12 +99,6 @@ def test_the_first_of_many_bad_rows_is_named():
         check_coords(coords)
 
 
-@pytest.mark.parametrize("empty", [[], np.empty((0, 2)), pd.DataFrame({"lat": [], "lon": []})])
-def test_no_rows_are_refused(empty):
-    with pytest.raises(ValueError, match=r"coords holds no rows.*at least one image"):
-        CellBuilder().fit(empty)
-
-
 def test_no_rows_are_fine_where_they_are_allowed():
     assert len(check_coords([], allow_empty=True)) == 0
     assert CellBuilder(1).fit(GOOD).assign(np.empty((0, 2))).shape == (0,)

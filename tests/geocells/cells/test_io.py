@@ -81,7 +81,7 @@ def test_what_is_loaded_equals_what_was_saved(
         .fit([(-90, 180), (90, 180)])
         .cells_,
         ClusteredCells(min_images=20).fit(COORDS, groups=GROUPS == "west").cells_,
-        RegionCells(QUARTERS, min_images=20).fit(COORDS).cells_,
+        RegionCells(QUARTERS.assign(half=[1, 1, 2, 2]), 20, group="half").fit(COORDS).cells_,
     ],
 )
 def test_every_format_loads_the_same(tmp_path, suffix, cells):

@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 DEMO_ARGS ?=
 RELEASE_ARGS ?=
 LOWEST_ARGS ?=
+PIP_ARGS ?=
 
 .PHONY: help demo test lint types floors unit fuzz mutate bench gpu real soak docs release lowest format clean
 .DEFAULT_GOAL := help
@@ -30,11 +31,11 @@ $(BIN)/python:
 
 # Two stamps: the demo needs less than the tests. A change of pyproject.toml installs again.
 $(VENV)/.demo-installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[models,plot,demo]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -e '.[models,plot,demo]'
 	@touch $@
 
 $(VENV)/.dev-installed: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
 	@touch $@ $(VENV)/.demo-installed
 
 demo: $(VENV)/.demo-installed

@@ -54,7 +54,7 @@ class _Cache(FunctionCache):
         before, took = _Cache.seconds, time.perf_counter() - self._start
         _Cache.seconds += took
         if before < PATIENCE_S <= before + took:
-            logger.warning("Compiling, once on this machine: it takes some ten seconds.")
+            logger.warning("Compiling, once on this machine: it takes about ten seconds.")
         with suppress(OSError):
             super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 

@@ -163,7 +163,7 @@ def _as_pairs(coords: ArrayLike, name: str) -> Any:
         lengths = [np.size(row) for row in coords]
         row = int(np.argmax(np.array(lengths) != 2))
         raise ValueError(
-            f"{name} must hold one (latitude, longitude) pair a row; row {row} holds {coords[row]!r}. "
+            f"{name} must hold one (latitude, longitude) pair per row; row {row} holds {coords[row]!r}. "
             "Correct or drop it."
         ) from None
     if pairs.ndim == 0 and pairs.dtype.kind in "OUS":
@@ -185,7 +185,7 @@ def _as_pairs(coords: ArrayLike, name: str) -> Any:
         if pairs.ndim == 2 and pairs.shape[1] < 2:
             short = f" It has {pairs.shape[1]} feature(s) (shape={pairs.shape}) while a minimum of 2 is required."
         raise ValueError(
-            f"{name} must hold one (latitude, longitude) pair a row, shape (n, 2); got shape {pairs.shape}.{short} "
+            f"{name} must hold one (latitude, longitude) pair per row, shape (n, 2); got shape {pairs.shape}.{short} "
             "Reshape your data: a single point is [[latitude, longitude]]."
         )
     return _as_numbers(pairs, f"{name} must hold numbers, latitude and longitude in degrees")
@@ -297,7 +297,7 @@ def check_groups(groups: ArrayLike, n_rows: int, table: Any = None) -> ObjectArr
         names[np.ma.getmaskarray(groups)] = None
     if names.ndim != 1 or len(names) != n_rows:
         raise ValueError(
-            f"groups must name one group a row, shape ({n_rows},) like coords; got shape {names.shape}."
+            f"groups must name one group per row, shape ({n_rows},) like coords; got shape {names.shape}."
         )
     refuse_rows(
         pd.isna(names),
@@ -310,7 +310,7 @@ def check_groups(groups: ArrayLike, n_rows: int, table: Any = None) -> ObjectArr
 
 
 def check_feats(feats: ArrayLike | None, n_rows: int) -> Any:
-    """Return one feature vector a row, (n, d) of real numbers; a memory map stays one. Values are checked when read."""
+    """Return one feature vector per row, (n, d) of real numbers; a memory map stays one. Values are checked later."""
     if feats is None:
         return None
     if hasattr(feats, "to_numpy"):
@@ -321,7 +321,7 @@ def check_feats(feats: ArrayLike | None, n_rows: int) -> Any:
         raise TypeError(f"feats must hold real numbers, float32 or float64; got {array.dtype}.")
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(
-            f"feats must hold one feature vector a row, shape (n, n_features); got shape {array.shape}."
+            f"feats must hold one feature vector per row, shape (n, n_features); got shape {array.shape}."
         )
     if len(array) != n_rows:
         raise ValueError(
@@ -383,7 +383,7 @@ def check_sample_weight(
         weights = np.full(n_rows, weights)
     if weights.ndim != 1 or len(weights) != n_rows:
         raise ValueError(
-            f"sample_weight must have one number a row, shape ({n_rows},) like coords; got shape {weights.shape}."
+            f"sample_weight must have one number per row, shape ({n_rows},) like coords; got shape {weights.shape}."
         )
     _refuse_missing(weights, "sample_weight", "a number")
     weights = _as_numbers(weights, "sample_weight must hold numbers")

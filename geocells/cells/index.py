@@ -184,7 +184,7 @@ def _code_lists(table: Any, name: str) -> tuple[IntArray, CodeArray]:
         raise ValueError(f"its {name} holds {lists.type}, not lists of codes")
     codes = lists.flatten()
     if lists.null_count or codes.null_count:
-        raise ValueError(f"its {name} misses codes")
+        raise ValueError(f"its {name} has missing codes")
     lengths = as_numpy(lists.value_lengths())
     return lengths.astype(np.int64), as_numpy(codes).astype(np.uint64)
 

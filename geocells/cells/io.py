@@ -265,7 +265,7 @@ def _integers(table: Any, name: str, *, least: int) -> IntArray:
 
     values = table[name]
     if not pa.types.is_integer(values.type) or values.null_count:
-        raise ValueError(f"its {name} misses whole numbers")
+        raise ValueError(f"its {name} has missing numbers")
     numbers: IntArray = as_numpy(values).astype(np.int64)
     if len(numbers) and numbers.min() < least:
         raise ValueError(f"its {name} falls to {numbers.min()}")

@@ -306,7 +306,7 @@ class CellPartition:
             if unknown_group == "raise":
                 raise ValueError(f"{message}. Drop those rows, or name a group of the cells.")
             warnings.warn(
-                f"{message}; they are answered as if no cell held them.",
+                f"{message}; they are treated as outside every cell.",
                 GeocellsWarning,
                 stacklevel=3,
             )

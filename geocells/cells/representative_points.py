@@ -97,7 +97,7 @@ class RepresentativePoints:
             images = self._images
             if images is None:
                 raise ValueError(
-                    "These cells know neither their medoids and modes nor the images that those follow from. Build "
+                    "These cells have neither medoids and modes nor the images to compute them from. Build "
                     'them again with location="medoid" or "mode", or read cells.medoids before cells.save: then both '
                     "are saved."
                 )
@@ -132,7 +132,7 @@ def _refuse_changed(images: _Images, centroids: FloatArray) -> None:
     if not is_same:
         raise ValueError(
             "The coordinates, labels or weights were changed in place after fit, before the cells' medoids and modes "
-            "were worked out from them. Fit again on a copy."
+            "were computed from them. Fit again on a copy."
         )
 
 

@@ -124,7 +124,7 @@ def _matrix(values: ArrayLike, n_classes: int | None, name: str) -> Any:
         raise TypeError(f"{name} must hold real numbers; got {array.dtype}.")
     if array.ndim != 2:
         raise ValueError(
-            f"{name} must hold one row an image and one column a class, shape (n, n_classes); got shape "
+            f"{name} must hold one row per image and one column per class, shape (n, n_classes); got shape "
             f"{array.shape}."
         )
     if n_classes is not None and array.shape[1] != n_classes:
@@ -167,7 +167,7 @@ def check_labels(labels: ArrayLike, n_rows: int, n_classes: int | None, *, least
     array = np.asarray(labels)
     if array.shape != (n_rows,):
         raise ValueError(
-            f"labels must name one cell a row, shape ({n_rows},); got shape {array.shape}."
+            f"labels must name one cell per row, shape ({n_rows},); got shape {array.shape}."
         )
     if array.dtype.kind not in "iu" and n_rows:
         raise TypeError(f"labels must be whole numbers; got {array.dtype}.")

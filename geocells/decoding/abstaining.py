@@ -137,12 +137,12 @@ def _sure_and_true(confidences: ArrayLike, right: ArrayLike) -> tuple[FloatArray
     sure, true = np.asarray(confidences, dtype=np.float64), np.asarray(right)
     if sure.ndim != 1 or not np.isfinite(sure).all():
         raise ValueError(
-            f"confidences must be finite numbers, one an answer; got shape {sure.shape}, "
+            f"confidences must be finite numbers, one per answer; got shape {sure.shape}, "
             f"{np.count_nonzero(~np.isfinite(sure))} not finite."
         )
     if true.shape != sure.shape or not np.isin(true, (0, 1)).all():
         raise ValueError(
-            f"right must tell of each of the {len(sure)} answers whether it was, as booleans; got {true.dtype} of "
+            f"right must hold one boolean for each of the {len(sure)} answers; got {true.dtype} of "
             f"shape {true.shape}."
         )
     return sure, true.astype(np.bool_)

@@ -85,7 +85,7 @@ def temperature_scaling(logits: ArrayLike, labels: ArrayLike) -> float:
 
     if slope(1.0 / HOTTEST) >= 0:
         logger.warning(
-            "The logits do not tell the labels: the temperature is the highest, %g.", HOTTEST
+            "The logits do not predict the labels: the temperature is the highest, %g.", HOTTEST
         )
         return HOTTEST
     if slope(1.0 / COLDEST) <= 0:
@@ -205,7 +205,7 @@ def _confidence_and_truth(
         truth: Any = np.asarray(labels)
         if truth.shape != confidence.shape or not np.isin(truth, (0, 1)).all():
             raise ValueError(
-                f"labels must tell of each of the {len(confidence)} events whether it came true, as booleans; got "
+                f"labels must hold one boolean for each of the {len(confidence)} events; got "
                 f"{truth.dtype} of shape {truth.shape}."
             )
         return confidence, truth.astype(np.bool_)

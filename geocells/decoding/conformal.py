@@ -85,7 +85,7 @@ def conformal_quantile(scores: ArrayLike, alpha: float = 0.1) -> float:
     alpha = _checked_alpha(alpha)
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1:
-        raise ValueError(f"scores must be one number an image, shape (n,); got {values.shape}.")
+        raise ValueError(f"scores must be one number per image, shape (n,); got {values.shape}.")
     if np.isnan(values).any():
         raise ValueError(
             f"scores must not be NaN; {int(np.isnan(values).sum())} of {len(values)} are (first: row "
@@ -304,7 +304,7 @@ def _checked_alpha(alpha: float) -> float:
 def _checked_km(values: ArrayLike, name: str) -> FloatArray:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1:
-        raise ValueError(f"{name} must be one number an image, shape (n,); got {array.shape}.")
+        raise ValueError(f"{name} must be one number per image, shape (n,); got {array.shape}.")
     if not (array >= 0).all():
         raise ValueError(f"{name} must be at least 0 km; NaN or negative ones are among them.")
     return array

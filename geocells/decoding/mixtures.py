@@ -121,7 +121,8 @@ def fit_mixture(likelihoods: ArrayLike) -> FloatArray:
     given = np.asarray(likelihoods, dtype=np.float64)
     if given.ndim != 2 or given.shape[1] == 0:
         raise ValueError(
-            f"likelihoods must hold a row a photo and a column a partition, shape (n, n_partitions); got {given.shape}."
+            f"likelihoods must hold one row per photo and one column per partition, shape (n, n_partitions); "
+            f"got {given.shape}."
         )
     bad = np.flatnonzero(~(np.isfinite(given) & (given >= 0)).all(axis=1))
     if len(bad):

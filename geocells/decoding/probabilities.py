@@ -166,8 +166,8 @@ def nearest_images(
     rows = np.asarray(indices)
     if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "iu":
         raise ValueError(
-            f"indices must hold whole numbers, the same number of neighbours a row, shape (n, k); got {rows.dtype} of "
-            f"shape {rows.shape}."
+            f"indices must hold whole numbers, the same number of neighbours per row, shape (n, k); got "
+            f"{rows.dtype} of shape {rows.shape}."
         )
     if rows.size and (rows.min() < 0 or rows.max() >= n_images):
         raise ValueError(
@@ -176,7 +176,8 @@ def nearest_images(
     counted = np.ones(rows.shape) if weights is None else np.asarray(weights, dtype=np.float64)
     if counted.shape != rows.shape or not (np.isfinite(counted).all() and (counted >= 0).all()):
         raise ValueError(
-            f"weights must be finite, not negative and one a neighbour, shape {rows.shape}; got shape {counted.shape}."
+            f"weights must be finite, not negative and one per neighbour, shape {rows.shape}; got shape "
+            f"{counted.shape}."
         )
     sums = counted.sum(axis=1, keepdims=True)
     if not (sums > 0).all():

@@ -432,7 +432,7 @@ def _axes(geometry: Any, name: str, n_before: int) -> tuple[Any, Any]:
     if bad.any():
         row = int(bad.argmax())
         raise TableError(
-            f"{name} must hold points; row {n_before + row + 1} is a {kinds.iloc[row]}. Give one point a photo."
+            f"{name} must hold points; row {n_before + row + 1} is a {kinds.iloc[row]}. Give one point per photo."
         )
     if geometry.crs is not None and not geometry.crs.is_geographic:
         geometry = geometry.to_crs(4326)

@@ -65,7 +65,7 @@ def download(
         except KeyboardInterrupt:
             bar.close()
             say(
-                "\nInterrupted; what was fetched is kept. The same command goes on from here.",
+                "\nInterrupted; what was fetched is kept. The same command continues from here.",
                 error=True,
             )
             sys.exit(INTERRUPTED)

@@ -55,7 +55,7 @@ def split(
 
 def _print_split(report: SplitReport, options: SplitOptions) -> None:
     if report.key == "path":
-        say("There are no ids: photos are told apart by their paths.")
+        say("There are no ids: photos are identified by their paths.")
     unit = "photo" if options.by == "id" else options.by
     say(f"{report.n_rows:,} photos, split by {unit}:\n")
     say(_counts_text(report.parts, shares=True))

@@ -90,7 +90,7 @@ def _jobs(photos: list[Path], output: Path | None) -> tuple[list[tuple[Path, Pat
         else:
             raise GeolocError(f"There is no photo {photo}. Check the path.")
     if not names:
-        raise GeolocError("There is no photo in what was named.")
+        raise GeolocError("There is no photo in the named files and folders.")
     if output is None:
         return [(folder / name, None) for folder, name in names], n_other
     source_of_target: dict[Path, Path] = {}

@@ -364,7 +364,7 @@ def _check_same_files(folder: Path, options: DownloadOptions) -> None:
         if previous != value:
             raise GeolocError(
                 f"The images in {folder} were begun with {name}={previous!r}, and now {name} is "
-                f"{value}. Go on with the same choice, or take another output folder."
+                f"{value}. Keep that choice, or take another output folder."
             )
 
 
@@ -382,7 +382,7 @@ def _disk_errors(folder: Path) -> Iterator[None]:
             raise
         raise GeolocError(
             f"The disk that holds {folder} is full ({reason}); everything fetched so far is kept "
-            "in the ledger. Make room, then run the same command again to go on."
+            "in the ledger. Make room, then run the same command again to continue."
         ) from error
 
 

@@ -124,7 +124,7 @@ def over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
     (50.0, 2)
     """
     if not evaluations:
-        raise GeolocError("There is not one run to average.")
+        raise GeolocError("There is no run to average.")
     radii = [list(evaluation.within_km) for evaluation in evaluations]
     if any(each != radii[0] for each in radii):
         raise GeolocError("Runs can only be averaged where they were evaluated at the same radii.")

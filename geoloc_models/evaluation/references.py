@@ -73,7 +73,7 @@ def references(
     coords = np.asarray(true_coords, dtype=np.float64)
     countries = np.asarray(true_countries, dtype=object)
     if len(coords) == 0:
-        raise GeolocError("There is not one test image; references need at least one.")
+        raise GeolocError("There is no test image; references need at least one.")
     centre = np.broadcast_to(np.asarray(summary.centre, dtype=np.float64), coords.shape)
     return {
         "majority_country": float(100.0 * np.mean(countries == summary.majority_country)),
@@ -109,7 +109,7 @@ def nearest_km(coords: npt.ArrayLike, training_coords: npt.ArrayLike) -> npt.NDA
         np.asarray(each, dtype=np.float64).reshape(-1, 2) for each in (coords, training_coords)
     )
     if len(known) == 0:
-        raise GeolocError("There is not one training photo to measure the distance to.")
+        raise GeolocError("There is no training photo to measure the distance to.")
     _, nearest = cKDTree(sphere.to_unit_vectors(known)).query(sphere.to_unit_vectors(points))
     distances: npt.NDArray[np.float64] = sphere.haversine(points, known[nearest])
     return distances

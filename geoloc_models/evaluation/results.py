@@ -110,6 +110,6 @@ def read_predictions(path: str | Path) -> Predictions:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GeolocError(
-            f"{path} cannot be read as predictions ({reason_of(error)}). Bring back a whole copy, "
+            f"{path} cannot be read as predictions ({reason_of(error)}). Restore a complete copy, "
             "or train the run again."
         ) from error

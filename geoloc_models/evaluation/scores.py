@@ -220,7 +220,7 @@ def score(
         raise GeolocError(f"There are {n} predictions but {len(countries)} true countries.")
     if n == 0:
         raise GeolocError(
-            "There is not one prediction to evaluate; were all test images broken, or is the "
+            "There is no prediction to evaluate; were all test images broken, or is the "
             "test part of the split empty?"
         )
     distances = errors_km(predictions, true_coords)

@@ -137,7 +137,7 @@ class FeatureCard:
             card = cls(**{field.name: values[field.name] for field in fields(cls)})
             return replace(card, dim=int(card.dim), n_rows=int(card.n_rows))
         except (KeyError, TypeError, ValueError) as error:
-            raise GeolocError(f"{source} lacks or garbles {error}.") from error
+            raise GeolocError(f"{source} is incomplete or damaged: {error}.") from error
 
 
 class FeatureCache:
@@ -342,7 +342,7 @@ class FeatureCache:
             if getattr(self.card, name) != getattr(card, name):
                 raise GeolocError(
                     f"{self.path} was begun with {name} {getattr(self.card, name)}, not "
-                    f"{getattr(card, name)}; go on with that, name another file, or embed "
+                    f"{getattr(card, name)}; keep that, name another file, or embed "
                     "anew with --no-resume."
                 )
 
@@ -352,8 +352,8 @@ class FeatureCache:
         n_pending = int(np.count_nonzero(state == PENDING))
         if n_pending:
             raise GeolocError(
-                f"{n_pending} of {len(state)} photos in {self.path} have no features yet; the same "
-                "geoloc embed again goes on where it stopped."
+                f"{n_pending} of {len(state)} photos in {self.path} have no features yet; run "
+                "the same geoloc embed again to continue."
             )
 
 
@@ -415,7 +415,7 @@ def open_array(path: Path, dtype: str, shape: tuple[int, ...], *, mapped: bool) 
     try:
         array: np.ndarray = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except FileNotFoundError:
-        raise GeolocError(f"The feature cache is not whole: {path} is missing.") from None
+        raise GeolocError(f"The feature cache is incomplete: {path} is missing.") from None
     except (OSError, ValueError, EOFError) as error:
         raise GeolocError(
             f"{path} is damaged or cut short ({' '.join(str(error).split())}); bring back a whole "

@@ -63,7 +63,7 @@ class EmbedOptions:
             raise GeolocError(f"A shard is one of 1/k to k/k, such as 2/4; got {self.shard!r}.")
         if self.shard is not None and (self.retry_broken or not self.resume):
             raise GeolocError(
-                "Shards go on with what is there; to replace it, or to try broken images again, "
+                "Shards continue what is there; to replace it, or to try broken images again, "
                 "run one process without a shard."
             )
 

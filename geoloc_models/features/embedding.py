@@ -56,8 +56,8 @@ def _lost_workers_in_words() -> Iterator[None]:
         if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         raise GeolocError(
-            "A process that decodes images was ended from outside, perhaps for want of memory; the "
-            "same command with fewer workers goes on from here."
+            "A process that decodes images was ended from outside, perhaps because memory ran "
+            "out; run the same command with fewer workers to continue."
         ) from error
 
 

@@ -151,7 +151,9 @@ def load_bundle(path: str | Path) -> Bundle:
     except GeolocError:
         raise
     except Exception as error:  # whatever a layer of such a size raises
-        raise GeolocError(f"{path / 'card.json'} lacks or garbles {reason_of(error)}.") from error
+        raise GeolocError(
+            f"{path / 'card.json'} is incomplete or damaged: {reason_of(error)}."
+        ) from error
     _load_weights(task, path / "model.safetensors")
     task.eval()
     return Bundle(task, options, summary, record)
@@ -217,7 +219,7 @@ def _load_weights(task: PlaceTask, path: Path) -> None:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise GeolocError(
-            f"{path} cannot be read as safetensors ({error}). Bring back a whole copy, or train it again."
+            f"{path} cannot be read as safetensors ({error}). Restore a complete copy, or train it again."
         ) from error
     needed = task.state_dict()
     wrong = sorted(needed.keys() ^ state.keys()) + sorted(
@@ -231,7 +233,7 @@ def _load_weights(task: PlaceTask, path: Path) -> None:
     unsound = next((name for name, numbers in state.items() if not _is_finite(numbers)), None)
     if unsound is not None:
         raise GeolocError(
-            f"{path} holds numbers that are not finite (first: in {unsound}). Bring back a whole copy, "
+            f"{path} holds numbers that are not finite (first: in {unsound}). Restore a complete copy, "
             "or train it again."
         )
     task.load_state_dict(state)

@@ -174,7 +174,7 @@ def fit_calibration(
         probabilities = scaled(probabilities, temperature)
     if points is None:
         if decoder is None or probabilities is None:
-            raise GeolocError("Pass the points that are answered, or a decoder and probabilities.")
+            raise GeolocError("Pass the answered points, or a decoder and probabilities.")
         points = decoder.predict(probabilities)
     answers = as_coords(points)
     if len(answers) != n:
@@ -294,7 +294,7 @@ def load_calibration(folder: str | Path) -> Calibration | None:
             {float(km): _or_infinite(least) for km, least in promises},
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise GeolocError(f"{path} lacks or garbles {error}.") from error
+        raise GeolocError(f"{path} is incomplete or damaged: {error}.") from error
 
 
 def _or_infinite(value: Any) -> float:

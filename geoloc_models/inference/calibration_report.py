@@ -176,7 +176,9 @@ class CalibrationReport:
                 values["abstaining"] = Abstaining(held, **abstaining)
             return cls(coverage=None if counted is None else Coverage(**counted), **values)
         except (KeyError, TypeError) as error:
-            raise GeolocError(f"The calibration report lacks or garbles {error}.") from error
+            raise GeolocError(
+                f"The calibration report is incomplete or damaged: {error}."
+            ) from error
 
 
 def judge_calibration(

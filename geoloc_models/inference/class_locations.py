@@ -303,7 +303,7 @@ def read_decoder(folder: str | Path, n_classes: int) -> Images | None:
         labels = labels.astype(np.int64)
     except Exception as error:  # damaged metadata: RecursionError, ArrowException
         raise GeolocError(
-            f"{path} is damaged ({reason_of(error)}). Bring back a whole copy, or delete it."
+            f"{path} is damaged ({reason_of(error)}). Restore a complete copy, or delete it."
         ) from error
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= n_classes:
         raise GeolocError(

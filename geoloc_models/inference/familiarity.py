@@ -100,7 +100,7 @@ class KnownPhotos:
             return cls(features, float(least_cosine))
         except Exception as error:  # of a damaged header in many ways
             raise GeolocError(
-                f"{path} is damaged or of another model ({reason_of(error)}). Bring back a whole copy, "
+                f"{path} is damaged or of another model ({reason_of(error)}). Restore a complete copy, "
                 "or delete it."
             ) from error
 

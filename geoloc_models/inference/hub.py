@@ -40,7 +40,7 @@ def push_bundle(
     Raises
     ------
     GeolocError
-        If it is no whole bundle, it cannot do without the places, huggingface_hub is missing, or the
+        If it is not a complete bundle, it cannot do without the places, huggingface_hub is missing, or the
         server refuses.
     """
     load_bundle(folder)

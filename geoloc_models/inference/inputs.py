@@ -93,7 +93,7 @@ def as_photos(images: Any, *, min_side: int | None = None) -> ImageSource:
                 f"{type(item).__name__}."
             )
     if not items:
-        raise GeolocError("There is no photo in what was given.")
+        raise GeolocError("There is no photo in the input.")
     return PhotoList(items, min_side=min_side)
 
 

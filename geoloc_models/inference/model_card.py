@@ -125,4 +125,4 @@ def load_model_card(folder: str | Path) -> ModelCard | None:
     except GeolocError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise GeolocError(f"{path} lacks or garbles {error}.") from error
+        raise GeolocError(f"{path} is incomplete or damaged: {error}.") from error

@@ -190,7 +190,7 @@ def embed_places(
     """
     points = as_coords(coords)
     if len(points) == 0:
-        raise GeolocError("There is not one place to embed.")
+        raise GeolocError("There is no place to embed.")
     # One complex number a place: sorted as one key, several times faster than as a row.
     _, first_row, number = np.unique(
         (points + 0.0).view(np.complex128)[:, 0], return_index=True, return_inverse=True

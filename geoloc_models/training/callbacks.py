@@ -87,7 +87,7 @@ class RunRecord(Checkpoint):
         for stage, part in (("train", "training"), ("val", "validation")):
             if f"{stage}_loss" not in metrics:
                 raise GeolocError(
-                    f"Not one {part} image could be used in epoch {epoch}: all were broken, or of "
+                    f"No {part} image could be used in epoch {epoch}: all were broken, or of "
                     "a country unknown to the training part. Check the paths in the table, and "
                     "its size."
                 )

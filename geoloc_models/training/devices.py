@@ -103,7 +103,7 @@ def error_of_process(error: ProcessException, n_devices: int, batch_size: int) -
     if isinstance(error, ProcessExitedException):
         cause = error.signal_name or f"code {error.exit_code}"
         return GeolocError(
-            f"Training has stopped: {process} was ended by {cause}, often for want of memory. "
+            f"Training has stopped: {process} was ended by {cause}, often because memory ran out. "
             f"{rest}"
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

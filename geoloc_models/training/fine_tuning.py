@@ -51,7 +51,7 @@ def prepared(
     if options.grad_checkpointing:
         if not hasattr(plain, "set_grad_checkpointing"):
             raise GeolocError(
-                f"The encoder {encoder.name} knows no gradient checkpointing; those of timm do."
+                f"The encoder {encoder.name} has no gradient checkpointing; use an encoder of timm."
             )
         plain.set_grad_checkpointing(True)
     if options.train_encoder == "lora":

@@ -116,9 +116,7 @@ def _given_labels(plan: ModelPlan, table: PhotoTable, train: Rows, cells: CellPa
             if cells.groups is None
             else f" Their groups, {cells.groups[0]!r} say, must be countries by code."
         )
-        raise GeolocError(
-            f"Not one of the {n_outside} training photos lies in these cells.{groups}"
-        )
+        raise GeolocError(f"None of the {n_outside} training photos lies in these cells.{groups}")
     if n_outside:
         logger.warning(
             "%d of %d training photos lie in none of these cells, and are not trained on.",

@@ -205,7 +205,7 @@ def run_model(
                 return load_run(run_dir, source)
         elif holds_run(run_dir) and not replace:
             raise GeolocError(
-                f"{run_dir} already holds a run; pass --resume to go on with it, or another --output."
+                f"{run_dir} already holds a run; pass --resume to continue it, or another --output."
             )
         features = source.features
         if plan.rank_by == "learned":
@@ -249,9 +249,7 @@ def run_model(
                 progress=progress,
             )
             if len(seen.rows) == 0:
-                raise GeolocError(
-                    "Not one training image could be read; check the paths in the table."
-                )
+                raise GeolocError("No training image could be read; check the paths in the table.")
             record.broken.extend(seen.broken)
             task.store(seen.arrays, table.coords[seen.rows], table.countries[seen.rows])
         validated, tested = (
@@ -524,7 +522,7 @@ def decode_run(
         progress=progress,
     )
     if len(outputs.rows) == 0:
-        raise GeolocError("Not one of the photos could be read; check the paths in the table.")
+        raise GeolocError("None of the photos could be read; check the paths in the table.")
     return decode_every_way(model, outputs.arrays, outputs.rows)
 
 

@@ -40,7 +40,7 @@ def run_options(run_dir: str | Path) -> dict[str, Any]:
     for part in ("plan", "training", "source"):
         if not isinstance(content.get(part), dict):
             raise GeolocError(
-                f"{run_dir / 'options.json'} lacks or garbles its part {part!r}. Train it again."
+                f"{run_dir / 'options.json'} is incomplete or damaged: its part {part!r}. Train it again."
             )
     return content
 
@@ -50,7 +50,9 @@ def plan_of_run(run_dir: str | Path) -> ModelPlan:
     try:
         return ModelPlan.from_dict(run_options(run_dir)["plan"])
     except (KeyError, TypeError) as error:
-        raise GeolocError(f"{Path(run_dir) / 'options.json'} lacks or garbles {error}.") from error
+        raise GeolocError(
+            f"{Path(run_dir) / 'options.json'} is incomplete or damaged: {error}."
+        ) from error
 
 
 def read_split(run_dir: str | Path) -> Split:
@@ -65,7 +67,7 @@ def read_split(run_dir: str | Path) -> Split:
     """
     path = Path(run_dir) / "split.parquet"
     if not path.is_file():
-        raise GeolocError(f"{run_dir} is no whole run folder: split.parquet is missing.")
+        raise GeolocError(f"{run_dir} is not a complete run folder: split.parquet is missing.")
     try:
         frame = pd.read_parquet(path)
         parts = [frame.loc[frame["part"] == part, "row"].to_numpy(np.int64) for part in PARTS]
@@ -77,7 +79,7 @@ def read_split(run_dir: str | Path) -> Split:
 def damaged(path: Path, error: Exception) -> GeolocError:
     """Say that a file of a run cannot be read, and why."""
     reason = reason_of(error)
-    return GeolocError(f"{path} is damaged ({reason}). Bring back a whole copy, or train it again.")
+    return GeolocError(f"{path} is damaged ({reason}). Restore a complete copy, or train it again.")
 
 
 def write_split(path: Path, split: Split) -> None:

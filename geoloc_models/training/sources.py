@@ -207,7 +207,7 @@ def source_of_run(run_dir: str | Path) -> PhotoSource:
             options = {name: value for name, value in origin.items() if name in known}
             return table_source(origin["path"], TableOptions(**options), run_dir=run_dir)
     except (KeyError, TypeError) as error:
-        raise GeolocError(f"The run's options.json garbles its source: {error}.") from error
+        raise GeolocError(f"The run's options.json has a damaged source: {error}.") from error
     raise GeolocError(
         f"The run's photos are of the unknown kind {kind!r}; name a table of test photos by "
         "--table."

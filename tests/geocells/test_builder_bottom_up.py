@@ -116,8 +116,8 @@ def test_unsound_features_are_refused_by_row(value: float) -> None:
     ("feats", "message"),
     [
         (np.zeros((9, 2)), "one row for each of the 10 coordinates; got 9"),
-        (np.zeros(10), "one feature vector a row"),
-        (np.zeros((10, 0)), "one feature vector a row"),
+        (np.zeros(10), "one feature vector per row"),
+        (np.zeros((10, 0)), "one feature vector per row"),
         (np.array([["a"]] * 10), "real numbers"),
         (np.zeros((10, 2), dtype=complex), "real numbers"),
     ],

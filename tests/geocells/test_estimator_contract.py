@@ -51,14 +51,14 @@ class Reason:
 
 SHAPE = Reason(
     "coords are (n, 2), latitude and longitude; the check passes another number of columns",
-    "one (latitude, longitude) pair a row, shape (n, 2)",
+    "one (latitude, longitude) pair per row, shape (n, 2)",
 )
 GLOBE = Reason(
     "the check passes two columns whose values lie beyond the globe", "Latitude must lie in"
 )
 FEATS = Reason(
     "the place of y is that of feats, (n, n_features); the check passes one class a row",
-    "feats must hold one feature vector a row",
+    "feats must hold one feature vector per row",
 )
 FEATS_HIDDEN = Reason(FEATS.text, "raises error if 'sample_weight' parameter is of type")
 Y_NAME = Reason(
@@ -430,8 +430,8 @@ def test_unsound_rows_are_refused(builder, coords, change, error, message):
     ("weights", "message"),
     [
         (np.zeros(120), r"(.*weight.*zero.*)|(.*zero.*weight.*)"),
-        (np.ones(240), "sample_weight must have one number a row"),
-        (np.ones((120, 2)), "sample_weight must have one number a row"),
+        (np.ones(240), "sample_weight must have one number per row"),
+        (np.ones((120, 2)), "sample_weight must have one number per row"),
     ],
 )
 def test_unsound_weights_are_refused(coords, weights, message):

@@ -51,7 +51,7 @@ def row_1(*point: object) -> list:
         ({"coords": row_1(None, 8.0)}, PAIR + r"\[None, 8.0\]\). Drop those rows"),
         ({"coords": row_1(47.0, pd.NA)}, PAIR + r"\[47.0, <NA>\]\). Drop those rows"),
         ({"coords": np.ma.masked_equal(row_1(0.5, 8.0), 0.5)}, PAIR + r"\[None, 8.0\]\). Drop those rows"),
-        ({"coords": row_1(3.0)}, r"one .latitude, longitude. pair a row; row 1 holds \(3.0,\). Correct or drop"),
+        ({"coords": row_1(3.0)}, r"one .latitude, longitude. pair per row; row 1 holds \(3.0,\). Correct or drop"),
         ({"coords": FRAME.rename(columns={"lon": "lat"})}, "has the column 'lat' twice. Rename one"),
         ({"coords": FRAME.assign(latitude=1.0)}, r"2 columns that may hold the latitude, .* Leave out all but"),
         ({"coords": FRAME.rename(columns={"lon": "east"})}, r"columns; it has \['lat', 'east'\]. Rename them"),
@@ -72,8 +72,8 @@ def row_1(*point: object) -> list:
         ({"sample_weight": MASKED}, r"sample_weight must hold .*first: row 1, None\). Drop those rows"),
         ({"sample_weight": ["1", "x", "1"]}, "sample_weight must hold numbers; row 1 holds x .*Correct or drop"),
         ({"sample_weight": [0, 0, 0]}, "zero everywhere: no image is left"),
-        ({"sample_weight": [1, 2]}, r"one number a row, shape \(3,\) like coords; got shape \(2,\)"),
-        ({"sample_weight": [[1], [2], [3]]}, r"one number a row.*got shape \(3, 1\)"),
+        ({"sample_weight": [1, 2]}, r"one number per row, shape \(3,\) like coords; got shape \(2,\)"),
+        ({"sample_weight": [[1], [2], [3]]}, r"one number per row.*got shape \(3, 1\)"),
         *[
             ({"sample_weight": [1, most, 0.5]}, r"more than 2\*\*40 images .most: row 1, .*; scale it down")
             for most in (2**40, 2**63, 10**300)
@@ -110,7 +110,7 @@ def test_no_rows_are_fine_where_they_are_allowed():
 )
 def test_other_shapes_are_refused(coords):
     with pytest.raises(
-        ValueError, match=r"one \(latitude, longitude\) pair a row, shape \(n, 2\); got shape"
+        ValueError, match=r"one \(latitude, longitude\) pair per row, shape \(n, 2\); got shape"
     ):
         check_coords(coords)
 
@@ -185,9 +185,9 @@ def test_edges_of_the_globe_are_on_it():
 
 @pytest.mark.parametrize("groups", [["CH", "SE"], ["CH"] * 4, [["CH"], ["CH"], ["SE"]]])
 def test_groups_of_another_length_are_refused(groups):
-    with pytest.raises(ValueError, match=r"one group a row, shape \(3,\) like coords; got shape"):
+    with pytest.raises(ValueError, match=r"one group per row, shape \(3,\) like coords; got shape"):
         check_groups(groups, 3)
-    with pytest.raises(ValueError, match="groups must name one group a row"):
+    with pytest.raises(ValueError, match="groups must name one group per row"):
         CellBuilder(1).fit(GOOD, groups=groups)
 
 

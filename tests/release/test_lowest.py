@@ -1,4 +1,4 @@
-"""The releases that `make lowest` installs are the lower bounds of pyproject.toml."""
+"""The releases that `make lowest` and CI install follow the bounds of pyproject.toml."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def project() -> dict:
 
 def numbers(version: str) -> tuple[int, ...]:
     """Numbers of a release without the zeros at its end."""
-    found = [int(number) for number in version.split(".")]
+    found = [int(number) for number in version.partition(".post")[0].split(".")]
     while found and found[-1] == 0:
         found.pop()
     return tuple(found)
@@ -61,3 +61,17 @@ def test_the_lowest_releases_are_the_bounds(name):
 
 def test_the_compromised_releases_of_lightning_are_out_of_bounds():
     assert bounds(("models",), core=False)["lightning"] > numbers("2.6.3")
+
+
+def test_ci_pins_every_dependency_above_its_bound():
+    extras = project()["optional-dependencies"]
+    own = re.fullmatch(r"geocells\[([\w,]+)\]", extras["dev"][0])[1].split(",")
+    needed = [
+        *project()["dependencies"],
+        *extras["dev"][1:],
+        *(line for name in own for line in extras[name]),
+    ]
+    pinned = {name.lower(): version for name, version in pins("ci.txt").items()}
+    for line in needed:
+        name, bound = re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?(?:>=([\d.]+))?", line).groups()
+        assert pinned[name.lower().replace("_", "-")] >= numbers(bound or "0"), line

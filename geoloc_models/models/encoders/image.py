@@ -101,7 +101,9 @@ class Preprocessing:
                 values.get("interpolation", "bilinear"),
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise GeolocError(f"The preprocessing {values!r} lacks or garbles {error}.") from error
+            raise GeolocError(
+                f"The preprocessing {values!r} is incomplete or damaged: {error}."
+            ) from error
 
 
 class ImageEncoder(nn.Module):

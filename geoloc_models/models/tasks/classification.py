@@ -300,7 +300,7 @@ def read_cells(folder: Path, name: str = "cells.parquet") -> CellPartition:
     """Read cells of a bundle."""
     path = folder / name
     if not path.is_file():
-        raise GeolocError(f"{folder} is no whole cell model: {name} is missing.")
+        raise GeolocError(f"{folder} is not a complete cell model: {name} is missing.")
     try:
         return load_cells(path)
     except ValueError as error:

@@ -134,7 +134,9 @@ class HierarchyTask(PlaceTask):
         """Build the task, its weights yet to be loaded."""
         path = folder / "hierarchy.parquet"
         if not path.is_file():
-            raise GeolocError(f"{folder} is no whole model bundle: hierarchy.parquet is missing.")
+            raise GeolocError(
+                f"{folder} is not a complete model bundle: hierarchy.parquet is missing."
+            )
         try:
             hierarchy = CellHierarchy.load(path)
         except ValueError as error:

@@ -45,7 +45,9 @@ def read_stored(
     table, weights = stem.with_suffix(".parquet"), stem.with_suffix(".safetensors")
     for path in (table, weights):
         if not path.is_file():
-            raise GeolocError(f"{path.parent} is no whole model bundle: {path.name} is missing.")
+            raise GeolocError(
+                f"{path.parent} is not a complete model bundle: {path.name} is missing."
+            )
     try:
         places = read_parquet(table, columns=["latitude", "longitude", "country"])
         latitude, longitude, countries = (as_numpy(column) for column in places.columns)
@@ -54,8 +56,8 @@ def read_stored(
         vectors = load_file(weights)["vectors"]
     except Exception as error:  # damaged metadata: AttributeError, RecursionError, ArrowException
         raise GeolocError(
-            f"{stem}.parquet or {stem.name}.safetensors is damaged ({reason_of(error)}). Bring "
-            "back a whole copy, or train it again."
+            f"{stem}.parquet or {stem.name}.safetensors is damaged ({reason_of(error)}). Restore "
+            "a complete copy, or train it again."
         ) from error
     if vectors.ndim != 2 or len(vectors) != len(coords) or not np.isfinite(coords).all():
         raise GeolocError(

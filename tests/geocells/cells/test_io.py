@@ -372,7 +372,7 @@ DAMAGES = {
     "ranges run off the grid": (
         "code_stop", lambda values: [*values[:-1], [*values[-1][:-1], 2**62]], LISTS, "run off its grid",
     ),
-    "ranges are missing": ("code_start", lambda values: [None, *values[1:]], LISTS, "misses codes"),
+    "ranges are missing": ("code_start", lambda values: [None, *values[1:]], LISTS, "has missing codes"),
     "ranges are numbers": ("code_start", lambda values: [1] * len(values), pa.int64(), "not lists of codes"),
     "a cell has no range": ("both", lambda values: [[], *values[1:]], LISTS, "its cell 0 has no code ranges"),
 }  # fmt: skip

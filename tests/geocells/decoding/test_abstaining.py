@@ -57,7 +57,7 @@ def test_what_cannot_be_promised_and_what_needs_no_threshold():
     [
         (([0.5, np.nan], [True, True]), {}, "1 not finite"),
         (([0.5], [True, True]), {}, "each of the 1 answers"),
-        (([0.5], [2]), {}, "as booleans"),
+        (([0.5], [2]), {}, "one boolean for each"),
         (([0.5], [True]), {"share": 1}, "share must be"),
         (([0.5], [True]), {"error": 0}, "error must be"),
     ],

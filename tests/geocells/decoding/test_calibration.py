@@ -111,7 +111,7 @@ def test_no_rows_make_an_empty_table():
         (lambda: temperature_scaling([[0.0, 1.0]], [2]), "run from 0 to 1; 1 of 1 rows do not"),
         (lambda: temperature_scaling([[0.0, 1.0]], [-1]), "run from 0 to 1"),
         (lambda: reliability([1.5], [True]), "between 0 and 1"),
-        (lambda: reliability([0.5], [2]), "whether it came true"),
+        (lambda: reliability([0.5], [2]), "one boolean for each"),
         (lambda: reliability([0.5], [True, False]), "each of the 1 events"),
         (lambda: reliability([0.5], [True], 0), "n_bins must be at least 1"),
         (lambda: reliability([0.5], [True], bins="odd"), "bins must be one of"),

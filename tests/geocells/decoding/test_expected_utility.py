@@ -278,7 +278,7 @@ def test_probabilities_in_half_precision_are_renormalised():
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([0.5, 0.5], "one row an image and one column a class"),
+        ([0.5, 0.5], "one row per image and one column per class"),
         ([[0.5, 0.3, 0.2]], "one column for each of the 2 classes; got 3"),
         ([[0.5, 0.5], [0.5, np.nan]], "must be finite; row 1 holds nan for class 1"),
         ([[1.5, -0.5]], "must not be negative; row 0 holds -0.5 for class 1. Are these logits"),
@@ -315,7 +315,7 @@ def test_unsound_parameters_are_refused_by_fit(options, message):
     ("labels", "message"),
     [
         (None, "labels may be left out only where cells is a CellPartition"),
-        ([0], "one cell a row, shape \\(2,\\); got shape \\(1,\\)"),
+        ([0], "one cell per row, shape \\(2,\\); got shape \\(1,\\)"),
         ([0, -2], "run from -1; 1 of 2 rows do not \\(first: row 1, -2\\)"),
         ([-1, -1], "No image has a cell"),
     ],

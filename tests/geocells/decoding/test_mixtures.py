@@ -87,7 +87,7 @@ def test_fitted_weights_are_the_best_of_a_grid():
         (lambda: mixture([[[1.0]], [[1.0]]], [1]), "2 finite numbers"),
         (lambda: mixture([[[1.0]], [[1.0]]], [1, -1]), "of at least 0"),
         (lambda: mixture([[[1.0]], [[1.0]]], [0, 0]), "must not all be 0"),
-        (lambda: fit_mixture([0.5, 0.5]), "a column a partition"),
+        (lambda: fit_mixture([0.5, 0.5]), "one column per partition"),
         (lambda: fit_mixture([[0.5, 0.5], [0.1, -1]]), "row 1 holds"),
         (lambda: fit_mixture([[0.0, 0.0]]), "widen the radius"),
         (

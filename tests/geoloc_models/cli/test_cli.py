@@ -180,7 +180,7 @@ def test_only_broken_photos_are_refused(tmp_path):
     table = save_small_photos(tmp_path, 12)
     for path in (tmp_path / "photos").iterdir():
         path.write_text("not an image")
-    refused(("train", table, *QUICK, "--output", tmp_path / "run"), "Not one training image")
+    refused(("train", table, *QUICK, "--output", tmp_path / "run"), "No training image")
     assert not (tmp_path / "run" / "results.json").exists()
 
 

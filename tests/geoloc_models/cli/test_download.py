@@ -171,7 +171,7 @@ def test_ctrl_c_ends_in_order_with_exit_code_130(tmp_path):
         os.killpg(process.pid, signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Interrupted; what was fetched is kept. The same command goes on from here." in errors
+    assert "Interrupted; what was fetched is kept. The same command continues from here." in errors
     assert "Traceback" not in errors
     assert not list(images.glob("queue.sqlite*"))
     assert states(images) == dict.fromkeys(ids[:20], "ok")

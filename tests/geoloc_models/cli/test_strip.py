@@ -62,7 +62,7 @@ def test_what_cannot_be_stripped_is_named_and_the_rest_done(photos, tmp_path):
         (["photos/a.jpg", "--in-place", "-o", "out"], "Say where"),
         (["none.jpg", "--in-place"], "There is no photo none.jpg"),
         (["photos/a.jpg", "photos/trip/a.jpg", "-o", "out"], "would both become"),
-        (["empty", "-o", "out"], "no photo in what was named"),
+        (["empty", "-o", "out"], "no photo in the named files"),
     ],
 )
 def test_bad_input_is_one_sentence(photos, tmp_path, monkeypatch, arguments, words):

@@ -102,7 +102,7 @@ def test_one_run_says_nothing_about_another():
 
 
 def test_runs_that_do_not_belong_together_are_refused():
-    with pytest.raises(GeolocError, match="not one run"):
+    with pytest.raises(GeolocError, match="no run"):
         over_seeds([])
     guesses = answers(along_equator([1.0]), ["A"])
     other = evaluate(guesses, *truth_of(1), radii_km=[3], n_bootstrap=2)

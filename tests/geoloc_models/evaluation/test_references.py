@@ -26,7 +26,7 @@ def test_of_equal_countries_the_first_by_name_leads():
 
 
 def test_references_need_a_test_image():
-    with pytest.raises(GeolocError, match="not one test image"):
+    with pytest.raises(GeolocError, match="no test image"):
         references(summarise_training([[0, 0]], ["A"]), np.empty((0, 2)), [])
 
 
@@ -46,5 +46,5 @@ def test_the_antimeridian_does_not_part_neighbours():
 
 def test_nothing_is_far_from_nothing():
     assert nearest_km(np.empty((0, 2)), [[0.0, 0.0]]).shape == (0,)
-    with pytest.raises(GeolocError, match="not one training photo"):
+    with pytest.raises(GeolocError, match="no training photo"):
         nearest_km([[0.0, 0.0]], np.empty((0, 2)))

@@ -114,7 +114,7 @@ def test_a_prediction_that_is_no_place_is_an_error_not_a_hit():
 
 
 def test_nothing_to_evaluate_is_an_error():
-    with pytest.raises(GeolocError, match="not one prediction"):
+    with pytest.raises(GeolocError, match="no prediction"):
         evaluate(answers(np.empty((0, 2)), []), np.empty((0, 2)), [])
 
 

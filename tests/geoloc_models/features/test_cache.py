@@ -211,7 +211,7 @@ DAMAGES = {
     "short keys": (lambda path: cut(path, "features.keys.npy", 140), "damaged or cut short"),
     "no state": (
         lambda path: path.with_name("features.state.npy").unlink(),
-        r"not whole: .*state\.npy is missing",
+        r"is incomplete: .*state\.npy is missing",
     ),
     "no card": (
         lambda path: path.with_name("features.json").unlink(),
@@ -232,8 +232,11 @@ DAMAGES = {
     ),
     "version": (lambda path: damage_card(path, version=99), "of version 99"),
     "format": (lambda path: damage_card(path, format="x"), "does not describe a feature cache"),
-    "card lacks a value": (lambda path: damage_card(path, dim=None), "lacks or garbles 'dim'"),
-    "card is garbled": (lambda path: damage_card(path, n_rows="many"), "lacks or garbles"),
+    "card lacks a value": (
+        lambda path: damage_card(path, dim=None),
+        "is incomplete or damaged: 'dim'",
+    ),
+    "card is garbled": (lambda path: damage_card(path, n_rows="many"), "is incomplete or damaged:"),
     "no JSON": (lambda path: cut(path, "features.json", 20), "cannot be read as JSON"),
 }
 

@@ -92,13 +92,16 @@ DAMAGES = {
     "version": (lambda path: edit_card(path, version=99), "version 99"),
     "format": (lambda path: edit_card(path, format="other"), "not the card"),
     "task": (lambda path: edit_card(path, task="poetry"), "unknown task 'poetry'"),
-    "options": (lambda path: edit_card(path, task_options={"hidden": 32}), "lacks or garbles 'n_c"),
+    "options": (
+        lambda path: edit_card(path, task_options={"hidden": 32}),
+        "is incomplete or damaged: 'n_c",
+    ),
     "classes": (lambda path: edit_text(path, '"n_classes": ', '"n_classes": 1'), r"names 1\d+ cl"),
     "encoder": (lambda path: edit_card(path, encoder="poet"), "poet"),
     "preprocessing": (lambda path: edit_card(path, preprocessing={}), "preprocessing"),
     "summary": (
         lambda path: edit_card(path, training_options={}, training_summary={}),
-        "lacks or garbles 'centre'",
+        "is incomplete or damaged: 'centre'",
     ),
     "gigabytes": (
         lambda path: edit_card(path, preprocessing={"image_size": 20_000}),

@@ -131,8 +131,8 @@ def test_what_is_kept_is_what_was_fitted(tmp_path):
         ({"format": "x"}, "not the calibration"),
         ({"method": "guess"}, "Unknown method 'guess'"),
         ({"temperature": 0}, "temperature must be above 0"),
-        ({"parameter": "much"}, "lacks or garbles"),
-        ({"promises": [1]}, "lacks or garbles"),
+        ({"parameter": "much"}, "is incomplete or damaged:"),
+        ({"promises": [1]}, "is incomplete or damaged:"),
         ({"promises": {"25": -2}}, "Promises are probabilities"),
         ({"method": "mass", "parameter": 1.8}, "at most 1"),
         ({"n_photos": math.inf}, "the number Infinity"),
@@ -159,7 +159,7 @@ def test_what_does_not_fit_together_is_refused(tmp_path):
         fit_calibration(probabilities, coords, decoder=decoder, labels=labels[:5])
     with pytest.raises(GeolocError, match="needs a decoder"):
         fit_calibration(None, coords, points=coords, method="mass")
-    with pytest.raises(GeolocError, match="Pass the points"):
+    with pytest.raises(GeolocError, match="Pass the answered points"):
         fit_calibration(None, coords)
     with pytest.raises(GeolocError, match="no model bundle"):
         save_calibration(Calibration("argmax", "fixed", 3.0, 10), tmp_path)

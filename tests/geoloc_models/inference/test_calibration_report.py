@@ -119,8 +119,8 @@ def test_a_record_survives_its_file(calibrated, tmp_path):
     [
         ({"format": "x"}, "no calibration report"),
         ({"version": 9}, "another version"),
-        ({"regions": [{"level": 0.5}]}, "lacks or garbles"),
-        ({"mood": 1}, "lacks or garbles"),
+        ({"regions": [{"level": 0.5}]}, "is incomplete or damaged:"),
+        ({"mood": 1}, "is incomplete or damaged:"),
     ],
 )
 def test_a_garbled_file_is_refused(tmp_path, changes, words):

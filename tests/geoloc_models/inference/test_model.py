@@ -165,7 +165,7 @@ def test_one_model_takes_paths_folders_images_arrays_and_sources(cells, photos):
     ("given", "words"),
     [
         ("none.jpg", "There is no photo none.jpg"),
-        ([], "no photo in what was given"),
+        ([], "no photo in the input"),
         (3, "got int"),
         ([3], "one of them is a int"),
         ("nothing*.jpg", "No photo matches"),

@@ -144,9 +144,7 @@ def test_embedding_leaves_the_encoders_mode_and_gradients_alone():
     assert not encoder.training
 
 
-@pytest.mark.parametrize(
-    ("coords", "message"), [([], "not one place"), ([[95.0, 0.0]], "Latitude")]
-)
+@pytest.mark.parametrize(("coords", "message"), [([], "no place"), ([[95.0, 0.0]], "Latitude")])
 def test_places_that_are_not_there_are_refused(coords, message):
     with pytest.raises(GeolocError, match=message):
         embed_places(CountingEncoder(), coords)

@@ -219,6 +219,8 @@ def _to_map(
     # At a pole, the meridian that the side comes along.
     at_pole = np.where(along_y == (down < n_slots), 1.0, -1.0)
     across = np.where(is_pole, at_pole, across / np.where(is_pole, 1.0, wide))
+    # Exactly on the meridian where a face ends.
+    across = np.where(np.abs(np.abs(across) - 1.0) < 1e-12, np.sign(across), across)
     height = np.where(from_pole < 1.0, 1.0 - wide**2 / 3.0, (2.0 - from_pole) * (2.0 / 3.0))
     # Near a pole the arc sine loses half of its digits.
     colatitude = 2.0 * np.arcsin(np.minimum(wide / math.sqrt(6.0), 1.0))

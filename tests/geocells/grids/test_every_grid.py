@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import pytest
+import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import coordinates
@@ -80,6 +81,17 @@ def test_coordinates_and_codes_may_be_lists(make):
     grid, inside = make(4), COORDS[:9]
     codes = grid.encode(inside)
     assert grid.encode(inside.tolist()).tolist() == codes.tolist()
+
+
+@pytest.mark.parametrize("level", [0, 1, 3])
+def test_polygons_lie_on_the_map_to_the_last_bit(make, level):
+    grid = make(5)
+    codes = np.arange(n_codes(grid) // 4**5 * 4**level, dtype=np.uint64) << np.uint64(
+        10 - 2 * level
+    )
+    owners = np.arange(len(codes))
+    polygons = grid.union_polygons(codes, np.full(len(codes), level), owners, len(codes))
+    assert (np.abs(shapely.get_coordinates(polygons)) <= (180, 90)).all()
 
 
 @pytest.mark.parametrize("level", [0, 7, 29])

@@ -221,7 +221,7 @@ def _to_map(
     across = np.where(is_pole, at_pole, across / np.where(is_pole, 1.0, wide))
     # Exactly on the meridian where a face ends.
     across = np.where(np.abs(np.abs(across) - 1.0) < 1e-12, np.sign(across), across)
-    height = np.where(from_pole < 1.0, 1.0 - wide**2 / 3.0, (2.0 - from_pole) * (2.0 / 3.0))
+    height = np.minimum((2.0 - from_pole) * (2.0 / 3.0), 1.0)
     # Near a pole the arc sine loses half of its digits.
     colatitude = 2.0 * np.arcsin(np.minimum(wide / math.sqrt(6.0), 1.0))
     latitude = np.where(from_pole < 1.0, math.pi / 2 - colatitude, np.arcsin(height))

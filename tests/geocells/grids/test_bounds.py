@@ -105,6 +105,7 @@ def test_polygons_in_another_reference_system_are_converted():
     [
         ((8.0, 45.0, 10.0), "must be .south, west, north, east."),
         ("Switzerland", "must be .south, west, north, east."),
+        ([NEAR, "Switzerland"], "must be .south, west, north, east."),
         ([np.zeros((2, 2)), np.zeros((2, 3))], "must be .south, west, north, east."),
         ((45.0, 5.0, float("nan"), 10.0), "-90 <= south <= north <= 90"),
         ((48.0, 5.0, 45.0, 10.0), "-90 <= south <= north <= 90"),

@@ -308,8 +308,7 @@ with the lowest validation loss is tested. Cells hold {self.settings.min_images}
                 table=cells,
                 figures=shown(
                     photos="The photos (Figure 1 of the paper).",
-                    cells_top_down="Cells made top-down (Figure 4).",
-                    cells_bottom_up="Cells made bottom-up, ranked by image features.",
+                    cells="Cells made in three ways (Figure 4), on one scale.",
                 ),
             ),
             Section(
@@ -342,13 +341,12 @@ with the lowest validation loss is tested. Cells hold {self.settings.min_images}
             else [figures.WORLD_PANEL]
         )
         drawn = {"photos": figures.map_of_photos(coords, countries, outlines, panels)}
-        for name in ("cells_top_down", "cells_bottom_up"):
-            cells = self.table[name].cells
-            if cells is not None:
-                title = f"{model_title(name)}: {cells.n_cells} cells of {len(training_coords)} training images"
-                drawn[name] = figures.map_of_cells(
-                    cells, training_coords, outlines, panels, title=title
-                )
+        cells = {
+            f"{model_title(name)}: {each.n_cells}": each
+            for name in ("cells_top_down", "cells_consolidated", "cells_bottom_up")
+            if name in self.table and (each := self.table[name].cells) is not None
+        }
+        drawn["cells"] = figures.map_of_cells(cells, training_coords, outlines, panels)
         best = self.table[self.best].predictions
         truth = coords[best.rows]
         distances_km = {
@@ -381,8 +379,7 @@ with the lowest validation loss is tested. Cells hold {self.settings.min_images}
             ),
             "reliability": figures.reliability_diagrams(bins),
             "augmentation": figures.training_curves(
-                {name: run.history for name, run in self.augmented.items()},
-                accuracy_title="Accuracy",
+                {name: run.history for name, run in self.augmented.items()}
             ),
         }
 

@@ -44,15 +44,12 @@ REGIONS: dict[str, tuple[int, int, int, str]] = {
     "world": (8, 50, 64, "about half an hour"),
 }
 MAPS = {
-    "cells_top_down": "cells_map_top_down.png",
-    "cells_consolidated": "cells_map.png",
-    "cells_bottom_up_pretrained": "cells_map_bottom_up.png",
+    "cells_top_down": "Top-down",
+    "cells_consolidated": "Consolidated",
+    "cells_bottom_up_pretrained": "Bottom-up",
 }
-N_EXAMPLES = 18
-ZOOMS = [
-    figures.MapPanel("Zurich", (47.29, 8.42, 47.47, 8.70)),
-    figures.MapPanel("Stockholm", (59.16, 17.72, 59.53, 18.45)),
-]
+N_EXAMPLES, APART_KM = 12, 100.0
+ZOOMS = [figures.MapPanel("Stockholm", (58.7, 17.2, 60.1, 18.8))]
 
 
 def demo(
@@ -141,7 +138,8 @@ def demo(
     write_results(output / "results.json", evaluations_of(runs), runs["country"].reference)
     pictures = draw(source, split, runs, region)
     for name, figure in pictures.items():
-        figures.save_figure(figure, output / name)
+        for suffix in (".png", ".pdf"):
+            figures.save_figure(figure, output / f"{name}{suffix}")
     store_examples(source, split, [output / name / "bundle" for name in runs])
     broken = BrokenImages()
     for run in runs.values():
@@ -151,8 +149,8 @@ def demo(
     print("\n" + text)
     if len(broken):
         print(f"\n{len(broken)} broken images were skipped; see {output / 'skipped.csv'}.")
-    print("\nPictures and results:")
-    for name in [*pictures, "table.txt", "results.json"]:
+    print("\nPictures (as PDF too) and results:")
+    for name in [*(f"{name}.png" for name in pictures), "table.txt", "results.json"]:
         print(f"  {output / name}")
     print(f"\nAsk a model in a browser:\n  geoloc serve -m {output / 'pooled_pretrained'}")
 
@@ -195,41 +193,43 @@ def results_text(runs: dict[str, ModelRun], table: PhotoTable, split: Split) -> 
 def draw(
     source: PhotoSource, split: Split, runs: dict[str, ModelRun], region: str
 ) -> dict[str, Any]:
-    """All pictures, by file name."""
+    """All pictures, by name."""
     table, countries = source.table, load_countries()
     training_coords = table.coords[split.train]
     is_world = region == "world"
     panels = (
         [figures.WORLD_PANEL]
         if is_world
-        else figures.panels_of_countries(countries, sorted(set(table.countries)))
+        else figures.panels_of_countries(countries, sorted(set(table.countries), reverse=True))
     )
-    pictures: dict[str, Any] = {}
-    for name, file_name in MAPS.items():
-        cells = runs[name].cells
-        if cells is not None:
-            pictures[file_name] = figures.map_of_cells(
-                cells,
-                training_coords,
-                countries,
-                panels,
-                title=f"{model_title(name)}: {cells.n_cells} cells of {len(split.train)} "
-                "training images",
-                zooms=() if is_world else ZOOMS,
-            )
+    partitions = {
+        f"{title}: {cells.n_cells} cells": cells
+        for name, title in MAPS.items()
+        if (cells := runs[name].cells) is not None
+    }
+    pictures = {
+        "cells_map": figures.map_of_cells(
+            partitions, training_coords, countries, panels, zooms=() if is_world else ZOOMS
+        )
+    }
     distances_km = {
         name: errors_km(run.predictions, table.coords[run.predictions.rows])
         for name, run in runs.items()
     }
     tested = table.coords[runs["country"].predictions.rows]
     centre = summarise_training(training_coords, table.countries[split.train]).centre
-    pictures["errors.png"] = figures.error_curves(
+    pictures["errors"] = figures.error_curves(
         distances_km, centre_km=sphere.haversine(np.tile(centre, (len(tested), 1)), tested)
     )
     best = min(runs, key=lambda name: runs[name].evaluation.median_km.value)
-    # Test images at even steps from the best guess to the worst.
+    # At even steps from the best guess to the worst, but no place twice.
     order = np.argsort(distances_km[best], kind="stable")
-    shown = order[np.unique(np.linspace(0, len(order) - 1, N_EXAMPLES).round().astype(np.int64))]
+    shown: list[int] = []
+    for step in np.array_split(order, N_EXAMPLES):
+        for position in step.tolist():
+            if not shown or sphere.haversine(tested[shown], tested[[position]]).min() > APART_KM:
+                shown.append(position)
+                break
     examples = figures.examples_of(
         runs[best].predictions.take(shown),
         table.coords,
@@ -237,12 +237,12 @@ def draw(
         source.images,
         countries["name"].to_dict(),
     )
-    pictures["examples.png"] = figures.example_sheet(
+    pictures["examples"] = figures.example_sheet(
         {"": examples},
         title=f"{model_title(best)}: test images (satellite crops, 150 km wide), from the best "
         "guess to the worst",
     )
-    pictures["training.png"] = figures.training_curves(
+    pictures["training"] = figures.training_curves(
         {name: run.history for name, run in runs.items()}
     )
     return pictures

@@ -12,12 +12,12 @@ needs no torch.
 #
 # Those of the page before: a row a place, a column a cell.
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
 from geocells import decoding, load_cells, sphere
 from geoloc_models.photos.demo import demo_places
+from geoloc_models.reports import figures
 from geoloc_models.tables import split_rows
 
 stored = np.load("runs/tutorial/own_logits.npz")
@@ -82,12 +82,7 @@ print(
 
 sure = decoder.mass_within(probabilities, points, (25,))[:, 0]
 curve = decoding.risk_coverage(sure[test], km[test] <= 25)
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-axes[0].loglog(radius[test], np.maximum(km[test], 0.5), ".", color="#3366AA")
-axes[0].plot([3, 2000], [3, 2000], color="#882255", linewidth=1)
-axes[0].set(xlabel="90 % radius, km", ylabel="error, km", title="Below the line: within the radius")
-axes[1].plot(100 * curve.coverage, 100 * curve.risk, color="#3366AA")
-axes[1].set(xlabel="answers given, %", ylabel="of these wrong, %", title="What abstaining brings")
+figures.risk_coverage_curves({"Own softmax": curve})
 
 # %%
 # And a promise: above this confidence nine of ten answers given are right within 25 km (infinite where the validation

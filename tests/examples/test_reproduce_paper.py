@@ -69,7 +69,7 @@ def test_the_reproduction_has_every_row_ablation_and_figure_and_computes_nothing
     titles += [ablation.title for ablation in done.work.ablations]
     assert all(title in done.markdown.replace("\\", "") for title in titles)
     pictures = re.findall(r"\]\(([^)]+\.png)\)", done.markdown)
-    assert len(pictures) == 12
+    assert len(pictures) == 11
     for picture in pictures:
         with Image.open(done.output / picture) as image:
             assert min(image.size) > 200

@@ -1,8 +1,9 @@
-"""Pictures of a run: maps, errors, examples, features, confusion, training.
+"""Pictures of a run: maps, errors, examples, features, confusion, training, certainty.
 
-Functions take arrays and records and give Matplotlib figures, drawn without a screen. Colours are
-Okabe and Ito's, which readers with any colour vision tell apart; lines also differ in dashes and
-markers.
+Functions take arrays and records and give Matplotlib figures, drawn without a screen, for print at
+any ``width_mm``: 170 for a page or a slide, 80 for a column. Under
+``matplotlib.style.context("dark_background")`` they are drawn for a dark page. Colours are Okabe and
+Ito's, which readers with any colour vision tell apart; lines also differ in dashes and markers.
 """
 
 from geoloc_models.reports.figures.confusion import confusion
@@ -11,6 +12,7 @@ from geoloc_models.reports.figures.curves import (
     error_against_distance,
     error_curves,
     reliability_diagrams,
+    risk_coverage_curves,
     training_curves,
 )
 from geoloc_models.reports.figures.embeddings import tsne_of_features
@@ -38,6 +40,7 @@ __all__ = [
     "map_of_photos",
     "panels_of_countries",
     "reliability_diagrams",
+    "risk_coverage_curves",
     "save_figure",
     "training_curves",
     "tsne_of_features",

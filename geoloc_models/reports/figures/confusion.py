@@ -10,15 +10,25 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from geoloc_models._errors import GeolocError
+from geoloc_models.reports.figures.style import (
+    FULL_WIDTH_MM,
+    QUIET,
+    new_figure,
+    printed,
+    shades,
+    style_ticks,
+)
 
 
+@printed
 def confusion(
     true_countries: npt.ArrayLike,
     countries: npt.ArrayLike,
     *,
     names: Mapping[str, str] | None = None,
     n_named: int = 15,
-    title: str = "True and guessed countries of the test images",
+    title: str = "",
+    width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Draw the confusion matrix of countries: counts, coloured by their share of the row.
 
@@ -33,6 +43,8 @@ def confusion(
         called ``"k others"``.
     title : str
         Over the figure.
+    width_mm : float, default 170
+        Of the figure as printed; the type has 7 to 9 points at any width.
 
     Notes
     -----
@@ -49,20 +61,22 @@ def confusion(
     titles = [str((names or {}).get(label, label)) for label in labels]
     n = len(labels)
     are_few = n < 6
-    side = float(np.clip(0.62 * n, 3.4, 11.0))
-    figure = Figure(figsize=(side + 3.2, side + 1.9), dpi=110, layout="constrained")
+    figure = new_figure(width_mm, 0.45 * width_mm + 15.0 if are_few else 0.8 * width_mm, title)
     axis = figure.subplots()
-    picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=100)
+    style_ticks(axis)
+    colours = shades().with_extremes(under="none")
+    picture = axis.imshow(shares, cmap=colours, vmin=0.1, vmax=100, aspect="auto")
     for row, column in zip(*np.nonzero(counts), strict=True):
         share = shares[row, column]
+        colour = colours(picture.norm(share))
         axis.text(
             column,
             row,
             f"{counts[row, column]:,}" + (f"\n{share:.0f} %" if are_few else ""),
             ha="center",
             va="center",
-            fontsize="large" if are_few else "small",
-            color="white" if share > 55 else "#111111",
+            fontsize=8 if are_few else min(7.0, width_mm / n / 1.6),
+            color="white" if sum(colour[:3]) < 1.5 else "black",
         )
     turned: dict[str, Any] = (
         {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if n > 4 else {}
@@ -72,12 +86,12 @@ def confusion(
     axis.set_yticks(range(n), rows)
     for set_ticks in (axis.set_xticks, axis.set_yticks):
         set_ticks(np.arange(n - 1) + 0.5, minor=True)
-    axis.grid(which="minor", color="#dddddd", linewidth=0.5)
+    axis.grid(which="minor", color=QUIET, linewidth=0.2)
     axis.tick_params(which="minor", length=0)
-    axis.set(xlabel="Guessed country", ylabel="True country (test images)")
-    axis.set_title(title, fontsize="large")
+    axis.set(xlabel="Guessed country", ylabel="True country (images)")
     bar = figure.colorbar(picture, ax=axis, shrink=0.8)
-    bar.set_label("Share of the true country's images (%)")
+    style_ticks(bar.ax)
+    bar.set_label("Of the true country (%)")
     return figure
 
 

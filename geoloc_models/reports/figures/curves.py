@@ -1,9 +1,10 @@
-"""Curves: errors, accuracy by training photos, training by epoch, reliability."""
+"""Curves: errors, accuracy by training photos, training by epoch, reliability, risk and coverage."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,16 +13,20 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.reports.figures.style import (
-    GRID,
+    FULL_WIDTH_MM,
     OKABE_ITO,
     QUIET,
     legend_below,
     line_style,
+    new_axes,
     plain_numbers,
+    printed,
 )
 from geoloc_models.reports.tables import model_title
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from geoloc_models.evaluation import Evaluation
     from geoloc_models.inference.calibration_report import Bin
 
@@ -30,15 +35,15 @@ History = Sequence[Mapping[str, float]]
 MOST_KM = 20_037.0
 LEAST_KM = 0.1
 BARS_UP_TO = 4
-TOGETHER = 3
-METRICS = (("loss", 1.0, "Loss"), ("accuracy", 100.0, "Right class (%)"))
 
 
+@printed
 def error_curves(
     distances_km: Mapping[str, npt.NDArray[np.float64]],
     *,
     centre_km: npt.NDArray[np.float64] | None = None,
     radii_km: Sequence[float] = (1, 25, 200, 750, 2500),
+    width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Share of test images within each distance, a curve per model.
 
@@ -50,6 +55,8 @@ def error_curves(
         (n,) errors of always answering the training centre.
     radii_km : sequence of float
         Marked by vertical lines.
+    width_mm : float, default 170
+        Of the figure as printed; the type has 7 to 9 points at any width.
 
     Examples
     --------
@@ -57,24 +64,19 @@ def error_curves(
     >>> from geoloc_models.reports.figures import error_curves
     >>> figure = error_curves({"cells": np.array([3.0, 40.0, 700.0])})
     """
-    figure = Figure(figsize=(8.0, 5.0), dpi=150, layout="constrained")
-    axis = figure.subplots()
-    are_few = len(distances_km) < 7
+    figure, (axis,) = new_axes(width_mm, 0.4 * width_mm + 20.0)
     for index, (name, values) in enumerate(distances_km.items()):
-        style = {**line_style(index), "marker": "", "linewidth": 2 if are_few else 1.5}
+        style = {**line_style(index), "marker": ""}
         axis.plot(*_cumulative(values), label=model_title(name), **style)
     if centre_km is not None:
         label = "Guess: training centre"
-        axis.plot(*_cumulative(centre_km), color=QUIET, linewidth=1.2, label=label)
-    for radius in radii_km:
-        axis.axvline(radius, color="#bbbbbb", linewidth=0.8, zorder=0)
+        axis.plot(*_cumulative(centre_km), color=QUIET, linewidth=0.8, label=label)
     axis.set(xscale="log", xlim=(0.5, 20_000), ylim=(0, 100), xticks=list(radii_km))
     axis.minorticks_off()
     plain_numbers(axis.xaxis)
-    axis.set_xlabel("Distance from the truth (km, logarithmic)")
-    axis.set_ylabel("Test images within that distance (%)")
-    axis.set_title("How far off the models are")
-    legend_below(figure, axis, 3)
+    axis.set_xlabel("Distance from the truth (km)")
+    axis.set_ylabel("Within that distance (%)")
+    legend_below(figure, axis)
     return figure
 
 
@@ -89,11 +91,13 @@ def _cumulative(
     return x, y
 
 
+@printed
 def error_against_distance(
     errors_km: Mapping[str, npt.ArrayLike],
     distance_to_training_km: npt.ArrayLike,
     *,
     n_bins: int = 8,
+    width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Error of test images by how far away the nearest training photo was taken.
 
@@ -106,6 +110,8 @@ def error_against_distance(
         :func:`geoloc_models.evaluation.nearest_km` gives.
     n_bins : int, default 8
         Groups of test images, about as many images in each; fewer where distances repeat.
+    width_mm : float, default 170
+        Of the figure as printed; the type has 7 to 9 points at any width.
 
     Returns
     -------
@@ -130,8 +136,7 @@ def error_against_distance(
     groups = _groups_by_distance(distance, n_bins)
     centres = np.array([max(np.median(distance[rows]), LEAST_KM) for rows in groups])
     has_bars = len(errors) <= BARS_UP_TO
-    figure = Figure(figsize=(9.0, 5.6), dpi=120, layout="constrained")
-    axis = figure.subplots()
+    figure, (axis,) = new_axes(width_mm, 0.4 * width_mm + 20.0)
     spread = _side_by_side(len(errors), 0.035 if has_bars else 0.0)
     for index, (name, values) in enumerate(errors.items()):
         shown = np.maximum(values, LEAST_KM)
@@ -142,32 +147,19 @@ def error_against_distance(
             median,
             yerr=[median - low, high - median] if has_bars else None,
             label=model_title(name),
-            linewidth=1.6,
-            elinewidth=0.9,
-            capsize=2.5,
-            markersize=5,
+            elinewidth=0.7,
+            capsize=1.5,
             **line_style(index),
         )
     ends = np.array([centres[0] / 2, centres[-1] * 2] if groups else [1.0, 10.0])
-    axis.plot(ends, ends, color=QUIET, linewidth=1, label="As far off as the nearest photo")
+    axis.plot(ends, ends, color=QUIET, linewidth=0.8, label="As far off as the nearest photo")
     axis.set(xscale="log", yscale="log", xlim=ends)
-    axis.set_xlabel("Distance to the nearest training photo (km, logarithmic)")
-    axis.set_ylabel("Error (km, logarithmic)")
+    axis.set_xlabel("Distance to the nearest training photo (km)")
+    axis.set_ylabel("Error (km)")
     sizes = sorted({len(rows) for rows in groups}) or [0]
     size = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
-    axis.set_title(
-        f"Error by distance to the nearest training photo: medians{' and quartiles' * has_bars}"
-        f"\nof groups of {size} test images"
-    )
-    axis.grid(**GRID)
-    handles, labels = axis.get_legend_handles_labels()
-    order = sorted(range(len(labels)), key=lambda k: labels[k].startswith("As far off"))
-    axis.legend(
-        [handles[k] for k in order],
-        [labels[k] for k in order],
-        fontsize="small",
-        ncols=1 if has_bars else 2,
-    )
+    axis.set_title(f"Medians{', quartiles' * has_bars} of {size} images each")
+    legend_below(figure, axis)
     plain_numbers(axis.xaxis, axis.yaxis)
     return figure
 
@@ -188,8 +180,12 @@ def _groups_by_distance(
     return [np.flatnonzero(group == each) for each in np.unique(group)]
 
 
+@printed
 def accuracy_by_dataset_size(
-    results: Mapping[str, Mapping[int, Evaluation]], *, radii_km: Sequence[float] = (25, 200)
+    results: Mapping[str, Mapping[int, Evaluation]],
+    *,
+    radii_km: Sequence[float] = (25, 200),
+    width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Country and within-r accuracy against the number of training photos, the paper's Figure 8.
 
@@ -199,6 +195,8 @@ def accuracy_by_dataset_size(
         By model name, then by number of training photos; all on the same test images.
     radii_km : sequence of float
         A panel each, after the one of the country; left out where no model has the radius.
+    width_mm : float, default 170
+        Of the figure as printed; the type has 7 to 9 points at any width.
 
     Returns
     -------
@@ -221,8 +219,7 @@ def accuracy_by_dataset_size(
     every = [each for by_size in figures.values() for each in by_size.values()]
     names = ["country", *(f"{float(radius):g} km" for radius in radii_km)]
     names = [name for name in names if any(name in each for each in every)] or names[:1]
-    figure = Figure(figsize=(4.2 * len(names) + 0.6, 4.8), dpi=120, layout="constrained")
-    axes = figure.subplots(1, len(names), squeeze=False)[0]
+    figure, axes = new_axes(width_mm, 48.0, len(names))
     spread = _side_by_side(len(results), 0.02)
     for axis, name in zip(axes, names, strict=True):
         for index, (model, by_size) in enumerate(figures.items()):
@@ -234,22 +231,19 @@ def accuracy_by_dataset_size(
                 values,
                 yerr=np.abs(bounds - values[:, None]).T,
                 label=model_title(model),
-                linewidth=1.8,
-                elinewidth=1.0,
-                capsize=3,
-                markersize=6,
+                elinewidth=0.7,
+                capsize=1.5,
                 **line_style(index),
             )
         axis.set_xscale("log")
         axis.set_xticks(sorted({size for by_size in results.values() for size in by_size}))
         axis.xaxis.set_minor_locator(NullLocator())
         axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _thousands(value)))
-        axis.set_xlabel("Training photos (logarithmic)")
+        axis.set_xlabel("Training photos")
         axis.set_ylim(0, 102)  # lines at 100 stay whole
-        axis.grid(**GRID)
         axis.set_title("Right country" if name == "country" else f"Within {name}")
     axes[0].set_ylabel("Test images (%)")
-    legend_below(figure, axes[0], len(results))
+    legend_below(figure, axes[0])
     return figure
 
 
@@ -257,10 +251,9 @@ def _thousands(value: float) -> str:
     return f"{value / 1000:g} K" if value >= 1000 and value % 100 == 0 else f"{value:,.0f}"
 
 
-def training_curves(
-    histories: Mapping[str, History], *, accuracy_title: str = "Accuracy over each model's classes"
-) -> Figure:
-    """Loss and accuracy by epoch; the epoch that was kept is marked by a large dot.
+@printed
+def training_curves(histories: Mapping[str, History], *, width_mm: float = FULL_WIDTH_MM) -> Figure:
+    """Loss and accuracy of all models by epoch; the epoch that was kept has a marker.
 
     Parameters
     ----------
@@ -268,15 +261,14 @@ def training_curves(
         By model name; an epoch has ``epoch``, ``train_loss``, ``val_loss`` (nats, or whatever the
         model descends) and ``train_accuracy``, ``val_accuracy`` (0 to 1, over the model's own
         classes). What is missing or NaN leaves a gap.
-    accuracy_title : str
-        Over the accuracies, where models share their panels.
+    width_mm : float, default 170
+        Of the figure as printed; the type has 7 to 9 points at any width.
 
     Returns
     -------
     Figure
-        Dashed lines on training images (augmented where they are), solid lines on validation
-        images, which never are. Up to three models share two panels; more have two panels each,
-        as their losses are not in one unit.
+        Solid lines on validation images, thin dashed ones on training images (augmented where they
+        are). Losses that leap above all first epochs' by half are cut off.
 
     Examples
     --------
@@ -285,65 +277,28 @@ def training_curves(
     >>> run = load_run("runs/mine", table_source("split.parquet"))
     >>> figure = training_curves({run.name: run.history})
     """
-    if len(histories) > TOGETHER:
-        return _panels_per_model(histories)
-    figure = Figure(figsize=(11.0, 4.6), dpi=120, layout="constrained")
-    axes = figure.subplots(1, 2)
+    figure, axes = new_axes(width_mm, 52.0, 2)
+    first_losses = []
     for index, (name, history) in enumerate(histories.items()):
-        for axis, (metric, scale, _) in zip(axes, METRICS, strict=True):
-            _draw_history(axis, history, metric, scale, model_title(name), line_style(index))
-    axes[0].set_ylabel("Loss (nats, or the model's own unit)")
-    axes[0].set_title("Loss (the large dot is the epoch that was kept)")
-    axes[1].set(ylabel="Right class (%)", title=accuracy_title, ylim=(0, 102))
-    legend_below(figure, axes[0], len(histories))
+        style = {**line_style(index), "linestyle": "-"}
+        epochs, losses = _by_epoch(history, "epoch"), _by_epoch(history, "val_loss")
+        finite = np.where(np.isfinite(losses), losses, np.inf)
+        kept = [int(finite.argmin())] if np.isfinite(finite).any() else []
+        for axis, metric, scale in zip(axes, ("loss", "accuracy"), (1.0, 100.0), strict=True):
+            training = scale * _by_epoch(history, f"train_{metric}")
+            validation = scale * _by_epoch(history, f"val_{metric}")
+            axis.plot(epochs, training, "--", color=style["color"], linewidth=0.6)
+            axis.plot(epochs, validation, label=model_title(name), markevery=kept, **style)
+        first_losses += [*_by_epoch(history[:1], "train_loss"), *losses[:1]]
+    axes[0].set(ylabel="Loss", ylim=(0, None))
+    axes[1].set(ylabel="Right class (%)", ylim=(0, 102))
+    highest = max((loss for loss in first_losses if np.isfinite(loss)), default=np.inf)
+    axes[0].set_ylim(top=min(axes[0].get_ylim()[1], 1.5 * highest))
+    for axis in axes:
+        axis.set_xlabel("Epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    legend_below(figure, axes[0])
     return figure
-
-
-def _panels_per_model(histories: Mapping[str, History]) -> Figure:
-    """Two small panels, one above the other, for each model."""
-    columns = min(len(histories), 4)
-    bands = -(-len(histories) // columns)
-    figure = Figure(figsize=(3.3 * columns, 4.4 * bands + 0.5), dpi=120, layout="constrained")
-    axes = figure.subplots(2 * bands, columns, squeeze=False)
-    for axis in axes.ravel():
-        axis.set_axis_off()
-    for index, (name, history) in enumerate(histories.items()):
-        band, column = divmod(index, columns)
-        for line, (metric, scale, label) in enumerate(METRICS):
-            axis = axes[2 * band + line, column]
-            axis.set_axis_on()
-            style = {"color": OKABE_ITO[line], "marker": "o"}
-            _draw_history(axis, history, metric, scale, "", style)
-            if column == 0:
-                axis.set_ylabel(label)
-            if metric == "accuracy":
-                axis.set_ylim(0, 102)  # lines at 100 stay whole
-            else:
-                axis.set(title=model_title(name), xlabel="")
-    figure.suptitle(
-        "Training (dashed) and validation (solid); the large dot is the epoch that was kept",
-        fontsize="large",
-    )
-    return figure
-
-
-def _draw_history(
-    axis: Any, history: History, metric: str, scale: float, title: str, style: Mapping[str, Any]
-) -> None:
-    """Both curves of a metric, and the kept epoch."""
-    epochs, losses = _by_epoch(history, "epoch"), _by_epoch(history, "val_loss")
-    for stage, dashes, name in (("train", "--", "training"), ("val", "-", "validation")):
-        values = scale * _by_epoch(history, f"{stage}_{metric}")
-        how: dict[str, Any] = {**style, "linestyle": dashes, "linewidth": 2, "markersize": 3}
-        label = f"{title}, {name}" if title else name
-        axis.plot(epochs, values, label=label, alpha=1.0 if stage == "val" else 0.75, **how)
-    if np.isfinite(losses).any():
-        best = int(np.nanargmin(np.where(np.isfinite(losses), losses, np.nan)))
-        value = scale * _by_epoch(history, f"val_{metric}")[best]
-        axis.plot(epochs[best], value, "o", color=style["color"], markersize=9, zorder=5)
-    axis.set_xlabel("Epoch")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.grid(**GRID)
 
 
 def _by_epoch(history: History, name: str) -> npt.NDArray[np.float64]:
@@ -352,13 +307,18 @@ def _by_epoch(history: History, name: str) -> npt.NDArray[np.float64]:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def reliability_diagrams(bins: Mapping[str, Sequence[Bin]]) -> Figure:
+@printed
+def reliability_diagrams(
+    bins: Mapping[str, Sequence[Bin]], *, width_mm: float = FULL_WIDTH_MM
+) -> Figure:
     """How often a model is right, by how sure it is: a panel per event.
 
     Parameters
     ----------
     bins : mapping of str to sequence of Bin
         By the panel's title; of a panel without bins nothing is drawn.
+    width_mm : float, default 170
+        Of the figure as printed; the type has 7 to 9 points at any width.
 
     Returns
     -------
@@ -381,25 +341,56 @@ def reliability_diagrams(bins: Mapping[str, Sequence[Bin]]) -> Figure:
     panels = {title: panel for title, panel in bins.items() if panel}
     if not panels:
         raise GeolocError("No model has probabilities to hold against the truth.")
-    n_columns = min(3, len(panels))
-    n_rows = -(-len(panels) // n_columns)
-    figure = Figure(figsize=(3.4 * n_columns, 3.4 * n_rows), layout="constrained")
-    axes = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
-    for axis in axes[len(panels) :]:
-        axis.set_axis_off()
-    for axis, (title, panel) in zip(axes, panels.items(), strict=False):
+    figure, axes = new_axes(width_mm, min(46.0, width_mm), len(panels), 38.0)
+    for axis, (title, panel) in zip(axes, panels.items(), strict=True):
         names = ("confidence", "accuracy", "low", "high", "n_photos")
         values = {name: np.array([getattr(each, name) for each in panel]) for name in names}
         sure, right = 100 * values["confidence"], 100 * values["accuracy"]
         spans = np.maximum([right - 100 * values["low"], 100 * values["high"] - right], 0.0)
-        sizes = 12 + 160 * values["n_photos"] / values["n_photos"].sum()
+        sizes = 4 + 80 * values["n_photos"] / values["n_photos"].sum()
         colour = OKABE_ITO[0]
-        axis.plot([0, 100], [0, 100], color=QUIET, linestyle="--", linewidth=1)
-        axis.errorbar(sure, right, yerr=spans, fmt="none", ecolor=colour, alpha=0.6, capsize=2)
+        axis.plot([0, 100], [0, 100], color=QUIET, linestyle="--", linewidth=0.8)
+        axis.errorbar(sure, right, yerr=spans, fmt="none", ecolor=colour, alpha=0.6, elinewidth=0.7)
         axis.scatter(sure, right, s=sizes, color=colour, zorder=3)
         axis.set(xlim=(-3, 103), ylim=(-3, 103), aspect="equal")
-        axis.set_title(title, fontsize=9)
-        axis.grid(**GRID)
-    figure.supxlabel("Probability that the model gives (%)", fontsize=10)
-    figure.supylabel("Share that came true (%)", fontsize=10)
+        axis.set_title(textwrap.fill(title, 22))
+        axis.set(xticks=range(0, 101, 50), yticks=range(0, 101, 50))
+    figure.supxlabel("Probability that the model gives (%)")
+    figure.supylabel("Share that came true (%)")
+    return figure
+
+
+@printed
+def risk_coverage_curves(
+    curves: Mapping[str, pd.DataFrame], *, width_mm: float = FULL_WIDTH_MM
+) -> Figure:
+    """What abstaining brings: the share of wrong answers, by the share of photos answered.
+
+    Parameters
+    ----------
+    curves : mapping of str to DataFrame
+        By model name: what :func:`geocells.decoding.risk_coverage` gives.
+    width_mm : float, default 170
+        Of the figure as printed; the type has 7 to 9 points at any width.
+
+    Returns
+    -------
+    Figure
+        The surest answers stand at the left, all of them at the right; lower is better.
+
+    Examples
+    --------
+    >>> from geocells.decoding import risk_coverage
+    >>> from geoloc_models.reports.figures import risk_coverage_curves
+    >>> curve = risk_coverage([0.9, 0.5, 0.7, 0.2], [True, False, True, True])
+    >>> figure = risk_coverage_curves({"cells": curve}, width_mm=80)
+    """
+    figure, (axis,) = new_axes(width_mm, 0.3 * width_mm + 20.0)
+    for index, (name, curve) in enumerate(curves.items()):
+        style = {**line_style(index), "marker": ""}
+        axis.plot(100 * curve["coverage"], 100 * curve["risk"], label=model_title(name), **style)
+    axis.set(xlim=(0, 100), xlabel="Photos answered, the surest first (%)")
+    axis.set_ylim(0, None)
+    axis.set_ylabel("Wrong answers (%)")
+    legend_below(figure, axis)
     return figure

@@ -9,12 +9,21 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.reports.figures.style import MARKERS, OKABE_ITO
+from geoloc_models.reports.figures.style import (
+    FULL_WIDTH_MM,
+    MARKERS,
+    OKABE_ITO,
+    QUIET,
+    legend_below,
+    new_figure,
+    printed,
+)
 
 N_DIMENSIONS = 50
 LEAST_ROWS = 5
 
 
+@printed
 def tsne_of_features(
     features: npt.NDArray[np.floating],
     countries: npt.ArrayLike,
@@ -24,6 +33,7 @@ def tsne_of_features(
     max_rows: int = 2000,
     n_named: int = 10,
     title: str = "t-SNE of image features",
+    width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Photos by their features, coloured by country.
 
@@ -44,6 +54,8 @@ def tsne_of_features(
         are grey.
     title : str
         Over the figure.
+    width_mm : float, default 170
+        Of the figure as printed; the type has 7 to 9 points at any width.
 
     Raises
     ------
@@ -73,9 +85,10 @@ def tsne_of_features(
     present, counts = np.unique(codes, return_counts=True)
     named = present[np.lexsort((present, -counts))][: min(n_named, len(MARKERS))]
 
-    figure = Figure(figsize=(9.0, 7.0), dpi=120, layout="constrained")
+    title = f"{title}: {len(rows):,} photos, near ones look alike"
+    figure = new_figure(width_mm, 0.75 * width_mm + 10.0, title)
     axis = figure.subplots()
-    size = 14.0 if len(rows) > 600 else 26.0
+    size = width_mm / (25.0 if len(rows) > 600 else 12.0)
     for index, code in enumerate(named):
         is_here = codes == code
         axis.scatter(
@@ -85,7 +98,7 @@ def tsne_of_features(
             color=OKABE_ITO[index % len(OKABE_ITO)],
             marker=MARKERS[index],
             linewidths=0.3,
-            edgecolors="white",
+            edgecolors=figure.get_facecolor(),
             alpha=0.85,
             label=f"{(names or {}).get(code, code)} ({is_here.sum():,})",
         )
@@ -94,13 +107,12 @@ def tsne_of_features(
         label = f"{len(present) - len(named)} more countries ({is_other.sum():,})"
         others = points[is_other]
         axis.scatter(
-            others[:, 0], others[:, 1], s=size * 0.6, color="#c4c4c4", label=label, linewidths=0
+            others[:, 0], others[:, 1], s=size * 0.6, color=QUIET, label=label, linewidths=0
         )
     axis.set(xlabel="First t-SNE axis (no unit)", ylabel="Second t-SNE axis (no unit)")
     axis.set(xticks=[], yticks=[])
     axis.set_aspect("equal", adjustable="datalim")
-    axis.set_title(f"{title}: {len(rows):,} photos, near ones look alike")
-    figure.legend(loc="outside right upper", title="Country (photos)", markerscale=1.6)
+    legend_below(figure, axis)
     return figure
 
 

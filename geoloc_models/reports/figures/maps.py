@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +11,29 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import shapely
-from matplotlib.colors import ListedColormap, Normalize, to_hex
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
-from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator
+from matplotlib.patches import Rectangle
 
 from geocells import CellPartition
-from geoloc_models.reports.figures.style import OKABE_ITO, counts_bar, counts_norm, plain_numbers
+from geoloc_models.countries import load_countries
+from geoloc_models.reports.figures.style import (
+    FULL_WIDTH_MM,
+    OKABE_ITO,
+    QUIET,
+    counts_bar,
+    counts_norm,
+    halo,
+    legend_below,
+    new_figure,
+    printed,
+    shades,
+)
 
-LAND, SEA, BORDER = "#f4f2ec", "#e3ecf3", "#111111"
 DOT = OKABE_ITO[1]
-DENSITY = ListedColormap(mpl.colormaps["viridis_r"](np.linspace(0.12, 1.0, 256)))
-CELL_COLOURS, CELL_EDGE, CELL_ALPHA = mpl.colormaps["YlGnBu"], "#555555", 0.75
 KM_PER_DEGREE = 111.195
+HEXAGON_MM = 2.2
+LEAST_BLOCK_MM = 38.0
+BAR_MM = 15.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,12 @@ class MapPanel:
         south, west, north, east = self.bounds
         return (east - west) * self.stretch / (north - south)
 
+    def holds(self, coords: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Which of these (n, 2) points it shows."""
+        south, west, north, east = self.bounds
+        inside = (coords >= (south, west)) & (coords <= (north, east))
+        return np.asarray(inside.all(axis=1))
+
 
 WORLD_PANEL = MapPanel("World", (-60.0, -180.0, 84.0, 180.0))
 
@@ -77,106 +91,126 @@ def panels_of_countries(
     >>> [panel.title for panel in panels_of_countries(load_countries(), ["CH", "SE"])]
     ['Switzerland', 'Sweden']
     """
-    panels = []
-    for code in codes:
-        west, south, east, north = countries.loc[code].geometry.bounds
-        dy, dx = margin * (north - south), margin * (east - west)
-        box = (max(south - dy, -90.0), west - dx, min(north + dy, 90.0), east + dx)
-        panels.append(MapPanel(str(countries.loc[code, "name"]), box))
-    return panels
+    return [
+        _panel_around(str(countries.loc[code, "name"]), countries.loc[code].geometry.bounds, margin)
+        for code in codes
+    ]
 
 
+def _panel_around(title: str, bounds: Sequence[float], margin: float = 0.05) -> MapPanel:
+    """Panel of what lies between west, south, east and north."""
+    west, south, east, north = bounds
+    dy, dx = margin * (north - south) + 1e-3, margin * (east - west) + 1e-3
+    return MapPanel(title, (max(south - dy, -90.0), west - dx, min(north + dy, 90.0), east + dx))
+
+
+def _panels(
+    panels: Sequence[MapPanel] | None, coords: npt.NDArray[np.float64]
+) -> Sequence[MapPanel]:
+    """The panels asked for, or one around the images."""
+    if panels is not None:
+        return panels
+    south, west = coords.min(axis=0, initial=90.0)
+    north, east = coords.max(axis=0, initial=-90.0)
+    return [_panel_around("", (west, south, east, north))] if len(coords) else [WORLD_PANEL]
+
+
+@printed
 def map_of_cells(
-    cells: CellPartition,
+    cells: CellPartition | Mapping[str, CellPartition],
     coords: npt.ArrayLike,
-    countries: gpd.GeoDataFrame,
-    panels: Sequence[MapPanel],
+    countries: gpd.GeoDataFrame | None = None,
+    panels: Sequence[MapPanel] | None = None,
     *,
-    title: str,
+    title: str = "",
     zooms: Sequence[MapPanel] = (),
+    width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
-    """Training images and the cells made of them, on country outlines.
+    """Training images and the cells made of them, of one method or of several on one scale.
 
     Parameters
     ----------
-    cells : CellPartition
-        Fitted on the training images.
+    cells : CellPartition or mapping of str to CellPartition
+        Fitted on the training images; several by the titles of their maps.
     coords : array-like
         (n, 2) latitude and longitude of the training images, in degrees.
-    countries : GeoDataFrame
-        Outlines, of :func:`geoloc_models.countries.load_countries`.
-    panels : sequence of MapPanel
-        What to show, side by side.
+    countries : GeoDataFrame, optional
+        Outlines with their codes as index; by default all countries of
+        :func:`geoloc_models.countries.load_countries`.
+    panels : sequence of MapPanel, optional
+        What to show; by default one map of all training images.
     title : str
         Over the figure.
     zooms : sequence of MapPanel
-        Parts of the panels to show enlarged, one above the other at the right.
+        Parts of the panels to show enlarged, beside the panel that holds them.
+    width_mm : float, default 170
+        Of the figure as printed; the type has 7 to 9 points at any width.
 
     Returns
     -------
     Figure
-        1600 pixels wide; cells coloured by their number of training images, on a logarithmic
-        scale where the largest number is above 20 times the smallest.
+        Cells are coloured by their number of training images, on one scale, logarithmic where the
+        largest number is above 20 times the smallest. They end at the country that their group
+        names, otherwise at the coast.
 
     Examples
     --------
     >>> from geocells import CellBuilder
-    >>> from geoloc_models.countries import load_countries
-    >>> from geoloc_models.reports.figures import map_of_cells, panels_of_countries
+    >>> from geoloc_models.reports.figures import map_of_cells
     >>> from geoloc_models.tables import read_photo_table
     >>> coords = read_photo_table("photos.csv").coords
-    >>> cells, countries = CellBuilder(min_images=20).fit(coords).cells_, load_countries()
-    >>> panels = panels_of_countries(countries, ["CH"])
-    >>> figure = map_of_cells(cells, coords, countries, panels, title="Cells")
+    >>> cells = CellBuilder(min_images=20).fit(coords).cells_
+    >>> figure = map_of_cells({"Bottom-up": cells}, coords, width_mm=80)
     """
     coords = np.asarray(coords, dtype=np.float64)
-    frame = cells.to_geodataframe()
-    counts = np.asarray(cells.counts, dtype=np.float64)
+    countries = load_countries() if countries is None else countries
+    panels = _panels(panels, coords)
+    partitions = cells if isinstance(cells, Mapping) else {"": cells}
+    counts = np.concatenate([each.counts for each in partitions.values()]).astype(np.float64)
     norm = counts_norm(max(counts.min(), 1.0), max(counts.max(), counts.min() + 1.0))
-    frame["colour"] = [to_hex(CELL_COLOURS(norm(count))) for count in counts]
-    figure, axes = _map_axes(panels, zooms)
-    for axis, panel in zip(axes, [*panels, *zooms], strict=True):
-        is_world = panel == WORLD_PANEL
-        _draw_countries(axis, panel, countries, border=0.3 if is_world else 1.0)
-        shown = _part_inside(frame, panel)
-        if len(shown):
-            how: dict[str, Any] = {"ax": axis, "aspect": None}
-            shown.plot(color=shown["colour"], alpha=CELL_ALPHA, edgecolor="none", zorder=2, **how)
-            width = 0.2 if is_world else 0.8
-            shown.boundary.plot(color=CELL_EDGE, linewidth=width, zorder=3, **how)
-        size = 1.0 if is_world else 4.0 if panel in zooms else 2.5
-        _draw_dots(axis, coords, markersize=size, markeredgewidth=0, alpha=0.7)
-        if panel not in zooms:
+    bands = [[panel, *(zoom for zoom in zooms if _is_part(zoom, panel))] for panel in panels]
+    blocks = [(name, bands) for name in partitions]
+    if len(partitions) == 1:
+        blocks = [("", [band]) for band in bands]
+        title = title or next(iter(partitions))
+    figure, axes, bottom = _maps(blocks, title, width_mm)
+    for index, (_, block) in enumerate(blocks):
+        each = list(partitions.values())[index if len(partitions) > 1 else 0]
+        frame = each.to_geodataframe()
+        frame["colour"] = list(shades()(norm(each.counts)))
+        for axis, panel in zip(
+            axes[index], [panel for band in block for panel in band], strict=True
+        ):
+            outlines = draw_outlines(axis, panel, countries)
+            shown = _ending_at_borders(_part_inside(frame, panel), outlines)
+            how: dict[str, Any] = {"ax": axis, "aspect": None, "linewidth": 0.3, "zorder": 2}
+            if len(shown):
+                shown.plot(
+                    color=list(shown["colour"]), edgecolor=mpl.rcParams["figure.facecolor"], **how
+                )
+            _draw_dots(axis, coords[panel.holds(coords)], 1.2 if panel in zooms else 0.8)
             for zoom in zooms:
-                _mark_zoom(axis, panel, zoom)
-        _frame_map(axis, panel)
-    label = "Training images in the cell"
-    counts_bar(figure, axes, norm, CELL_COLOURS, label, alpha=CELL_ALPHA)
-    cell: dict[str, Any] = {"facecolor": CELL_COLOURS(0.3), "edgecolor": CELL_EDGE}
-    figure.legend(
-        handles=[
-            Patch(**cell, alpha=CELL_ALPHA, label="Cell"),
-            Line2D([], [], color=BORDER, label="Border or coast"),
-            _dot_of_legend("Training image"),
-        ],
-        loc="lower right",
-        ncols=3,
-    )
-    # An empty line below: maps of a fixed aspect grow into the space that the layout left them.
-    figure.suptitle(f"{title}\n", fontsize="x-large")
+                if panel not in zooms and _is_part(zoom, panel):
+                    south, west, north, east = zoom.bounds
+                    box = (west, south), east - west, north - south
+                    axis.add_patch(Rectangle(*box, fill=False, linewidth=0.9, zorder=6))
+            axis.set(xlabel="", ylabel="")  # which GeoPandas writes
+    counts_bar(bottom, norm, "Training images in the cell (each dot is one)")
     return figure
 
 
+@printed
 def map_of_photos(
     coords: npt.ArrayLike,
-    countries: npt.ArrayLike,
-    polygons: gpd.GeoDataFrame,
-    panels: Sequence[MapPanel],
+    countries: npt.ArrayLike | None = None,
+    polygons: gpd.GeoDataFrame | None = None,
+    panels: Sequence[MapPanel] | None = None,
     part: npt.ArrayLike | None = None,
     *,
-    title: str = "Where the photos were taken",
+    title: str = "",
     n_named: int = 12,
     dots_up_to: int = 500,
+    width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Photos on country outlines: how many where, and how many in each country.
 
@@ -184,12 +218,13 @@ def map_of_photos(
     ----------
     coords : array-like
         (n, 2) latitude and longitude in degrees.
-    countries : array-like
-        (n,) country codes.
-    polygons : GeoDataFrame
-        Outlines with a ``name``, of :func:`geoloc_models.countries.load_countries`.
-    panels : sequence of MapPanel
-        What to show, side by side.
+    countries : array-like, optional
+        (n,) country codes, counted in the legend.
+    polygons : GeoDataFrame, optional
+        Outlines with a ``name``; by default all countries of
+        :func:`geoloc_models.countries.load_countries`.
+    panels : sequence of MapPanel, optional
+        What to show, side by side; by default one map of all photos.
     part : array-like, optional
         (n,) part of the split of each photo, counted in the legend.
     title : str
@@ -199,153 +234,172 @@ def map_of_photos(
     dots_up_to : int, default 500
         A panel with more photos shows hexagons coloured by their number (one scale for all
         panels, logarithmic where the largest is above 20); one with fewer, a dot per photo.
-
-    Returns
-    -------
-    Figure
-        1600 pixels wide.
+    width_mm : float, default 170
+        Of the figure as printed; the type has 7 to 9 points at any width.
 
     Examples
     --------
-    >>> from geoloc_models.countries import load_countries
-    >>> from geoloc_models.reports.figures import map_of_photos, panels_of_countries
+    >>> from geoloc_models.reports.figures import map_of_photos
     >>> from geoloc_models.tables import read_photo_table
-    >>> table, countries = read_photo_table("photos.csv"), load_countries()
-    >>> panels = panels_of_countries(countries, ["CH"])
-    >>> figure = map_of_photos(table.coords, table.countries, countries, panels)
+    >>> table = read_photo_table("photos.csv")
+    >>> figure = map_of_photos(table.coords, table.countries)
     """
     coords = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
-    codes = np.asarray(countries, dtype=object).astype(str)
-    parts = None if part is None else np.asarray(part, dtype=object).astype(str)
-    figure, axes = _map_axes(panels, beside=4.0)
+    polygons = load_countries() if polygons is None else polygons
+    panels = _panels(panels, coords)
+    lines: list[str] = []
+    if countries is not None:
+        codes = np.asarray(countries, dtype=object).astype(str)
+        parts = None if part is None else np.asarray(part, dtype=object).astype(str)
+        names = "" if parts is None else f" ({' + '.join(_ordered_parts(parts))})"
+        lines = [
+            f"{len(codes):,} photos{names}",
+            *_counts_by_country(codes, polygons, parts, n_named),
+        ]
+    figure, axes, bottom = _maps([("", [[panel]]) for panel in panels], title, width_mm, 12.0)
     all_hexagons = []
-    has_dots = False
-    for axis, panel in zip(axes, panels, strict=True):
-        is_world = panel == WORLD_PANEL
-        _draw_countries(axis, panel, polygons, border=0.3 if is_world else 0.8)
-        south, west, north, east = panel.bounds
-        is_shown = ((south, west) <= coords).all(axis=1) & (coords <= (north, east)).all(axis=1)
-        shown = coords[is_shown]
-        width = ""
+    for (axis,), panel in zip(axes, panels, strict=True):
+        draw_outlines(axis, panel, polygons)
+        shown = coords[panel.holds(coords)]
+        axis.set_title(f"{panel.title}\n{len(shown):,} photos".removeprefix("\n"), fontsize=7)
         if len(shown) > dots_up_to:
-            hexagons, size_km = _draw_hexagons(axis, shown, panel)
+            share = panel.aspect / sum(each.aspect for each in panels)
+            across = max(1, round(width_mm * share / HEXAGON_MM))
+            hexagons, size_km = _draw_hexagons(axis, shown, panel, across)
             all_hexagons.append(hexagons)
-            width = f"\nhexagons about {size_km:.{1 if size_km < 10 else 0}f} km wide"
+            axis.set_xlabel(f"{size_km:.{1 if size_km < 10 else 0}f} km hexagons", fontsize=6)
         else:
-            has_dots = True
-            edge: dict[str, Any] = {"markeredgewidth": 0.3, "markeredgecolor": "white"}
-            _draw_dots(axis, shown, markersize=2.5 if is_world else 4.0, alpha=0.8, **edge)
-        _frame_map(axis, panel)
-        axis.set_title(f"{panel.title}: {len(shown):,} photos{width}")
+            _draw_dots(axis, shown, 2.0)
     if all_hexagons:
         most = max(float(hexagons.get_array().max()) for hexagons in all_hexagons)
         norm = counts_norm(1.0, max(most, 2.0))
         for hexagons in all_hexagons:
             hexagons.set_norm(norm)
-        unit = "" if type(norm) is Normalize else " (logarithmic)"
-        counts_bar(figure, axes, norm, DENSITY, f"Photos in a hexagon{unit}")
-    names = [] if parts is None else _ordered_parts(parts)
-    figure.legend(
-        handles=[
-            *([_dot_of_legend("Photo")] if has_dots else []),
-            *_counts_by_country(codes, polygons, parts, n_named),
-        ],
-        title=f"{len(codes):,} photos" + (f"\n({' + '.join(names)})" if names else ""),
-        alignment="left",
-        handlelength=1.0 if has_dots else 0.0,
-        handletextpad=0.6 if has_dots else 0.0,
-        loc="outside right upper",
-    )
-    figure.suptitle(title, fontsize="x-large")
+        counts_bar(bottom, norm, "Photos in a hexagon")
+    for line in lines:
+        axes[0][0].plot([], [], " ", label=line)
+    legend_below(figure, axes[0][0])
     return figure
 
 
-def _map_axes(
-    panels: Sequence[MapPanel], zooms: Sequence[MapPanel] = (), *, beside: float = 1.0
-) -> tuple[Figure, list[Any]]:
-    """Axes for the panels, of one height, and for the zooms in a last column.
+def _maps(
+    blocks: Sequence[tuple[str, list[list[MapPanel]]]],
+    title: str,
+    width_mm: float,
+    words_mm: float = 6.0,
+) -> tuple[Figure, list[list[Any]], Any]:
+    """Figure of blocks of maps, their axes, and the space under them.
 
-    ``beside`` inches of the width are not for maps.
+    A block has a title and bands of maps; the maps of a band are of one height, and have
+    ``words_mm`` for words. Blocks without titles stand side by side, equally high; those with
+    titles are alike, and stand side by side as far as the page is high enough.
     """
-    widths = [panel.aspect for panel in panels]
-    if zooms:
-        widths.append(max(zoom.aspect for zoom in zooms) / len(zooms))
-    height = float(np.clip((16.0 - beside) / sum(widths), 4.0, 7.4)) + 1.6
-    figure = Figure(figsize=(16.0, height), dpi=100, layout="constrained")
-    grid = figure.add_gridspec(max(len(zooms), 1), len(widths), width_ratios=widths)
-    axes = [figure.add_subplot(grid[:, column]) for column in range(len(panels))]
-    axes += [figure.add_subplot(grid[row, -1]) for row in range(len(zooms))]
-    return figure, axes
+    shapes = [1.0 / sum(1.0 / sum(p.aspect for p in band) for band in bands) for _, bands in blocks]
+    n_rows, maps_mm = 1, width_mm / sum(shapes)
+    if blocks[0][0]:
+        n_most = int(np.clip(width_mm // LEAST_BLOCK_MM, 1, len(blocks)))
+        for n_columns in range(1, n_most + 1):
+            n_rows = -(-len(blocks) // n_columns)
+            maps_mm = n_rows * width_mm / n_columns / shapes[0]
+            if maps_mm < 1.25 * width_mm:
+                break
+    n_columns = -(-len(blocks) // n_rows)
+    maps_mm = min(maps_mm, 1.25 * width_mm * n_rows)
+    maps_mm += n_rows * words_mm * max(len(bands) for _, bands in blocks) + 4.0
+    figure = new_figure(width_mm, maps_mm + BAR_MM + 6.0 * bool(title), title)
+    top, bottom = figure.subfigures(2, 1, height_ratios=[maps_mm, BAR_MM])
+    widths = None if blocks[0][0] else shapes
+    parts = top.subfigures(n_rows, n_columns, squeeze=False, width_ratios=widths).ravel()
+    axes: list[list[Any]] = []
+    for part, (name, bands) in zip(parts, blocks, strict=False):
+        part.suptitle(name)
+        heights = [1.0 / sum(panel.aspect for panel in band) for band in bands]
+        grid = part.add_gridspec(len(bands), 1, height_ratios=heights)
+        axes.append([])
+        for row, band in enumerate(bands):
+            cells = grid[row].subgridspec(1, len(band), width_ratios=[p.aspect for p in band])
+            for column, panel in enumerate(band):
+                axis = part.add_subplot(cells[column])
+                axis.set_title(panel.title, fontsize=7.5)
+                axes[-1].append(axis)
+    return figure, axes, bottom
+
+
+def draw_outlines(axis: Any, panel: MapPanel, countries: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Land and borders of a panel with a scale, and no degrees; returns what is drawn."""
+    south, west, north, east = panel.bounds
+    axis.set(
+        xlim=(west, east), ylim=(south, north), aspect=1.0 / panel.stretch, xticks=[], yticks=[]
+    )
+    for spine in axis.spines.values():
+        spine.set(visible=True, linewidth=0.4, color=QUIET)
+    outlines = _part_inside(countries, panel)
+    ink = mpl.rcParams["text.color"]
+    if len(outlines):
+        how: dict[str, Any] = {"ax": axis, "aspect": None}
+        outlines.plot(color=ink, alpha=0.07, edgecolor="none", zorder=1, **how)
+        outlines.boundary.plot(
+            color=ink, linewidth=0.15 if east - west > 90 else 0.3, zorder=4, **how
+        )
+    axis.set(xlabel="", ylabel="")
+    if panel == WORLD_PANEL:
+        return outlines
+    width_km = (east - west) * panel.stretch * KM_PER_DEGREE
+    power = 10.0 ** np.floor(np.log10(0.4 * width_km))
+    length = max(step * power for step in (1, 2, 5) if step * power <= 0.4 * width_km)
+    share = length / width_km
+    how = {"transform": axis.transAxes, "zorder": 8, "path_effects": [halo()]}
+    axis.plot([0.95 - share, 0.95], [0.03, 0.03], color=ink, linewidth=1.0, **how)
+    axis.text(0.95, 0.05, f"{length:,.0f} km", ha="right", fontsize=6, **how)
+    return outlines
 
 
 def _part_inside(frame: gpd.GeoDataFrame, panel: MapPanel) -> gpd.GeoDataFrame:
-    """Rows that a panel shows, cut off a little outside it: less to draw."""
+    """Rows that a panel shows, cut off a little outside it, in no more detail than is seen."""
     south, west, north, east = panel.bounds
-    dy, dx = 0.1 * (north - south), 0.1 * (east - west)
-    box = (west - dx, south - dy, east + dx, north + dy)
-    inside = frame.iloc[frame.sindex.query(shapely.box(*box), predicate="intersects")]
-    if panel == WORLD_PANEL:
-        return inside
-    return inside.set_geometry(shapely.clip_by_rect(inside.geometry.to_numpy(), *box))
+    dy, dx = 0.02 * (north - south), 0.02 * (east - west)
+    box = shapely.box(west - dx, south - dy, east + dx, north + dy)
+    inside = frame.iloc[np.sort(frame.sindex.query(box, predicate="intersects"))]
+    simple = shapely.simplify(inside.geometry.to_numpy(), (north - south) / 2000)
+    return inside.set_geometry(shapely.intersection(shapely.make_valid(simple), box))
 
 
-def _draw_countries(
-    axis: Any, panel: MapPanel, countries: gpd.GeoDataFrame, *, border: float
-) -> None:
-    axis.set_facecolor(SEA)
-    outlines = _part_inside(countries, panel)
-    how: dict[str, Any] = {"ax": axis, "aspect": None}
-    outlines.plot(color=LAND, edgecolor="none", zorder=1, **how)
-    outlines.boundary.plot(color=BORDER, linewidth=border, zorder=4, **how)
+def _ending_at_borders(cells: gpd.GeoDataFrame, outlines: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """What of each cell lies in the country that its group names, or else on land."""
+    land = shapely.union_all(outlines.geometry.to_numpy())
+    shapes = outlines.geometry.to_dict()
+    groups = cells["group"] if "group" in cells else np.full(len(cells), None)
+    within = [shapes.get(group, land) for group in groups]
+    clipped = cells.set_geometry(shapely.intersection(cells.geometry.to_numpy(), within))
+    return clipped[shapely.area(clipped.geometry.to_numpy()) > 0]
 
 
-def _draw_dots(axis: Any, coords: npt.NDArray[np.float64], **how: Any) -> None:
-    axis.plot(coords[:, 1], coords[:, 0], "o", color=DOT, zorder=5, **how)
+def _is_part(zoom: MapPanel, panel: MapPanel) -> bool:
+    """Whether the panel shows all of the zoom."""
+    return bool(panel.holds(np.reshape(zoom.bounds, (2, 2))).all())
 
 
-def _dot_of_legend(label: str) -> Line2D:
-    return Line2D([], [], color=DOT, linestyle="none", marker="o", markersize=5, label=label)
+def _draw_dots(axis: Any, coords: npt.NDArray[np.float64], size: float) -> None:
+    how: dict[str, Any] = {"markersize": size, "markeredgewidth": 0, "alpha": 0.7, "zorder": 5}
+    axis.plot(coords[:, 1], coords[:, 0], "o", color=DOT, **how)
 
 
 def _draw_hexagons(
-    axis: Any, coords: npt.NDArray[np.float64], panel: MapPanel
+    axis: Any, coords: npt.NDArray[np.float64], panel: MapPanel, across: int
 ) -> tuple[Any, float]:
     """Hexagons with at least one photo, regular on the map, and their width in kilometres."""
     south, west, north, east = panel.bounds
-    across = int(np.clip(round(85 * panel.aspect**0.8), 30, 200))
     hexagons = axis.hexbin(
         coords[:, 1],
         coords[:, 0],
         gridsize=(across, max(1, round(across / panel.aspect / np.sqrt(3)))),
         extent=(west, east, south, north),
         mincnt=1,
-        cmap=DENSITY,
+        cmap=shades(),
         linewidths=0.1,
         zorder=3,
     )
     return hexagons, (east - west) / across * panel.stretch * KM_PER_DEGREE
-
-
-def _mark_zoom(axis: Any, panel: MapPanel, zoom: MapPanel) -> None:
-    """Frame and name the part of a panel that a zoom shows."""
-    south, west, north, east = zoom.bounds
-    map_south, map_west, map_north, map_east = panel.bounds
-    if south < map_south or west < map_west or north > map_north or east > map_east:
-        return
-    box = Rectangle((west, south), east - west, north - south, fill=False, linewidth=1.8, zorder=6)
-    axis.add_patch(box)
-    label = axis.text(west, north, zoom.title, va="bottom", ha="left", zorder=7)
-    label.set_path_effects([withStroke(linewidth=3, foreground="white")])
-
-
-def _frame_map(axis: Any, panel: MapPanel) -> None:
-    """Limits, title and labelled axes of a map."""
-    south, west, north, east = panel.bounds
-    axis.set(xlim=(west, east), ylim=(south, north), aspect=1.0 / panel.stretch)
-    axis.set(title=panel.title, xlabel="Longitude (°)", ylabel="Latitude (°)")
-    for ticks, n_ticks in ((axis.xaxis, 4 if panel.aspect < 1.2 else 8), (axis.yaxis, 7)):
-        ticks.set_major_locator(MaxNLocator(n_ticks, steps=[1, 2, 2.5, 5, 10]))
-    plain_numbers(axis.xaxis, axis.yaxis)
 
 
 def _counts_by_country(
@@ -353,7 +407,7 @@ def _counts_by_country(
     polygons: gpd.GeoDataFrame,
     parts: npt.NDArray[np.str_] | None,
     n_named: int,
-) -> list[Line2D]:
+) -> list[str]:
     """Lines of the legend: a country and its number of photos, the largest first."""
     countries, counts = np.unique(codes, return_counts=True)
     ordered = countries[np.lexsort((countries, -counts))]
@@ -368,7 +422,7 @@ def _counts_by_country(
         if parts is not None:
             shares = [np.sum(is_here & (parts == part)) for part in _ordered_parts(parts)]
             line += f" ({' + '.join(f'{share:,}' for share in shares)})"
-        lines.append(Line2D([], [], linestyle="none", label=line))
+        lines.append(line)
     return lines
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from geocells.decoding import risk_coverage
 from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Evaluation
 from geoloc_models.evaluation.scores import Interval
@@ -41,11 +42,11 @@ def test_groups_have_the_medians_and_quartiles_worked_by_hand():
     assert line.get_xdata().tolist() == [1.0, 100.0]
     assert line.get_ydata().tolist() == [3.0, 30.0]
     assert bars_of(axis) == [(2.0, 4.0), (20.0, 40.0)]
-    assert "groups of 5 test images" in axis.get_title()
+    assert axis.get_title() == "Medians, quartiles of 5 images each"
     assert "km" in axis.get_xlabel()
     assert "km" in axis.get_ylabel()
-    texts = [text.get_text() for text in axis.get_legend().get_texts()]
-    assert texts == ["Country (baseline)", "As far off as the nearest photo"]
+    texts = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert texts == {"Country (baseline)", "As far off as the nearest photo"}
 
 
 def test_an_error_of_nothing_still_stands_on_a_logarithmic_axis():
@@ -117,15 +118,20 @@ def history_of(val_losses, **more):
 
 
 def kept_epochs(axis):
-    return [line.get_xdata()[0] for line in axis.lines if line.get_markersize() > 5]
+    """The marked epoch of each validation line."""
+    return [
+        line.get_xdata()[line.get_markevery()[0]] for line in axis.lines if line.get_markevery()
+    ]
 
 
 def test_training_curves_mark_the_kept_epoch():
     figure = figures.training_curves({"country": history_of([3.0, 1.0, 2.0], val_accuracy=0.25)})
     loss, accuracy = figure.axes
     assert kept_epochs(loss) == kept_epochs(accuracy) == [2]
-    validation = accuracy.lines[1]
-    assert validation.get_ydata().tolist() == [25.0, 25.0, 25.0]
+    training, validation = accuracy.lines
+    assert (training.get_linestyle(), validation.get_linestyle()) == ("--", "-")
+    assert training.get_ydata().tolist() == [50.0] * 3
+    assert validation.get_ydata().tolist() == [25.0] * 3
     assert "%" in accuracy.get_ylabel()
     assert loss.get_xlabel() == "Epoch"
 
@@ -139,30 +145,14 @@ def test_a_loss_that_is_nan_leaves_a_gap_and_is_not_kept():
     assert kept_epochs(nothing.axes[0]) == []
 
 
-def test_many_models_have_panels_of_their_own():
-    histories = {f"model {n}": history_of([2.0, 1.0], val_accuracy=0.5) for n in range(5)}
+def test_all_models_share_an_axis_a_metric_and_leaps_are_cut():
+    histories = {f"model {n}": history_of([2.0, 90.0, 1.0], val_accuracy=0.5) for n in range(5)}
     figure = figures.training_curves(histories)
-    shown = [axis for axis in figure.axes if axis.axison]
-    assert len(shown) == 10
-    titles = [axis.get_title() for axis in shown if axis.get_title()]
-    assert titles == list(histories)
-    assert all(kept_epochs(axis) == [2] for axis in shown)
-
-
-def test_few_models_share_axes_with_training_dashed_and_validation_solid():
-    histories = {
-        "No augmentation": history_of([2.0, 3.0], val_accuracy=0.4),
-        "Random crops": history_of([2.0, 1.0], val_accuracy=0.6),
-    }
-    figure = figures.training_curves(histories)
-    loss, _ = figure.axes
-    assert kept_epochs(loss) == [1, 2]
-    lines = {line.get_label(): line.get_linestyle() for line in loss.lines}
-    for name in histories:
-        assert lines[f"{name}, training"] == "--"
-        assert lines[f"{name}, validation"] == "-"
-    colours = {line.get_label().split(",")[0]: line.get_color() for line in loss.lines}
-    assert colours["No augmentation"] != colours["Random crops"]
+    loss, accuracy = figure.axes
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(histories)
+    assert kept_epochs(loss) == kept_epochs(accuracy) == [3] * 5
+    assert len({line.get_color() for line in loss.lines}) == 5
+    assert loss.get_ylim() == (0.0, 3.0)
 
 
 BINS = (Bin(30, 0.25, 0.2, 0.1, 0.3), Bin(10, 0.9, 1.0, 0.7, 1.0))
@@ -170,18 +160,20 @@ BINS = (Bin(30, 0.25, 0.2, 0.1, 0.3), Bin(10, 0.9, 1.0, 0.7, 1.0))
 
 def test_dots_stand_at_confidence_and_accuracy():
     figure = figures.reliability_diagrams({"One": BINS, "None": (), "Two": BINS[:1]})
-    shown = [axis for axis in figure.axes if axis.axison]
-    assert [axis.get_title() for axis in shown] == ["One", "Two"]
-    dots = shown[0].collections[-1]
+    assert [axis.get_title() for axis in figure.axes] == ["One", "Two"]
+    dots = figure.axes[0].collections[-1]
     np.testing.assert_allclose(dots.get_offsets(), [[25.0, 20.0], [90.0, 100.0]])
     assert dots.get_sizes()[0] > dots.get_sizes()[1]
-
-
-def test_four_panels_take_two_rows_and_the_rest_is_empty():
-    figure = figures.reliability_diagrams({str(k): BINS for k in range(4)})
-    assert [axis.axison for axis in figure.axes] == [True] * 4 + [False] * 2
 
 
 def test_without_any_bin_there_is_nothing_to_draw():
     with pytest.raises(GeolocError, match="No model has probabilities"):
         figures.reliability_diagrams({"One": ()})
+
+
+def test_abstaining_is_drawn_in_percent_by_model():
+    curve = risk_coverage([0.9, 0.5, 0.7, 0.2], [True, False, True, True])
+    figure = figures.risk_coverage_curves({"cells": curve})
+    (line,) = figure.axes[0].lines
+    np.testing.assert_allclose(line.get_xdata(), [25, 50, 75, 100])
+    np.testing.assert_allclose(line.get_ydata(), [0, 0, 100 / 3, 25])

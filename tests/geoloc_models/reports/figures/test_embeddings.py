@@ -34,7 +34,7 @@ def test_named_countries_have_a_colour_and_the_others_are_grey():
     assert sizes == {"Switzerland (20)": 20, "NO (20)": 20, "2 more countries (20)": 20}
     colours = {tuple(part.get_facecolor()[0][:3]) for part in axis.collections}
     assert len(colours) == 3
-    assert "60 photos" in axis.get_title()
+    assert "60 photos" in figure.get_suptitle()
 
 
 def test_rows_are_sampled_by_the_seed():

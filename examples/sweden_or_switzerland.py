@@ -222,11 +222,11 @@ def draw(
         distances_km, centre_km=sphere.haversine(np.tile(centre, (len(tested), 1)), tested)
     )
     best = min(runs, key=lambda name: runs[name].evaluation.median_km.value)
-    # At even steps from the best guess to the worst, but no place twice.
+    # The worst guess of each twelfth, but no place twice.
     order = np.argsort(distances_km[best], kind="stable")
     shown: list[int] = []
     for step in np.array_split(order, N_EXAMPLES):
-        for position in step.tolist():
+        for position in step[::-1].tolist():
             if not shown or sphere.haversine(tested[shown], tested[[position]]).min() > APART_KM:
                 shown.append(position)
                 break
@@ -239,8 +239,7 @@ def draw(
     )
     pictures["examples"] = figures.example_sheet(
         {"": examples},
-        title=f"{model_title(best)}: test images (satellite crops, 150 km wide), from the best "
-        "guess to the worst",
+        title=f"{model_title(best)}: test crops, 150 km wide, in order of error",
     )
     pictures["training"] = figures.training_curves(
         {name: run.history for name, run in runs.items()}

@@ -87,7 +87,7 @@ def main() -> int:
     chosen = arguments()
     found = pythons(tuple(chosen.python or VERSIONS))
     if not found:
-        raise SystemExit("No Python of 3.11 to 3.13 was found, by pyenv or on PATH.")
+        raise SystemExit("No Python of 3.11 to 3.14 was found, by pyenv or on PATH.")
     demo_on = chosen.demo or max(found, key=VERSIONS.index)
     if demo_on not in (*found, "none"):
         raise SystemExit(

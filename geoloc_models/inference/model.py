@@ -486,13 +486,14 @@ class Model:
     ) -> tuple[FloatArray, npt.NDArray[np.object_]]:
         """Answers of a decoder: (n, 2) points, and (n,) countries."""
         classes = self.classes
-        if decoder == "argmax" or classes is None:
+        exact = None if classes is None else classes.decoder
+        if classes is not None and decoder == "top_k":
+            coords = decoding.top_k_mean(probabilities, classes.coords, k=TOP_K)
+        elif classes is not None and decoder == "expected_utility" and exact is not None:
+            coords = exact.predict(probabilities)
+        else:
             answer = self.task.answer(arrays, np.arange(_n_images(arrays)))
             return answer.coords, answer.countries
-        if decoder == "expected_utility" and classes.decoder is not None:
-            coords = classes.decoder.predict(probabilities)
-        else:
-            coords = decoding.top_k_mean(probabilities, classes.coords, k=TOP_K)
         return coords, classes.country_at(coords)
 
     def _decode_part(

@@ -19,7 +19,14 @@ from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.float64 import Float64Table
 from geoloc_models.models.heads import MLPHead
 from geoloc_models.models.losses import accuracy, offset_loss
-from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored, head_of
+from geoloc_models.models.tasks.base import (
+    Batch,
+    Outputs,
+    PlaceTask,
+    Scored,
+    check_classes,
+    head_of,
+)
 
 _SMALLEST_SIDE = 1e-6  # degrees; a country with one photo has a box too
 _OFF_SHORE_KM = 500.0
@@ -260,6 +267,7 @@ class OffsetTask(PlaceTask):
             np.array(card["countries"], dtype=object),
             np.asarray(card["boxes"], dtype=np.float64).reshape(-1, 4),
         )
+        check_classes(card, boxes.n_countries, folder)
         return cls(
             encoder,
             boxes,

@@ -96,7 +96,6 @@ DAMAGES = {
         lambda path: edit_card(path, task_options={"hidden": 32}),
         "is incomplete or damaged: 'n_c",
     ),
-    "classes": (lambda path: edit_text(path, '"n_classes": ', '"n_classes": 1'), r"names 1\d+ cl"),
     "encoder": (lambda path: edit_card(path, encoder="poet"), "poet"),
     "preprocessing": (lambda path: edit_card(path, preprocessing={}), "preprocessing"),
     "summary": (
@@ -137,6 +136,19 @@ def test_a_damaged_bundle_is_refused(damage, tmp_path):
     harm(tmp_path / "bundle")
     with pytest.raises(GeolocError, match=words):
         load_bundle(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("kind", ["cells", "country", "hierarchy", "offset", "pooled", "refined"])
+def test_a_card_that_names_other_classes_than_it_describes_is_refused(kind, tmp_path):
+    saved(kind, tmp_path)
+    options = json.loads((tmp_path / "card.json").read_text())["task_options"]
+    n = options["n_classes"]
+    edit_card(
+        tmp_path,
+        task_options={**options, "n_classes": n + 1 if isinstance(n, int) else [7, *n[1:]]},
+    )
+    with pytest.raises(GeolocError, match="classes but describes"):
+        load_bundle(tmp_path)
 
 
 WRONG = ["-1e308", "1e308", "1e30", '"x"', "[1]", "{}", "null"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geocells._types import ArrayLike, FloatArray, IntArray
 from geocells.decoding import _kernels
@@ -209,7 +210,14 @@ class ExpectedUtility:
                     "labels may be left out only where cells is a CellPartition, which assigns the coordinates."
                 )
             labels = self.cells.assign(coordinates)
-        if n_cells is None and np.ndim(labels) == 2:
+        try:
+            labels = np.asarray(labels)
+        except ValueError as error:
+            raise ValueError(
+                "labels of several partitions must be a row each, of one cell for each of the "
+                f"{len(coordinates)} images; the rows differ in length."
+            ) from error
+        if n_cells is None and labels.ndim == 2 and len(labels):
             coordinates, labels = _one_after_another(coordinates, labels)
         classes = check_labels(labels, len(coordinates), n_cells, least=-1)
         labelled = classes >= 0
@@ -446,13 +454,17 @@ class ExpectedUtility:
             )
 
 
-def _one_after_another(coordinates: FloatArray, labels: ArrayLike) -> tuple[FloatArray, IntArray]:
+def _one_after_another(
+    coordinates: FloatArray, labels: NDArray[Any]
+) -> tuple[FloatArray, IntArray]:
     """Images once for each partition, and classes counted on from one partition to the next."""
     classes, n_classes = [], 0
-    for partition in labels:
+    for number, partition in enumerate(labels):
         own = check_labels(partition, len(coordinates), None, least=-1)
+        if (own < 0).all():
+            raise ValueError(f"No image has a cell in partition {number}: every label is -1.")
         classes.append(np.where(own >= 0, own + n_classes, -1))
-        n_classes += int(own.max(initial=-1)) + 1
+        n_classes += int(own.max()) + 1
     return np.tile(coordinates, (len(classes), 1)), np.concatenate(classes)
 
 

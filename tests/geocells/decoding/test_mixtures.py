@@ -95,6 +95,9 @@ def test_fitted_weights_are_the_best_of_a_grid():
             r"shape \(3,\); got shape \(2,\)",
         ),
         (lambda: ExpectedUtility().fit(PHOTOS, [[0, 0, 1], [0, 2, 2]]), "classes have no image"),
+        (lambda: ExpectedUtility().fit(PHOTOS, [[0, 0, 1], [0, 1]]), "the rows differ in length"),
+        (lambda: ExpectedUtility().fit(PHOTOS, [[0, 0, 1], [-1] * 3]), "image .* in partition 1"),
+        (lambda: ExpectedUtility().fit(PHOTOS, np.empty((0, 3), int)), r"got shape \(0, 3\)"),
         (
             lambda: (
                 ExpectedUtility()

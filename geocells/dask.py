@@ -8,14 +8,13 @@ source folder.
 from __future__ import annotations
 
 import logging
-import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Any, NamedTuple
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,29 +22,21 @@ import pandas as pd
 from geocells import fitting
 from geocells._types import CodeArray, IntArray, ObjectArray
 from geocells.cells import CellPartition, CodeRangeIndex, Ranges, RepresentativePoints
-from geocells.constructions import Bins, bin_codes, thin
+from geocells.constructions import Bins, bin_codes
 from geocells.fitting import Images, Options
 from geocells.grids import GroupedGrid
-from geocells.grids.bounds import N_BUCKETS, Box, box_of_buckets, longitude_buckets
+from geocells.grids.bounds import longitude_buckets
 from geocells.moments import Moments, moments_of_images
 from geocells.sphere import SphereSums
-from geocells.sphere.means import CANCELLED, NO_WEIGHTS, first_point
+from geocells.sphere.means import CANCELLED, NO_WEIGHTS
 from geocells.tables import find_columns
-from geocells.validation import (
-    MOST_IMAGES,
-    check_coords,
-    check_feats,
-    check_groups,
-    check_sample_weight,
-    number_groups,
-)
+from geocells.validation import MOST_IMAGES, check_coords
 
 try:
     import dask
     import dask.array as da
-    import dask.bag as db
     import dask.dataframe as dd
-    from dask.delayed import Delayed, delayed
+    from dask.delayed import delayed
     from fsspec.core import url_to_fs
 except ImportError as error:
     raise ImportError(
@@ -72,17 +63,17 @@ class Photos:
     Attributes
     ----------
     rows : dask DataFrame, or dask array (n, 2)
-    feats, groups, sample_weight : dask collection or None
-        Partitioned as ``rows`` is; None also where they are columns of it.
-    columns : dict
-        Of a DataFrame: ``coords``, ``feats``, ``groups`` and ``sample_weight`` to their columns, where it holds them.
+    coords : list or None
+        Columns of latitude and longitude; None where ``rows`` is an array of them.
+    feats, groups, sample_weight : dask collection, str, list or None
+        A collection is partitioned as ``rows`` is; else columns of it.
     """
 
     rows: Any
+    coords: list[Any] | None
     feats: Any = None
     groups: Any = None
     sample_weight: Any = None
-    columns: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_input(
@@ -98,79 +89,51 @@ class Photos:
     ) -> Photos:
         """Photos of what the caller gave: see `fit`."""
         rows = open_collection(coords, storage_options)
-        others = {"feats": feats, "groups": groups, "sample_weight": sample_weight}
-        if isinstance(rows, da.Array):
-            return cls._from_arrays(rows, others)
-        names = {str(column): column for column in rows.columns}
-        wanted = {"latitude": latitude_column, "longitude": longitude_column}
-        pair = find_columns(list(names), wanted, where="coords")
-        columns: dict[str, Any] = {"coords": [names[pair["latitude"]], names[pair["longitude"]]]}
-        for role, value in others.items():
-            if isinstance(value, (str, list, tuple)):
-                columns[role] = value if isinstance(value, str) else list(value)
-                others[role] = None
-            else:
-                _check_partitions(role, value, rows.npartitions)
-        photos = cls(rows, **others, columns=columns)
-        missing = [name for name in photos.needed(features=True) if name not in rows.columns]
-        if missing:
-            raise ValueError(
-                f"coords is a table without a column {missing[0]!r}; it has {list(names)}."
-            )
-        return photos
-
-    @classmethod
-    def _from_arrays(cls, rows: Any, others: dict[str, Any]) -> Photos:
-        if rows.ndim != 2 or rows.shape[1] != 2:
+        is_array = isinstance(rows, da.Array)
+        names = {} if is_array else {str(column): column for column in rows.columns}
+        pair = None
+        if not is_array:
+            wanted = {"latitude": latitude_column, "longitude": longitude_column}
+            found = find_columns(list(names), wanted, where="coords")
+            pair = [names[found["latitude"]], names[found["longitude"]]]
+        elif rows.ndim != 2 or rows.shape[1] != 2:
             raise ValueError(
                 "coords must hold one (latitude, longitude) pair a row, shape (n, 2); got shape "
                 f"{rows.shape}."
             )
-        for name, value in others.items():
-            if isinstance(value, (str, list)):
-                raise TypeError(
-                    f"{name}={value!r} names a column, but coords is a Dask array: give a Dask collection."
-                )
-        # Features are the widest: the others are cut as they are.
-        widest = others["feats"] if isinstance(others["feats"], da.Array) else rows
-        rows = _cut(rows, widest.chunks[0])
-        for name, value in others.items():
-            if isinstance(value, da.Array):
-                others[name] = _cut(value, widest.chunks[0])
-            _check_partitions(name, others[name], rows.numblocks[0])
-        return cls(rows, **others)
+        roles = {"feats": feats, "groups": groups, "sample_weight": sample_weight}
+        for role, value in roles.items():
+            if isinstance(value, str | list | tuple):
+                if is_array:
+                    raise TypeError(
+                        f"{role}={value!r} names a column, but coords is a Dask array: give a Dask collection."
+                    )
+                roles[role] = value if isinstance(value, str) else list(value)
+                missing = [name for name in _names(value) if name not in rows.columns]
+                if missing:
+                    raise ValueError(
+                        f"coords is a table without a column {missing[0]!r}; it has {list(names)}."
+                    )
+            elif value is not None:
+                _check_partitions(role, value, rows)
+        return cls(rows, pair, **roles)
 
-    @property
-    def has_groups(self) -> bool:
-        """Whether each photo has a group."""
-        return self.groups is not None or "groups" in self.columns
-
-    def needed(self, *, features: bool = False) -> list[Any]:
-        """Columns of a table that a pass reads."""
-        chosen: dict[Any, None] = {}
-        for role, names in self.columns.items():
-            if features or role != "feats":
-                chosen.update(dict.fromkeys(names if isinstance(names, list) else [names]))
-        return list(chosen)
-
-    def parts(self, *, features: bool = False) -> list[Delayed]:
-        """A `RawPart` of each partition, lazily; features only where they are read."""
-        # One selection of columns a pass: Dask may cut another one into other partitions.
-        rows = self.rows[self.needed(features=features)] if self.columns else self.rows
-        lists = [
-            _delayed_parts(collection)
-            for collection in (
-                rows,
-                self.feats if features else None,
-                self.groups,
-                self.sample_weight,
-            )
-        ]
-        make = delayed(RawPart, traverse=False)
-        return [
-            make(self.columns, *(parts[number] if parts else None for parts in lists))
-            for number in range(len(lists[0]))
-        ]
+    def parts(self, *, features: bool = False) -> Iterable[tuple[Any, ...]]:
+        """Arguments of `_images` for each partition, lazily; features only where they are read."""
+        roles = (self.feats if features else None, self.groups, self.sample_weight)
+        rows = self.rows
+        if self.coords is not None:
+            # One selection of columns a pass: Dask may cut another one into other partitions.
+            columns = [*self.coords, *(name for role in roles for name in _names(role))]
+            rows = rows[list(dict.fromkeys(columns))]
+        parts = _partitions(rows)
+        n_parts = len(parts)
+        return zip(
+            parts,
+            [self.coords] * n_parts,
+            *(_partitions(role) or [role] * n_parts for role in roles),
+            strict=True,
+        )
 
 
 def open_collection(coords: Any, storage_options: dict[str, Any] | None = None) -> Any:
@@ -193,92 +156,56 @@ def open_collection(coords: Any, storage_options: dict[str, Any] | None = None) 
     return table
 
 
-def _cut(array: Any, cuts: Any) -> Any:
-    """Array with all its columns in one chunk, and the given chunks of rows where their sizes are known."""
-    if array.ndim == 2:
-        array = array.rechunk({1: -1})
-    known = not any(map(math.isnan, (*cuts, *array.chunks[0])))
-    if known and sum(cuts) == array.shape[0] and array.chunks[0] != tuple(cuts):
-        array = array.rechunk({0: tuple(cuts)})
-    return array
+def _names(role: Any) -> list[Any]:
+    """Columns that a role names."""
+    if isinstance(role, str):
+        return [role]
+    return list(role) if isinstance(role, list | tuple) else []
 
 
-def _check_partitions(name: str, value: Any, n_partitions: int) -> None:
-    if value is None:
-        return
+def _check_partitions(name: str, value: Any, rows: Any) -> None:
     if not hasattr(value, "to_delayed"):
         raise TypeError(
             f"{name} must be a Dask collection as coords is, or of a table the name of a column; got "
             f"{type(value).__name__}."
         )
-    n_parts = value.numblocks[0] if isinstance(value, da.Array) else value.npartitions
-    if n_parts != n_partitions:
+    n_parts, n_wanted = (
+        each.numblocks[0] if isinstance(each, da.Array) else each.npartitions
+        for each in (value, rows)
+    )
+    if n_parts != n_wanted:
         raise ValueError(
-            f"{name} must be partitioned as coords is, into {n_partitions} partitions; it has {n_parts}."
+            f"{name} must be partitioned as coords is, into {n_wanted} partitions; it has {n_parts}. Use rechunk or "
+            "repartition."
         )
 
 
-def _delayed_parts(collection: Any) -> list[Delayed]:
+def _partitions(collection: Any) -> list[Any]:
+    """Partitions of a collection, lazily; none of anything else."""
     if isinstance(collection, da.Array):
-        return list(_cut(collection, collection.chunks[0]).to_delayed().ravel())
-    return [] if collection is None else list(collection.to_delayed())
+        whole = collection.rechunk({1: -1}) if collection.ndim == 2 else collection
+        return list(whole.to_delayed().ravel())
+    return list(collection.to_delayed()) if hasattr(collection, "to_delayed") else []
 
 
-class Part(NamedTuple):
-    """Photos of one partition, checked."""
-
-    coords: Any
-    feats: Any
-    groups: ObjectArray | None
-    weights: IntArray | None
+def _pairs(rows: Any, columns: list[Any] | None) -> Any:
+    """Latitude and longitude, (n, 2)."""
+    return rows if columns is None else rows[columns].to_numpy(dtype=np.float64, na_value=np.nan)
 
 
-class RawPart(NamedTuple):
-    """What a partition gave: its rows, and what is no column of them."""
-
-    columns: dict[str, Any]
-    rows: Any
-    feats: Any = None
-    groups: Any = None
-    sample_weight: Any = None
-
-    @property
-    def coords(self) -> Any:
-        """Checked coordinates."""
-        return _checked_coords(self.rows[self.columns["coords"]] if self.columns else self.rows)
-
-    def value(self, role: str) -> Any:
-        """Features, groups or weights, whether they are columns or a collection of their own."""
-        names = self.columns.get(role)
-        if names is None or not set(np.atleast_1d(names)) <= set(self.rows.columns):
-            return getattr(self, role)
-        return self.rows[names]
-
-    def checked(self) -> Part:
-        """Check the rows."""
-        coords = self.coords
-        feats, groups, weights = (self.value(role) for role in ("feats", "groups", "sample_weight"))
-        n_rows = len(coords)
-        if n_rows == 0:
-            return Part(coords, None, None if groups is None else np.empty(0, dtype=object), None)
-        return Part(
-            coords,
-            check_feats(_vectors(feats), n_rows),
-            None if groups is None else check_groups(groups, n_rows),
-            check_sample_weight(weights, n_rows, is_part=True)[0],
-        )
-
-
-def _checked_coords(rows: Any) -> Any:
-    if isinstance(rows, pd.DataFrame):
-        rows = rows.to_numpy(dtype=np.float64, na_value=np.nan)
-    return check_coords(rows, allow_empty=True)
+def _images(
+    rows: Any, coords: list[Any] | None, feats: Any, groups: Any, sample_weight: Any
+) -> Images:
+    """Images of a partition, checked; a role is its own partition, or names columns of the rows."""
+    feats, groups, weights = (
+        rows[role] if isinstance(role, str | list) else role
+        for role in (feats, groups, sample_weight)
+    )
+    return Images.from_input(_pairs(rows, coords), _vectors(feats), groups, weights, is_part=True)
 
 
 def _vectors(feats: Any) -> Any:
     """Feature vectors of a column of lists, of several columns, or of an array, (n, n_features)."""
-    if isinstance(feats, pd.DataFrame):
-        return feats.to_numpy()
     if not isinstance(feats, pd.Series):
         return feats
     if isinstance(feats.iloc[0], str):
@@ -297,64 +224,50 @@ def _vectors(feats: Any) -> Any:
 # ------------------------------------------------------------------------------------------------ passes
 
 
-def _on_part(work: Callable[..., Any], number: int, part: RawPart, context: Any) -> list[Any]:
-    """Work on one partition, a bag of one result; an error names the partition."""
+def _reduce(
+    photos: Photos,
+    client: Any,
+    name: str,
+    work: Callable[[Images, Any], Any],
+    merge: Callable[[list[Any]], Any],
+    context: Any = None,
+    *,
+    features: bool = False,
+) -> Any:
+    """Make a pass: ``work(images, context)`` on every partition, merged in a tree in the partitions' order."""
+    start = time.perf_counter()
+    # It may carry ranges of a few ten megabytes; it is sent once a pass.
+    shared = delayed(context, traverse=False)
+    results = [
+        delayed(_on_part)(work, shared, number, *part)
+        for number, part in enumerate(photos.parts(features=features))
+    ]
+    while len(results) > 1:
+        results = [
+            delayed(_merge)(merge, results[first : first + SPLIT_EVERY])
+            for first in range(0, len(results), SPLIT_EVERY)
+        ]
+    with _on(client), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sending large graph")
+        (merged,) = dask.compute(*results)
+    if merged is None:
+        check_coords(np.empty((0, 2)))  # refuses
+    logger.info("The pass of %s took %.1f s.", name, time.perf_counter() - start)
+    return merged
+
+
+def _on_part(work: Callable[..., Any], context: Any, number: int, *part: Any) -> Any:
+    """Work on one partition, None for an empty one; an error names the partition."""
     try:
-        return [work(part.checked(), context)]
+        return work(_images(*part), context) if len(part[0]) else None
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"Partition {number} (rows are counted within it): {error}") from error
 
 
-def _added(parts: Any) -> tuple[pd.DataFrame, ...]:
-    """Sum frames of whole numbers by their index; the order of the parts changes nothing."""
-    return tuple(pd.concat(frames).groupby(level=0).sum() for frames in zip(*parts, strict=True))
-
-
-@dataclass
-class Passes:
-    """Passes over the photos: work on every partition, then merge the partial results in a tree."""
-
-    photos: Photos
-    client: Any = None
-
-    def run(
-        self,
-        name: str,
-        work: Callable[[Part, Any], Any],
-        merge: Callable[[list[Any]], Any],
-        context: Any = None,
-        *,
-        finish: Callable[[Any], Any] | None = None,
-        features: bool = False,
-    ) -> Any:
-        """Merge the results of ``work(part, context)`` of all partitions.
-
-        ``merge`` takes results in the partitions' order; ``finish(merged)`` is applied where the merged result is.
-        """
-        start = time.perf_counter()
-        # A graph may carry ranges of a few ten megabytes; it is sent once a pass.
-        shared = delayed(context, traverse=False)
-        results = db.from_delayed(
-            [
-                delayed(_on_part)(work, number, part, shared)
-                for number, part in enumerate(self.photos.parts(features=features))
-            ]
-        )
-        root = results.reduction(
-            _first, lambda parts: merge(list(parts)), split_every=SPLIT_EVERY
-        ).to_delayed()
-        if finish is not None:
-            root = delayed(finish)(root)
-        with _on(self.client), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sending large graph")
-            (merged,) = dask.compute(root)
-        logger.info("The pass of %s took %.1f s.", name, time.perf_counter() - start)
-        return merged
-
-
-def _first(parts: Any) -> Any:
-    return next(iter(parts))
+def _merge(merge: Callable[[list[Any]], Any], parts: list[Any]) -> Any:
+    parts = [part for part in parts if part is not None]
+    return merge(parts) if parts else None
 
 
 def _on(client: Any) -> Any:
@@ -363,209 +276,139 @@ def _on(client: Any) -> Any:
 
 @dataclass(frozen=True)
 class Encoding:
-    """From a partition's photos to leaf codes."""
+    """From images of a partition to leaf codes."""
 
     grid: GroupedGrid
     group_names: ObjectArray | None
 
-    def codes_of(self, part: Part) -> CodeArray:
-        """Leaf code of each photo; one outside its root box is refused."""
+    def codes_of(self, images: Images) -> CodeArray:
+        """Leaf code of each image; one outside its root box is refused."""
         numbers = None
-        if part.groups is not None and self.group_names is not None:
-            numbers = _numbers_of(part.groups, self.group_names)
-        images = Images(part.coords, None, part.weights, numbers, self.group_names)
-        codes = self.grid.encode(part.coords.array, numbers)
+        if self.group_names is not None:
+            known = pd.Index(self.group_names, dtype=object)
+            present = known.get_indexer(pd.Index(images.group_names, dtype=object))
+            numbers = present.astype(np.int64)[images.group_of_row]
+        codes = self.grid.encode(images.coords.array, numbers)
         fitting.refuse_outside(codes, images)
         return codes
 
 
-def _numbers_of(groups: ObjectArray, group_names: ObjectArray) -> IntArray:
-    """Number of each row's group among the names; -1 for an unknown one."""
-    known = pd.Index(group_names, dtype=object)
-    numbers: IntArray = known.get_indexer(pd.Index(groups, dtype=object)).astype(np.int64)
-    return numbers
+_CORNERS = (["latitude", "longitude"], None, "group", "weight")
 
 
-def _extents(part: Part, context: Any) -> pd.DataFrame:
-    """Where the images of each group lie, by occupied bucket of longitude; bucket -1 only tells that rows exist."""
-    coords, groups, weights = part.coords.array, part.groups, part.weights
+def _corners(images: Images, _: Any = None) -> pd.DataFrame:
+    """Few images with the boxes of all: two corners of each group and bucket of longitude, those of weight 0 apart."""
+    coords, names = images.coords.array, images.group_names
+    kind = np.ones(len(coords), dtype=np.int64) if images.weights is None else images.weights > 0
+    if images.group_of_row is not None:
+        kind = kind + 2 * images.group_of_row
     frames = []
-    numbers, names = (
-        (np.zeros(len(coords), dtype=np.int64), [""] if len(coords) else [])
-        if groups is None
-        else pd.factorize(groups)
-    )
-    for number, name in enumerate(names):
-        images = coords[
-            numbers == number if weights is None else (numbers == number) & (weights > 0)
-        ]
-        wests, easts = longitude_buckets(images)
-        buckets = np.append(-1, np.flatnonzero(np.isfinite(wests)))
-        frames.append(
-            pd.DataFrame(
-                {
-                    "south": images[:, 0].min(initial=np.inf),
-                    "north": images[:, 0].max(initial=-np.inf),
-                    "west": np.append(np.inf, wests[buckets[1:]]),
-                    "east": np.append(-np.inf, easts[buckets[1:]]),
-                },
-                index=pd.MultiIndex.from_product([pd.Index([name], dtype=object), buckets]),
-            )
+    for number in np.flatnonzero(np.bincount(kind)):
+        some = coords[kind == number]
+        wests, easts = longitude_buckets(some)
+        west_to_east = np.concatenate([wests[np.isfinite(wests)], easts[np.isfinite(easts)]])
+        south_and_north = some[:, 0].min(), some[:, 0].max()
+        frame = pd.DataFrame(
+            {
+                "latitude": np.repeat(south_and_north, len(west_to_east) // 2),
+                "longitude": west_to_east,
+            }
         )
-    return pd.concat(frames) if frames else pd.DataFrame()
+        name = 0 if names is None else names[number // 2]
+        group = pd.Series(name, frame.index, dtype=object)
+        frames.append(frame.assign(group=group, weight=number % 2))
+    return pd.concat(frames)
 
 
-def _merged_extents(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return pd.DataFrame()
-    ends = {"south": "min", "north": "max", "west": "min", "east": "max"}
-    merged: pd.DataFrame = pd.concat(parts).groupby(level=[0, 1], sort=False).agg(ends)
-    return merged
+def _merged_corners(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    return _corners(_images(pd.concat(frames), *_CORNERS))
 
 
-def _box_of_extent(extent: Any, name: Any) -> Box:
-    """Smallest box that holds the images of a group, from its rows of `_merged_extents`."""
-    extent = extent[extent.index >= 0]
-    if not len(extent):
-        raise ValueError(
-            "sample_weight is zero everywhere: no image is left."
-            if name == ""
-            else fitting.no_image_of(name)
-        )
-    wests, easts = np.full(N_BUCKETS, np.inf), np.full(N_BUCKETS, -np.inf)
-    wests[extent.index], easts[extent.index] = extent["west"], extent["east"]
-    extremes = (
-        float(extent["south"].min()),
-        float(extent["west"].min()),
-        float(extent["north"].max()),
-        float(extent["east"].max()),
+def _counts(images: Images, encoding: Encoding) -> tuple[int, Bins]:
+    """Rows, and the images on each leaf code."""
+    codes = encoding.codes_of(images)
+    return len(codes), bin_codes(codes, encoding.grid.code_bits, images.weights)
+
+
+def _merged_counts(parts: list[tuple[int, Bins]]) -> tuple[int, Bins]:
+    rows, bins = zip(*parts, strict=True)
+    codes = np.concatenate([each.codes for each in bins])
+    return sum(rows), bin_codes(codes, 64, np.concatenate([each.counts for each in bins]))
+
+
+def _moments(images: Images, context: tuple[Encoding, Ranges]) -> tuple[IntArray, Moments]:
+    """Owners of images, and the moments of their images' features, or of their places."""
+    encoding, ranges = context
+    labels = ranges.cell_of_codes(encoding.codes_of(images))
+    owners = np.flatnonzero(np.bincount(labels + 1)[1:])
+    numbers = np.full(labels.max() + 2, -1)  # the last one is what -1 names
+    numbers[owners] = np.arange(len(owners))
+    return owners, moments_of_images(
+        images.coords.array, images.feats, numbers[labels], len(owners), images.weights
     )
-    return box_of_buckets(extremes, wests, easts)
-
-
-def _encoding_of(options: Options, photos: Photos, passes: Passes) -> tuple[Encoding, IntArray]:
-    """Grid and groups, from a scan of the photos where it takes one, and the level of the deepest cells."""
-    if not photos.has_groups and (options.grid != "latlon" or options.bounds is not None):
-        return _grid_of(options, None, pd.DataFrame())
-    extents = passes.run("extents", _extents, _merged_extents)
-    if not len(extents):
-        check_coords(np.empty((0, 2)))  # refuses
-    names = None
-    if photos.has_groups:
-        groups = extents.index.unique(level=0)
-        _, names = number_groups(groups.to_numpy(dtype=object))
-    return _grid_of(options, names, extents)
-
-
-def _grid_of(
-    options: Options, names: ObjectArray | None, extents: pd.DataFrame
-) -> tuple[Encoding, IntArray]:
-    def boxes() -> list[Box]:
-        return [
-            _box_of_extent(extents.loc[name], name) for name in ([""] if names is None else names)
-        ]
-
-    if names is not None:
-        boxes()  # refuses a group without an image, whatever the grid
-    grid, deepest = fitting.make_grid(options, names, boxes)
-    return Encoding(grid, names), deepest
-
-
-def _counts(part: Part, encoding: Encoding) -> tuple[pd.DataFrame, ...]:
-    """Images on each leaf code, and rows."""
-    bins = bin_codes(encoding.codes_of(part), encoding.grid.code_bits, part.weights)
-    return (
-        pd.DataFrame({"images": bins.counts}, index=bins.codes.astype(np.uint64)),
-        pd.DataFrame({"rows": [len(part.coords)]}),
-    )
-
-
-@dataclass(frozen=True)
-class Owners:
-    """Ranges of leaf codes, an owner each: the bins whose moments matter."""
-
-    encoding: Encoding
-    ranges: Ranges
-
-
-def _moments(part: Part, context: Owners) -> tuple[IntArray, Moments]:
-    """Moments of the images of each owner; of the coordinates where the photos have no features."""
-    coords = part.coords.array
-    if not len(coords):
-        return np.empty(0, dtype=np.int64), Moments.empty(0, 0)
-    owner_of_row = context.ranges.cell_of_codes(context.encoding.codes_of(part))
-    owners, numbers = np.unique(owner_of_row, return_inverse=True)
-    n_without = int(owners[0] < 0)
-    owners, numbers = owners[n_without:], numbers.astype(np.int64) - n_without
-    return owners, moments_of_images(coords, part.feats, numbers, len(owners), part.weights)
 
 
 def _merged_moments(parts: list[tuple[IntArray, Moments]]) -> tuple[IntArray, Moments]:
     """Moments of all, merged by Chan's formula in the parts' order."""
-    parts = [part for part in parts if part[1].mean.shape[1]] or parts[:1]
-    widths = {moments.mean.shape[1] for _, moments in parts}
+    all_owners, moments = zip(*parts, strict=True)
+    owners, target = np.unique(np.concatenate(all_owners), return_inverse=True)
+    widths = {each.mean.shape[1] for each in moments}
     if len(widths) > 1:
         raise ValueError(
             f"Feature vectors must all have the same length; the partitions have {sorted(widths)}."
         )
-    owners, targets = np.unique(
-        np.concatenate([numbers for numbers, _ in parts]), return_inverse=True
-    )
-    stacked = Moments(
-        *(
-            np.concatenate([getattr(moments, name) for _, moments in parts])
-            for name in ("count", "mean", "m2")
-        )
-    )
-    return owners, stacked.merged(targets, len(owners))
+    columns = zip(*((each.count, each.mean, each.m2) for each in moments), strict=True)
+    return owners, Moments(*map(np.concatenate, columns)).merged(target, len(owners))
 
 
 @dataclass(frozen=True)
-class Sums:
-    """What the last pass needs: the cells' ranges, and whether unassigned bins are to be handed to a cell."""
+class Held:
+    """What the pass of sums needs: the cells' ranges, and whether the bins of no cell are summed up too."""
 
     encoding: Encoding
     ranges: Ranges
-    n_images: int
+    n_cells: int
     hands_over: bool
+    n_images: int
 
 
-def _sums(part: Part, context: Sums) -> tuple[pd.DataFrame, ...]:
-    """Sums of unit vectors in fixed point, and of images: by cell, and by leaf code that no cell holds."""
-    codes = context.encoding.codes_of(part)
-    cells = context.ranges.cell_of_codes(codes)
-    unassigned = (cells < 0) & context.hands_over
-    if part.weights is not None:
-        unassigned &= part.weights > 0
-    frames = []
-    for keys, chosen in ((cells, cells >= 0), (codes.astype(np.uint64), unassigned)):
-        unique, numbers = np.unique(keys[chosen], return_inverse=True)
-        sums = SphereSums.from_coords(
-            part.coords.array[chosen],
-            numbers.astype(np.int64),
-            len(unique),
-            NO_WEIGHTS if part.weights is None else part.weights[chosen],
-            context.n_images,
-        )
-        frames.append(pd.DataFrame(np.column_stack([sums.sums, sums.counts]), index=unique))
-    return tuple(frames)
+def _sums(images: Images, held: Held) -> tuple[CodeArray, SphereSums]:
+    """Sums of unit vectors, by the first code of a cell, or by the bin's code where no cell is."""
+    codes = held.encoding.codes_of(images)
+    labels, bins = fitting.label_codes(
+        codes, images.weights, held.ranges, held.n_cells, hands_over=held.hands_over
+    )
+    keys = np.concatenate([held.ranges.first_codes(held.n_cells), bins])
+    weights = NO_WEIGHTS if images.weights is None else images.weights
+    sums = SphereSums.from_coords(images.coords.array, labels, len(keys), weights, held.n_images)
+    present = np.flatnonzero(sums.counts)
+    return keys[present], SphereSums(sums.sums[present], sums.counts[present], sums.scale)
 
 
-def _first_points(part: Part, context: tuple[Encoding, Ranges, IntArray]) -> pd.DataFrame:
+def _merged_sums(parts: list[tuple[CodeArray, SphereSums]]) -> tuple[CodeArray, SphereSums]:
+    all_keys, sums = zip(*parts, strict=True)
+    keys, target = np.unique(np.concatenate(all_keys), return_inverse=True)
+    vectors, counts = (
+        np.concatenate(each) for each in zip(*((s.sums, s.counts) for s in sums), strict=True)
+    )
+    return keys, SphereSums(vectors, counts, sums[0].scale).merged(target, len(keys))
+
+
+def _first_points(images: Images, context: tuple[Encoding, Ranges, IntArray]) -> pd.DataFrame:
     """First image of some cells by latitude, then longitude."""
     encoding, ranges, chosen = context
-    cells = ranges.cell_of_codes(encoding.codes_of(part))
-    present = np.intersect1d(chosen, cells)
-    points = [first_point(part.coords.array[cells == cell]) for cell in present]
-    return pd.DataFrame(np.reshape(points, (-1, 2)), present, ["latitude", "longitude"])
+    cells = ranges.cell_of_codes(encoding.codes_of(images))
+    is_chosen = np.isin(cells, chosen)
+    if images.weights is not None:
+        is_chosen &= images.weights > 0
+    points = pd.DataFrame(images.coords.array[is_chosen], cells[is_chosen], _CORNERS[0])
+    return _first_of_each([points])
 
 
-def _merged_points(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    merged: pd.DataFrame = (
-        pd.concat(parts).sort_values(["latitude", "longitude"]).groupby(level=0).first()
-    )
-    return merged
+def _first_of_each(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    points = pd.concat(parts).sort_values(_CORNERS[0])
+    first: pd.DataFrame = points.groupby(level=0).first()
+    return first
 
 
 # -------------------------------------------------------------------------------------------------- fit
@@ -662,7 +505,7 @@ def fit(
     Every pass maps a partition to a partial result and merges those in a tree:
 
     - *extents* (where the root boxes follow from the photos, or there are groups): extremes and occupied longitudes;
-    - *counts*: sorted leaf codes with their images, merged, then thinned where no construction can tell codes apart;
+    - *counts*: sorted leaf codes with their images;
     - *moments* (``"bottom_up"``, unless ``rank_by="count"``): count, mean and within-group sum of squares of the bins
       that matter, merged by Chan's formula. The features are read here, once;
     - *sums*: unit vectors by cell, and by leaf code that no cell holds, in whole numbers.
@@ -704,53 +547,45 @@ def fit(
         longitude_column=longitude_column,
         storage_options=storage_options,
     )
-    passes = Passes(photos, client)
-    encoding, deepest = _encoding_of(options, photos, passes)
-    grid = encoding.grid
-    bins, n_rows = passes.run(
-        "counts", _counts, _added, encoding, finish=partial(_thinned, options, grid)
-    )
-    if n_rows == 0:
-        check_coords(np.empty((0, 2)))  # refuses
+    run = partial(_reduce, photos, client)
+
+    @cache
+    def corners() -> Images:
+        columns, *roles = _CORNERS
+        table = run("extents", _corners, _merged_corners)
+        return Images.from_input(table[columns], *(role and table[role] for role in roles))
+
+    names = None if photos.groups is None else corners().group_names
+    grid, deepest = fitting.make_grid(options, names, lambda: corners().boxes())
+    encoding = Encoding(grid, names)
+    n_rows, bins = run("counts", _counts, _merged_counts, encoding)
     n_images = int(bins.totals[-1])
     if n_images == 0:
         raise ValueError("sample_weight is zero everywhere: no image is left.")
     if n_images > MOST_IMAGES:
         raise ValueError("sample_weight adds up to more than 2**40 images; scale it down.")
 
-    moments_of = None
-    if options.reads_features:
+    def moments_of(owners: Ranges, n_owners: int) -> Moments:
+        numbers, moments = run(
+            "moments", _moments, _merged_moments, (encoding, owners), features=True
+        )
+        every: Moments = moments.merged(numbers, n_owners)
+        return every
 
-        def moments_of(owners: Ranges, n_owners: int) -> Moments:
-            numbers, moments = passes.run(
-                "moments", _moments, _merged_moments, Owners(encoding, owners), features=True
-            )
-            every: Moments = moments.merged(numbers, n_owners)
-            return every
+    def sums_of(ranges: Ranges, n_cells: int, hands_over: bool) -> tuple[CodeArray, SphereSums]:
+        held = Held(encoding, ranges, n_cells, hands_over, n_images)
+        keys, sums = run("sums", _sums, _merged_sums, held)
+        labels, unassigned = fitting.label_codes(keys, None, ranges, n_cells, hands_over=True)
+        return unassigned, sums.merged(labels, n_cells + len(unassigned))
 
-    prioritized = fitting.construct(options, grid, deepest, bins, moments_of)
-    ranges, levels, hands_over = fitting.flatten(options, grid, prioritized, bins)
-    by_cell, by_bin = passes.run(
-        "sums", _sums, _added, Sums(encoding, ranges, n_images, hands_over)
-    )
-    n_cells, unassigned = len(levels), by_bin.index.to_numpy(dtype=np.uint64)
-    table = np.zeros((n_cells + len(unassigned), 4), dtype=np.int64)
-    table[by_cell.index], table[n_cells:] = by_cell, by_bin
-    _, sums, ranges, levels = fitting.number_cells(
-        grid,
-        fitting.with_bins(ranges, n_cells, unassigned),
-        SphereSums(table[:, :3], table[:, 3], SphereSums.scale_for(n_images)),
-        levels,
-        unassigned,
+    _, sums, ranges, levels = fitting.choose_cells(
+        options, grid, deepest, bins, moments_of, sums_of
     )
     centroids, lengths = sums.means()
     cancelled = np.flatnonzero(lengths <= CANCELLED)
     if len(cancelled):
-        first = passes.run(
-            "first points", _first_points, _merged_points, (encoding, ranges, cancelled)
-        )
+        first = run("first points", _first_points, _first_of_each, (encoding, ranges, cancelled))
         centroids[first.index] = first
-    names = encoding.group_names
     group_of_cell = grid.group_of_code(ranges.first_codes(len(levels)))
     cells = CellPartition(
         cell_index=CodeRangeIndex(grid, ranges),
@@ -764,22 +599,6 @@ def fit(
         parameters=options.as_dict(),
     )
     return DaskFit(cells, n_rows, photos, fitting.outside_of_training(options))
-
-
-def _thinned(
-    options: Options, grid: GroupedGrid, merged: tuple[pd.DataFrame, ...]
-) -> tuple[Bins, int]:
-    """Bins that a construction can tell apart, and the number of rows: the end of the pass of counts."""
-    images, rows = merged
-    bins = Bins.from_counts(images.index.to_numpy(np.uint64), images["images"].to_numpy(np.int64))
-    thinned = thin(
-        bins,
-        grid,
-        min_images=options.min_images,
-        extra_levels=options.extra_levels,
-        has_windows=options.method == "bottom_up",
-    )
-    return thinned, int(rows["rows"].sum())
 
 
 # ----------------------------------------------------------------------------------------------- assign
@@ -856,10 +675,10 @@ def assign(
         longitude_column=longitude_column,
         storage_options=storage_options,
     )
-    if photos.has_groups and cells.group_names is None:
+    if groups is not None and cells.group_names is None:
         raise ValueError("These cells were built without groups: leave groups out of assign.")
-    is_array = isinstance(photos.rows, da.Array)
-    if photos.groups is not None and isinstance(photos.groups, da.Array) != is_array:
+    is_array = photos.coords is None
+    if hasattr(groups, "to_delayed") and isinstance(groups, da.Array) != is_array:
         wanted = "a Dask array" if is_array else "a column's name or a Dask Series"
         raise TypeError(f"groups must be {wanted}, as coords is; got {type(groups).__name__}.")
     if to is None:
@@ -867,29 +686,28 @@ def assign(
     return _write(cells, photos, outside, str(to), storage_options, client)
 
 
-def _shared(cells: CellPartition) -> Any:
-    """Cells as one node of the graph, without the images that medoids and modes would be worked out from."""
-    return delayed(replace(cells, representative_points=RepresentativePoints()), traverse=False)
+def _context(cells: CellPartition, photos: Photos, outside: str | None) -> dict[str, Any]:
+    """What `_labels` needs; the cells as one node of the graph, without the images of medoids and modes."""
+    plain = replace(cells, representative_points=RepresentativePoints())
+    shared = delayed(plain, traverse=False)
+    return {"columns": photos.coords, "cells": shared, "outside": outside}
 
 
 def _labels(
-    rows: Any, groups: Any, columns: dict[str, Any], cells: CellPartition, outside: str | None
+    rows: Any, groups: Any, columns: list[Any] | None, cells: CellPartition, outside: str | None
 ) -> Any:
     """Cell of each row of a partition: a Series for a table, an array for an array."""
-    part = RawPart(columns, rows, groups=groups)
-    coords, groups, numbers = part.coords, part.value("groups"), None
-    if groups is not None and cells.group_names is not None:
-        numbers = _numbers_of(check_groups(groups, len(coords)), cells.group_names)
-    labels = cells.assign_checked(coords, numbers, outside)
-    return pd.Series(labels, rows.index, name="cell") if columns else labels
+    names = rows[groups] if isinstance(groups, str) else groups
+    labels = cells.assign(_pairs(rows, columns), names, outside=outside)
+    return labels if columns is None else pd.Series(labels, rows.index, name="cell")
 
 
 def _lazy_labels(cells: CellPartition, photos: Photos, outside: str | None) -> Any:
-    how = {"columns": photos.columns, "cells": _shared(cells), "outside": outside}
-    if photos.columns:
+    context = _context(cells, photos, outside)
+    if photos.coords is not None:
         meta = pd.Series([], dtype=np.int64, name="cell")
-        rows = photos.rows[photos.needed()]
-        return rows.map_partitions(_labels, photos.groups, **how, meta=meta)
+        rows = photos.rows[[*photos.coords, *_names(photos.groups)]]
+        return rows.map_partitions(_labels, photos.groups, **context, meta=meta)
     groups = (None, None) if photos.groups is None else (photos.groups, "i")
     return da.blockwise(
         _labels,
@@ -900,7 +718,7 @@ def _lazy_labels(cells: CellPartition, photos: Photos, outside: str | None) -> A
         dtype=np.int64,
         concatenate=True,
         meta=np.empty(0, dtype=np.int64),
-        **how,
+        **context,
     )
 
 
@@ -916,28 +734,28 @@ def _write(
     files, folder = url_to_fs(to, **(storage_options or {}))
     if files.exists(folder) and (files.isfile(folder) or files.ls(folder)):
         raise ValueError(f"{to} exists already and is not empty: name a new folder, or remove it.")
-    table, columns = photos.rows, photos.columns
-    if not columns:
-        columns = {"coords": ["latitude", "longitude"]}
-        table = dd.from_dask_array(table, columns=columns["coords"])
-    present = [name for name in ADDED if name in table.columns]
+    context, rows = _context(cells, photos, outside), photos.rows
+    if photos.coords is None:
+        context["columns"] = ["latitude", "longitude"]
+        rows = dd.from_dask_array(rows, columns=context["columns"])
+    present = [name for name in ADDED if name in rows.columns]
     if present:
         raise ValueError(f"coords has a column {present[0]!r} already; rename or drop it.")
     files.makedirs(folder, exist_ok=True)
-    shared = _shared(cells)
-    parts = table.to_delayed()
-    groups_of_part: list[Any] = _delayed_parts(photos.groups) or [None] * len(parts)
-    written = [
-        delayed(_write_part)(
-            f"{folder}/part-{number:06d}.parquet", files, part, groups, columns, shared, outside
-        )
-        for number, (part, groups) in enumerate(zip(parts, groups_of_part, strict=True))
-    ]
+    parts = _partitions(rows)
+    groups = _partitions(photos.groups) or [photos.groups] * len(parts)
+    paths = [f"{folder}/part-{number:06d}.parquet" for number in range(len(parts))]
     with _on(client):
-        n_rows: int = sum(dask.compute(*written))
+        n_rows: int = sum(
+            dask.compute(
+                *(
+                    delayed(_write_part)(path, files, *part, **context)
+                    for path, *part in zip(paths, parts, groups, strict=True)
+                )
+            )
+        )
     if n_rows == 0:
-        path = f"{folder}/part-000000.parquet"
-        _write_part(path, files, table._meta, None, columns, cells, outside, even_empty=True)
+        _write_part(paths[0], files, rows._meta, None, context["columns"], cells, even_empty=True)
     return n_rows
 
 
@@ -946,9 +764,9 @@ def _write_part(
     files: Any,
     rows: pd.DataFrame,
     groups: Any,
-    columns: dict[str, Any],
+    columns: list[Any],
     cells: CellPartition,
-    outside: str | None,
+    outside: str | None = None,
     *,
     even_empty: bool = False,
 ) -> int:
@@ -960,7 +778,7 @@ def _write_part(
         return 0
     labels = _labels(rows, groups, columns, cells, outside)
     points = np.append(cells.locations, [[np.nan, np.nan]], axis=0)[labels.to_numpy()]
-    table = rows.assign(cell=labels, cell_latitude=points[:, 0], cell_longitude=points[:, 1])
+    table = rows.assign(**dict(zip(ADDED, (labels, *points.T), strict=True)))
     file = files.open(path, "wb", autocommit=False)
     try:
         with file:

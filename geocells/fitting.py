@@ -2,7 +2,7 @@
 
 Read the parameters (`Options`) and the images (`Images`), lay a grid over them (`make_grid`), order their codes
 (`geocells.constructions.bin_codes`), decide which cell each range of codes belongs to (`construct`), hand over what is
-left and number the cells (`finalize`), and put the partition together (`partition_from_labels`).
+left and number the cells (`choose_cells`), and put the partition together (`partition_from_labels`).
 """
 
 from __future__ import annotations
@@ -165,8 +165,10 @@ class Images:
         feats: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
+        *,
+        is_part: bool = False,
     ) -> Images:
-        """Check what the caller gave.
+        """Check what the caller gave; the weights as those of a part, where it is one (`check_sample_weight`).
 
         Raises
         ------
@@ -175,7 +177,7 @@ class Images:
         """
         checked = check_coords(coords)
         features = check_feats(feats, len(checked))
-        weights, unit_bits = check_sample_weight(sample_weight, len(checked))
+        weights, unit_bits = check_sample_weight(sample_weight, len(checked), is_part=is_part)
         numbers, names = None, None
         if groups is not None:
             numbers, names = number_groups(check_groups(groups, len(checked), checked.table))
@@ -283,6 +285,10 @@ def refuse_outside(codes: CodeArray, images: Images) -> None:
 MomentsOf = Callable[[Ranges, int], Moments]
 """From ranges of leaf codes, an owner each, and the number of owners to the moments of the owners' images."""
 
+SumsOf = Callable[[Ranges, int, bool], tuple[CodeArray, SphereSums]]
+"""From the ranges of cells, their number, and whether bins that no cell holds are to be handed to one, to the codes of
+these bins, and the sums of the images of the cells and, after them, of the bins."""
+
 
 @dataclass(frozen=True)
 class _Face:
@@ -319,9 +325,9 @@ def construct(
     grid: GroupedGrid,
     deepest: IntArray,
     bins: Bins,
-    moments_of: MomentsOf | None,
+    moments_of: MomentsOf,
 ) -> PrioritizedRanges:
-    """Cells by the chosen method, root by root; ``moments_of`` is needed to rank hot spots by their features."""
+    """Cells by the chosen method, root by root."""
     faces = [
         _Face(grid.grids[group], int(deepest[group]), start, first - start)
         for group, first, _ in grid.faces()
@@ -342,7 +348,7 @@ def construct(
 
 
 def _from_heat_maps(
-    options: Options, faces: list[_Face], bins: Bins, moments_of: MomentsOf | None
+    options: Options, faces: list[_Face], bins: Bins, moments_of: MomentsOf
 ) -> PrioritizedRanges:
     """Heat maps of every root, one pass over the features, then the cells root by root."""
     least, overlap = options.min_images, 1 if options.method == "optimal" else options.overlap
@@ -357,7 +363,7 @@ def _from_heat_maps(
         for face in faces
     ]
     moments = [Moments.empty(len(heat_map.node_level), 0) for heat_map in maps]
-    if moments_of is not None:
+    if options.reads_features:
         # Every image belongs to the finest sub-bin that a window needs.
         nodes = PrioritizedRanges.concatenate(
             [
@@ -428,15 +434,17 @@ def flatten(
     )
 
 
-def with_bins(ranges: Ranges, n_cells: int, unassigned: CodeArray) -> Ranges:
-    """Make each unassigned bin a cell for now, so that one pass over the images gives its mean too."""
-    if not len(unassigned):
-        return ranges
-    return Ranges.from_disjoint(
-        np.concatenate([ranges.starts, unassigned]),
-        np.concatenate([ranges.stops, unassigned + np.uint64(1)]),
-        np.concatenate([ranges.cells, n_cells + np.arange(len(unassigned))]),
-    )
+def label_codes(
+    codes: CodeArray, weights: IntArray | None, ranges: Ranges, n_cells: int, *, hands_over: bool
+) -> tuple[IntArray, CodeArray]:
+    """Cell of each image, and the codes of the bins that no cell holds: numbered after the cells, where handed over."""
+    labels = ranges.cell_of_codes(codes)
+    if not hands_over:
+        return labels, np.empty(0, dtype=np.uint64)
+    rows = np.flatnonzero(labels < 0 if weights is None else (labels < 0) & (weights > 0))
+    unassigned, bin_of_row = np.unique(codes[rows].astype(np.uint64), return_inverse=True)
+    labels[rows] = n_cells + bin_of_row
+    return labels, unassigned
 
 
 def number_cells(
@@ -446,8 +454,10 @@ def number_cells(
 
     Parameters
     ----------
-    ranges, sums
-        Of the cells and, after them, of the unassigned bins (`with_bins`).
+    ranges
+        Of the cells.
+    sums
+        Of the cells and, after them, of the unassigned bins.
     unassigned : (n_bins,) uint64
         Codes of these bins.
 
@@ -461,6 +471,11 @@ def number_cells(
     n_cells = len(levels)
     cell_of = np.arange(n_cells + len(unassigned), dtype=np.int64)
     if len(unassigned):
+        ranges = Ranges.from_disjoint(
+            np.concatenate([ranges.starts, unassigned]),
+            np.concatenate([ranges.stops, unassigned + np.uint64(1)]),
+            np.concatenate([ranges.cells, cell_of[n_cells:]]),
+        )
         means, _ = sums.means()
         cell_of[n_cells:] = nearest_points(
             means[n_cells:],
@@ -473,30 +488,19 @@ def number_cells(
     return numbers, sums.merged(numbers, n_cells), ranges.renamed(numbers), levels[order]
 
 
-def finalize(
+def choose_cells(
     options: Options,
     grid: GroupedGrid,
-    prioritized: PrioritizedRanges,
+    deepest: IntArray,
     bins: Bins,
-    codes: CodeArray,
-    images: Images,
+    moments_of: MomentsOf,
+    sums_of: SumsOf,
 ) -> tuple[IntArray, SphereSums, Ranges, IntArray]:
-    """From ranges in order of priority to labels, sums, ranges and levels, with every image in its place."""
+    """Cells of images wherever these are, asked for their moments and sums; answers as `number_cells` does."""
+    prioritized = construct(options, grid, deepest, bins, moments_of)
     ranges, levels, hands_over = flatten(options, grid, prioritized, bins)
-    labels = ranges.cell_of_codes(codes)
-    weights = NO_WEIGHTS if images.weights is None else images.weights
-    unassigned = np.empty(0, dtype=np.uint64)
-    if hands_over:
-        rows = np.flatnonzero((labels < 0) & (weights > 0 if len(weights) else True))
-        unassigned, bin_of_row = np.unique(codes[rows].astype(np.uint64), return_inverse=True)
-        labels[rows] = len(levels) + bin_of_row
-    ranges = with_bins(ranges, len(levels), unassigned)
-    n_labels = len(levels) + len(unassigned)
-    sums = SphereSums.from_coords(images.coords.array, labels, n_labels, weights)
-    numbers, sums, ranges, levels = number_cells(grid, ranges, sums, levels, unassigned)
-    if not np.array_equal(numbers, np.arange(len(levels))):
-        over_rows(_renumber, len(labels), labels, np.append(numbers, -1))
-    return labels, sums, ranges, levels
+    unassigned, sums = sums_of(ranges, len(levels), hands_over)
+    return number_cells(grid, ranges, sums, levels, unassigned)
 
 
 def _renumber(start: int, stop: int, labels: IntArray, numbers: IntArray) -> None:
@@ -531,20 +535,26 @@ def fit_cells(
     images: Images,
 ) -> tuple[CellPartition, IntArray]:
     """Cells of images that were encoded and binned on ``grid``, and their labels."""
-    moments_of = None
-    if options.reads_features:
-        centre = None if images.feats is None else _centre(codes, bins, images)
+    coords, weights = images.coords.array, images.weights
+    labels = np.empty(0, dtype=np.int64)
 
-        def moments_of(owners: Ranges, n_owners: int) -> Moments:
-            return moments_of_images(
-                images.coords.array,
-                images.feats,
-                owners.cell_of_codes(codes),
-                n_owners,
-                images.weights,
-                centre=centre,
-                progress=True,
-            )
+    def moments_of(owners: Ranges, n_owners: int) -> Moments:
+        return moments_of_images(
+            coords,
+            images.feats,
+            owners.cell_of_codes(codes),
+            n_owners,
+            weights,
+            centre=None if images.feats is None else _centre(codes, bins, images),
+            progress=True,
+        )
+
+    def sums_of(ranges: Ranges, n_cells: int, hands_over: bool) -> tuple[CodeArray, SphereSums]:
+        nonlocal labels
+        labels, unassigned = label_codes(codes, weights, ranges, n_cells, hands_over=hands_over)
+        n_labels = n_cells + len(unassigned)
+        given = NO_WEIGHTS if weights is None else weights
+        return unassigned, SphereSums.from_coords(coords, labels, n_labels, given)
 
     most = options.max_images
     in_units = replace(
@@ -552,8 +562,9 @@ def fit_cells(
         min_images=images.in_units(options.min_images),
         max_images=None if most is None else images.in_units(most),
     )
-    prioritized = construct(in_units, grid, deepest, bins, moments_of)
-    labels, sums, ranges, levels = finalize(options, grid, prioritized, bins, codes, images)
+    numbers, sums, ranges, levels = choose_cells(in_units, grid, deepest, bins, moments_of, sums_of)
+    if not np.array_equal(numbers, np.arange(len(levels))):
+        over_rows(_renumber, len(labels), labels, np.append(numbers, -1))
     cells = partition_from_labels(
         CodeRangeIndex(grid, ranges),
         images,
@@ -565,12 +576,12 @@ def fit_cells(
         location=options.location,
         parameters=options.as_dict(),
     )
-    if images.weights is not None and not images.weights.all():
+    if weights is not None and not weights.all():
         # A row that stands for no image may lie where no cell is; it gets the answer that assign gives.
-        rows_of_none = np.flatnonzero((labels < 0) & (images.weights == 0))
+        rows_of_none = np.flatnonzero((labels < 0) & (weights == 0))
         groups = images.group_of_row
         labels[rows_of_none] = cells.assign_checked(
-            check_coords(images.coords.array[rows_of_none], allow_empty=True),
+            check_coords(coords[rows_of_none], allow_empty=True),
             None if groups is None else groups[rows_of_none],
             outside_of_training(options),
         )

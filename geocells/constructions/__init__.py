@@ -8,7 +8,6 @@ from geocells.constructions.bottom_up import Competition, Ranking, bottom_up
 from geocells.constructions.heat_map import HeatMaps, heat_maps
 from geocells.constructions.optimal import optimal
 from geocells.constructions.quadtree import consolidate, top_down
-from geocells.constructions.thinning import thin
 
 __all__ = [
     "Bins",
@@ -21,6 +20,5 @@ __all__ = [
     "consolidate",
     "heat_maps",
     "optimal",
-    "thin",
     "top_down",
 ]

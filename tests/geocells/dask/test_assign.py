@@ -67,6 +67,7 @@ def test_outside_is_as_it_is_told():
 
 def test_a_dataset_is_written_with_all_columns(table, tmp_path):
     source = tmp_path / "photos"
+    table["vector"] = [[row, 0.5] for row in range(500)]  # no type in an empty partition
     for number, rows in enumerate(np.split(np.arange(500), np.cumsum(UNEVEN)[:-1])):
         source.mkdir(exist_ok=True)
         table.iloc[rows].to_parquet(source / f"part-{number}.parquet", index=False)
@@ -78,6 +79,7 @@ def test_a_dataset_is_written_with_all_columns(table, tmp_path):
     labels = CELLS.assign(NEW, outside="noise")
     assert out["cell"].tolist() == labels.tolist()
     assert out["name"].tolist() == table["name"].tolist()
+    assert [vector.tolist() for vector in out["vector"]] == table["vector"].tolist()
     points = out[["cell_latitude", "cell_longitude"]].to_numpy()
     assert np.isnan(points[labels < 0]).all()
     assert np.array_equal(points[labels >= 0], CELLS.locations[labels[labels >= 0]])

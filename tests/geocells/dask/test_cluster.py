@@ -68,7 +68,7 @@ def test_a_worker_that_dies_in_a_pass_changes_nothing(client, tmp_path, deadly):
     one = CellBuilder(30).fit(COORDS, FEATS)
     result = over_dask.fit(CellBuilder(30), rows, feats, client=client)
     # It did die, and was read once more than the four passes ask for.
-    client.wait_for_workers(2, timeout=30)
+    client.wait_for_workers(2, timeout=120)
     assert len(workers - set(client.run(os.getpid).values())) == 1
     assert len(list(tmp_path.glob("read-*"))) >= 5
     assert np.array_equal(result.cells.centroids, one.centroids_)

@@ -32,15 +32,12 @@ def box_of_coords(coords: FloatArray, extremes: Box | None = None) -> Box:
         Degrees. West to east is the shortest arc that holds every longitude, over the antimeridian where that is
         shorter (then west > east). Data around the whole circle, with no gap of 0.2 degrees, get all of it.
     """
-    if extremes is None:
-        south, west = coords.min(axis=0)
-        north, east = coords.max(axis=0)
-    else:
-        south, west, north, east = extremes
-    if east - west <= 180.0:
-        # The gap around the back is at least as wide as any other.
-        return float(south), float(west), float(north), float(east)
-    return box_of_buckets((south, west, north, east), *longitude_buckets(coords))
+    south, west, north, east = map(float, extremes or (*coords.min(axis=0), *coords.max(axis=0)))
+    if east - west > 180.0:
+        # Else the gap around the back is at least as wide as any other.
+        wests, easts = longitude_buckets(coords)
+        west, east = shortest_arc(wests[np.isfinite(wests)], easts[np.isfinite(easts)])
+    return south, west, north, east
 
 
 def longitude_buckets(coords: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -61,15 +58,6 @@ def extremes_of_buckets(start, stop, coords, n_buckets):
         extremes[0, bucket] = min(extremes[0, bucket], longitude)
         extremes[1, bucket] = max(extremes[1, bucket], longitude)
     return extremes
-
-
-def box_of_buckets(extremes: Box, leasts: FloatArray, greatests: FloatArray) -> Box:
-    """Do the work of `box_of_coords` on the extremes and the buckets of the coordinates."""
-    south, west, north, east = (float(value) for value in extremes)
-    if east - west > 180.0:
-        occupied = np.isfinite(leasts)
-        west, east = shortest_arc(leasts[occupied], greatests[occupied])
-    return south, west, north, east
 
 
 def shortest_arc(wests: FloatArray, easts: FloatArray) -> tuple[float, float]:

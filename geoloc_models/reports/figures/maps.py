@@ -307,7 +307,8 @@ def _maps(
     maps_mm = min(maps_mm, 1.25 * width_mm * n_rows)
     maps_mm += n_rows * words_mm * max(len(bands) for _, bands in blocks) + 4.0
     figure = new_figure(width_mm, maps_mm + BAR_MM + 6.0 * bool(title), title)
-    top, bottom = figure.subfigures(2, 1, height_ratios=[maps_mm, BAR_MM])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[maps_mm, BAR_MM])
+    top, bottom = halves
     widths = None if blocks[0][0] else shapes
     parts = top.subfigures(n_rows, n_columns, squeeze=False, width_ratios=widths).ravel()
     axes: list[list[Any]] = []

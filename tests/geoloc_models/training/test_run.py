@@ -1,6 +1,5 @@
 """Runs: every model from photos to a bundle that places photos as the run did."""
 
-import json
 import shutil
 from dataclasses import replace
 
@@ -24,7 +23,7 @@ from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.training import PhotoSource, decode_run, load_run, run_model, split_source
 from geoloc_models.training import run as run_module
-from geoloc_models.training.make_task import make_labels
+from geoloc_models.training.make_task import make_labels, make_task
 from geoloc_models.training.photos import ModelPhotos
 from geoloc_models.training.sources import table_source
 
@@ -273,19 +272,18 @@ def test_features_cannot_be_varied(source, tmp_path):
         run_model(photos, split_source(photos), plan("country"), options, tmp_path, progress=False)
 
 
-def test_balanced_classes_weigh_alike(source, tmp_path):
+@pytest.mark.parametrize("task", ["country", "cells"])
+def test_balanced_classes_weigh_alike(task, source):
     photos, _ = source
-    pixels = replace(photos, features=None)
-    run = run_model(
-        pixels,
-        split_source(pixels),
-        plan("country", balanced=True),
-        replace(OPTIONS, epochs=1),
-        tmp_path,
-        progress=False,
-    )
-    assert json.loads((tmp_path / "options.json").read_text())["plan"]["balanced"] is True
-    assert len(run.history) == 1
+    balanced, train = plan(task, balanced=True), split_source(photos).train[3:]
+    labels = make_labels(balanced, photos.table, train, photos.features)
+    encoder = build_encoder("tiny", image_size=32)
+    made = make_task(balanced, replace(OPTIONS, dropout=0.0), encoder, photos.table, train, labels)
+    of_row = labels.country if task == "country" else labels.cell
+    counts = np.bincount(of_row[train], minlength=len(made.class_weights))
+    assert len(set(counts.tolist())) > 1  # else they would weigh alike anyway
+    weighed = counts * made.class_weights.numpy()
+    np.testing.assert_allclose(weighed, len(train) / len(counts), rtol=1e-6)
 
 
 def test_the_name_of_a_single_task_says_so():

@@ -83,7 +83,7 @@ def test_a_small_file_of_very_much_is_refused_in_bounded_memory(name, tmp_path):
     done = run_python(READ, path)
     kilobytes, _, message = done.stdout.partition(" ")
     assert message.startswith(f"{name} has {path.stat().st_size:,} bytes, which unpack to")
-    assert "save it as CSV" in message
+    assert "save it as uncompressed CSV" in message
     assert int(kilobytes) < 500_000
 
 

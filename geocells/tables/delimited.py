@@ -139,9 +139,12 @@ class DelimitedParser:
         wanted = self.names if self.columns is None else self.columns
         if self._surplus:
             wanted = [*wanted, _SURPLUS]
+        # Memory of Arrow's own: a thread of its that lets go of Python's as the process ends would abort it.
+        copied = pa.BufferOutputStream()
+        copied.write(text)
         try:
             table = pyarrow.csv.read_csv(
-                pa.BufferReader(text),
+                pa.BufferReader(copied.getvalue()),
                 read_options=pyarrow.csv.ReadOptions(
                     column_names=names, block_size=len(text) + 1 if quoted else 1 << 22
                 ),

@@ -73,7 +73,7 @@ def test_the_reproduction_has_every_row_ablation_and_figure_and_computes_nothing
     for picture in pictures:
         with Image.open(done.output / picture) as image:
             assert min(image.size) > 200
-    assert (done.output / "report.html").read_text().count("data:image/png;base64,") == 12
+    assert (done.output / "report.html").read_text().count("data:image/png;base64,") == 11
 
     split, blocks = done.work.split, place_blocks(table.coords).tolist()
     validated = {blocks[row] for row in split.validation}

@@ -57,9 +57,12 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Embed images: (B, 3, H, W) to (B, 1280). B batch, H and W in pixels, 32 at least."""
+        return torch.flatten(nn.functional.adaptive_avg_pool2d(self.forward_features(image), 1), 1)
+
+    def forward_features(self, image: Tensor) -> Tensor:
+        """Map images to features of their parts: (B, 3, H, W) to (B, 1280, H / 32, W / 32)."""
         x = nn.functional.relu6(self.bn1(self.conv_stem(image)))
-        x = nn.functional.relu6(self.bn2(self.conv_head(self.blocks(x))))
-        return torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1)
+        return nn.functional.relu6(self.bn2(self.conv_head(self.blocks(x))))
 
 
 class _Block(nn.Sequential):

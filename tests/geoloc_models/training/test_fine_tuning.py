@@ -111,7 +111,7 @@ def build_encoder_of_seed(name):
     ("changes", "words"),
     [
         ({"train_encoder": "lora"}, "tiny has no linear layers"),
-        ({"grad_checkpointing": True}, "tiny knows no gradient checkpointing"),
+        ({"grad_checkpointing": True}, "tiny has no gradient checkpointing"),
         *(
             ({"log": name}, f"needs the package {name}")
             for name in ("tensorboard", "wandb", "mlflow")

@@ -52,11 +52,8 @@ from geoloc_models.training import PhotoSource, demo_source, seed_run, split_sou
 from geoloc_models.training.fit import fit_task
 
 N_SCENES, N_COLOURS = 3, 8
-N_PLACES, DIM, WIDTH = (
-    4,
-    1280,
-    256,
-)  # quarters of an image, numbers of each, and what attention sees of them
+# Quarters of an image, numbers of each, and what attention sees of them.
+N_PLACES, DIM, WIDTH = 4, 1280, 256
 RADII_KM = np.array([1.0, 25.0, 200.0, 750.0])
 
 

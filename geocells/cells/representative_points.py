@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from geocells._jit import inline_kernel, kernel, n_threads, run_blocks
 from geocells._types import FloatArray, IntArray
-from geocells.grids.base import spread_bits
+from geocells.grids.base import morton
 from geocells.moments import order_by_label
 from geocells.sphere import EARTH_RADIUS_KM, SphereSums, to_unit_vectors
 from geocells.sphere.means import NO_WEIGHTS
@@ -189,9 +189,9 @@ def medoids_and_modes(
     chord = 2.0 * math.sin(0.5 * min(radius_km / EARTH_RADIUS_KM, math.pi))
     # Neighbours on the map are near one another in Morton order, cell by cell.
     shares = np.stack([points[:, 0] + 90.0, points[:, 1] + 180.0]) / 360.0
-    row_bits, column_bits = spread_bits((shares * (2**32 - 1)).astype(np.uint64))
+    codes = morton(*(shares * (2**32 - 1)))
     cell_of_point = np.repeat(np.arange(n_cells), np.diff(edges))
-    order = np.lexsort(((row_bits << np.uint64(1)) | column_bits, cell_of_point))
+    order = np.lexsort((codes, cell_of_point))
     rows = np.full((2, n_cells), -1, dtype=np.int64)
     in_tree = order, vectors[order], images[order], chord
 

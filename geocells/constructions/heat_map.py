@@ -14,7 +14,7 @@ import numpy as np
 
 from geocells._types import CodeArray, IntArray
 from geocells.constructions.bins import Bins, PrioritizedRanges
-from geocells.grids.base import gather_bits, spread_bits
+from geocells.grids.base import gather_bits, morton
 
 
 @dataclass(frozen=True)
@@ -191,13 +191,6 @@ def find_windows(
     return np.concatenate(anchors), np.concatenate(windows)
 
 
-def morton(rows: IntArray, columns: IntArray) -> CodeArray:
-    """Morton codes of sub-bins."""
-    row_bits, column_bits = (spread_bits(places.astype(np.uint64)) for places in (rows, columns))
-    codes: CodeArray = (row_bits << np.uint64(1)) | column_bits
-    return codes
-
-
 def _places(codes: CodeArray) -> tuple[IntArray, IntArray]:
     """Row and column of Morton codes."""
     rows, columns = (gather_bits(codes >> np.uint64(bit)).astype(np.int64) for bit in (1, 0))
@@ -208,4 +201,5 @@ def window_cells(anchors: CodeArray, overlap: int) -> CodeArray:
     """Morton codes of all sub-bins of each window, those without images included, row by row."""
     rows, columns = _places(anchors[:, None])
     up, left = divmod(np.arange(overlap**2), overlap)
-    return morton(rows + up, columns + left)
+    codes: CodeArray = morton(rows + up, columns + left)
+    return codes

@@ -99,5 +99,11 @@ def gather_bits(values: Any) -> Any:
     return (values | (values >> np.uint64(16))) & np.uint64(0x00000000FFFFFFFF)
 
 
+def morton(rows: Any, columns: Any) -> Any:
+    """Morton codes (uint64) of rows and columns, whole numbers from 0 to 2^32 - 1."""
+    row_bits, column_bits = (spread_bits(places.astype(np.uint64)) for places in (rows, columns))
+    return (row_bits << np.uint64(1)) | column_bits
+
+
 spread_bits_inline = inline_kernel(spread_bits)
 gather_bits_inline = inline_kernel(gather_bits)

@@ -86,9 +86,8 @@ def make_labels(
     if plan.task == "pooled":
         first, *others = plan.parts()
         pooled = [_fit_cells(first, table, train, features)]
-        with (
-            warnings.catch_warnings()
-        ):  # the first one's few cells are told; others vary on purpose
+        # That the first one has few cells is told; the others vary on purpose.
+        with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="A classifier learns little")
             pooled += [_fit_cells(part, table, train, features) for part in others]
         return Labels(

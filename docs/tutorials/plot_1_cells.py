@@ -23,7 +23,7 @@ from geoloc_models.photos.demo import demo_places
 from geoloc_models.tables import split_rows
 
 places = demo_places()
-split = split_rows(places.n_rows, groups=places.groups, strata=places.countries, exchangeable=True)
+split = split_rows(places.n_rows, groups=places.groups, strata=places.countries)
 coords, countries = places.coords[split.train], places.countries[split.train]
 print(f"{len(coords)} training places; the first is at {coords[0].tolist()}, {countries[0]}.")
 

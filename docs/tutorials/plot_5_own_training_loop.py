@@ -24,7 +24,7 @@ from geoloc_models.photos.demo import demo_places
 from geoloc_models.tables import split_rows
 
 places = demo_places()
-split = split_rows(places.n_rows, groups=places.groups, strata=places.countries, exchangeable=True)
+split = split_rows(places.n_rows, groups=places.groups, strata=places.countries)
 cache = FeatureCache.open("runs/tutorial/features.npy")
 features = cache.gather(cache.rows_of(row_keys(places)))
 train, validation, test = split.train, split.validation, split.test

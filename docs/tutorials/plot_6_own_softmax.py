@@ -24,7 +24,7 @@ stored = np.load("runs/tutorial/own_logits.npz")
 logits, labels = stored["logits"], stored["labels"]
 cells = load_cells("runs/tutorial/own_cells.parquet")
 places = demo_places()
-split = split_rows(places.n_rows, groups=places.groups, strata=places.countries, exchangeable=True)
+split = split_rows(places.n_rows, groups=places.groups, strata=places.countries)
 train, validation, test = split.train, split.validation, split.test
 coords = places.coords
 

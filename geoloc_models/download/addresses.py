@@ -75,8 +75,6 @@ class AddressPolicy:
 
     Parameters
     ----------
-    allow_private : bool
-        Whether all addresses may be.
     allow_networks : sequence of IPv4Network or IPv6Network
         Networks that may be, whatever they are.
 
@@ -87,8 +85,7 @@ class AddressPolicy:
     (mapped, 6to4, NAT64) is judged by that one.
     """
 
-    def __init__(self, *, allow_private: bool = False, allow_networks: Sequence[Network] = ()):
-        self._allow_private = allow_private
+    def __init__(self, allow_networks: Sequence[Network] = ()):
         self._networks = tuple(allow_networks)
 
     def allows(self, text: str) -> bool:
@@ -97,8 +94,6 @@ class AddressPolicy:
             address = ipaddress.ip_address(text)
         except ValueError:
             return False
-        if self._allow_private:
-            return True
         carried = _carried(address)
         return any(
             face.version == network.version and face in network

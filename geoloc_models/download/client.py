@@ -6,13 +6,13 @@ import socket
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 from yarl import URL
 
+from geoloc_models import __version__
 from geoloc_models.download.addresses import (
     AddressPolicy,
     CheckedResolver,
@@ -31,6 +31,7 @@ _SMALL_BODY = 65_536
 _LONGEST_URL = 8192
 _KEPT_IN_URL = "%!$&'()*+,/:;=?@[]~"  # quoting leaves these alone: servers may sign a URL as it is
 _GZIP_START = b"\x1f\x8b"
+_USER_AGENT = f"geoloc-download/{__version__} (research; python-aiohttp)"
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,7 @@ class PhotoClient:
 
     def __init__(self, options: DownloadOptions, resolve: Resolver | None = None):
         self._options = options
-        self._policy = AddressPolicy(
-            allow_private=options.allow_private_addresses, allow_networks=options.networks
-        )
+        self._policy = AddressPolicy(options.networks)
         self._resolver = CheckedResolver(self._policy, resolve, timeout=options.connect_timeout)
 
     async def __aenter__(self) -> PhotoClient:
@@ -116,7 +115,7 @@ class PhotoClient:
                 sock_read=options.read_timeout,
             ),
             headers={
-                "User-Agent": options.user_agent or _default_user_agent(),
+                "User-Agent": options.user_agent or _USER_AGENT,
                 "Accept": "image/*,*/*;q=0.5",
                 "Accept-Encoding": "identity",
             },
@@ -306,11 +305,3 @@ def _failure(error: Exception) -> Answer:
 
 def _quoted(text: str) -> str:
     return quote(text, safe=_KEPT_IN_URL, errors="surrogateescape")
-
-
-def _default_user_agent() -> str:
-    try:
-        number = version("geocells")
-    except PackageNotFoundError:
-        number = "0"
-    return f"geoloc-download/{number} (research; python-aiohttp)"

@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from geoloc_models._errors import GeolocError
 
@@ -59,6 +59,9 @@ class State(StrEnum):
     REFUSED = "refused"
 
 
+RetryState = Literal["gone", "not_an_image", "too_large", "failed", "refused"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class DownloadOptions:
     """Choices of a download.
@@ -93,7 +96,7 @@ class DownloadOptions:
         Seconds for one request in all.
     user_agent : str, optional
         User agent; include a way to reach you. Default: geoloc-download/VERSION.
-    retry : tuple of State
+    retry : tuple of {"gone", "not_an_image", "too_large", "failed", "refused"}
         States of earlier runs to try again.
     max_megabytes : float
         Largest file to fetch, in million bytes.
@@ -103,10 +106,8 @@ class DownloadOptions:
         Most redirects of one photo.
     gone_patterns : tuple of str
         More regular expressions for URLs of pictures that replace a deleted photo.
-    allow_private_addresses : bool
-        Also ask private, loopback, link-local and reserved addresses.
     allow_networks : tuple of str
-        Also ask addresses of these networks, such as 10.1.0.0/16.
+        Also ask addresses of these networks, such as 10.1.0.0/16, though they are not public.
     workers : int, optional
         Threads that decode images. Default: one per core.
 
@@ -130,12 +131,11 @@ class DownloadOptions:
     read_timeout: float = 20.0
     total_timeout: float = 60.0
     user_agent: str | None = None
-    retry: tuple[State, ...] = ()
+    retry: tuple[RetryState, ...] = ()
     max_megabytes: float = 20.0
     max_megapixels: float = 80.0
     max_redirects: int = 5
     gone_patterns: tuple[str, ...] = ()
-    allow_private_addresses: bool = False
     allow_networks: tuple[str, ...] = ()
     workers: int | None = None
 

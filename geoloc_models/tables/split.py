@@ -42,7 +42,6 @@ def split_rows(
     groups: Sequence[Any] | np.ndarray | None = None,
     strata: Sequence[Any] | np.ndarray | None = None,
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
-    exchangeable: bool = False,
     seed: int = 0,
 ) -> Split:
     """Split rows at random into training, validation and test.
@@ -52,18 +51,15 @@ def split_rows(
     n_rows : int
         Number of rows.
     groups : sequence (n_rows,), optional
-        Rows with one value stay in one part, so that near-identical photos never sit on both sides;
-        if ``exchangeable``, in training or out of it.
+        Rows with one value are all trained on or all held out, so that near-identical photos never
+        sit on both sides. Held-out rows are dealt out to validation and test one by one: what is
+        calibrated on validation rows then holds for test rows by conformal prediction's own
+        assumption, however large and alike the groups are.
     strata : sequence (n_rows,), optional
         Each value (say, each country) is spread over the parts by the fractions as well as its
         rows, or groups, allow. A group counts to its most frequent stratum.
     fractions : (float, float, float)
         Shares of training, validation and test; all positive, sum 1.
-    exchangeable : bool, default False
-        Keep groups whole between training and the rest only: rows of the groups that are not
-        trained on are dealt out to validation and test one by one. What is calibrated on validation
-        rows then holds for test rows by conformal prediction's own assumption, however large and
-        alike the groups are; it says less about groups that validation has none of.
     seed : int
         The same seed gives the same split; NumPy's global generator plays no part.
 
@@ -82,10 +78,11 @@ def split_rows(
     -----
     Without groups: rows in random order, strata one after the other; every ``1 / fraction``-th goes
     to a part, so all sizes are within one row of their share. With groups: the large ones first,
-    the others in random order, each to the part that lacks most rows; if exchangeable, to training
-    or the rest, which is then dealt out as without groups: rows of one stratum are exchangeable,
-    and where a stratum's rows do not come out even, its odd row goes by its place in the order of
-    strata. O(n log n).
+    the others in random order, each to training or the rest, whichever lacks most rows; the rest is
+    then dealt out as without groups: rows of one stratum are exchangeable, and where a stratum's
+    rows do not come out even, its odd row goes by its place in the order of strata. O(n log n).
+    :func:`assign_parts` deals by a hash instead: parts stay when rows are added, and their sizes
+    are left to chance.
 
     Examples
     --------
@@ -109,10 +106,8 @@ def split_rows(
         stratum_of_row = np.zeros(n_rows, dtype=np.int64)
     if group_of_row is None:
         part = _split_single_rows(stratum_of_row, share, generator)
-    elif exchangeable:
-        part = _split_exchangeably(group_of_row, stratum_of_row, share, generator)
     else:
-        part = _split_groups(group_of_row, stratum_of_row, share, generator)[group_of_row]
+        part = _split_by_groups(group_of_row, stratum_of_row, share, generator)
     return Split(*(np.flatnonzero(part == k).astype(np.int64) for k in range(len(PARTS))))
 
 
@@ -225,7 +220,7 @@ def _split_single_rows(
     return part
 
 
-def _split_exchangeably(
+def _split_by_groups(
     group: np.ndarray, stratum: np.ndarray, share: np.ndarray, generator: np.random.Generator
 ) -> np.ndarray:
     """Part of every row: whole groups to training or not, the rows of the others one by one."""

@@ -88,7 +88,7 @@ def split_source(
         Photos. Without the column ``part`` its groups are trained on whole or not at all, and
         countries keep their proportions. The photos of the other groups are dealt out to
         validation and test one by one, so that a radius calibrated on the one holds on the other
-        (``exchangeable`` of :func:`~geoloc_models.tables.split.split_rows`).
+        (:func:`~geoloc_models.tables.split.split_rows`).
     fractions : (float, float, float)
         Shares of training, validation and test; not asked where there are parts.
     seed : int
@@ -119,7 +119,6 @@ def split_source(
         groups=table.groups,
         strata=table.countries,
         fractions=fractions,
-        exchangeable=True,
         seed=seed,
     )
 

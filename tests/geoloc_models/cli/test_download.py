@@ -78,6 +78,7 @@ def test_states_can_be_tried_again(tmp_path):
         (["table.csv"], "table.csv has no column 'url'"),
         (["cut.parquet"], "cut.parquet cannot be read"),
         (["photos.parquet", "--retry", "lost"], "lost"),
+        (["photos.parquet", "--retry", "ok"], '"gone", "not_an_image", "too_large", "failed"'),
         (["photos.parquet", "--quality", "0"], "quality must lie between 1 and 95"),
         (["photos.parquet", "--gone-patterns", "("], "no regular expression"),
         (["photos.parquet", "--allow-networks", "home"], "no network"),

@@ -99,13 +99,12 @@ NOT_ADDRESSES = ["not an address", "", "1.2.3", "0x7f.1", "127.1", "2130706433"]
 
 
 @pytest.mark.parametrize("address", PUBLIC + NOT_PUBLIC + NOT_ADDRESSES)
-def test_public_addresses_may_be_asked_and_private_ones_on_demand(address):
+def test_public_addresses_alone_may_be_asked(address):
     assert AddressPolicy().allows(address) == (address in PUBLIC)
-    assert AddressPolicy(allow_private=True).allows(address) == (address not in NOT_ADDRESSES)
 
 
 def test_one_network_may_be_allowed_and_no_other():
-    policy = AddressPolicy(allow_networks=[ipaddress.ip_network("10.1.0.0/16")])
+    policy = AddressPolicy([ipaddress.ip_network("10.1.0.0/16")])
     assert policy.allows("10.1.2.3")
     assert policy.allows("::ffff:10.1.2.3")
     assert policy.allows("8.8.8.8")
@@ -170,20 +169,26 @@ def test_all_who_ask_at_a_time_share_one_look_up():
 
 
 def test_a_look_up_behind_slow_ones_has_its_own_time():
+    answered = {f"slow{k}.example": asyncio.Event() for k in range(16)}
+
     async def resolve(host, port):
-        await asyncio.sleep(0.3 if host.startswith("slow") else 0)
+        if host in answered:
+            await answered[host].wait()
         return ["8.8.8.8"]
 
     async def work(resolver):
-        slow = [resolver.addresses(f"slow{k}.example", 80) for k in range(40)]
-        healthy = resolver.addresses("healthy.example", 80)
-        *late, answer = await asyncio.gather(*slow, healthy, return_exceptions=True)
-        assert answer == ["8.8.8.8"]  # it waited for a slot longer than a look-up may take
-        assert all(isinstance(error, UnknownHostError) for error in late)
-        assert "not resolved after 0.1 s" in str(late[0])
-        await asyncio.sleep(0.3)
-        # The late answer came in the end, and is used.
-        assert await resolver.addresses("slow39.example", 80) == ["8.8.8.8"]
+        slow = [asyncio.create_task(resolver.addresses(host, 80)) for host in answered]
+        healthy = asyncio.create_task(resolver.addresses("healthy.example", 80))
+        for error in await asyncio.gather(*slow, return_exceptions=True):
+            assert isinstance(error, UnknownHostError)
+            assert "not resolved after 0.1 s" in str(error)
+        # It has waited for a slot as long as a look-up may take, and has not begun its own.
+        assert not healthy.done()
+        for event in answered.values():
+            event.set()
+        assert await healthy == ["8.8.8.8"]
+        # The late answers came in the end, and are used.
+        assert await resolver.addresses("slow0.example", 80) == ["8.8.8.8"]
 
     run_resolver(resolve, work, timeout=0.1)
 

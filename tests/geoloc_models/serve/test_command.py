@@ -162,5 +162,5 @@ def test_the_page_offers_what_it_is_told_to(bundle, tmp_path, monkeypatch):
     geoloc("serve", "-m", bundle)
     assert [len(own["examples"]) for own in offers] == [0, 1, 2]
     assert [own["addresses"] is None for own in offers] == [True, False, True]
-    assert not offers[1]["addresses"].allow_private_addresses
+    assert not offers[1]["addresses"].allow_networks
     assert "There is no" in geoloc_refuses("serve", "-m", bundle, "--examples", tmp_path / "none")

@@ -82,20 +82,15 @@ def test_every_stratum_is_spread_by_the_fractions():
     st.lists(st.integers(0, 8), min_size=3, max_size=200).filter(lambda g: len(set(g)) >= 3),
     st.integers(0, 1000),
     st.booleans(),
-    st.booleans(),
 )
-def test_no_group_sits_on_both_sides(groups, seed, stratified, exchangeable):
+def test_no_group_is_trained_on_and_held_out(groups, seed, stratified):
     groups = np.array(groups)
-    options = {"strata": groups % 2 if stratified else None, "exchangeable": exchangeable}
-    split = split_rows(len(groups), groups=groups, seed=seed, **options)
+    strata = groups % 2 if stratified else None
+    split = split_rows(len(groups), groups=groups, strata=strata, seed=seed)
     check_partition(split, len(groups))
-    seen = [set(groups[part].tolist()) for part in parts(split)]
-    assert not (seen[0] & seen[1])
-    assert not (seen[0] & seen[2])
-    if exchangeable:
-        assert abs(len(split.validation) - len(split.test)) <= 1
-    else:
-        assert not (seen[1] & seen[2])
+    held_out = np.concatenate([split.validation, split.test])
+    assert not set(groups[split.train].tolist()) & set(groups[held_out].tolist())
+    assert abs(len(split.validation) - len(split.test)) <= 1
 
 
 def test_groups_are_shared_out_by_their_number_of_images():
@@ -113,9 +108,9 @@ def test_one_large_group_goes_to_training():
     assert sizes(split) == [80, 10, 10]
 
 
-def test_three_equal_groups_give_one_to_each_part():
+def test_of_three_equal_groups_one_is_held_out():
     split = split_rows(12, groups=np.repeat(["a", "b", "c"], 4))
-    assert sizes(split) == [4, 4, 4]
+    assert sizes(split) == [8, 2, 2]
 
 
 def test_small_strata_of_groups_do_not_starve_a_part():
@@ -129,14 +124,14 @@ def test_a_group_of_mixed_strata_stays_whole():
     strata = np.tile(["SE", "SE", "SE", "CH"], 30)
     split = split_rows(120, groups=groups, strata=strata)
     assert sizes(split) == [96, 12, 12]
-    assert (np.bincount(groups[split.test], minlength=30) % 4 == 0).all()
+    assert (np.bincount(groups[split.train], minlength=30) % 4 == 0).all()
 
 
 def test_the_rows_of_a_held_out_group_fall_into_either_part_by_chance():
     groups = np.arange(40) // 4
     together, in_test, held_out = 0, np.zeros(40), np.zeros(40)
     for seed in range(600):
-        split = split_rows(40, groups=groups, exchangeable=True, seed=seed)
+        split = split_rows(40, groups=groups, seed=seed)
         assert sizes(split) == [32, 4, 4]
         in_test[split.test] += 1
         held_out[np.concatenate([split.validation, split.test])] += 1
@@ -148,12 +143,11 @@ def test_the_rows_of_a_held_out_group_fall_into_either_part_by_chance():
     assert abs(together - 600 * 2 / 70) < 3 * 4.1
 
 
-def test_exchangeable_parts_hit_the_fractions_and_spread_the_strata():
+def test_parts_of_groups_hit_the_fractions_and_spread_the_strata():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(400), rng.geometric(0.2, 400))
     strata = np.where(groups < 100, "CH", "SE")
-    options = {"fractions": (0.7, 0.1, 0.2), "exchangeable": True}
-    split = split_rows(len(groups), groups=groups, strata=strata, **options)
+    split = split_rows(len(groups), groups=groups, strata=strata, fractions=(0.7, 0.1, 0.2))
     share = np.array(sizes(split)) / len(groups)
     np.testing.assert_allclose(share, [0.7, 0.1, 0.2], atol=0.02)
     for part in parts(split):
@@ -164,7 +158,7 @@ def test_rows_of_one_stratum_are_exchangeable():
     groups, strata = np.arange(120) // 4, np.arange(120) // 4 % 3
     held_out, in_test = np.zeros(120), np.zeros(120)
     for seed in range(400):
-        split = split_rows(120, groups=groups, strata=strata, exchangeable=True, seed=seed)
+        split = split_rows(120, groups=groups, strata=strata, seed=seed)
         in_test[split.test] += 1
         held_out[np.concatenate([split.validation, split.test])] += 1
     # Two of each stratum's ten groups are held out, eight rows that come out even.
@@ -172,28 +166,18 @@ def test_rows_of_one_stratum_are_exchangeable():
     assert (np.abs(in_test - held_out / 2) < 5 * np.sqrt(held_out / 4)).all()
 
 
-def test_without_groups_every_split_is_exchangeable():
-    for plain, other in zip(
-        parts(split_rows(90, seed=2)), parts(split_rows(90, exchangeable=True, seed=2)), strict=True
-    ):
-        np.testing.assert_array_equal(plain, other)
-
-
-def test_a_conformal_quantile_holds_between_exchangeable_parts_though_towns_err_as_one():
-    """Of 30 towns each has one error: whole towns in one part are 3 draws, not 60."""
+def test_a_conformal_quantile_holds_between_the_parts_though_towns_err_as_one():
+    """Of 30 towns each has one error: whole towns in one part would be 3 draws, not 60."""
     rng = np.random.default_rng(3)
     groups = np.repeat(np.arange(30), 20)
-    held = {True: [], False: []}
+    shares = []
     for seed in range(200):
         errors = rng.exponential(100.0, 30)[groups] + rng.random(600)
-        for exchangeable, shares in held.items():
-            split = split_rows(600, groups=groups, exchangeable=exchangeable, seed=seed)
-            radius = conformal_quantile(errors[split.validation])
-            shares.append((errors[split.test] <= radius).mean())
+        split = split_rows(600, groups=groups, seed=seed)
+        shares.append((errors[split.test] <= conformal_quantile(errors[split.validation])).mean())
     low, high = chance_interval(60, 0.9, n_calibration=60)
-    inside = {key: np.mean([low <= x <= high for x in shares]) for key, shares in held.items()}
-    assert inside[True] >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 200)
-    assert inside[False] < 0.8
+    inside = np.mean([low <= share <= high for share in shares])
+    assert inside >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
 @pytest.mark.parametrize(

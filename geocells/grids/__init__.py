@@ -1,6 +1,6 @@
 """Grids: from a coordinate to a leaf code, and from a cell back to its polygon."""
 
-from typing import Any
+from typing import Any, cast
 
 from geocells.grids.base import OUTSIDE, Grid, n_codes, outside_code
 from geocells.grids.grouped import GroupedGrid, coarsened, common_grid, refined
@@ -32,13 +32,11 @@ def grid_from_dict(values: dict[str, Any]) -> Grid:
     ValueError
         When the values describe no known grid.
     """
-    if values.get("type") == "latlon":
-        south, west, north, east = values["bounds"]
-        return LatLonGrid(south, west, north, east, values["max_level"])
-    if values.get("type") == "s2":
-        return S2Grid(values["max_level"])
-    if values.get("type") == "healpix":
-        return HealpixGrid(values["max_level"])
-    raise ValueError(
-        f"Unknown grid type {values.get('type')!r}; this version knows 'latlon', 's2' and 'healpix'."
-    )
+    kinds: dict[Any, Any] = {"latlon": LatLonGrid, "s2": S2Grid, "healpix": HealpixGrid}
+    kind = kinds.get(values.get("type"))
+    if kind is None:
+        raise ValueError(
+            f"Unknown grid type {values.get('type')!r}; this version knows 'latlon', 's2' and 'healpix'."
+        )
+    edges = values["bounds"] if kind is LatLonGrid else ()
+    return cast("Grid", kind(*edges, max_level=values["max_level"]))

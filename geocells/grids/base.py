@@ -6,12 +6,17 @@ The Morton code of a row and a column is ``spread_bits(row) << 1 | spread_bits(c
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from geocells._jit import inline_kernel
+from geocells._jit import inline_kernel, over_rows
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.sphere.means import as_pairs
 
 CodeType = type[np.uint64] | type[np.uint32]
 
@@ -50,11 +55,11 @@ class Grid(Protocol):
 
     def to_morton(self, codes: CodeArray) -> CodeArray:
         """Leaf codes in plain Morton order within each face, so that neighbours on a side follow from the bits."""
-        ...
+        return codes  # a grid that numbers its leaves otherwise says how
 
     def from_morton(self, morton: CodeArray) -> CodeArray:
         """Leaf codes from `to_morton`'s."""
-        ...
+        return morton
 
     def union_polygons(
         self, codes: CodeArray, levels: IntArray, owners: IntArray, n_owners: int
@@ -73,6 +78,75 @@ class Grid(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values that `grid_from_dict` turns back into an equal grid."""
         ...
+
+
+@dataclass(frozen=True)
+class GlobalGrid(Grid):
+    """A grid of the whole globe, whose cells of one level are about as large everywhere.
+
+    Attributes
+    ----------
+    kind : str
+        Its name in files.
+    deepest : int
+        Deepest level of leaves that there is.
+    average_edge : float
+        Side of a face in degrees of a great circle; half as long with every level.
+    """
+
+    max_level: int
+    kind: ClassVar[str]
+    deepest: ClassVar[int]
+    average_edge: ClassVar[float]
+
+    def __post_init__(self) -> None:
+        """Refuse levels that the grid does not have."""
+        check_level(self.max_level, self.deepest, "max_level")
+
+    @classmethod
+    def with_cell_size(cls, min_cell_size: float, extra_levels: int = 0) -> Self:
+        """Build the grid whose deepest cells are the last with an average edge >= ``min_cell_size``.
+
+        Parameters
+        ----------
+        min_cell_size : float
+            Degrees of a great circle.
+        extra_levels : int
+            Levels of leaves below the deepest cells, for windows placed at a fraction of a side. They come off the
+            deepest cells' level where together they would pass the deepest that there is.
+        """
+        most = cls.deepest - extra_levels
+        return cls(last_level(cls.average_edge, min_cell_size, most) + extra_levels)
+
+    def cell_size(self, level: int) -> tuple[float, float]:
+        """Height and width of the cells of a level, in degrees: their average edge for both."""
+        edge = math.ldexp(self.average_edge, -int(level))
+        return edge, edge
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the grid as plain values for a file's metadata."""
+        return {"type": self.kind, "max_level": int(self.max_level)}
+
+
+def check_level(level: int, deepest: int, name: str) -> None:
+    """Refuse what is no level from 0 to ``deepest``."""
+    if not 0 <= operator.index(level) <= deepest:
+        raise ValueError(f"{name} must lie in 0..{deepest}; got {level}.")
+
+
+def last_level(side: float, smallest: float, most: int) -> int:
+    """Last level, from 0 to ``most``, at which half of half of ... a side is still ``smallest`` or longer."""
+    return max((n for n in range(most + 1) if math.ldexp(side, -n) >= smallest), default=0)
+
+
+def encoded(
+    kernel: Callable[..., None], coords: FloatArray, dtype: CodeType, *arguments: Any
+) -> CodeArray:
+    """Codes that a kernel writes for (n, 2) coordinates, (n,) of ``dtype``."""
+    coords = as_pairs(coords)
+    codes = np.empty(len(coords), dtype=dtype)
+    over_rows(kernel, len(coords), coords, *arguments, codes)
+    return codes
 
 
 def n_codes(grid: Grid) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,12 +10,11 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geocells._jit import kernel, over_rows
+from geocells._jit import kernel
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids._s2_outlines import assemble, neighbours
 from geocells.grids._square_unions import Rings, union_squares
-from geocells.grids.base import CodeType, gather_bits, spread_bits_inline
-from geocells.sphere.means import as_pairs
+from geocells.grids.base import CodeType, GlobalGrid, encoded, gather_bits, spread_bits_inline
 from geocells.sphere.polygons import cut_at_antimeridian
 
 DEEPEST = 29
@@ -35,7 +33,7 @@ MOST_PIECES = 16
 
 
 @dataclass(frozen=True)
-class HealpixGrid:
+class HealpixGrid(GlobalGrid):
     """HEALPix cells over the whole globe.
 
     Twelve root cells, diamonds in three rows around the earth, are split into four again and again. All cells of one
@@ -69,39 +67,10 @@ class HealpixGrid:
     """
 
     max_level: int = DEEPEST
-
-    def __post_init__(self) -> None:
-        """Refuse levels that HEALPix does not have."""
-        if not 0 <= operator.index(self.max_level) <= DEEPEST:
-            raise ValueError(f"max_level must lie in 0..{DEEPEST}; got {self.max_level}.")
-
-    @classmethod
-    def with_cell_size(cls, min_cell_size: float, extra_levels: int = 0) -> HealpixGrid:
-        """Build the grid whose deepest cells are the last as large as a square of ``min_cell_size`` degrees.
-
-        Parameters
-        ----------
-        min_cell_size : float
-            Degrees of a great circle.
-        extra_levels : int
-            Levels of leaves below the deepest cells, for windows placed at a fraction of a side.
-
-        Returns
-        -------
-        grid : HealpixGrid
-        """
-        deepest = math.floor(math.log2(max(AVERAGE_EDGE / min_cell_size, 1.0)))
-        return cls(min(deepest + extra_levels, DEEPEST))
-
-    @property
-    def n_faces(self) -> int:
-        """Twelve root cells."""
-        return 12
-
-    def cell_size(self, level: int) -> tuple[float, float]:
-        """Height and width of the cells of a level, in degrees: the side of a square of their area for both."""
-        edge = math.ldexp(AVERAGE_EDGE, -int(level))
-        return edge, edge
+    kind = "healpix"
+    deepest = DEEPEST
+    average_edge = AVERAGE_EDGE
+    n_faces = 12
 
     def encode(self, coords: FloatArray, dtype: CodeType = np.uint64) -> CodeArray:
         """Leaf code of each coordinate.
@@ -118,18 +87,7 @@ class HealpixGrid:
         codes : (n,) of ``dtype``
             ``0 .. 12 * 4**max_level - 1``; every coordinate lies inside.
         """
-        coords = as_pairs(coords)
-        codes = np.empty(len(coords), dtype=dtype)
-        over_rows(encode_nested, len(coords), coords, int(self.max_level), codes)
-        return codes
-
-    def to_morton(self, codes: CodeArray) -> CodeArray:
-        """Return the codes: they are in Morton order."""
-        return codes
-
-    def from_morton(self, morton: CodeArray) -> CodeArray:
-        """Return the codes: they are in Morton order."""
-        return morton
+        return encoded(encode_nested, coords, dtype, int(self.max_level))
 
     def union_polygons(
         self, codes: CodeArray, levels: IntArray, owners: IntArray, n_owners: int
@@ -157,10 +115,6 @@ class HealpixGrid:
             f"{level}/{code >> 2 * (self.max_level - level)}"
             for code, level in zip(codes.tolist(), levels.tolist(), strict=True)
         ]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the grid as plain values for a file's metadata."""
-        return {"type": "healpix", "max_level": int(self.max_level)}
 
 
 def _draw(rings: Rings, faces: IntArray, n_slots: int) -> tuple[FloatArray, IntArray]:

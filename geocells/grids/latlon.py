@@ -9,11 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from geocells._jit import inline_kernel, kernel, over_rows
+from geocells._jit import inline_kernel, kernel
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids._square_unions import Rings, union_squares
-from geocells.grids.base import CodeType, gather_bits_inline, outside_code, spread_bits_inline
-from geocells.sphere.means import as_pairs
+from geocells.grids.base import (
+    CodeType,
+    Grid,
+    check_level,
+    encoded,
+    gather_bits_inline,
+    last_level,
+    outside_code,
+    spread_bits_inline,
+)
 from geocells.sphere.polygons import cut_at_antimeridian
 
 DEEPEST = 31
@@ -24,7 +32,7 @@ SMALLEST_SIDE = 1e-9
 
 
 @dataclass(frozen=True)
-class LatLonGrid:
+class LatLonGrid(Grid):
     """A quadtree over a box of latitudes and longitudes.
 
     A level-l cell is one of ``2**l x 2**l`` equal parts of the box, half-open: its southern and western edges belong
@@ -62,6 +70,7 @@ class LatLonGrid:
     north: float = 90.0
     east: float = 180.0
     max_level: int = 14
+    n_faces = 1
 
     def __post_init__(self) -> None:
         """Refuse boxes without area and levels that no code can hold; take plain numbers for numpy's."""
@@ -80,8 +89,7 @@ class LatLonGrid:
             raise ValueError(
                 f"A box needs west and east to differ; both are {self.west}. The whole circle is -180 to 180."
             )
-        if not 0 <= self.max_level <= DEEPEST:
-            raise ValueError(f"max_level must lie in 0..{DEEPEST}; got {self.max_level}.")
+        check_level(self.max_level, DEEPEST, "max_level")
         # A box of that side may come out shorter by the rounding of its edges.
         if min(self.cell_size(self.max_level)) < 0.999 * SMALLEST_SIDE:
             raise ValueError(
@@ -111,18 +119,8 @@ class LatLonGrid:
         min_cell_size = max(min_cell_size, SMALLEST_SIDE * 2**extra_levels)
         south, west, north, east = widened(bounds, min_cell_size)
         shorter_side = min(north - south, east - west if east > west else east - west + 360.0)
-        deepest = 0
-        while (
-            deepest + 1 + extra_levels <= DEEPEST
-            and math.ldexp(shorter_side, -(deepest + 1)) >= min_cell_size
-        ):
-            deepest += 1
+        deepest = last_level(shorter_side, min_cell_size, DEEPEST - extra_levels)
         return cls(south, west, north, east, deepest + extra_levels)
-
-    @property
-    def n_faces(self) -> int:
-        """One root cell: the box."""
-        return 1
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -158,21 +156,8 @@ class LatLonGrid:
         codes : (n,) uint64
             Morton code in ``0 .. 4**max_level - 1``; the type's largest number outside the box.
         """
-        coords = as_pairs(coords)
-        codes = np.empty(len(coords), dtype=dtype)
-        over_rows(
-            encode_leaves,
-            len(coords),
-            coords,
-            float(self.south),
-            float(self.west),
-            float(self.north),
-            float(self._unwrapped_east),
-            int(self.max_level),
-            outside_code(dtype),
-            codes,
-        )
-        return codes
+        edges = self.south, self.west, self.north, self._unwrapped_east
+        return encoded(encode_leaves, coords, dtype, *edges, self.max_level, outside_code(dtype))
 
     def boxes(self, codes: CodeArray, levels: IntArray) -> FloatArray:
         """South, west, north, east of cells given by first leaf code and level, (n, 4) degrees.
@@ -226,19 +211,7 @@ class LatLonGrid:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values for a file's metadata."""
-        return {
-            "type": "latlon",
-            "bounds": [float(edge) for edge in self.bounds],
-            "max_level": int(self.max_level),
-        }
-
-    def to_morton(self, codes: CodeArray) -> CodeArray:
-        """Return the codes: they are in Morton order."""
-        return codes
-
-    def from_morton(self, morton: CodeArray) -> CodeArray:
-        """Return the codes: they are in Morton order."""
-        return morton
+        return {"type": "latlon", "bounds": list(self.bounds), "max_level": self.max_level}
 
 
 def widened(

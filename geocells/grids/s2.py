@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +12,7 @@ from geocells._jit import over_rows
 from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids import _s2_kernels
 from geocells.grids._s2_outlines import outlines
-from geocells.grids.base import CodeType, outside_code
-from geocells.sphere.means import as_pairs
+from geocells.grids.base import CodeType, GlobalGrid, check_level, encoded, outside_code
 from geocells.validation import check_coords
 
 DEEPEST = 30
@@ -27,7 +25,7 @@ AVERAGE_EDGE = math.degrees(1.459213746386106062)
 
 
 @dataclass(frozen=True)
-class S2Grid:
+class S2Grid(GlobalGrid):
     """S2 cells over the whole globe.
 
     Six root cells, the faces of a cube around the earth, are split into four again and again. Cells of one level have
@@ -68,45 +66,10 @@ class S2Grid:
     """
 
     max_level: int = DEEPEST
-
-    def __post_init__(self) -> None:
-        """Refuse levels that S2 does not have."""
-        if not 0 <= operator.index(self.max_level) <= DEEPEST:
-            raise ValueError(f"max_level must lie in 0..{DEEPEST}; got {self.max_level}.")
-
-    @classmethod
-    def with_cell_size(cls, min_cell_size: float, extra_levels: int = 0) -> S2Grid:
-        """Build the grid whose deepest cells are the last with an average edge >= ``min_cell_size``.
-
-        Parameters
-        ----------
-        min_cell_size : float
-            Degrees of a great circle.
-        extra_levels : int
-            Levels of leaves below the deepest cells, for windows placed at a fraction of a side. They come off the
-            deepest cells' level where together they would pass 30.
-
-        Returns
-        -------
-        grid : S2Grid
-        """
-        deepest = 0
-        while (
-            deepest + 1 + extra_levels <= DEEPEST
-            and math.ldexp(AVERAGE_EDGE, -(deepest + 1)) >= min_cell_size
-        ):
-            deepest += 1
-        return cls(deepest + extra_levels)
-
-    @property
-    def n_faces(self) -> int:
-        """Six root cells."""
-        return 6
-
-    def cell_size(self, level: int) -> tuple[float, float]:
-        """Height and width of the cells of a level, in degrees: S2's average edge for both."""
-        edge = math.ldexp(AVERAGE_EDGE, -int(level))
-        return edge, edge
+    kind = "s2"
+    deepest = DEEPEST
+    average_edge = AVERAGE_EDGE
+    n_faces = 6
 
     def encode(self, coords: FloatArray, dtype: CodeType = np.uint64) -> CodeArray:
         """Leaf code of each coordinate.
@@ -150,8 +113,7 @@ class S2Grid:
         TypeError, ValueError
             When a coordinate is not on the globe, or the level is no whole number or out of range.
         """
-        if not 0 <= operator.index(level) <= DEEPEST:
-            raise ValueError(f"level must lie in 0..{DEEPEST}; got {level}.")
+        check_level(level, DEEPEST, "level")
         ids = _encode(check_coords(coords, allow_empty=True).array, level, np.uint64)
         ids <<= np.uint64(1)
         ids |= np.uint64(1)
@@ -249,10 +211,6 @@ class S2Grid:
         finest = 0.2 * 0.94 * 2.0 ** -int(levels.max()) if len(levels) else np.inf
         return outlines(*self.squares(codes, levels), owners, n_owners, finest=finest)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the grid as plain values for a file's metadata."""
-        return {"type": "s2", "max_level": int(self.max_level)}
-
 
 def _token(cell_id: int) -> str:
     return f"{cell_id:016x}".rstrip("0")
@@ -260,7 +218,4 @@ def _token(cell_id: int) -> str:
 
 def _encode(coords: FloatArray, level: int, dtype: CodeType) -> CodeArray:
     """Face and place along its Hilbert curve, down to a level."""
-    coords = as_pairs(coords)
-    codes = np.empty(len(coords), dtype=dtype)
-    over_rows(_s2_kernels.encode, len(coords), coords, 2 * (DEEPEST - int(level)), codes)
-    return codes
+    return encoded(_s2_kernels.encode, coords, dtype, 2 * (DEEPEST - int(level)))

@@ -19,7 +19,13 @@ from cyclopts.types import NonNegativeInt
 
 from geocells import sphere
 from geoloc_models.countries import load_countries
-from geoloc_models.evaluation import Evaluation, errors_km, summarise_training, write_results
+from geoloc_models.evaluation import (
+    Evaluation,
+    errors_km,
+    nearest_km,
+    summarise_training,
+    write_results,
+)
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.reports import figures, model_title, table_text
@@ -48,7 +54,7 @@ MAPS = {
     "cells_consolidated": "Consolidated",
     "cells_bottom_up_pretrained": "Bottom-up",
 }
-N_EXAMPLES, APART_KM = 12, 100.0
+N_EXAMPLES = 12
 ZOOMS = [figures.MapPanel("Stockholm", (58.7, 17.2, 60.1, 18.8))]
 
 
@@ -222,14 +228,12 @@ def draw(
         distances_km, centre_km=sphere.haversine(np.tile(centre, (len(tested), 1)), tested)
     )
     best = min(runs, key=lambda name: runs[name].evaluation.median_km.value)
-    # The worst guess of each twelfth, but no place twice.
-    order = np.argsort(distances_km[best], kind="stable")
+    # Of each twelfth of the images, by their error, the one that lies farthest from those before it.
     shown: list[int] = []
-    for step in np.array_split(order, N_EXAMPLES):
-        for position in step[::-1].tolist():
-            if not shown or sphere.haversine(tested[shown], tested[[position]]).min() > APART_KM:
-                shown.append(position)
-                break
+    order = np.argsort(distances_km[best], kind="stable")
+    for step in np.array_split(order, min(N_EXAMPLES, len(order))):
+        apart = nearest_km(tested[step], tested[shown]) if shown else distances_km[best][step]
+        shown.append(step[apart.argmax()])
     examples = figures.examples_of(
         runs[best].predictions.take(shown),
         table.coords,

@@ -197,7 +197,7 @@ def _table(predictions: PhotoPredictions, top: int) -> str:
     lines = [text_table(Table(header, rows), left=2)]
     if top:
         likeliest = text_table(Table(["File", "Likeliest", "Position", "P"], ranked), left=2)
-        lines += ["", likeliest if ranked else "No probabilities to rank by."]
+        lines += ["", likeliest if ranked else "No likely places to list."]
     if predictions.credit:
         lines += ["", textwrap.fill(predictions.credit, 80)]
     return "\n".join(lines)

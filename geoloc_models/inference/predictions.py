@@ -253,7 +253,8 @@ class PhotoPredictions(DecodedOutputs):
             k rows a photo, or as many as there are classes of probability above 0: ``file``,
             ``rank`` from 1, ``latitude``, ``longitude`` of the class, ``country``, ``place``
             (None where names were not asked for) and ``probability``. Places of a gallery that
-            share a coordinate count together. No rows for a model without probabilities.
+            share a coordinate count together. No rows for a model without probabilities, nor for a
+            photo unlike any that was seen.
         """
         import pandas as pd
 
@@ -267,7 +268,7 @@ class PhotoPredictions(DecodedOutputs):
 
     def likeliest_of(self, number: int, k: int) -> list[dict[str, Any]]:
         """Rows of :meth:`likeliest` of one photo, counted from 0, without its name."""
-        if self.probabilities is None or self.classes is None:
+        if self.probabilities is None or self.classes is None or self.is_unlike(number):
             return []
         labels, shares = self._ranked(number, k)
         coords = self.classes.coords[labels]

@@ -91,7 +91,7 @@ def answer_html(
         has_radius=math.isfinite(radius),
         facts=facts,
         notes=predictions.notes,
-        places=[] if predictions.is_unlike(0) else _places(predictions),
+        places=_places(predictions),
         nearby=_rows(nearby, named=predictions.places is not None),
         credit="" if predictions.places is None else CREDIT,
     )

@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
 import shapely
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -174,6 +175,7 @@ def map_of_cells(
         blocks = [("", [band]) for band in bands]
         title = title or next(iter(partitions))
     figure, axes, bottom = _maps(blocks, title, width_mm)
+    rim = to_rgba(mpl.rcParams["text.color"], 0.5)
     for index, (_, block) in enumerate(blocks):
         each = list(partitions.values())[index if len(partitions) > 1 else 0]
         frame = each.to_geodataframe()
@@ -185,9 +187,7 @@ def map_of_cells(
             shown = _ending_at_borders(_part_inside(frame, panel), outlines)
             how: dict[str, Any] = {"ax": axis, "aspect": None, "linewidth": 0.3, "zorder": 2}
             if len(shown):
-                shown.plot(
-                    color=list(shown["colour"]), edgecolor=mpl.rcParams["figure.facecolor"], **how
-                )
+                shown.plot(color=list(shown["colour"]), edgecolor=rim, **how)
             _draw_dots(axis, coords[panel.holds(coords)], 1.2 if panel in zooms else 0.8)
             for zoom in zooms:
                 if panel not in zooms and _is_part(zoom, panel):

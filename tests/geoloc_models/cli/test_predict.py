@@ -170,9 +170,10 @@ def test_a_photo_unlike_all_that_was_seen_gets_no_town(bundle, photos, tmp_path)
     shutil.copytree(bundle, copy)
     features = np.random.default_rng(0).normal(size=(20, 128))
     KnownPhotos(features.astype(np.float16), 1.01).save(copy)
-    result = predict(copy, "photos/0.jpg")
+    result = predict(copy, "photos/0.jpg", "--top", "2")
     shown = " ".join(result.stdout.split())
     assert "unlike anything this model has seen" in shown
+    assert "No likely places to list." in shown
     assert max(map(len, result.stdout.splitlines())) <= 80
     assert "321 km" not in shown
     frame = pd.read_csv(io.StringIO(predict(copy, "photos/0.jpg", "--csv").stdout))

@@ -74,5 +74,6 @@ def test_every_kind_of_model_says_so_and_no_town(kind, tmp_path):
             assert frame[unknown].isna().all().all()
             assert UNLIKE in repr(answers)
             assert not next(answers.mapped()).region
+            assert answers.likeliest().empty
         assert answers.to_records()[0]["unlike_training"] is is_unlike
         assert answers.explore(tiles=None).html

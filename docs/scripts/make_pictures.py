@@ -41,8 +41,8 @@ def main() -> None:
     for name, (title, builder) in builders.items():
         cells = builder.fit(coords).cells_
         n_short = (cells.counts < MIN_IMAGES).sum()
-        title = f"{title}: {cells.n_cells} cells, {n_short} of them short of {MIN_IMAGES} images"
-        figure = figures.map_of_cells(cells, coords, countries, [AROUND_SWITZERLAND], title=title)
+        about = f"{title}: {cells.n_cells} cells, {n_short} of them short of {MIN_IMAGES} images"
+        figure = figures.map_of_cells(cells, coords, countries, [AROUND_SWITZERLAND], title=about)
         figures.save_figure(figure, FOLDER / f"{name}.png")
         print(name, cells)
 

@@ -2,17 +2,15 @@
 Cells: from coordinates to classes
 ==================================
 
-A classifier needs classes. This page cuts Sweden and Switzerland into cells in three ways, looks at them, and asks
-how good a model could become that knows them perfectly.
+Cut Sweden and Switzerland into cells in three ways, look at them, and ask how good a classifier on them could become.
 """
 
 # %%
 # Coordinates are all it takes
 # ----------------------------
 #
-# The demo's places are 2 018 real photo coordinates. They come with the package ``geoclip``; nothing is
-# downloaded. Places within one 10 km block are all trained on or none of them, so that no test place has a twin
-# among the training places.
+# 2 018 real photo coordinates from the package ``geoclip``. Places of one 10 km block are all trained on or none of
+# them, so that no test place has a training place next to it.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -31,16 +29,13 @@ print(f"{len(coords)} training places; the first is at {coords[0].tolist()}, {co
 # Three constructions
 # -------------------
 #
-# All of them look at a quadtree: a box cut into four, each quarter into four again, while enough images remain.
+# All use a quadtree: a box cut into four, each quarter into four again.
 #
-# - *Top-down* splits a cell while any child still holds ``min_images``. The siblings of a full child become cells
-#   whatever they hold, so many cells hold few images.
-# - *Consolidated* hands the images of such cells up to the parent, until there are enough. Every cell has
-#   ``min_images``.
-# - *Bottom-up* lets windows compete, also windows that the quadtree's borders would cut: the ones whose images are most
-#   alike claim them first. Every cell has ``min_images``.
+# - *Top-down* splits a cell while any child holds ``min_images``. Its other children become cells too, with few images.
+# - *Consolidated* passes the images of such small cells to the parent, until there are ``min_images``.
+# - *Bottom-up* takes the densest spots first, also across the quadtree's borders. Every cell has ``min_images``.
 #
-# With ``groups`` each country gets cells of its own; no cell lies across the border.
+# With ``groups`` no cell crosses the border.
 
 builders = {
     method: CellBuilder(min_images=20, method=method).fit(coords, groups=countries)
@@ -50,8 +45,8 @@ for builder in builders.values():
     print(builder.cells_)
 
 # %%
-# On the map, around Switzerland: grey dots are the training places. What top-down leaves between the towns are
-# cells of a few images, which a classifier has little to learn from.
+# Around Switzerland; grey dots are the training places. Top-down leaves cells of few images between the towns, from
+# which a classifier learns little.
 
 outlines = load_countries().loc[["CH", "DE", "FR", "IT", "AT", "LI"]]
 figure, axes = plt.subplots(3, 1, figsize=(7, 13), layout="constrained")
@@ -68,8 +63,8 @@ for ax, (method, builder) in zip(axes, builders.items(), strict=True):
 # Labels, and new photos
 # ----------------------
 #
-# ``labels_`` are the classes to train on. :meth:`~geocells.CellPartition.assign` finds the cell of any other
-# coordinate: the cell that holds it or, where none does, the one with the nearest centroid.
+# ``labels_`` are the classes to train on. :meth:`~geocells.CellPartition.assign` finds the cell that holds a coordinate
+# or, where none does, the one with the nearest centroid.
 
 builder = builders["bottom_up"]
 print("labels of the first five places:", builder.labels_[:5].tolist())
@@ -81,9 +76,8 @@ print(f"Stockholm in cell {stockholm} of {builder.cells_.groups[stockholm]}.")
 # How good can a model become?
 # ----------------------------
 #
-# A perfect classifier would always name the right cell, and answer with the cell's point. Its accuracy on the
-# *test* places, the oracle, is a bound for every model on these cells, and so is not a reason to prefer the
-# smallest cells: those are the hardest to learn. :doc:`/howto/min_images` shows how to weigh the two.
+# The *oracle* always names the right cell and answers with its point: the bound for every classifier on these cells.
+# Do not choose cells by it: it prefers the smallest, which are the hardest to learn (:doc:`/howto/min_images`).
 
 test, test_countries = places.coords[split.test], places.countries[split.test]
 reports = {
@@ -102,7 +96,7 @@ pd.DataFrame(
 ).T
 
 # %%
-# The report itself draws how images spread over the cells, and the oracle at every distance.
+# How images spread over the cells, and the oracle at every distance:
 
 builder.cells_.report(coords, groups=countries).plot()
 
@@ -110,8 +104,8 @@ builder.cells_.report(coords, groups=countries).plot()
 # The point of a cell
 # -------------------
 #
-# By default a cell answers with the mean of its images. In a valley of two towns that may be a hill between them;
-# the *medoid* is the image nearest to all others, the *mode* the one with most images within 1 km.
+# By default the mean of its images, which may lie on a hill between two towns. The *medoid* is the image nearest to
+# all others, the *mode* the one with most images within 1 km.
 
 fullest = int(builder.cells_.counts.argmax())
 pd.DataFrame(
@@ -124,13 +118,13 @@ pd.DataFrame(
 ).T.round(4)
 
 # %%
-# Keep them
-# ---------
+# Save
+# ----
 #
-# ``builder.cells_.save("cells.parquet")`` writes GeoParquet: the polygons for any map program, the code ranges
-# for :func:`geocells.load_cells`. ``to_geodataframe()`` gives the same table here.
+# ``builder.cells_.save("cells.parquet")`` writes this table as GeoParquet, for map programs and
+# :func:`geocells.load_cells`.
 
 builder.cells_.to_geodataframe().drop(columns="geometry").head()
 
 # %%
-# :doc:`/constructions` explains each step with pictures. Next: a model learns these cells.
+# :doc:`/constructions` explains each step. Next: a model learns these cells.

@@ -2,17 +2,15 @@
 Training: a classifier on cached features
 =========================================
 
-A frozen encoder looks at every image once; what it saw is kept. Training on that takes seconds, and so does trying
-another kind of cells.
+A frozen encoder computes features of every image once. Training on them takes seconds.
 """
 
 # %%
 # Places and images
 # -----------------
 #
-# Photos cannot be shipped, so **crops of a satellite image (NASA's Blue Marble), 150 km wide, stand in for
-# photos**. They tell far more plainly where they are than a photo does: read the figures below as a picture of
-# the steps, not of what models can do.
+# **Crops of a satellite image (NASA's Blue Marble), 150 km wide, stand in for photos**, which cannot be shipped. They
+# are far easier to place than photos: the figures below show the steps, not what models can do.
 
 import logging
 import warnings
@@ -46,9 +44,9 @@ for ax, row in zip(axes.flat, split.train[:: len(split.train) // 12], strict=Fal
 # Features, once
 # --------------
 #
-# EfficientNet-Lite0, with ImageNet weights that come in a package, turns each crop into 1 280 numbers. They go
-# into a :class:`~geoloc_models.features.cache.FeatureCache`: an ordinary ``.npy`` file with the names of its rows
-# beside it. If the file is there already, only images that it lacks are looked at.
+# EfficientNet-Lite0 with ImageNet weights turns each crop into 1 280 numbers, stored as a
+# :class:`~geoloc_models.features.cache.FeatureCache`: an ``.npy`` file with the keys of its rows beside it. Images that
+# it has already are not computed again.
 
 runs = Path("runs/tutorial")
 runs.mkdir(parents=True, exist_ok=True)
@@ -70,9 +68,8 @@ print(source.features.dim, "features of", len(source.features), "images")
 # Cells and a head
 # ----------------
 #
-# :class:`~geoloc_models.models.ModelPlan` says what to train: the cells of the training places, and a
-# classifier over them. :class:`~geoloc_models.models.TrainingOptions` says how. The cells come from the
-# training places alone; the epoch with the lowest validation loss is kept.
+# :class:`~geoloc_models.models.ModelPlan` says what to train, :class:`~geoloc_models.models.TrainingOptions` how. Cells
+# are made of the training places alone; the epoch with the lowest validation loss is kept.
 
 plans = [
     ModelPlan("country"),
@@ -98,8 +95,8 @@ figures.training_curves({name: run.history for name, run in trained.items()})
 # On the test places
 # ------------------
 #
-# Shares in per cent, medians in km. Each figure has a 95 % bootstrap interval over the test places. Where
-# intervals overlap widely, 200 test places cannot tell two models apart.
+# Shares in per cent, medians in km, with 95 % bootstrap intervals. Where intervals overlap widely, 200 test places
+# cannot tell two models apart.
 
 pd.DataFrame(
     {
@@ -113,8 +110,7 @@ pd.DataFrame(
 ).T
 
 # %%
-# The country model answers with one point a country: nearly always the right country, hardly ever the right
-# place.
+# The country model nearly always names the right country and hardly ever the right place.
 
 figures.error_curves(
     {
@@ -124,11 +120,10 @@ figures.error_curves(
 )
 
 # %%
-# What is left
-# ------------
+# The run folder
+# --------------
 #
-# Every run folder holds the whole story: options, split, cells, losses, predictions, results, and the trained
-# model as ``bundle/`` (safetensors, a JSON card, the cells; no pickle).
+# Options, split, cells, losses, predictions, results, and the trained model as ``bundle/``.
 
 for file in sorted((runs / "cells_bottom_up").rglob("*")):
     if file.is_file():

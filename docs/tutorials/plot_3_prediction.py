@@ -2,8 +2,8 @@
 Prediction: where was this taken, and how sure is that?
 =======================================================
 
-A trained model gives a probability for each cell. This page makes points of them, asks how far to trust them, and
-draws them on a map. It uses the model that the page before has trained.
+A trained model gives a probability for each cell. Turn these into points, draw them on a map, and test how far to trust
+them. The model is from the page before.
 """
 
 # %%
@@ -34,13 +34,12 @@ images = SatelliteCrops(places.coords, width_km=150.0, size=64)
 print(model.task.cells)
 
 # %%
-# Teach it its certainty
-# ----------------------
+# Calibrate it
+# ------------
 #
-# Two steps, once after training. :meth:`~geoloc_models.Model.store_images` puts the training places into the
-# bundle, so that decoders know where in a cell photos are taken. :meth:`~geoloc_models.Model.calibrate` looks at
-# the validation images: a temperature makes probabilities fit what comes true, and a conformal radius is fitted
-# that holds nine photos of ten.
+# Once after training; ``geoloc train`` does it by itself. :meth:`~geoloc_models.Model.store_images` adds the training
+# places, so that decoders know where in a cell photos are taken. :meth:`~geoloc_models.Model.calibrate` fits on the
+# validation images a temperature, which makes probabilities true, and a radius that holds nine of ten photos.
 
 model.store_images(places.coords[split.train], places.countries[split.train])
 
@@ -66,9 +65,9 @@ print(f"decoder {calibration.decoder}, temperature {calibration.temperature:.2f}
 # Place photos
 # ------------
 #
-# :meth:`~geoloc_models.Model.predict` takes paths, folders, pillow images or arrays; it sees pixels alone. Here,
-# eight test crops. ``class_probability`` is that of the likeliest cell; 90 % of photos like the validation
-# photos lie within their ``radius_90_km``.
+# :meth:`~geoloc_models.Model.predict` takes paths, folders, pillow images or arrays; here, eight test crops.
+# ``class_probability`` is that of the likeliest cell; 90 % of photos like the validation photos lie within their
+# ``radius_90_km``.
 
 chosen = split.test[:: len(split.test) // 8][:8]
 answers = model.predict([images.load(row) for row in chosen], names=False)
@@ -77,9 +76,8 @@ table["error_km"] = sphere.haversine(answers.coords, places.coords[chosen])
 table.round(2)
 
 # %%
-# One photo's probabilities on the map: the fuller a cell, the likelier. The cross is the answer, the ring the
-# truth. ``answers.explore()`` shows the same in a notebook, and ``answers.save_map("map.html")`` writes it as a
-# page.
+# One photo's probabilities; the cross is the answer, the ring the truth. ``answers.explore()`` shows a map in a
+# notebook, ``answers.save_map("map.html")`` writes it as a page.
 
 photo = int(np.argsort(-answers.radius_90_km)[len(chosen) // 2])
 cells = model.task.cells.to_geodataframe()
@@ -103,9 +101,9 @@ ax.set_title("Probabilities of the cells for one test crop")
 # Decoders
 # --------
 #
-# The likeliest cell is not always the best answer: two towns share one region's probability, and the point that
-# most often lies within 25 km may be in either. :class:`~geocells.decoding.ExpectedUtility` takes the training
-# place with the highest expected share of hits at chosen radii. From the same probabilities of all test crops:
+# The likeliest cell is not always the best answer: several smaller cells near each other may hold more probability.
+# :class:`~geocells.decoding.ExpectedUtility` takes the training place with the highest expected share of hits within
+# chosen radii. All test crops:
 
 tested = run_network(model.task, batches(split.test), progress=False)
 truth = places.coords[tested.rows]
@@ -135,14 +133,13 @@ pd.DataFrame(
 ).T.round(1)
 
 # %%
-# With 203 test crops a difference of a few points is chance; :doc:`/decoding` measures the decoders on enough
-# photos to tell.
+# With 203 test crops a difference of a few points is chance; :doc:`/decoding` has more.
 #
-# Is the certainty true?
-# ----------------------
+# Are probabilities and radii right?
+# ----------------------------------
 #
-# Calibrated probabilities come true as often as they say: of answers with a probability of 0.6, six of ten are
-# right. And nine of ten test crops should lie within their radius.
+# Of answers with a probability of 0.6, six of ten should be right; nine of ten test crops should lie within their
+# radius.
 
 every = model.decode(tested.arrays)
 truth_cells = model.task.cells.assign(truth, groups=places.countries[tested.rows])
@@ -155,7 +152,7 @@ print(
 )
 
 # %%
-# A wide radius is an answer too: the model says that it does not know.
+# A wide radius means that the model does not know.
 
 figure, ax = plt.subplots(figsize=(6.5, 5), layout="constrained")
 ax.loglog(every.radius_90_km, np.maximum(km, 0.5), ".", color="#3366AA")
@@ -166,5 +163,5 @@ ax.set_ylabel("error, km (0.5 for less)")
 ax.set_title("Below the line: within the radius")
 
 # %%
-# What such figures are worth, and what not to do with them: :doc:`/responsible_use`. On the command line:
-# ``geoloc predict photos/ --model runs/tutorial/cells_bottom_up --map map.html``.
+# On the command line: ``geoloc predict photos/ --model runs/tutorial/cells_bottom_up --map map.html``. What answers are
+# worth, and what not to do with them: :doc:`/responsible_use`.

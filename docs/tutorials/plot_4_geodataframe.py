@@ -2,16 +2,14 @@
 A GeoDataFrame to cells, and back
 =================================
 
-Photos that already lie in GeoPandas: make cells of their points, join the cells to the photos, look at both, and
-hand them to a map program.
+Make cells of the points of a GeoDataFrame, join them to the photos, draw both, and save them for a map program.
 """
 
 # %%
 # Photos as points
 # ----------------
 #
-# The demo's places in Switzerland. ``fit`` takes a GeoDataFrame of points in any reference system and projects it
-# to degrees itself; here Swiss coordinates, in metres.
+# The demo's places in Switzerland. ``fit`` takes points in any reference system; here Swiss coordinates, in metres.
 
 import tempfile
 from pathlib import Path
@@ -37,7 +35,7 @@ builder = CellBuilder(min_images=30).fit(photos)
 print(builder.cells_)
 
 # %%
-# The labels are in the order of the photos: a column. From there everything is GeoPandas.
+# The labels, in the order of the photos, become a column.
 
 photos["cell"] = builder.labels_
 photos.groupby("cell").size().describe()[["count", "min", "50%", "max"]]
@@ -46,14 +44,14 @@ photos.groupby("cell").size().describe()[["count", "min", "50%", "max"]]
 # Cells as a table
 # ----------------
 #
-# A row a cell: points, counts, areas, polygons in degrees.
+# One row per cell: points, counts, polygons in degrees.
 
 cells = builder.cells_.to_geodataframe()
 cells["area_km2"] = builder.cells_.areas_km2
 cells[["count", "level", "latitude", "longitude", "area_km2"]].sort_values("count").tail()
 
 # %%
-# ``clip`` cuts the polygons to land: for maps only, since cells end at the box of the photos, not at a border.
+# ``clip`` cuts the polygons at a border, for maps.
 
 switzerland = load_countries().loc[["CH"]]
 clipped = builder.cells_.clip(switzerland)
@@ -67,15 +65,15 @@ ax.set_title("Photos in each cell")
 # To a file, and back
 # -------------------
 #
-# QGIS opens the GeoPackage; :func:`geocells.load_cells` reads equal cells from it. So does it from GeoParquet,
-# GeoJSON and FlatGeobuf.
+# QGIS opens the GeoPackage; :func:`geocells.load_cells` reads equal cells from it. GeoParquet, GeoJSON and FlatGeobuf
+# work too.
 
 with tempfile.TemporaryDirectory() as folder:
     path = builder.cells_.save(Path(folder) / "cells.gpkg")
     print(gpd.read_file(path).shape, load_cells(path) == builder.cells_)
 
 # %%
-# A spatial join agrees with ``assign``, but for points that lie in no polygon: those go to the nearest cell.
+# A spatial join agrees with the labels. Only ``assign`` finds a cell for points in no polygon: the nearest.
 
 joined = gpd.sjoin(photos.to_crs(4326), cells[["geometry"]], predicate="within")
 print(f"{len(joined)} of {len(photos)} photos lie in a polygon; ", end="")

@@ -2,16 +2,16 @@
 Cell labels in a training loop of your own
 ==========================================
 
-Cells need no ``geoloc_models``: their labels are integers. Here a head in plain torch learns them, on the features
-that the tutorial on training has computed.
+Labels of cells are integers: any training loop can use them. Here a head in plain torch learns them, on the features of
+the tutorial on training.
 """
 
 # %%
 # Features and labels
 # -------------------
 #
-# Any array of a row a photo will do. The cells are made of the training places alone, with bottom-up ranking hot
-# spots by the features; held-out places get the label of the cell that they lie in.
+# Any array with one row per photo will do. Cells are made of the training places alone; held-out places get the label
+# of the cell that they lie in.
 
 import numpy as np
 import pandas as pd
@@ -65,10 +65,10 @@ for _epoch in range(15):
 pd.DataFrame(losses).plot(xlabel="epoch", ylabel="cross entropy", figsize=(6, 3)).figure
 
 # %%
-# What the answers are worth
-# --------------------------
+# Test
+# ----
 #
-# The likeliest cell answers with its point. ``guess`` knows no image: it always says the training centre.
+# The likeliest cell answers with its point; ``guess`` always answers with the centre of the training places.
 
 with torch.no_grad():
     logits = head(inputs).numpy()
@@ -91,7 +91,7 @@ pd.DataFrame(
 ).T.round(1)
 
 # %%
-# The next page makes better points of the same numbers, with a radius. It reads them from here:
+# The next page turns these scores into better points, with a radius.
 
 np.savez("runs/tutorial/own_logits.npz", logits=logits, labels=labels)
 cells.save("runs/tutorial/own_cells.parquet")

@@ -2,15 +2,14 @@
 From your own softmax to a point with a calibrated radius
 =========================================================
 
-Whatever network gave the scores: :mod:`geocells.decoding` turns them into points and says how sure they are. It
-needs no torch.
+Turn the scores of any network into points, and say how sure they are. :mod:`geocells.decoding` needs no torch.
 """
 
 # %%
 # Scores of cells
 # ---------------
 #
-# Those of the page before: a row a place, a column a cell.
+# From the page before: one row per place, one column per cell.
 
 import numpy as np
 import pandas as pd
@@ -29,10 +28,10 @@ train, validation, test = split.train, split.validation, split.test
 coords = places.coords
 
 # %%
-# Probabilities that come true
-# ----------------------------
+# Calibrated probabilities
+# ------------------------
 #
-# A network is surer than it should be. One number, fitted on validation photos, mends most of it.
+# Networks are surer than they should be. A temperature, fitted on validation photos, corrects most of it.
 
 temperature = decoding.temperature_scaling(logits[validation], labels[validation])
 before = decoding.softmax(logits[test])
@@ -45,7 +44,7 @@ print(f"{decoding.expected_calibration_error(probabilities[test], labels[test]):
 # A point
 # -------
 #
-# The place with the highest expected share of hits within four radii, among the training places.
+# The training place with the highest expected share of hits within four radii.
 
 decoder = decoding.ExpectedUtility(cells, radii_km=(1, 25, 200, 750)).fit(
     coords[train], labels[train]
@@ -64,8 +63,8 @@ pd.DataFrame(
 # A radius
 # --------
 #
-# The spread is the radius that holds half of the probability. Split conformal prediction finds by how much to
-# multiply it, so that nine of ten photos like the validation photos lie within.
+# The spread is the radius that holds half of the probability. Split conformal prediction finds a factor for it, such
+# that nine of ten photos like the validation photos lie within.
 
 spread = decoder.mass_radius(probabilities, points, 0.5)
 conformal = decoding.ConformalRadius(alpha=0.1).fit(km[validation], spread[validation])
@@ -78,15 +77,14 @@ print(
 # Answering only where sure
 # -------------------------
 #
-# Sorted by the probability of being within 25 km: how many of the answers given are wrong, the more are given.
+# Share of wrong answers when only the surest are given, by the probability of 25 km.
 
 sure = decoder.mass_within(probabilities, points, (25,))[:, 0]
 curve = decoding.risk_coverage(sure[test], km[test] <= 25)
 figures.risk_coverage_curves({"Own softmax": curve})
 
 # %%
-# And a promise: above this confidence nine of ten answers given are right within 25 km (infinite where the validation
-# photos cannot show it).
+# The confidence above which nine of ten answers are within 25 km (infinite if the validation photos cannot show it).
 
 threshold = decoding.promise_threshold(sure[validation], km[validation] <= 25, share=0.9)
 given = sure[test] >= threshold

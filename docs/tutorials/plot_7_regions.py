@@ -2,16 +2,15 @@
 Regions to a model
 ==================
 
-Classes need not be quadtree cells: administrative regions, or any polygons, become cells that a model learns and
-answers with. Here countries, cut where they hold many photos.
+Administrative regions, or any polygons, can be the classes. Here countries, cut where they hold many photos.
 """
 
 # %%
 # Regions to cells
 # ----------------
 #
-# Regions short of ``min_images`` join a neighbour of the same group; those above ``max_images`` are cut in two, and
-# so on. With GADM's file the rows would be provinces (:doc:`/howto/gadm`).
+# Regions with fewer than ``min_images`` join a neighbour of the same group; those with more than ``max_images`` are cut
+# in two. With GADM's file the rows would be provinces (:doc:`/howto/gadm`).
 
 import logging
 import warnings
@@ -33,7 +32,7 @@ builder = RegionCells(regions, min_images=20, max_images=80, group="code").fit(c
 print(builder.cells_)
 
 # %%
-# Each cell knows the regions that it is made of.
+# The regions of a cell:
 
 for label in (0, 1, builder.cells_.n_cells - 1):
     names = regions["name"].to_numpy()[builder.regions_of_cell_[label]]
@@ -53,8 +52,7 @@ figures.map_of_cells(
 # A model of these cells
 # ----------------------
 #
-# Any saved cells can be learned: ``geoloc train --cells cells.parquet``, or ``cells=`` here. The features are those
-# of the tutorial on training.
+# ``cells=`` here, or ``geoloc train --cells cells.parquet``, learns any cells.
 
 options = TrainingOptions(
     encoder="efficientnet_lite0",
@@ -79,4 +77,4 @@ for name, figure in run.evaluation.figures().items():
         print(f"{name}: {figure.value:.1f} [{figure.low:.1f}, {figure.high:.1f}]")
 
 # %%
-# ``geoloc predict photo.jpg --model runs/tutorial/regions`` asks it.
+# Then ask it: ``geoloc predict photo.jpg --model runs/tutorial/regions``.

@@ -2,16 +2,14 @@
 A phone's folder to a map
 =========================
 
-A folder of photos, some with a GPS position and some without: read the positions there are, ask a model about the
-others, and look at all of them on a map.
+A folder of photos, some with a GPS position: read the positions, ask a model about the others, and draw a map.
 """
 
 # %%
 # The folder
 # ----------
 #
-# Photos cannot be shipped. Twelve crops of a satellite image stand in for them, as JPEGs; two of three get the GPS
-# position that a phone writes.
+# Twelve crops of a satellite image stand in for photos; two of three get the GPS position that a phone writes.
 
 from pathlib import Path
 
@@ -44,10 +42,10 @@ for number, row in enumerate(rows):
     source.images.load(row).save(folder / f"IMG_{number:04}.jpg", exif=exif, quality=92)
 
 # %%
-# What the phone noted
-# --------------------
+# Positions
+# ---------
 #
-# ``geoloc index`` on the command line does the same and writes the table.
+# ``geoloc index`` does the same and writes the table.
 
 scan = scan_photos(folder, progress=False)
 print(f"{scan.n_photos} photos, {scan.n_from_exif} with a position")
@@ -57,7 +55,7 @@ scan.frame[["path", "latitude", "longitude", "country"]].round(3)
 # Ask about the others
 # --------------------
 #
-# The model looks at pixels alone, also where there is a position: so the positions show how far off it is.
+# The model sees pixels alone, so the positions that there are show how far off it is.
 
 model = load_model("runs/tutorial/cells_bottom_up")
 answers = model.predict(folder).with_exif()
@@ -67,13 +65,13 @@ answers.to_dataframe().drop(columns=["class_probability"], errors="ignore").roun
 # A map
 # -----
 #
-# A page that works by itself: small copies of the photos, answers, radii, and the positions as green dots.
+# A page that works offline: small copies of the photos, answers, radii, and the positions as green dots.
 
 answers.save_map(folder / "map.html", tiles=None)
 print((folder / "map.html").stat().st_size // 1000, "kB")
 answers.explore(tiles=None)
 
 # %%
-# Before you pass photos on, take the positions out: ``geoloc strip runs/tutorial/phone -o to-share/``.
+# Before you share photos, remove the positions: ``geoloc strip runs/tutorial/phone -o to-share/``.
 
 print(f"{np.isfinite(answers.radius_90_km).sum()} of {len(rows)} answers have a radius")

@@ -2,7 +2,7 @@
 
 
 class GeocellsWarning(UserWarning):
-    """Something was decided on the caller's behalf that the caller may want to know.
+    """A choice was made for the caller, who may want to know of it.
 
     Examples
     --------

@@ -86,18 +86,16 @@ class CellBuilder(CellEstimator):
 
     Notes
     -----
-    Labels are numbered by the cells' lowest code, and sums of places are sums of integers: the result depends on the
-    set of images alone, not on their order, the number of threads or the machine. One exception: ``"bottom_up"`` and
-    ``"optimal"`` compare sums of squares that are rounded, by nine digits; of equal hot spots the finer level, then the
-    lower code comes first. What agrees to about nine digits may still change with the order of the rows. Where no cell
-    at all can be made (of a group, unless its leftover is noise), everything (of that group) is one cell.
+    The result depends on the set of images alone, not on their order, the number of threads or the machine; only
+    where sums of squares agree to about nine digits may ``"bottom_up"`` and ``"optimal"`` cells change with the order
+    of the rows. Where no cell can be made (of a group, unless its leftover is noise), everything (of that group) is
+    one cell.
 
-    O(n) to encode and order, then work by the number of cells; features are read once, whatever the number of hot
-    spots.
+    O(n) to encode and order; features are read once.
 
     There is no ``score()``: `GridSearchCV` and `cross_val_score` need a ``scoring``, called with a fitted builder and
-    held-out coordinates (and features, where those came in as ``y``). Distances alone make a poor one, since smaller
-    cells always win; score what a classifier makes of the cells, as in ``examples/grid_search.py``.
+    held-out coordinates (and features, where those came in as ``y``). By distances alone the smallest cells win:
+    score a classifier on the cells, as in ``examples/grid_search.py``.
 
     References
     ----------

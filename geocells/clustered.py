@@ -62,12 +62,11 @@ class ClusteredCells(CellEstimator):
 
     which is 1 on average for every alpha. A part that is the same for all images adds nothing.
 
-    From clusters to cells. A photo's features are not known where a cell must be found for a bare coordinate, so cells
-    are places: (1) while a cluster is short of ``min_images``, the smallest joins the one with the nearest centroid on
-    the sphere; (2) the centroids become sites (of two within 10 m one); (3) every image, noise included, goes to the
-    nearest site; (4) while a cell is short, the smallest loses its site, and its images go to the sites that are
-    nearest then. Every cell ends with ``min_images`` at least, unless its group has fewer in all; then it is one cell.
-    Ties go to the fewest images, then the lowest latitude, then longitude.
+    From clusters to cells, which are places alone: (1) while a cluster is short of ``min_images``, the smallest joins
+    the one with the nearest centroid on the sphere; (2) the centroids become sites (of two within 10 m one); (3)
+    every image, noise included, goes to the nearest site; (4) while a cell is short, the smallest loses its site, and
+    its images go to the sites that are nearest then. Every cell ends with ``min_images`` at least, unless its group
+    has fewer in all; then it is one cell. Ties go to the fewest images, then the lowest latitude, then longitude.
 
     A group of fewer than ``2 * min_images`` images is one cell without asking the clusterer.
 

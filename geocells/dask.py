@@ -510,10 +510,8 @@ def fit(
       that matter, merged by Chan's formula. The features are read here, once;
     - *sums*: unit vectors by cell, and by leaf code that no cell holds, in whole numbers.
 
-    Between the passes the construction runs in this process, on counts and moments, with the code that
-    `CellBuilder.fit` runs. Counts and sums are whole numbers, so cells, counts and centroids are those of
-    `CellBuilder.fit` to the last bit. Moments are real numbers, which other partitions round otherwise in the last
-    digits; hot spots are therefore ranked by nine digits of their score, here as there.
+    Between the passes the construction runs in this process, with the code of `CellBuilder.fit`: cells, counts and
+    centroids are the same to the last bit. Only hot spots whose scores agree to about nine digits may differ.
 
     A worker holds one partition, its partial result, and eight partial results that it merges.
 

@@ -45,9 +45,8 @@ class CellHierarchy(Estimator):
         One a partition, coarse to fine: a builder, or its parameters. All must lead to the same root box: the same
         ``grid``, ``bounds`` and ``min_cell_size`` do. ``overlap`` and everything else may differ.
     nested : bool
-        Make each coarser cell of whole finer ones: a finer cell belongs to the coarser cell in which its mean lies. So
-        partitions of every construction are nested, and no image is without a cell that has one in the finest. Coarser
-        cells without any finer one are left out, others may be short of ``min_images``.
+        Make each coarser cell of whole finer ones: a finer cell belongs to the coarser cell in which its mean lies.
+        Coarser cells without any finer one are left out, others may be short of ``min_images``.
 
     Attributes
     ----------
@@ -64,8 +63,7 @@ class CellHierarchy(Estimator):
 
     Notes
     -----
-    The coordinates are encoded and ordered once, on the grid with the deepest leaves that a partition needs; a builder
-    with fewer levels sees the same codes without their last bits, which are those of its own grid.
+    The coordinates are encoded and ordered once for all partitions.
 
     Top-down partitions are nested as long as places short of images are not handed to neighbours: without
     ``max_images``, or with ``leftover="noise"``. Consolidated and bottom-up ones seldom are, without ``nested``.
@@ -294,14 +292,14 @@ class CellIntersections:
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
     ) -> CellIntersections:
-        """Fine classes of partitions that were made apart, with the images that decide which classes are kept.
+        """Fine classes of partitions that were made apart.
 
         Parameters
         ----------
         *partitions : CellPartition
             Made on a grid with the same roots, by builders with the same ``bounds``, say.
         coords, groups, sample_weight
-            Images, as for :meth:`CellHierarchy.fit`.
+            Images, as for :meth:`CellHierarchy.fit`; only classes that hold one are kept.
 
         Returns
         -------

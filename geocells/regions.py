@@ -67,8 +67,8 @@ class RegionCells(CellEstimator):
 
     Cutting. A cell with more than ``max_images`` images inside its regions is cut in two across the longer side of
     their box, at their median or as near to it as ``min_images`` on either side allow, and so on. So it stays above
-    ``max_images`` only if it has fewer than ``2 * min_images``, or images repeat one place. PIGEON cuts by clustering
-    instead; the median needs no parameter, and gives the same cells on every machine.
+    ``max_images`` only if it has fewer than ``2 * min_images``, or images repeat one place. (PIGEON cuts by
+    clustering.)
 
     The nearest region is the one with the nearest of points taken every 0.05 degrees along the borders.
 

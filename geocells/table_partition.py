@@ -66,11 +66,10 @@ def partition_table(
 
     Notes
     -----
-    The table is read twice: coordinates (16 bytes a row stay in memory), then all columns, which are sorted in runs
-    (an external merge sort) beside the folder. Memory: the coordinates, one run, and the largest cell. Cells are
-    consolidated ones on the world's quadtree. Each file has the bounding box of its points in GeoParquet's metadata,
-    and a geometry of points where the table had none; its rows lie in the order of their leaf codes, so that row
-    groups of 10 000 are small on the map too. Columns of coordinates become numbers.
+    The table is read twice, its rows sorted in runs beside the folder. Memory: 16 bytes a row, one run, and the
+    largest cell. Cells are consolidated ones on the world's quadtree. Each file has the bounding box of its points in
+    GeoParquet's metadata, and a geometry of points where the table had none; its rows lie in the order of their leaf
+    codes, so that row groups of 10 000 are small on the map too. Columns of coordinates become numbers.
 
     Examples
     --------

@@ -68,14 +68,8 @@ class CellPartition:
         Images in each cell, those handed over from places without a cell included.
     levels : (n_cells,) int64
         Quadtree level of each cell, 0 for a root.
-    groups : (n_cells,) object or None
-        Group (country, say) of each cell, where the images had groups.
     cell_index : CellIndex
         The places that the cells hold: ranges of leaf codes on a grid, Voronoi cells, or regions.
-    grid : GroupedGrid
-        From coordinates to leaf codes, for cells made on a grid.
-    ranges : Ranges
-        Disjoint sorted ranges of leaf codes, a cell each, for cells made on a grid.
     parameters : dict
         How the cells were made.
     representative_points : RepresentativePoints
@@ -536,7 +530,7 @@ class CellPartition:
     def report(
         self, coords: ArrayLike, feats: ArrayLike | None = None, groups: ArrayLike | None = None
     ) -> quality.Report:
-        """Measure how good the cells are, on the images they were built from or on others.
+        """Measure the cells, on the images they were built from or on others.
 
         Parameters
         ----------
@@ -551,9 +545,9 @@ class CellPartition:
         Returns
         -------
         report : Report
-            Prints as a table; ``.frame`` is a DataFrame of it, ``.plot()`` draws it. It tells the images per cell, the
-            share in cells short of ``min_images``, the cells' radius, the WCSS, and the accuracy at 1 to 2500 km of an
-            oracle that always knows the right cell.
+            Images per cell, the share in cells short of ``min_images``, the cells' radius, the WCSS, and the accuracy
+            at 1 to 2500 km of an oracle that always knows the right cell. Prints as a table; ``.frame`` is a
+            DataFrame of it, ``.plot()`` draws it.
 
         Examples
         --------

@@ -19,7 +19,7 @@ STARTS = (2, 8)
 
 
 def risk_coverage(confidences: ArrayLike, right: ArrayLike) -> pd.DataFrame:
-    """How many of the answers given are wrong, by how many are given: the surest first.
+    """Share of wrong answers by the share of photos answered, the surest first.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def risk_coverage(confidences: ArrayLike, right: ArrayLike) -> pd.DataFrame:
 def promise_threshold(
     confidences: ArrayLike, right: ArrayLike, *, share: float = 0.9, error: float = 0.1
 ) -> float:
-    """Confidence above which at least a share of the answers can be promised to be right.
+    """Confidence above which a share of the answers is promised to be right.
 
     Parameters
     ----------
@@ -92,12 +92,10 @@ def promise_threshold(
 
     Notes
     -----
-    Thresholds are tried one after the other, each with a twentieth of the photos more, from 10 % on and again from 40 %
-    on, but for those with so few answers that they could not tell. A sequence ends at the first one whose answers on
-    the validation set are not right so often that with a lower share it had a chance of ``error / 2`` at most (Clopper
-    and Pearson). As the first threshold of a sequence that cannot keep the promise is passed with that probability at
-    most, any that was passed may be chosen [1]_: the lowest is. Photos as sure as the threshold are left out, given
-    which those above it are independent draws.
+    Fixed sequence testing [1]_: thresholds are tried one after the other, each with a twentieth of the photos more,
+    from 10 % on and again from 40 % on. A sequence ends at the first threshold whose answers are not right often
+    enough, by a Clopper-Pearson bound at ``error / 2``; the lowest threshold passed is returned. Photos exactly as
+    sure as the threshold are left out.
 
     References
     ----------

@@ -26,7 +26,7 @@ COLDEST, HOTTEST = 0.01, 100.0
 
 
 def temperature_scaling(logits: ArrayLike, labels: ArrayLike) -> float:
-    """Temperature by which logits are to be divided so that their probabilities fit the labels best.
+    """Temperature that logits are divided by so that their probabilities fit the labels best.
 
     Parameters
     ----------
@@ -48,9 +48,9 @@ def temperature_scaling(logits: ArrayLike, labels: ArrayLike) -> float:
 
     Notes
     -----
-    The temperature T that minimises the mean of ``-log softmax(z / T)[label]`` [1]_, a convex function of 1 / T, found
-    where its slope, the mean of ``E_p[z] - z_label``, is 0. Where all labels are the likeliest classes the slope never
-    is and the lowest temperature is returned; where logits say less than nothing, the highest.
+    The temperature T that minimises the mean of ``-log softmax(z / T)[label]`` [1]_, a convex function of 1 / T.
+    Where all labels are the likeliest classes the lowest temperature is returned; where logits are worse than chance,
+    the highest.
 
     References
     ----------

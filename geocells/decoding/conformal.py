@@ -46,7 +46,7 @@ def conformal_rank(n_scores: int, alpha: float = 0.1) -> int:
 
 
 def conformal_quantile(scores: ArrayLike, alpha: float = 0.1) -> float:
-    """Smallest score that at least ``1 - alpha`` of new scores do not exceed, allowing for the finite sample.
+    """Score that at least ``1 - alpha`` of new scores do not exceed, allowing for the finite sample.
 
     Parameters
     ----------
@@ -222,11 +222,10 @@ class ConformalMass:
 
     Notes
     -----
-    The score of a calibration photo is the probability that the model puts no farther from its answer than the true
-    place is, ``F(d)``; the radius is the largest with ``F(r) <= mass_`` [1]_. So a photo whose probability is spread
-    widely gets a wide radius, and the guarantee is that of :func:`conformal_quantile`. Infinite where the calibration
-    set is too small for ``alpha``, or more than ``alpha`` of its photos lie farther than all that the model thought
-    possible.
+    The score of a calibration photo is the model's probability up to the distance of the true place, ``F(d)``; the
+    radius is the largest with ``F(r) <= mass_`` [1]_. The guarantee is that of :func:`conformal_quantile`. Infinite
+    where the calibration set is too small for ``alpha``, or more than ``alpha`` of its photos lie where the model has
+    no probability.
 
     References
     ----------

@@ -89,11 +89,9 @@ class ExpectedUtility:
 
     ``sum_k p_k (1 / n_k) sum_{j in cell k} u(d(c, x_j))``, with ``u(d) = sum_r w_r [d <= r]``,
 
-    where cell k holds the ``n_k`` training images x_j. Exact: candidates lie in blocks of 64, each class's largest
-    share in a block bounds the utility of all of its candidates (the least likely classes, 5 % in all, count as if all
-    were near), and blocks are searched by falling bound until no
-    bound beats the best candidate found. Of equal utilities (to 1.5e-11) the first candidate by latitude, then
-    longitude is answered. The answer depends neither on the order of rows or training images nor on threads.
+    where cell k holds the ``n_k`` training images x_j. Exact: candidates lie in blocks of 64 whose bounds say which
+    need no search. Of equal utilities (to 1.5e-11) the first candidate by latitude, then longitude is answered. The
+    answer depends neither on the order of rows or training images nor on threads.
 
     Probabilities are finite, not negative and add up to 1 within 1 %, by which they are then divided.
 

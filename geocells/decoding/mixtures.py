@@ -39,8 +39,8 @@ def mixture(posteriors: Sequence[ArrayLike], weights: ArrayLike | None = None) -
 
     Notes
     -----
-    ``p(photo j) = sum_i w_i p_i(cell of j) / n_i(cell of j)`` is what one partition says whose classes are the cells of
-    all of them, each with ``w_i p_i``: so decoding is as exact as that of one partition.
+    ``p(photo j) = sum_i w_i p_i(cell of j) / n_i(cell of j)``: the classes are the cells of all partitions, each with
+    ``w_i p_i``.
 
     Examples
     --------

@@ -35,8 +35,7 @@ def haversine(a: ArrayLike, b: ArrayLike) -> FloatArray:
     Notes
     -----
     ``d = 2 R asin sqrt(sin^2(dphi / 2) + cos(phi_1) cos(phi_2) sin^2(dlambda / 2))``, in float64 with the root's
-    argument clipped to [0, 1]: exact to a millimetre from millimetres to a kilometre short of the antipode, there to
-    0.2 m.
+    argument clipped to [0, 1]: exact to a millimetre, near the antipode to 0.2 m.
 
     Examples
     --------

@@ -21,7 +21,7 @@ BOXES_PER_DEGREE = 4
 
 
 class PolygonIndex:
-    """Tells which of some polygons holds a place, the first of several.
+    """Finds the polygon that holds a place, the first of several.
 
     Parameters
     ----------

@@ -54,11 +54,8 @@ def country_of(
 
     Notes
     -----
-    Points are looked up by boxes of a quarter of a degree: a polygon that holds the whole box holds
-    its points, and prepared geometries decide where a border runs through it; two million
-    coordinates a second. Distances are to the border in the plane around each coordinate
-    (longitudes times the cosine of the latitude), with an error below 1 % at
-    100 km outside the polar regions.
+    Two million coordinates a second. Distances to the border have an error below 1 % at 100 km
+    outside the polar regions.
 
     Examples
     --------

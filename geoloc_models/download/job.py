@@ -52,11 +52,11 @@ class DownloadSummary:
     counts : dict
         Photos in each state, earlier runs included.
     n_now, n_fetched_now : int
-        Photos that this run was through with, and those of them whose image is there.
+        Photos that this run finished, and those of them whose image is there.
     n_recovered : int
-        Images of a killed run that the queue had not known.
+        Images of a killed run that the queue did not list.
     n_lost : int
-        Images that the queue knew but nobody finds.
+        Images that the queue lists but that are gone.
     bytes_on_disk : int
         Size of all images in the folder.
     seconds : float
@@ -168,12 +168,12 @@ def download_photos(
     ImportError
         If aiohttp is not installed.
     KeyboardInterrupt
-        When it is interrupted; all is in order, the ledger and ``photos.parquet`` written.
+        When it is interrupted; the ledger and ``photos.parquet`` are written first.
 
     Notes
     -----
-    The queue takes about 140 bytes a photo on disk, and 64 MB of memory; besides, what
-    ``parallel`` requests hold, at most ``max_bytes`` each before decoding.
+    The queue takes about 140 bytes a photo on disk. Memory: 64 MB, and ``max_bytes`` at most for each of ``parallel``
+    requests.
 
     Examples
     --------

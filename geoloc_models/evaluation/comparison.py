@@ -43,10 +43,8 @@ def compare(
     Returns
     -------
     dict of str to Interval
-        ``country``, ``1 km`` and so on in percentage points, ``median_km`` in kilometres,
-        ``geoscore`` in points: the keys of
-        :meth:`~geoloc_models.evaluation.Evaluation.figures`. Where an interval leaves out 0, the
-        models differ by more than the choice of test images explains.
+        ``country``, ``1 km`` and so on in percentage points, ``median_km`` in kilometres, ``geoscore`` in points.
+        Where an interval leaves out 0, the models differ by more than the choice of test images explains.
 
     Raises
     ------
@@ -55,8 +53,8 @@ def compare(
 
     Notes
     -----
-    Paired bootstrap: each sample of test images judges both models, so that what makes an image
-    hard for both cancels out. Two single intervals may overlap where this one leaves out 0.
+    Paired bootstrap: each sample of test images judges both models. Two single intervals may overlap where this one
+    leaves out 0.
 
     Examples
     --------
@@ -108,10 +106,9 @@ def over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
 
     Notes
     -----
-    ``mean -+ t * s / sqrt(n)``, t the 97.5 % point of Student's distribution with n - 1 degrees
-    of freedom: 12.7 for two runs, 4.3 for three. Bounds stay inside the range of a figure. One
-    run has NaN bounds, as it says nothing about another. The intervals know of the seed alone;
-    all runs share their test images, or nearly so.
+    ``mean -+ t * s / sqrt(n)``, t the 97.5 % point of Student's distribution with n - 1 degrees of freedom: 12.7 for
+    two runs, 4.3 for three. Bounds stay inside the range of a figure; those of one run are NaN. The intervals are of
+    the seed alone, not of the test images.
 
     Examples
     --------

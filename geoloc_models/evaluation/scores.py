@@ -22,7 +22,7 @@ GEOSCORE_KM = 1492.7
 
 @dataclass(frozen=True)
 class Predictions:
-    """What every model of the package answers with.
+    """Answers of a model.
 
     Parameters
     ----------
@@ -264,7 +264,7 @@ def evaluate(
     n_bootstrap: int = 1000,
     seed: int = 0,
 ) -> Evaluation:
-    """Judge predictions by country, distance, median error and GeoScore.
+    """Evaluate predictions by country, distance, median error and GeoScore.
 
     Parameters
     ----------
@@ -293,9 +293,8 @@ def evaluate(
     Notes
     -----
     The intervals are the 2.5 % and 97.5 % percentiles over the samples (percentile bootstrap).
-    They say how far another test set of the same kind could move the figures; that another
-    training run moves them too, they do not know
-    (:func:`~geoloc_models.evaluation.over_seeds` does). O(n * n_bootstrap).
+    They are of the choice of test images, not of the training run: see
+    :func:`~geoloc_models.evaluation.over_seeds`. O(n * n_bootstrap).
 
     Examples
     --------

@@ -160,10 +160,8 @@ class FeatureCache:
 
     Notes
     -----
-    ``NAME.npy`` is a plain array, so other programs read it too. Beside it lie ``NAME.json`` (the
-    card), ``NAME.keys.npy``, ``NAME.state.npy`` and, where images are broken, ``NAME.broken.csv``.
-    Nothing is pickled. Among 14 million keys two different ones have the same 64-bit hash with a
-    probability of 1 in 190 000.
+    ``NAME.npy`` is a plain array, so other programs read it too. Beside it lie ``NAME.json`` (the card),
+    ``NAME.keys.npy``, ``NAME.state.npy`` and, where images are broken, ``NAME.broken.csv``.
 
     Examples
     --------

@@ -147,13 +147,11 @@ def embed(
 
     Notes
     -----
-    Rows are written as they come. About once a second they are brought to the disk and then marked
-    as done, so a kill at any moment costs a second's work, and the next call computes the rows
-    that are not marked. A row's feature depends on its batch by rounding alone.
+    Rows are flushed and marked as done about once a second: after a kill, the next call computes
+    those that are not marked. A row's feature depends on its batch by rounding alone.
 
     Shard i of k computes rows ``n * (i - 1) // k`` to ``n * i // k - 1`` into a cache of its own,
-    ``NAME.shard-i-of-k.npy``; the one that finishes last puts all together. So each file has one
-    writer, on network file systems too, and no row is computed twice. Meanwhile the features take
+    ``NAME.shard-i-of-k.npy``; the one that finishes last merges all, for which the features take
     up to twice the room.
 
     Examples

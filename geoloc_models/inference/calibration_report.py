@@ -91,7 +91,7 @@ class Abstaining:
 
 @dataclass(frozen=True)
 class CalibrationReport:
-    """What a model says of its own certainty, beside what is true.
+    """Calibration of a model, measured on its test photos.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class CalibrationReport:
 
     @property
     def chance(self) -> tuple[float, float] | None:
-        """Share (0 to 1) that a kept promise holds in 95 of 100 draws of both photo sets.
+        """Share (0 to 1) that an exact radius covers in 95 of 100 draws of both photo sets.
 
         The beta-binomial interval, see :func:`~geoloc_models.evaluation.chance_interval`; None
         where there is no radius.
@@ -187,7 +187,7 @@ def judge_calibration(
     coords: npt.ArrayLike,
     countries: npt.ArrayLike,
 ) -> CalibrationReport:
-    """Hold a calibrated model's certainty against its test photos.
+    """Measure a model's calibration on its test photos.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ def decode_every_way(
 
 @dataclass(frozen=True)
 class JudgedDecoders:
-    """Answers of every decoder, held against the truth.
+    """Evaluation of every decoder.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class JudgedDecoders:
 
     @property
     def against(self) -> str:
-        """Name of the decoder that the others are held against."""
+        """Name of the decoder that the others are compared with."""
         return next(iter(self.evaluations))
 
     def titled(self) -> JudgedDecoders:

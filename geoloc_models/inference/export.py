@@ -53,7 +53,7 @@ class _Network(nn.Module):
 
 
 def export_onnx(task: PlaceTask, path: str | Path, *, folder: str | Path) -> dict[str, Any]:
-    """Write encoder and head as ONNX, and the meaning of their numbers beside them.
+    """Write encoder and head as ONNX, and a JSON that explains its inputs and outputs.
 
     Parameters
     ----------

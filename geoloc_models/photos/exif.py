@@ -73,12 +73,10 @@ def read_exif(photo: Openable) -> PhotoExif:
 
     Notes
     -----
-    A position needs both coordinates with their references (N or S, E or W): without one, the
-    hemisphere is unknown, and a wrong place is worse than none; only a negative number, which the
-    standard does not have, speaks for itself. Negative with N or E is a contradiction and counts as
-    none; with S or W it is read as south or west. A part with a zero denominator, minutes or seconds
-    from 60 on, a coordinate out of range, and the position 0, 0, which devices write before they
-    know better, count as none as well. The date of the last change is no date of taking.
+    A position needs both coordinates with their references (N or S, E or W). A negative number, which the standard
+    does not have, is read as south or west; with N or E it counts as none. So do a part with a zero denominator,
+    minutes or seconds from 60 on, a coordinate out of range, and 0, 0, which devices write before they know better.
+    The date of the last change is no date of taking.
 
     Examples
     --------

@@ -64,15 +64,11 @@ class FileImages:
 
     Notes
     -----
-    An image is turned upright by its EXIF orientation; nothing else of its EXIF data is used, its
-    GPS position least of all, and none of it is in the image that comes out. What cannot be read
-    whole (missing, truncated, no image, above 179 million pixels) raises BrokenImageError; it is
-    never padded with grey. Of an animation the first picture is taken, transparency is left out.
+    Images are decoded as :func:`open_photo` does: upright, in RGB, without metadata. What cannot
+    be read whole raises BrokenImageError.
 
-    Where the members of a tar lie is found once per process, at the first read from it, and takes
-    16 bytes a member; a read opens the tar, takes its bytes and closes it again, so threads and
-    forked processes don't disturb each other. Paths are kept as bytes in one piece, about as large
-    as their text, and so is the pickle that goes to worker processes.
+    The index of a tar is read once per process, 16 bytes a member. Threads and forked processes
+    may read at once.
 
     Examples
     --------

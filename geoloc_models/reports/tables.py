@@ -371,7 +371,7 @@ def comparison_table(evaluations: Mapping[str, Evaluation]) -> Table:
 
 
 def calibration_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
-    """Coverage, calibration error and credible regions, a row each model.
+    """Coverage, calibration error and credible regions, a row a model.
 
     Parameters
     ----------
@@ -425,7 +425,7 @@ def calibration_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
 
 
 def abstaining_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
-    """What it brings to answer only where the model is sure, a row each model.
+    """Accuracy of the surest answers, a row a model.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ class LeakageReport:
 
 @table_errors()
 def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> LeakageReport:
-    """Look for photos of one part that have a twin in another.
+    """Find photos of one part that have a twin in another.
 
     Parameters
     ----------
@@ -103,14 +103,10 @@ def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> Lea
 
     Notes
     -----
-    A photo is listed once for each reason and earlier part: validation against training, test
-    against training, test against validation. So lists grow with the photos, not with their pairs,
-    and counts read "photos of the test part that the training part knows". A near duplicate is
-    listed only where there is no image of equal pixels. Flat images (about one colour) are compared
-    by their exact pixels alone, for all of them look alike. Users that are missing or empty are
-    nobody's. JPEGs are decoded at 1/2, 1/4 or 1/8 of their size where 128 pixels are left: equal
-    pixels are those of the same reduction. See :func:`nearest_within` for the search,
-    :func:`perceptual_hash` for the hash.
+    A photo is listed once for each reason and earlier part: validation against training, test against training, test
+    against validation. A near duplicate is listed only where there is no image of equal pixels. Flat images (about
+    one colour) are compared by their exact pixels alone. Users that are missing or empty match nobody. JPEGs are
+    compared at 1/2, 1/4 or 1/8 of their size where 128 pixels are left.
 
     Examples
     --------

@@ -33,7 +33,7 @@ def assign_parts(
     exchangeable: bool = SplitOptions.exchangeable,
     seed: int = 0,
 ) -> np.ndarray:
-    """Part of each photo, decided by nothing but the seed, the photo's own unit and its id.
+    """Part of each photo, by a hash of the seed, the photo's unit and its id.
 
     Parameters
     ----------
@@ -61,13 +61,11 @@ def assign_parts(
 
     Notes
     -----
-    With ``u`` the unit's hash as a number in [0, 1): test where ``u < test``, validation where ``u
-    < test + validation``, else training. So a photo keeps its part whatever rows come or go, in
-    whatever order, and a change of the share of validation leaves the test part as it is. If
-    exchangeable, a photo with ``u < test + validation`` is a test photo where a second hash, of its
-    own id, is below ``test / (test + validation)``; training is the same either way. The price:
-    sizes follow the fractions only as chance allows, ``sqrt(n f (1 - f))`` units off, and a part of
-    a small table may be empty. :func:`split_rows` hits the sizes, but deals anew when a row is
+    With ``u`` the unit's hash as a number in [0, 1): test where ``u < test``, validation where ``u < test +
+    validation``, else training. So a photo keeps its part whatever rows come or go, and a change of the share of
+    validation leaves the test part as it is. If exchangeable, a photo with ``u < test + validation`` is a test photo
+    where a second hash, of its own id, is below ``test / (test + validation)``. Sizes are ``sqrt(n f (1 - f))`` units
+    off, and a part of a small table may be empty; :func:`split_rows` hits the sizes, but deals anew when a row is
     added. O(n).
 
     Examples
@@ -162,9 +160,8 @@ def subset_ranks(
 
     Notes
     -----
-    The order is that of a second hash of the id, independent of the one that decided the part.
-    Photos are drawn, also where parts go by user or place; countries get their shares as chance
-    allows. Added photos push others back but never change the order of two. O(n log n).
+    The order is that of a second hash of the id. Added photos push others back but never change the order of two. O(n
+    log n).
 
     Examples
     --------

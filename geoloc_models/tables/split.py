@@ -51,10 +51,8 @@ def split_rows(
     n_rows : int
         Number of rows.
     groups : sequence (n_rows,), optional
-        Rows with one value are all trained on or all held out, so that near-identical photos never
-        sit on both sides. Held-out rows are dealt out to validation and test one by one: what is
-        calibrated on validation rows then holds for test rows by conformal prediction's own
-        assumption, however large and alike the groups are.
+        Rows with one value are all trained on or all held out. Held-out rows are dealt out to
+        validation and test one by one, so that a calibration on validation holds on test.
     strata : sequence (n_rows,), optional
         Each value (say, each country) is spread over the parts by the fractions as well as its
         rows, or groups, allow. A group counts to its most frequent stratum.
@@ -76,13 +74,11 @@ def split_rows(
 
     Notes
     -----
-    Without groups: rows in random order, strata one after the other; every ``1 / fraction``-th goes
-    to a part, so all sizes are within one row of their share. With groups: the large ones first,
-    the others in random order, each to training or the rest, whichever lacks most rows; the rest is
-    then dealt out as without groups: rows of one stratum are exchangeable, and where a stratum's
-    rows do not come out even, its odd row goes by its place in the order of strata. O(n log n).
-    :func:`assign_parts` deals by a hash instead: parts stay when rows are added, and their sizes
-    are left to chance.
+    Without groups: rows in random order, strata one after the other; every ``1 / fraction``-th
+    goes to a part, so all sizes are within one row of their share. With groups: the large ones
+    first, the others in random order, each to training or the rest, whichever lacks most rows;
+    the rest is then dealt out as without groups. O(n log n). With :func:`assign_parts`, parts
+    stay when rows are added.
 
     Examples
     --------
@@ -153,7 +149,7 @@ def place_blocks(coords: ArrayLike, size_km: float = 10.0) -> np.ndarray:
 
 
 def largest_block(coords: ArrayLike, size_km: float = 10.0) -> int:
-    """Count the places of the fullest block: where it is large, photos are far from independent.
+    """Number of places in the fullest block.
 
     Parameters
     ----------

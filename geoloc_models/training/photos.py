@@ -38,7 +38,7 @@ class PhotoSource:
     features : FeatureCache, optional
         Features of a frozen encoder: models then train on these, and bottom-up cells rank by them.
     root : str, optional
-        Folder of the image files; a digest tells it not, so that photos may move.
+        Folder of the image files; not part of the digest, so that photos may move.
 
     Examples
     --------

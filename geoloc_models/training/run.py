@@ -86,10 +86,9 @@ class ModelRun:
     broken : BrokenImages
         Images that could not be read, of any part.
     calibration_report : CalibrationReport or None
-        How sure the model is of the test images, and whether rightly; None where it was not
-        calibrated.
+        Calibration on the test images; None where it was not calibrated.
     plain_evaluation : Evaluation or None
-        Of the plain answers, the place of the likeliest class; None where the model gives these.
+        Of the likeliest class's answers; None where these are the model's own.
 
     Examples
     --------

@@ -99,7 +99,7 @@ def error_against_distance(
     n_bins: int = 8,
     width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
-    """Error of test images by how far away the nearest training photo was taken.
+    """Error of test images by the distance to the nearest training photo.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ def _by_epoch(history: History, name: str) -> npt.NDArray[np.float64]:
 def reliability_diagrams(
     bins: Mapping[str, Sequence[Bin]], *, width_mm: float = FULL_WIDTH_MM
 ) -> Figure:
-    """How often a model is right, by how sure it is: a panel per event.
+    """Reliability diagrams: how often a model is right, by how sure it is, a panel per event.
 
     Parameters
     ----------
@@ -364,7 +364,7 @@ def reliability_diagrams(
 def risk_coverage_curves(
     curves: Mapping[str, pd.DataFrame], *, width_mm: float = FULL_WIDTH_MM
 ) -> Figure:
-    """What abstaining brings: the share of wrong answers, by the share of photos answered.
+    """Share of wrong answers by the share of photos answered, a curve per model.
 
     Parameters
     ----------

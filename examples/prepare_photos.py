@@ -33,6 +33,7 @@ from geoloc_models.models import ModelPlan, TrainingOptions, build_encoder
 from geoloc_models.photos import FileImages
 from geoloc_models.reports import figures, table_text
 from geoloc_models.tables import (
+    SelectOptions,
     SplitOptions,
     find_leakage,
     read_photo_table,
@@ -139,8 +140,7 @@ def select(output: Path) -> Any:
     report = select_photos(
         output / "metadata.tsv.gz",
         output / "photos.parquet",
-        preset="yfcc100m",
-        countries=COUNTRIES,
+        SelectOptions(preset="yfcc100m", countries=COUNTRIES),
     )
     print(f"{report.n_read:>8,} rows read\n{report.n_kept:>8,} photos kept")
     for reason, n in report.dropped.items():

@@ -68,12 +68,16 @@ COMMANDS = {  # in the order of the work
 }
 # What `--help` shows of a command with many options; `--help-all` shows all.
 MAIN_OPTIONS = {
+    "select": (
+        "--output", "--countries", "--preset", "--id-column", "--latitude-column",
+        "--longitude-column", "--url-column", "--tolerance-km",
+    ),
     "download": (
-        "--table", "--output", "--max-side", "--keep-original", "--shard-size", "--rate",
+        "--output", "--max-side", "--keep-original", "--shard-size", "--rate",
         "--user-agent", "--retry",
     ),
     "train": (
-        "--table", "--task", "--method", "--min-images", "--cells", "--features", "--encoder", "--weights",
+        "--task", "--method", "--min-images", "--cells", "--features", "--encoder", "--weights",
         "--epochs", "--output",
     ),
 }  # fmt: skip
@@ -98,7 +102,7 @@ _EVERY_COMMAND = Group("Every command", sort_key=1000)
 
 @dataclass(frozen=True)
 class _BriefHelp:
-    """Help that shows these options alone."""
+    """Help that shows these options alone, and what a command must be given."""
 
     names: tuple[str, ...]
 
@@ -106,7 +110,9 @@ class _BriefHelp:
         from cyclopts.help import DefaultFormatter
 
         if panel.title != _EVERY_COMMAND.name:
-            panel.entries = [each for each in panel.entries if {*self.names} & {*each.names}]
+            panel.entries = [
+                each for each in panel.entries if each.required or {*self.names} & {*each.names}
+            ]
         if panel.entries:
             DefaultFormatter()(console, options, panel)
 

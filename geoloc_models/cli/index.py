@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -29,9 +29,8 @@ def index(
     *,
     output: Annotated[Path, Parameter(alias="-o")] = Path("photos.parquet"),
     coordinates: Path | None = None,
-    keep_unplaced: Annotated[bool | None, Parameter(negative=())] = None,
-    sea_tolerance_km: float | None = None,
-    threads: int | None = None,
+    keep_unplaced: Annotated[bool, Parameter(negative=())] = False,
+    sea_tolerance_km: float = 20.0,
 ) -> None:
     """Make a table of your own photos, by their EXIF data.
 
@@ -50,10 +49,8 @@ def index(
         its other columns are kept.
     keep_unplaced : bool
         Keep photos without coordinates in the table.
-    sea_tolerance_km : float, optional
-        Largest distance of a photo from a country's coast, in kilometres. Default: 20.
-    threads : int, optional
-        Files read at a time. Default: 8.
+    sea_tolerance_km : float
+        Largest distance of a photo from a country's coast, in kilometres.
     """
     from geoloc_models.photos.folders import scan_photos
 
@@ -61,13 +58,14 @@ def index(
         raise GeolocError(f"The table is written as Parquet; name a .parquet file, not {output}.")
     if output.is_dir():
         raise GeolocError(f"{output} is a folder; name the .parquet file to write.")
-    options: dict[str, Any] = {
-        "keep_unplaced": keep_unplaced,
-        "sea_tolerance_km": sea_tolerance_km,
-        "threads": threads,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    scan = scan_photos(folder, coordinates=coordinates, root=output.parent, progress=True, **given)
+    scan = scan_photos(
+        folder,
+        coordinates=coordinates,
+        root=output.parent,
+        keep_unplaced=keep_unplaced,
+        sea_tolerance_km=sea_tolerance_km,
+        progress=True,
+    )
     lists = scan.save(output)
     _report(scan, coordinates)
     say(f"\n{_counted(len(scan.frame), 'photo')} in {output}.")

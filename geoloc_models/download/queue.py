@@ -153,14 +153,14 @@ class DownloadQueue:
                 zip(names, *columns, strict=True),
             )
 
-    def fill(self, batches: Iterable[Sequence[QueuedPhoto]], retry: Sequence[State] = ()) -> int:
+    def fill(self, batches: Iterable[Sequence[QueuedPhoto]], retry: Sequence[str] = ()) -> int:
         """Put all photos of a table into the queue; those without a state wait.
 
         Parameters
         ----------
         batches : iterable of sequences of QueuedPhoto
             The whole table.
-        retry : sequence of State
+        retry : sequence of str
             States whose photos wait again.
 
         Returns
@@ -190,7 +190,7 @@ class DownloadQueue:
             self._db.execute(
                 "UPDATE photos SET waiting = 1 WHERE position IS NOT NULL "
                 f"AND (state IS NULL OR state IN ({marks}))",
-                [str(state) for state in retry],
+                tuple(retry),
             )
         return n_photos
 

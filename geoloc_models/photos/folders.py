@@ -28,6 +28,7 @@ from geoloc_models.photos.opening import looks_like_photo, open_header, quiet_pi
 from geoloc_models.photos.tar_shards import tar_members
 
 _FILES_A_TURN = 64
+_THREADS = 8
 _REDUCED_IMAGE = 254  # TIFF tag NewSubfileType; bit 0: a smaller version of another image
 _TURNED = (5, 6, 7, 8)  # orientations whose width and height change places
 # Folders in which programs keep previews and copies of their own.
@@ -143,7 +144,6 @@ def scan_photos(
     root: str | Path | None = None,
     keep_unplaced: bool = False,
     sea_tolerance_km: float = 20.0,
-    threads: int = 8,
     progress: bool = False,
 ) -> FolderScan:
     """Make a table of the photos in a folder, and list what was left out.
@@ -164,8 +164,6 @@ def scan_photos(
         out.
     sea_tolerance_km : float
         How far off a country's shore a photo may lie and still get the country.
-    threads : int
-        Files that are read at a time.
     progress : bool
         Whether to show a progress bar.
 
@@ -199,13 +197,11 @@ def scan_photos(
     >>> scan.n_photos, scan.n_from_table
     (160, 160)
     """
-    if threads < 1:
-        raise GeolocError(f"The number of threads must be at least 1; got {threads}.")
     given, n_given, others = _NO_POSITIONS, 0, pa.table({})
     if coordinates is not None:
         given, n_given, others = _read_positions(Path(coordinates))
     files = find_photo_files(folder)
-    headers = _read_headers(files, threads, progress)
+    headers = _read_headers(files, progress)
     photos = [header for header in headers if header.size is not None]
     damaged = [(header.name, header.reason) for header in headers if header.reason is not None]
     unreadable = pd.DataFrame([*files.unreadable, *damaged], columns=["path", "reason"])
@@ -362,11 +358,11 @@ class _Header:
     reason: str | None = None  # why what should be a photo is none
 
 
-def _read_headers(files: PhotoFiles, threads: int, progress: bool) -> list[_Header]:
+def _read_headers(files: PhotoFiles, progress: bool) -> list[_Header]:
     names = files.names
     turns = [names[start : start + _FILES_A_TURN] for start in range(0, len(names), _FILES_A_TURN)]
     headers: list[_Header] = []
-    pool = ThreadPoolExecutor(threads)
+    pool = ThreadPoolExecutor(_THREADS)
     try:
         with (
             quiet_pillow(),

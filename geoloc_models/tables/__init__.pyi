@@ -6,6 +6,7 @@ from .parts import subset_rows as subset_rows
 from .photo_table import PhotoTable as PhotoTable
 from .photo_table import read_photo_table as read_photo_table
 from .select import select_photos as select_photos
+from .select_options import SelectOptions as SelectOptions
 from .split import Split as Split
 from .split import largest_block as largest_block
 from .split import place_blocks as place_blocks

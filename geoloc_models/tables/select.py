@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,16 +17,13 @@ from geocells.tables import TableFile, ids, texts
 from geocells.tables.reader import PARQUET
 from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models._files import replacing
-from geoloc_models.countries.lookup import MAX_TOLERANCE_KM
 from geoloc_models.countries.polygons import read_countries
 from geoloc_models.tables.chooser import CountryChooser
 from geoloc_models.tables.cleaning import RowCleaner
 from geoloc_models.tables.hashing import hash_texts, stream_start
-from geoloc_models.tables.presets import PRESETS, ROLES, URL_LIST, preset_named
+from geoloc_models.tables.presets import ROLES, URL_LIST, preset_named
 from geoloc_models.tables.relative_paths import moved, path_between
-
-METADATA_PRESETS = {name: preset.title for name, preset in PRESETS.items()}
-"""Names of the presets of :func:`select_photos`, and the data sets that they stand for."""
+from geoloc_models.tables.select_options import SelectOptions
 
 _TEXT_ROLES = ("url", "path", "user", "time", "group")
 _ROW_GROUP_ROWS = 1 << 17
@@ -68,21 +65,8 @@ class MetadataReport:
 def select_photos(
     metadata: str | Path | Sequence[str | Path],
     output: str | Path,
+    options: SelectOptions | None = None,
     *,
-    preset: str | None = None,
-    columns: Mapping[str, str] | None = None,
-    countries: Sequence[str] | None = None,
-    countries_file: str | Path | None = None,
-    countries_layer: str | None = None,
-    countries_code_column: str | None = None,
-    tolerance_km: float = 0.0,
-    urls: str | Path | None = None,
-    root: str | Path | None = None,
-    delimiter: str | None = None,
-    header: bool | None = None,
-    encoding: str | None = None,
-    quoting: bool = True,
-    keep_zero: bool = False,
     progress: bool = False,
 ) -> MetadataReport:
     """Write the photos of some countries as a table that the other steps read.
@@ -94,34 +78,8 @@ def select_photos(
         Parquet files.
     output : path
         ``.parquet`` file, written whole or not at all.
-    preset : str, optional
-        Layout of a known data set, a key of ``METADATA_PRESETS``.
-    columns : dict, optional
-        Role (``id``, ``latitude``, ``longitude``, ``url``, ``path``, ``user``, ``time``, ``group``,
-        ``country``) to column. By default the preset's columns, or those with usual names;
-        ``country`` is read only where it is named here: else the polygons say it.
-    countries : sequence of str, optional
-        Codes or names of the countries to keep; by default all.
-    countries_file, countries_layer, countries_code_column
-        Polygons of your own, see :func:`read_countries`; by default the bundled ones.
-    tolerance_km : float
-        A photo in no country's polygon counts to the nearest country within this distance, so
-        that photos of a shore or a pier are not lost. Photos in a neighbour's polygon stay there.
-    urls : path, optional
-        A table of ids and addresses, such as ``mp16_urls.csv``, whose addresses are joined to the
-        rows by their ids. It is held in memory.
-    root : path, optional
-        Folder that relative image paths start from; by default that of the metadata file.
-    delimiter : str, optional
-        Between columns; by default what the file's ending or its first line says.
-    header : bool, optional
-        Whether there is a header line. Without one, columns are named by number: 1, 2, ...
-    encoding : str, optional
-        Such as ``latin-1``; by default UTF-8.
-    quoting : bool
-        Double quotes enclose texts; files of GBIF and databases have them as plain characters.
-    keep_zero : bool
-        Keep photos at 0, 0, where software puts those without a position.
+    options : SelectOptions, optional
+        Which photos, and how the files are laid out; by default all, by the usual names.
     progress : bool
         Show a bar after two seconds.
 
@@ -146,32 +104,43 @@ def select_photos(
 
     Examples
     --------
-    >>> from geoloc_models.tables import select_photos
-    >>> select_photos("photos.csv", "swedish.parquet", countries=["SE"]).n_read
+    >>> from geoloc_models.tables import SelectOptions, select_photos
+    >>> select_photos("photos.csv", "swedish.parquet", SelectOptions(countries=("SE",))).n_read
     160
     """
-    output, chosen = Path(output), dict(columns or {})
-    _check_options(output, chosen, tolerance_km, delimiter)
-    layout = preset_named(preset)
+    options, output = options or SelectOptions(), Path(output)
+    if output.suffix.lower() not in (".parquet", ".pq"):
+        raise GeolocError(f"The table is written as Parquet; end {output.name} in .parquet.")
+    delimiter = {"tab": "\t", r"\t": "\t"}.get(options.delimiter or "", options.delimiter)
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise GeolocError(f"A delimiter is one character, such as ';'; got {delimiter!r}.")
+    layout = preset_named(options.preset)
     paths = _files([metadata] if isinstance(metadata, str | Path) else metadata, output)
     areas = None
-    if countries_file is not None:
+    if options.countries_file is not None:
         areas = read_countries(
-            countries_file, layer=countries_layer, code_column=countries_code_column
+            options.countries_file,
+            layer=options.countries_layer,
+            code_column=options.countries_code_column,
         )
-    chooser = CountryChooser(countries, areas, tolerance_km)
+    chooser = CountryChooser(options.countries, areas, options.tolerance_km)
     with table_errors():
-        wanted = {role: chosen.get(role) for role in ROLES if role in {*layout.columns, *chosen}}
+        named = {role: getattr(options, f"{role}_column") for role in ROLES}
+        wanted = {role: name for role, name in named.items() if name or role in layout.columns}
         files = []
         for path in paths:
             file = layout.open(
-                path, header=header, delimiter=delimiter, quoting=quoting, encoding=encoding
+                path,
+                header=options.header,
+                delimiter=delimiter,
+                quoting=options.quoting,
+                encoding=options.encoding,
             )
             files.append((file, file.find_columns(wanted, role_names=layout.columns)))
-        addresses = None if urls is None else _Addresses(Path(urls))
+        addresses = None if options.urls is None else _Addresses(options.urls)
         makes_urls = {"url"} if addresses is not None or layout.flickr_url is not None else set()
         present = {"country"}.union(makes_urls, *(taken for _, taken in files))
-        cleaner = RowCleaner(layout, drop_zero=not keep_zero)
+        cleaner = RowCleaner(layout, drop_zero=not options.keep_zero)
         schema = pa.schema(
             [
                 *(("id", pa.string()), ("latitude", pa.float64()), ("longitude", pa.float64())),
@@ -187,7 +156,7 @@ def select_photos(
                 if addresses is not None:
                     rows = addresses.join(rows)  # noqa: PLW2901
                 if "path" in rows.column_names:
-                    rows = _with_paths_from(rows, file, root, output)  # noqa: PLW2901
+                    rows = _with_paths_from(rows, file, options.root, output)  # noqa: PLW2901
                 yield _fitted(chooser.choose(rows), schema)
 
         with (
@@ -211,22 +180,6 @@ def select_photos(
         columns=tuple(schema.names),
         sources=files[0][1],
     )
-
-
-def _check_options(
-    output: Path, columns: Mapping[str, str], tolerance_km: float, delimiter: str | None
-) -> None:
-    if output.suffix.lower() not in (".parquet", ".pq"):
-        raise GeolocError(f"The table is written as Parquet; end {output.name} in .parquet.")
-    for role in columns:
-        if role not in ROLES:
-            raise GeolocError(f"There is no role {role!r} of a column. Use: {', '.join(ROLES)}.")
-    if not 0 <= tolerance_km <= MAX_TOLERANCE_KM:
-        raise GeolocError(
-            f"tolerance_km must lie between 0 and {MAX_TOLERANCE_KM:.0f}; got {tolerance_km}."
-        )
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise GeolocError(f"A delimiter is one character, such as ';'; got {delimiter!r}.")
 
 
 def _files(metadata: Sequence[str | Path], output: Path) -> list[Path]:
@@ -304,11 +257,9 @@ class _Addresses:
         return rows.append_column("url", urls)
 
 
-def _with_paths_from(
-    rows: pa.Table, file: TableFile, root: str | Path | None, output: Path
-) -> pa.Table:
+def _with_paths_from(rows: pa.Table, file: TableFile, root: Path | None, output: Path) -> pa.Table:
     """Relative paths rewritten so that they start from the folder of the output."""
-    folder = Path(root) if root is not None else file.path.parent
+    folder = root or file.path.parent
     prefix = path_between(folder, output.parent)
     if not prefix:
         return rows

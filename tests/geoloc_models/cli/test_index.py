@@ -64,7 +64,6 @@ def test_bad_input_is_one_sentence(photos, tmp_path):
         ([tmp_path / "unplaced"], "does not say where"),
         ([tmp_path / "unplaced"], "--coordinates"),
         ([photos, "-o", tmp_path / "photos.csv"], "name a .parquet file"),
-        ([photos, "--threads", 0], "threads"),
         ([photos, "--coordinates", "none.csv"], "none.csv"),
         ([photos, "-o", tmp_path / "folder.parquet"], "is a folder"),
     ):

@@ -369,14 +369,11 @@ def test_photos_without_any_gps_position_are_refused_in_a_sentence(tmp_path):
         scan_photos(tmp_path / "photos", coordinates=tmp_path / "where.csv")
 
 
-def test_the_number_of_threads_changes_nothing(tmp_path):
+def test_many_photos_come_in_order(tmp_path):
     for k in range(150):
         save(tmp_path / f"{k:03d}.png", (k / 2, k / 2), size=(2, 2))
-    one, many = (scan_photos(tmp_path, threads=threads).frame for threads in (1, 8))
-    pd.testing.assert_frame_equal(one, many)
-    assert len(one) == 149  # 0, 0 is no position
-    with pytest.raises(GeolocError, match="threads"):
-        scan_photos(tmp_path, threads=0)
+    latitudes = scan_photos(tmp_path).frame["latitude"]
+    assert latitudes.tolist() == pytest.approx(np.arange(1, 150) / 2)  # 0, 0 is no position
 
 
 def test_lists_of_an_earlier_run_do_not_stay(photos, tmp_path):

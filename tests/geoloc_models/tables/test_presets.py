@@ -7,6 +7,7 @@ import pytest
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.tables.select import select_photos
+from geoloc_models.tables.select_options import SelectOptions
 
 
 @pytest.fixture
@@ -14,7 +15,8 @@ def select(tmp_path):
     def run(text, name, preset, **options):
         path = tmp_path / name
         path.write_bytes(bz2.compress(text.encode()) if name.endswith("bz2") else text.encode())
-        report = select_photos(path, tmp_path / "out.parquet", preset=preset, **options)
+        options = SelectOptions(preset=preset, **options)
+        report = select_photos(path, tmp_path / "out.parquet", options)
         return pd.read_parquet(tmp_path / "out.parquet"), report
 
     return run

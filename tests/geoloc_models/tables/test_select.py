@@ -9,7 +9,8 @@ import pytest
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.tables.photo_table import read_photo_table
-from geoloc_models.tables.select import METADATA_PRESETS, select_photos
+from geoloc_models.tables.select import select_photos
+from geoloc_models.tables.select_options import SelectOptions
 
 GOOD = """photo_id,lat,lon,url,owner,date_taken
 1,59.3293,18.0686,http://x/1.jpg,ann,2012-01-01
@@ -31,7 +32,7 @@ def write(tmp_path):
 @pytest.fixture
 def select(tmp_path):
     def run(metadata, **options):
-        report = select_photos(metadata, tmp_path / "out.parquet", **options)
+        report = select_photos(metadata, tmp_path / "out.parquet", SelectOptions(**options))
         assert report.n_read == report.n_kept + sum(report.dropped.values())
         frame = pd.read_parquet(tmp_path / "out.parquet")
         assert len(frame) == report.n_kept == sum(report.countries.values())
@@ -43,7 +44,7 @@ def select(tmp_path):
 
 def refusal(metadata, tmp_path, **options):
     with pytest.raises(GeolocError) as caught:
-        select_photos(metadata, tmp_path / "out.parquet", **options)
+        select_photos(metadata, tmp_path / "out.parquet", SelectOptions(**options))
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out.parquet").exists()
     assert not list(tmp_path.glob(".part-*"))
@@ -170,14 +171,14 @@ def test_paths_are_rewritten_to_start_from_the_folder_of_the_table(write, tmp_pa
     lines = [f"{row},59.3,18.1,{path},\n" for row, path in enumerate(["a/b.jpg", *whole])]
     source = write("id,lat,lon,path,x\n" + "".join(lines), "in/m.csv")
     for root, first in ((None, "../in/a/b.jpg"), (tmp_path / "out", "a/b.jpg")):
-        select_photos(source, tmp_path / "out" / "photos.parquet", root=root)
+        select_photos(source, tmp_path / "out" / "photos.parquet", SelectOptions(root=root))
         frame = pd.read_parquet(tmp_path / "out" / "photos.parquet")
         assert frame["path"].tolist() == [first, *whole]
 
 
 def test_named_columns_come_before_guesses_and_a_country_column_before_polygons(write, select):
     text = "id,key,lat,lon,land,x\n1,a,59.3,18.1,Switzerland,\n2,b,59.3,18.1,Atlantis,\n"
-    frame, report = select(write(text), columns={"id": "key", "country": "land"})
+    frame, report = select(write(text), id_column="key", country_column="land")
     assert frame["id"].tolist() == ["a"]
     assert frame["country"].tolist() == ["CH"]
     assert report.dropped == {"an unknown country": 1}
@@ -185,8 +186,8 @@ def test_named_columns_come_before_guesses_and_a_country_column_before_polygons(
 
 def test_a_table_without_a_header_is_read_by_numbers_of_columns(write, select):
     text = "7,18.0686,59.3293,x\n8,8.5417,47.3769,y\n"
-    numbers = {"id": "1", "longitude": "2", "latitude": "3"}
-    frame, _ = select(write(text), header=False, columns=numbers)
+    numbers = {"id_column": "1", "longitude_column": "2", "latitude_column": "3"}
+    frame, _ = select(write(text), header=False, **numbers)
     assert frame["country"].tolist() == ["SE", "CH"]
 
 
@@ -249,7 +250,7 @@ def test_missing_columns_are_refused_with_those_that_are_there(write, tmp_path):
     message = refusal(write("id,latitud,lon\n1,2,3\n"), tmp_path)
     assert "'latitude'" in message
     assert "--latitude-column 'latitud'" in message
-    assert "'nothing'" in refusal(write(GOOD), tmp_path, columns={"user": "nothing"})
+    assert "'nothing'" in refusal(write(GOOD), tmp_path, user_column="nothing")
 
 
 def test_swapped_coordinates_are_refused(write, tmp_path, select):
@@ -259,7 +260,7 @@ def test_swapped_coordinates_are_refused(write, tmp_path, select):
     message = refusal(write(text), tmp_path)
     assert "swapped" in message
     assert "--latitude-column lon" in message
-    frame, _ = select(write(text), columns={"latitude": "lon", "longitude": "lat"})
+    frame, _ = select(write(text), latitude_column="lon", longitude_column="lat")
     assert len(frame) == 20
 
 
@@ -283,7 +284,6 @@ def test_an_earlier_table_stays_when_the_next_one_fails(write, tmp_path):
     ("options", "words"),
     [
         ({"preset": "flicker"}, "preset 'flicker'.*yfcc100m"),
-        ({"columns": {"place": "x"}}, "role 'place'"),
         ({"countries": []}, "at least one country"),
         ({"countries": ["Swedn"]}, "Sweden"),
         ({"tolerance_km": -1}, "tolerance_km"),
@@ -297,8 +297,3 @@ def test_impossible_options_are_refused(options, words, write, tmp_path):
 def test_the_output_is_parquet(write, tmp_path):
     with pytest.raises(GeolocError, match=r"end out\.csv in \.parquet"):
         select_photos(write(GOOD), tmp_path / "out.csv")
-
-
-def test_presets_tell_the_data_sets_that_they_stand_for():
-    assert set(METADATA_PRESETS) == {"wws", "yfcc100m", "mp16", "im2gps3k", "osv5m"}
-    assert METADATA_PRESETS["osv5m"] == "OpenStreetView-5M"

@@ -373,9 +373,9 @@ def _resized(pixels: torch.Tensor, shape: tuple[int, int], interpolation: str) -
 def make_loader(
     dataset: Dataset[Sample],
     *,
-    batch_size: int,
+    batch_size: int = 1,
     shuffle: bool = False,
-    sampler: Iterable[Any] | None = None,
+    batches: Iterable[list[Any]] | None = None,
     seed: int = 0,
     workers: int | None = None,
 ) -> DataLoader[Any]:
@@ -389,8 +389,8 @@ def make_loader(
         Images per batch; the last one may be shorter.
     shuffle : bool
         Whether every epoch has a new order.
-    sampler : iterable, optional
-        What to ask the dataset for, in this order, instead.
+    batches : iterable of list, optional
+        What to ask the dataset for, batch by batch, instead of batches of ``batch_size``.
     seed : int
         Seed of the order and of the workers: two loaders with one seed give the same order, epoch
         by epoch. Random transforms without workers follow torch's global generator.
@@ -411,7 +411,7 @@ def make_loader(
         dataset,
         batch_size=batch_size,
         shuffle=shuffle,
-        sampler=sampler,
+        batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate_photos,
         generator=generator,

@@ -8,8 +8,10 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import numpy as np
 import torch
 from lightning.pytorch.plugins import AsyncCheckpointIO
 from torch.multiprocessing.spawn import ProcessException
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from geoloc_models._devices import best_device, is_out_of_memory, resolve_precision
@@ -159,8 +161,8 @@ def fit_task(
     with prepared(task.encoder, options, len(train)) as options:
         module = TaskModule(task, options)
         if not has_ended(record.epochs, options):
-            loaders = _Loaders(train, validation, options, first_epoch=len(record.epochs))
-            _train(module, loaders, record, description if progress else None)
+            batches = _Batches(train, validation, options, len(record.epochs))
+            _train(module, batches, record, description if progress else None)
         task.load_state_dict(record.best_weights)
     return FitRecord(
         history=record.epochs,
@@ -170,16 +172,16 @@ def fit_task(
     )
 
 
-def _train(module: TaskModule, loaders: _Loaders, record: RunRecord, bar: str | None) -> None:
+def _train(module: TaskModule, batches: _Batches, record: RunRecord, bar: str | None) -> None:
     """Train from the record's last epoch on; ``bar`` is the label of a progress bar."""
-    options = loaders.options
+    options = batches.options
     torch.set_float32_matmul_precision("high")  # TF32, where a graphics card is left with float32
     with quiet():
         trainer = pl.Trainer(
             accelerator="auto",
             devices=options.devices,
             strategy="auto" if options.devices == 1 else QuietDDP(),
-            use_distributed_sampler=False,  # the loaders share out each batch themselves
+            use_distributed_sampler=False,  # each device takes its part of a batch by itself
             precision=_PRECISIONS[resolve_precision(options.precision, best_device())],
             max_epochs=options.epochs,
             callbacks=[record] if bar is None else [record, RunProgress(bar)],
@@ -191,7 +193,7 @@ def _train(module: TaskModule, loaders: _Loaders, record: RunRecord, bar: str | 
             enable_model_summary=False,
         )
         checkpoint = record.checkpoint if record.epochs else None
-        _fit(trainer, module, loaders, checkpoint, has_bar=bar is not None)
+        _fit(trainer, module, batches, checkpoint, has_bar=bar is not None)
     if options.log == "wandb":
         import wandb
 
@@ -200,68 +202,42 @@ def _train(module: TaskModule, loaders: _Loaders, record: RunRecord, bar: str | 
         _restore(record)
 
 
-class _EpochOrder(Sampler[tuple[int, int]]):
-    """Positions of the training images in an epoch's order, each with the seed of its augmentation.
+class _SeededPhotos(Dataset[dict[str, Any]]):
+    """Photos of both parts, by (part, position in it, seed of its augmentation)."""
 
-    Both follow from (seed, epoch); Lightning sets the epoch.
-    """
-
-    def __init__(self, n: int, options: TrainingOptions, device: int, epoch: int) -> None:
-        self.n, self.options, self.device, self.epoch = n, options, device, epoch
-        self._length = len(self.positions())
-
-    def set_epoch(self, epoch: int) -> None:
-        """Go on to an epoch, counted from 0."""
-        self.epoch = epoch
-
-    def positions(self) -> np.ndarray:
-        """Those that this device sees: (k,) int64."""
-        how = self.options
-        order = np.random.default_rng([how.seed, self.epoch]).permutation(self.n)
-        return share_of_device(order, how.images_a_step, self.device, how.devices)
+    def __init__(self, parts: tuple[PhotoDataset, PhotoDataset]) -> None:
+        self.parts = parts
 
     def __len__(self) -> int:
-        return self._length
+        return sum(map(len, self.parts))
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        seeds = np.random.default_rng([self.options.seed, self.epoch, 1]).integers(
-            2**63, size=self.n
-        )
-        for position in self.positions().tolist():
-            yield position, int(seeds[position])
-
-
-class _VariedPhotos(Dataset[dict[str, Any]]):
-    """Photos whose augmentation follows the seed that comes with each position."""
-
-    def __init__(self, photos: PhotoDataset) -> None:
-        self.photos = photos
-
-    def __len__(self) -> int:
-        return len(self.photos)
-
-    def __getitem__(self, position_and_seed: tuple[int, int]) -> dict[str, Any]:
-        position, seed = position_and_seed
+    def __getitem__(self, key: tuple[int, int, int]) -> dict[str, Any]:
+        part, position, seed = key
         with torch.random.fork_rng(devices=()):
             torch.default_generator.manual_seed(seed)
-            return self.photos[position]
+            return self.parts[part][position]
 
 
-class _FeatureEpochs:
-    """Batches of cached features in the order of an epoch."""
+@dataclass(frozen=True)
+class _NextBatches:
+    """So many batches, from where a stream of them stands."""
 
-    def __init__(self, features: FeatureDataset, sampler: _EpochOrder, batch_size: int) -> None:
-        self.features, self.sampler, self.batch_size = features, sampler, batch_size
+    stream: Iterator[dict[str, Any]]
+    n: int
 
     def __len__(self) -> int:
-        return math.ceil(len(self.sampler) / self.batch_size)
+        return self.n
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        return iter(self.features.batches(self.sampler.positions(), self.batch_size))
+        return islice(self.stream, self.n)
 
 
-class _Loaders(pl.LightningDataModule):
-    """Batches of the epochs from ``first_epoch`` on; worker processes live through all of them."""
+class _Batches(pl.LightningDataModule):
+    """One stream of the batches of all epochs, each to train and then to validate.
+
+    So worker processes start once, and what comes after the end of a part is loaded while that is
+    computed on.
+    """
 
     def __init__(
         self,
@@ -271,52 +247,74 @@ class _Loaders(pl.LightningDataModule):
         first_epoch: int,
     ) -> None:
         super().__init__()
-        self.train, self.validation = train, validation
+        self.parts: Any = (train, validation)
         self.options, self.first_epoch = options, first_epoch
         self.batch_size = options.images_a_step // options.devices
 
     def train_dataloader(self) -> Any:
         """In a random order that differs by epoch."""
-        order = _EpochOrder(len(self.train), self.options, self._device, self.first_epoch)
-        if isinstance(self.train, FeatureDataset):
-            return _FeatureEpochs(self.train.to(self._root_device), order, self.batch_size)
-        return self._loader(_VariedPhotos(self.train), order)
+        return self._next(0)
 
     def val_dataloader(self) -> Any:
         """In the order of rows."""
-        how, rows = self.options, np.arange(len(self.validation))
-        order = share_of_device(rows, how.images_a_step, self._device, how.devices)
-        if isinstance(self.validation, FeatureDataset):
-            return self.validation.to(self._root_device).batches(order, self.batch_size)
-        return self._loader(self.validation, order.tolist())
+        return self._next(1)
 
-    @property
-    def _device(self) -> int:
-        return 0 if self.trainer is None else self.trainer.global_rank
+    def _next(self, part: int) -> _NextBatches:
+        n_photos = len(self._order(part, epoch=0))
+        return _NextBatches(self.stream, math.ceil(n_photos / self.batch_size))
 
-    @property
-    def _root_device(self) -> torch.device | str:
-        return "cpu" if self.trainer is None else self.trainer.strategy.root_device
+    @cached_property
+    def stream(self) -> Generator[dict[str, Any]]:
+        """All of them; to close it ends the workers."""
+        return self._read()
 
-    def _loader(self, photos: Dataset[dict[str, Any]], order: Iterable[Any]) -> Any:
-        return make_loader(
-            photos, batch_size=self.batch_size, sampler=order, workers=self.options.workers
+    def _read(self) -> Generator[dict[str, Any]]:
+        if isinstance(self.parts[0], FeatureDataset):
+            device = "cpu" if self.trainer is None else self.trainer.strategy.root_device
+            on_device = [part.to(device) for part in self.parts]
+            for part, positions, _ in self._keys():
+                yield on_device[part].take(positions)
+            return
+        keys = (
+            [(part, *key) for key in zip(positions.tolist(), seeds.tolist(), strict=True)]
+            for part, positions, seeds in self._keys()
         )
+        photos = _SeededPhotos(self.parts)
+        yield from make_loader(photos, batches=keys, workers=self.options.workers)
+
+    def _keys(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Part, positions and seeds of each batch, by (seed, epoch) alone."""
+        how = self.options
+        for epoch, part in product(range(self.first_epoch, how.epochs or 0), (0, 1)):
+            order = self._order(part, epoch)
+            rng = np.random.default_rng([how.seed, epoch, 1])
+            seeds = rng.integers(2**63, size=len(self.parts[part]))
+            for begin in range(0, len(order), self.batch_size):
+                positions = order[begin : begin + self.batch_size]
+                yield part, positions, seeds[positions]
+
+    def _order(self, part: int, epoch: int) -> np.ndarray:
+        """Positions that this device sees: (k,) int64."""
+        how, order = self.options, np.arange(len(self.parts[part]))
+        if part == 0:
+            order = np.random.default_rng([how.seed, epoch]).permutation(order)
+        device = 0 if self.trainer is None else self.trainer.global_rank
+        return share_of_device(order, how.images_a_step, device, how.devices)
 
 
 def _fit(
     trainer: pl.Trainer,
     module: TaskModule,
-    loaders: _Loaders,
+    batches: _Batches,
     checkpoint: Path | None,
     *,
     has_bar: bool,
 ) -> None:
     """Run the trainer; an interruption leaves as KeyboardInterrupt, not as Lightning's exit."""
     handler = signal.getsignal(signal.SIGINT)
-    options = loaders.options
+    options = batches.options
     try:
-        trainer.fit(module, datamodule=loaders, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(module, datamodule=batches, ckpt_path=checkpoint, weights_only=True)
     except SystemExit:
         if trainer.interrupted:
             if options.devices > 1:
@@ -332,6 +330,7 @@ def _fit(
             raise
         raise too_little_memory(options.images_a_step) from error
     finally:
+        batches.stream.close()
         if signal.getsignal(signal.SIGINT) is not handler:
             signal.signal(signal.SIGINT, handler)
 

@@ -1,7 +1,8 @@
 """How busy training keeps a graphics card: ``make gpu`` prints one table (``--help`` for sizes).
 
-Each encoder: the bare step on images that lie on the card, eager and compiled; what the loader alone gives; and
-``fit_task`` over JPEG files, counted from its first batch to its last, with nvidia-smi's word on how busy the card was.
+Each encoder: the bare step on images that lie on the card, eager and compiled; what the loader alone gives; ``embed``
+and ``fit_task`` over JPEG files, the latter counted from its first batch to its last, with nvidia-smi's word on how
+busy the card was.
 Then heads and retrieval on cached features. Without a card it measures the CPU.
 """
 
@@ -26,6 +27,7 @@ from geocells import CellBuilder
 from geoloc_models._devices import auto_workers, autocast, best_device, resolve_precision
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.features.cache import FeatureCache, FeatureCard
+from geoloc_models.features.embedding import embed
 from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures, LocationEncoder, build_encoder
@@ -149,8 +151,8 @@ def _busy() -> Iterator[list[float]]:
     busy += [float(line) for line in out.split()]
 
 
-def fine_tuning(encoder: str, sizes: Sizes) -> tuple[float, float, float]:
-    """Images a second of the loader alone and of fit_task, and the mean of the card's busy share."""
+def on_photos(encoder: str, sizes: Sizes) -> tuple[float, float, float, float]:
+    """Images a second of the loader alone, of embed and of fit_task, and the card's mean busy share in fit_task."""
     torch._dynamo.reset()
     image_encoder = build_encoder(encoder)
     preprocessing = image_encoder.preprocessing
@@ -174,6 +176,9 @@ def fine_tuning(encoder: str, sizes: Sizes) -> tuple[float, float, float]:
             n_read += len(batch["image"]) if began else 0
             began = began or time.perf_counter()
         loader = n_read / (time.perf_counter() - began)
+        began = time.perf_counter()
+        embed(images, list(map(str, range(n))), image_encoder, Path(name) / "f.npy", progress=False)
+        embedding = n / (time.perf_counter() - began)
         options = TrainingOptions(
             encoder=encoder,
             batch_size=sizes.batch_size,
@@ -187,7 +192,8 @@ def fine_tuning(encoder: str, sizes: Sizes) -> tuple[float, float, float]:
             fit.fit_task(task, *parts, options, Path(name) / "run", progress=False)
         fit.TaskModule = TaskModule
     seconds = _Timed.ended - _Timed.began
-    return loader, sizes.photos * sizes.epochs / seconds, float(np.mean(busy or [np.nan]))
+    training = sizes.photos * sizes.epochs / seconds
+    return loader, embedding, training, float(np.mean(busy or [np.nan]))
 
 
 def on_features(task_name: str, sizes: Sizes) -> float:
@@ -240,17 +246,17 @@ def table(sizes: Sizes) -> str:
     card = torch.cuda.get_device_name() if device.type == "cuda" else f"no card: {device}"
     lines = [
         f"{card}, torch {torch.__version__}, {auto_workers()} workers",
-        f"{'images a second':12} {'bare':>8} {'compiled':>9} {'loader':>8} {'training':>9} "
-        f"{'of limit':>9} {'busy':>6}",
+        f"{'images a second':12} {'bare':>8} {'compiled':>9} {'loader':>8} {'embed':>8} "
+        f"{'training':>9} {'of limit':>9} {'busy':>6}",
     ]
     for encoder in sizes.encoders:
         bare = bare_step(encoder, sizes, is_compiled=False)
         compiled = bare_step(encoder, sizes, is_compiled=True) if device.type == "cuda" else bare
-        loader, training, busy = fine_tuning(encoder, sizes)
+        loader, embedding, training, busy = on_photos(encoder, sizes)
         share = 100 * training / min(compiled, loader)
         lines.append(
-            f"{encoder:15} {bare:8.0f} {compiled:9.0f} {loader:8.0f} {training:9.0f} "
-            f"{share:8.0f}% {busy:5.0f}%"
+            f"{encoder:15} {bare:8.0f} {compiled:9.0f} {loader:8.0f} {embedding:8.0f} "
+            f"{training:9.0f} {share:8.0f}% {busy:5.0f}%"
         )
     for task_name in ("cells", "retrieval"):
         seconds = on_features(task_name, sizes)

@@ -80,7 +80,7 @@ def test_workers_start_by_themselves_and_live_through_all_epochs(tmp_path):
     fit_task(small_task("cells", table), *parts, OPTIONS, tmp_path / "run", progress=False)
     loaded_by = set((tmp_path / "notes").read_text().split())
     assert str(os.getpid()) not in loaded_by
-    assert len(loaded_by) == min(auto_workers(), 2) + min(auto_workers(), 1)
+    assert len(loaded_by) == min(auto_workers(), 192 // 64)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Training: learns, resumes to the same weights, skips broken images, stops in order."""
 
 import csv
+import multiprocessing
 import os
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from geoloc_models_small import small_dataset, small_table, small_task
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.models import TrainingOptions
 from geoloc_models.photos.dataset import PhotoDataset
-from geoloc_models.training.fit import _EpochOrder, _VariedPhotos, fit_task
+from geoloc_models.training.fit import _Batches, fit_task
 
 OPTIONS = TrainingOptions(
     encoder="tiny", image_size=32, batch_size=4, learning_rate=1e-3, epochs=3, augment="crop"
@@ -102,7 +103,7 @@ class _NotedPhotos(PhotoDataset):
         return super().__getitem__(index)
 
 
-def test_workers_live_through_all_epochs(table, tmp_path):
+def test_workers_live_through_training_and_validation_of_all_epochs(table, tmp_path):
     parts = [small_dataset(table, range(8), augment="crop"), small_dataset(table, range(8, 16))]
     for part in parts:
         part.__class__ = _NotedPhotos
@@ -111,8 +112,9 @@ def test_workers_live_through_all_epochs(table, tmp_path):
     fit_task(small_task("cells", table), *parts, options, tmp_path / "run", progress=False)
     loaded_by = (tmp_path / "notes").read_text().split()
     assert len(loaded_by) == 3 * 16
-    assert len(set(loaded_by)) == 2 + 2  # to train and to validate
+    assert len(set(loaded_by)) == 2
     assert str(os.getpid()) not in loaded_by
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize(
@@ -164,16 +166,21 @@ class _WithoutSome:
 
 def test_augmentation_follows_the_seed_the_epoch_and_the_row(table):
     """Not the order in which photos are asked for, and not the numbers drawn elsewhere."""
-    photos = small_dataset(table, augment="crop")
+    photos = small_dataset(table, augment="crop"), small_dataset(table, range(12, 16))
     views = {}
-    for epoch in (0, 1, 0):
-        order = list(_EpochOrder(len(photos), OPTIONS, device=0, epoch=epoch))
-        torch.manual_seed(len(views))
+    for first_epoch in (0, 1):
+        torch.manual_seed(first_epoch)
         before = torch.get_rng_state()
-        for position, seed in order[:: -1 if views else 1]:
-            view = _VariedPhotos(photos)[position, seed]["image"]
-            assert torch.equal(views.setdefault((epoch, position), view), view)
+        batches = _Batches(*photos, OPTIONS, first_epoch)
+        train, validation = batches.train_dataloader(), batches.val_dataloader()
+        for epoch in range(first_epoch, OPTIONS.epochs):
+            for loader in (train, validation):
+                for batch in loader:
+                    for row, view in zip(batch["row"].tolist(), batch["image"], strict=True):
+                        key = row if loader is validation else (epoch, row)
+                        assert torch.equal(views.setdefault(key, view), view)
         assert torch.equal(torch.get_rng_state(), before)
+    assert len(views) == 3 * 16 + 4
     assert not torch.equal(views[0, 3], views[1, 3])
     assert not torch.equal(views[0, 3], views[0, 4])
 

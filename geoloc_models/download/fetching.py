@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 from yarl import URL
@@ -17,7 +15,7 @@ from geoloc_models.download.addresses import Resolver
 from geoloc_models.download.client import PhotoClient, Redirect, Rejected, Retry, Success
 from geoloc_models.download.download_options import DownloadOptions, State
 from geoloc_models.download.politeness import HostTurns, backoff_wait
-from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto, now_utc
+from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto
 from geoloc_models.download.store import FolderStore, TarStore
 from geoloc_models.download.verify import PreparedImage, prepare_image
 from geoloc_models.photos.guarded import GuardedDecoder
@@ -104,7 +102,6 @@ class Fetching:
                 outcome.reason,
                 status=outcome.status,
                 attempts=n_attempts,
-                time=now_utc(),
             )
             await self._written(self._queue.finish, [record])
         self.n_now += 1
@@ -154,18 +151,11 @@ class Fetching:
 
     async def _keep(self, photo: QueuedPhoto, answer: Success, attempt: int) -> Rejected | None:
         """Verify and store what a server sent."""
-        options = self._options
-        work = partial(
-            prepare_image,
-            answer.content,
-            max_side=options.max_side,
-            quality=options.quality,
-            keep_original=options.keep_original,
-            max_megapixels=options.max_megapixels,
-            decode=self._decoder.open_photo,
-        )
+        loop, decode = asyncio.get_running_loop(), self._decoder.open_photo
         try:
-            image = await asyncio.get_running_loop().run_in_executor(self._decoders, work)
+            image = await loop.run_in_executor(
+                self._decoders, prepare_image, answer.content, self._options, decode
+            )
         except BrokenImageError as error:
             is_large = isinstance(error, TooManyPixelsError)
             state = State.TOO_LARGE if is_large else State.NOT_AN_IMAGE
@@ -179,7 +169,7 @@ class Fetching:
     def _store_image(
         self, photo: QueuedPhoto, image: PreparedImage, status: int, attempt: int
     ) -> None:
-        about = {"id": photo.id, "url": photo.url, **json.loads(photo.about)}
+        about = {"id": photo.id, "url": photo.url}
         record = PhotoRecord(
             photo.id,
             photo.url,
@@ -190,6 +180,5 @@ class Fetching:
             height=image.height,
             path=self._store.write(photo.name, image, about),
             attempts=attempt,
-            time=now_utc(),
         )
         self._queue.finish([record])

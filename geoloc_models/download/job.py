@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -14,15 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geocells.tables import TableFile, ids, numbers, open_table, texts
+from geocells.tables import TableFile, ids, open_table, texts
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import locked, read_json, replacing, write_json
 from geoloc_models.download.download_options import DownloadOptions, State
-from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto, now_utc
+from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto
 from geoloc_models.download.store import FolderStore, StoredImage, TarStore, safe_name
 from geoloc_models.photos.opening import open_header
 
@@ -36,7 +34,6 @@ _FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
 # SQLite tells a limit on file size (EFBIG) as an error of input and output.
 _SQLITE_FULL = frozenset([sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
 _SQLITE_PRIMARY = 0xFF
-_ABOUT = ("latitude", "longitude", "country")
 
 Progress = Callable[[int, int], None]
 
@@ -189,7 +186,7 @@ def download_photos(
     options = options or DownloadOptions()
     folder = Path(output)
     file = open_table(table, quoting=quoting)
-    rows = _PhotoRows(file, id_column, url_column, tell=options.shard_size is not None)
+    rows = _PhotoRows(file, id_column, url_column)
     if Path(table).resolve() == (folder / TABLE).resolve():
         raise GeolocError(
             f"{table} is what the download itself writes; name the table that it came from, or "
@@ -261,30 +258,24 @@ def _found_records(
                     sizes = (folder / image.path).stat().st_size, *opened.size
             except (OSError, BrokenImageError):
                 continue
-        yield PhotoRecord(
-            photo_id, url, State.OK, "found on disk", None, *sizes, image.path, time=now_utc()
-        )
+        yield PhotoRecord(photo_id, url, State.OK, "found on disk", None, *sizes, image.path)
 
 
 class _PhotoRows:
     """Rows of a table of photos, read in batches."""
 
-    def __init__(
-        self, file: TableFile, id_column: str | None, url_column: str | None, *, tell: bool
-    ):
+    def __init__(self, file: TableFile, id_column: str | None, url_column: str | None):
         self._file = file
-        names = self._file.names
         given = {
-            role: role if column is None and role in names else column
+            role: role if column is None and role in file.names else column
             for role, column in (("id", id_column), ("url", url_column))
         }
-        self._columns = self._file.find_columns(given, needed=given)
-        self._about = [name for name in _ABOUT if tell and name in names]
+        self._columns = file.find_columns(given, needed=given)
 
     def batches(self) -> Iterator[list[QueuedPhoto]]:
         """All photos, in batches."""
         name = self._file.path.name
-        for rows, table in self._batches([*self._columns.values(), *self._about]):
+        for rows, table in self._batches(list(self._columns.values())):
             keys = ids(table[self._columns["id"]], where=name)
             if keys.null_count:
                 row = rows[keys.to_pylist().index(None)]
@@ -293,30 +284,10 @@ class _PhotoRows:
                     "such rows."
                 )
             urls = texts(table[self._columns["url"]])
-            about = self._json_of(table)
             yield [
-                QueuedPhoto(row, key, safe_name(key), url, json_text)
-                for row, key, url, json_text in zip(
-                    rows, keys.to_pylist(), urls.to_pylist(), about, strict=True
-                )
+                QueuedPhoto(row, key, safe_name(key), url)
+                for row, key, url in zip(rows, keys.to_pylist(), urls.to_pylist(), strict=True)
             ]
-
-    def _json_of(self, table: pa.Table) -> list[str]:
-        """What the shards say of each photo besides its id and URL."""
-        columns = []
-        for name in self._about:
-            if name == "country":
-                columns.append(texts(table[name], keep_na=True).to_pylist())
-            else:
-                values, missing, wrong = numbers(table[name])
-                values = np.where(missing | wrong, np.nan, values)
-                columns.append([None if np.isnan(value) else value for value in values.tolist()])
-        if not columns:
-            return ["{}"] * table.num_rows
-        return [
-            json.dumps(dict(zip(self._about, values, strict=True)))
-            for values in zip(*columns, strict=True)
-        ]
 
     def write_fetched(self, path: Path, queue: DownloadQueue) -> None:
         """Write the rows whose images are there, with a column ``path``."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -45,9 +45,9 @@ SCHEMA = pa.schema(
 _COLUMNS = ", ".join(SCHEMA.names)
 _ROWS_AT_A_TIME = 100_000
 _CACHE_KB = 65_536
-# `position` is the row in the table, NULL for photos of earlier tables; `about` is JSON.
+# `position` is the row in the table, NULL for photos of earlier tables.
 _CREATE = f"""
-    CREATE TABLE photos (name TEXT PRIMARY KEY, position INTEGER, about TEXT,
+    CREATE TABLE photos (name TEXT PRIMARY KEY, position INTEGER,
         waiting INTEGER NOT NULL DEFAULT 0, {_COLUMNS});
     CREATE INDEX by_position ON photos (position);
     PRAGMA user_version = 1;
@@ -78,7 +78,7 @@ class PhotoRecord:
     attempts : int
         How often it was tried; redirects belong to the attempt that met them.
     time : datetime
-        When it ended, in UTC.
+        When it ended, in UTC, to the millisecond; by default now.
     """
 
     id: str
@@ -91,17 +91,16 @@ class PhotoRecord:
     height: int | None = None
     path: str | None = None
     attempts: int = 0
-    time: datetime | None = None
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class QueuedPhoto(NamedTuple):
-    """A photo of the table: its row (from 1), id, file name, URL, and JSON of what a shard says of it."""
+    """A photo of the table: its row (from 1), id, file name and URL."""
 
     position: int
     id: str
     name: str
     url: str | None
-    about: str
 
 
 class DownloadQueue:
@@ -179,9 +178,9 @@ class DownloadQueue:
             for batch in batches:
                 n_photos += len(batch)
                 changed = self._db.executemany(
-                    "INSERT INTO photos (position, id, name, url, about) VALUES (?, ?, ?, ?, ?) "
+                    "INSERT INTO photos (position, id, name, url) VALUES (?, ?, ?, ?) "
                     "ON CONFLICT (name) DO UPDATE SET position = excluded.position, "
-                    "url = excluded.url, about = excluded.about WHERE position IS NULL",
+                    "url = excluded.url WHERE position IS NULL",
                     batch,
                 )
                 if changed.rowcount != len(batch):
@@ -250,7 +249,7 @@ class DownloadQueue:
     def waiting(self, after: int, n: int) -> list[QueuedPhoto]:
         """The next ``n`` photos that wait, after row ``after`` of the table."""
         query = (
-            "SELECT position, id, name, url, about FROM photos "
+            "SELECT position, id, name, url FROM photos "
             "WHERE waiting AND position > ? ORDER BY position LIMIT ?"
         )
         return [QueuedPhoto(*row) for row in self._db.execute(query, (after, n))]
@@ -344,12 +343,6 @@ def read_ledger(folder: str | Path) -> pa.Table:
     return _open_parquet(folder).read().cast(SCHEMA)
 
 
-def now_utc() -> datetime:
-    """Time of day in UTC, to the millisecond, as the ledger keeps it."""
-    now = datetime.now(UTC)
-    return now.replace(microsecond=now.microsecond // 1000 * 1000)
-
-
 def _open(file: Path) -> sqlite3.Connection:
     db = sqlite3.connect(file, isolation_level="IMMEDIATE", check_same_thread=False, timeout=60)
     try:
@@ -379,7 +372,7 @@ def _batches(db: sqlite3.Connection) -> Iterator[pa.RecordBatch]:
 
 
 def _values(record: PhotoRecord) -> dict[str, Any]:
-    time = None if record.time is None else round(record.time.timestamp() * 1000)
+    time = int(record.time.timestamp() * 1000)
     name = safe_name(record.id)
     return {**asdict(record), "state": str(record.state), "time": time, "name": name}
 

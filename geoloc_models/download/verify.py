@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
+from geoloc_models.download.download_options import DownloadOptions
 from geoloc_models.photos.opening import PHOTO_FORMATS, open_header, open_photo
 
 _EXTENSION_OF_FORMAT = {
@@ -35,13 +36,7 @@ class PreparedImage:
 
 
 def prepare_image(
-    content: bytes,
-    *,
-    max_side: int | None = None,
-    quality: int = 90,
-    keep_original: bool = False,
-    max_megapixels: float = 80.0,
-    decode: Callable[..., Image.Image] = open_photo,
+    content: bytes, options: DownloadOptions, decode: Callable[..., Image.Image] = open_photo
 ) -> PreparedImage:
     """Check that bytes are a whole image, and make the file that is stored of it.
 
@@ -49,14 +44,10 @@ def prepare_image(
     ----------
     content : bytes
         Any kind that :func:`geoloc_models.photos.open_photo` reads.
-    max_side : int, optional
-        Longest side of the result in pixels; smaller images are not enlarged.
-    quality : int
-        Of the JPEG that comes out.
-    keep_original : bool
-        Give back ``content`` as it is, once it has been decoded to its end.
-    max_megapixels : float
-        Largest image that is decoded. The size is read from the header, before any pixel.
+    options : DownloadOptions
+        Of these, ``max_side`` (smaller images are not enlarged), ``quality``, ``keep_original``
+        (``content`` as it is, once it has been decoded to its end) and ``max_megapixels`` (by the
+        header, before any pixel is decoded).
     decode : callable
         ``open_photo``, or that of a :class:`~geoloc_models.photos.guarded.GuardedDecoder`.
 
@@ -73,11 +64,11 @@ def prepare_image(
     TooManyPixelsError
         If the image is larger than ``max_megapixels``.
     """
-    max_pixels = int(max_megapixels * 1e6)
+    max_side, max_pixels = options.max_side, int(options.max_megapixels * 1e6)
     _check_kind(content)
     try:
         pixels = decode(content, name=_NAME, min_side=max_side, max_pixels=max_pixels)
-        if keep_original:
+        if options.keep_original:
             with open_header(content, name=_NAME) as header:
                 kind = str(header.format)
                 extension = _EXTENSION_OF_FORMAT.get(kind, f".{kind.lower()}")
@@ -87,7 +78,7 @@ def prepare_image(
     if max_side is not None:
         pixels.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    pixels.save(buffer, "JPEG", quality=quality)
+    pixels.save(buffer, "JPEG", quality=options.quality)
     return PreparedImage(buffer.getvalue(), ".jpg", *pixels.size)
 
 

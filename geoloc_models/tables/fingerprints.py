@@ -48,16 +48,12 @@ class Fingerprints:
     messages: tuple[str, ...]
 
 
-def fingerprint_images(
-    images: ImageSource, rows: np.ndarray | None = None, *, n_workers: int | None = None
-) -> Fingerprints:
+def fingerprint_images(images: ImageSource, *, n_workers: int | None = None) -> Fingerprints:
     """Read images and take their fingerprints, several at a time.
 
     Parameters
     ----------
     images : ImageSource
-    rows : ndarray of int (n,), optional
-        Rows to read; by default all.
     n_workers : int, optional
         Threads (decoding releases Python's lock); by default one per processor.
 
@@ -66,21 +62,19 @@ def fingerprint_images(
     GeolocError
         If none of the first 512 images can be read: the folder is likely a wrong one.
     """
-    if rows is None:
-        rows = np.arange(len(images))
-    n = len(rows)
+    n = len(images)
     content, perceptual = np.zeros(n, dtype=np.uint64), np.zeros(n, dtype=np.uint64)
     is_flat, is_broken = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     messages: list[str] = []
 
-    def read(place: int) -> str | None:
+    def read(row: int) -> str | None:
         try:
-            image = images.load(int(rows[place]))
+            image = images.load(row)
         except BrokenImageError as error:
-            is_broken[place] = True
+            is_broken[row] = True
             return str(error)
-        content[place] = content_hash(image)
-        perceptual[place], is_flat[place] = perceptual_hash(image)
+        content[row] = content_hash(image)
+        perceptual[row], is_flat[row] = perceptual_hash(image)
         return None
 
     # Warnings are settings of the whole process: changed once here, not by every thread in turn.
@@ -92,14 +86,14 @@ def fingerprint_images(
         ) as bar,
     ):
         for begin in range(0, n, _CHUNK):
-            places = range(begin, min(begin + _CHUNK, n))
-            messages.extend(message for message in pool.map(read, places) if message is not None)
-            if begin == 0 and n and is_broken[: len(places)].all():
+            rows = range(begin, min(begin + _CHUNK, n))
+            messages.extend(message for message in pool.map(read, rows) if message is not None)
+            if begin == 0 and n and is_broken[: len(rows)].all():
                 raise GeolocError(
-                    f"None of the first {len(places)} images can be read (first: {messages[0]}). "
+                    f"None of the first {len(rows)} images can be read (first: {messages[0]}). "
                     "Is the folder of the images the right one?"
                 )
-            bar.update(len(places))
+            bar.update(len(rows))
     return Fingerprints(content, perceptual, is_flat, is_broken, tuple(messages))
 
 

@@ -29,7 +29,7 @@ def record(key, state=State.GONE, **fields):
 
 def photos(keys):
     return [
-        [QueuedPhoto(row, key, safe_name(key), f"http://a/{key}", "{}")]
+        [QueuedPhoto(row, key, safe_name(key), f"http://a/{key}")]
         for row, key in enumerate(keys, start=1)
     ]
 

@@ -9,8 +9,13 @@ from geoloc_models_photos import encoded
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
+from geoloc_models.download import DownloadOptions
 from geoloc_models.download.verify import prepare_image
 from geoloc_models.photos.opening import TooManyPixelsError
+
+
+def prepared_image(content, **options):
+    return prepare_image(content, DownloadOptions(**options))
 
 
 def decoded(prepared):
@@ -20,7 +25,7 @@ def decoded(prepared):
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
 def test_every_kind_of_photo_becomes_a_jpeg(kind):
     image = Image.new("RGB", (20, 10), (200, 30, 60))
-    prepared = prepare_image(encoded(image, kind))
+    prepared = prepared_image(encoded(image, kind))
     assert (prepared.extension, prepared.width, prepared.height) == (".jpg", 20, 10)
     result = decoded(prepared)
     assert (result.format, result.mode, result.size) == ("JPEG", "RGB", (20, 10))
@@ -28,10 +33,10 @@ def test_every_kind_of_photo_becomes_a_jpeg(kind):
 
 
 def test_the_longest_side_is_bounded_and_nothing_enlarged():
-    assert prepare_image(jpeg(0, 400, 300), max_side=100).width == 100
-    assert prepare_image(jpeg(0, 400, 300), max_side=100).height == 75
-    assert prepare_image(jpeg(0, 300, 400), max_side=100).height == 100
-    assert prepare_image(jpeg(0, 40, 30), max_side=100).width == 40
+    assert prepared_image(jpeg(0, 400, 300), max_side=100).width == 100
+    assert prepared_image(jpeg(0, 400, 300), max_side=100).height == 75
+    assert prepared_image(jpeg(0, 300, 400), max_side=100).height == 100
+    assert prepared_image(jpeg(0, 40, 30), max_side=100).width == 40
 
 
 def test_orientation_is_applied_before_it_is_lost():
@@ -39,7 +44,7 @@ def test_orientation_is_applied_before_it_is_lost():
     image.paste("red", (0, 0, 20, 20))  # the left half; turned a quarter right, the upper half
     exif = Image.Exif()
     exif[0x0112] = 6
-    prepared = prepare_image(encoded(image, "JPEG", exif=exif), max_side=30)
+    prepared = prepared_image(encoded(image, "JPEG", exif=exif), max_side=30)
     assert (prepared.width, prepared.height) == (15, 30)
     pixels = np.asarray(decoded(prepared)).astype(int)
     assert pixels[3, 7, 0] > 200 > pixels[3, 7, 2]
@@ -56,7 +61,7 @@ def with_metadata():
 def test_no_metadata_is_left():
     original = with_metadata()
     assert original.count(b"SECRET") == 3
-    prepared = prepare_image(original)
+    prepared = prepared_image(original)
     assert b"SECRET" not in prepared.content
     result = decoded(prepared)
     assert not result.getexif()
@@ -65,10 +70,10 @@ def test_no_metadata_is_left():
 
 def test_originals_are_kept_to_the_byte_on_demand():
     original = with_metadata()
-    prepared = prepare_image(original, keep_original=True)
+    prepared = prepared_image(original, keep_original=True)
     assert prepared.content == original
     png = encoded(Image.new("RGB", (9, 7)), "PNG")
-    prepared = prepare_image(png, keep_original=True)
+    prepared = prepared_image(png, keep_original=True)
     assert (prepared.extension, prepared.width, prepared.height) == (".png", 9, 7)
 
 
@@ -83,15 +88,15 @@ def test_originals_are_kept_to_the_byte_on_demand():
 )
 def test_other_files_are_told_apart(content, words):
     with pytest.raises(BrokenImageError, match=words):
-        prepare_image(content)
+        prepared_image(content)
 
 
 def test_a_photo_made_smaller_is_read_to_its_end():
     whole = jpeg(0, 800, 800, quality=95)
     with pytest.raises(BrokenImageError, match="truncated"):
-        prepare_image(whole[: len(whole) * 3 // 4], max_side=64)
+        prepared_image(whole[: len(whole) * 3 // 4], max_side=64)
 
 
 def test_the_largest_image_is_a_choice():
     with pytest.raises(TooManyPixelsError, match="1,200 pixels, more than 1,000"):
-        prepare_image(jpeg(0, 40, 30), max_megapixels=0.001)
+        prepared_image(jpeg(0, 40, 30), max_megapixels=0.001)

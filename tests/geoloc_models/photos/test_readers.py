@@ -9,6 +9,7 @@ from geoloc_models_serve import png_bomb, png_with_text_bomb
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
+from geoloc_models.download import DownloadOptions
 from geoloc_models.download.verify import prepare_image
 from geoloc_models.photos import open_photo, read_exif, strip_photo
 from geoloc_models.photos.strip import reencode_photo
@@ -20,8 +21,8 @@ READERS = {
     "header": read_exif,
     "strip": lambda content: strip_photo(content, "a"),
     "reencode": lambda content: reencode_photo(content, "a"),
-    "download": prepare_image,
-    "original": lambda content: prepare_image(content, keep_original=True),
+    "download": lambda content: prepare_image(content, DownloadOptions()),
+    "original": lambda content: prepare_image(content, DownloadOptions(keep_original=True)),
     "serve": lambda content: read_upload(content, Limits()),
 }
 # Refused by the header, so before a pixel is decoded.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import selectors
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,31 @@ def jpeg(seed=0, width=40, height=30, **options):
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", **options)
     return buffer.getvalue()
+
+
+class JumpingSelector(selectors.DefaultSelector):
+    """A clock that jumps over every wait."""
+
+    now = 0.0
+
+    def select(self, timeout=None):
+        events = super().select(0 if timeout else timeout)
+        if timeout and not events:
+            self.now += timeout
+        return events
+
+
+def run_without_waiting(work):
+    """Answer of a coroutine that waits for timers alone: the same on a busy machine, and at once."""
+
+    def new_loop():
+        selector = JumpingSelector()
+        loop = asyncio.SelectorEventLoop(selector)
+        loop.time = lambda: selector.now
+        return loop
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(work)
 
 
 def write_photos(file, ids, urls, **columns):

@@ -84,6 +84,7 @@ def main():
         PYTEST_DISABLE_PLUGIN_AUTOLOAD="1",
         MPLBACKEND="Agg",
         GEOCELLS_NUM_THREADS="1",
+        OMP_NUM_THREADS="1",  # scikit-learn's threads do not outlive a fork: k-means would wait for ever
     )
     for name in LIBRARIES:
         importlib.import_module(name)

@@ -67,7 +67,7 @@ def test_workers_of_this_machine_are_started_and_stopped(photos, tmp_path):
             *command, "build", photos, "--method", "consolidated", "--min-images", "60",
             "-o", str(out), "--dask", "local",
         ],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

@@ -5,6 +5,7 @@ import ipaddress
 import socket
 
 import pytest
+from geoloc_models_download import run_without_waiting
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.download import DownloadOptions
@@ -128,7 +129,7 @@ def run_resolver(resolve, work, timeout=10.0):
         finally:
             await resolver.close()
 
-    asyncio.run(run())
+    run_without_waiting(run())
 
 
 def test_answers_of_any_kind_are_used_again():

@@ -246,7 +246,7 @@ def test_a_child_forked_while_a_thread_reads_is_not_stuck(tmp_path):
     def hold():
         with tar_images._lock:
             held.set()
-            done.wait(60)
+            done.wait(600)
 
     holder = threading.Thread(target=hold)
     holder.start()
@@ -254,7 +254,7 @@ def test_a_child_forked_while_a_thread_reads_is_not_stuck(tmp_path):
     child = context.Process(target=_read_in_child, args=(tar, "a.jpg", queue))
     child.start()
     try:
-        assert queue.get(timeout=30) == b"one"
+        assert queue.get(timeout=600) == b"one"
     finally:
         done.set()
         holder.join()

@@ -79,7 +79,7 @@ def test_no_more_uploads_wait_than_the_limit(placer, port, monkeypatch):
 
     def slowly(self, content):
         waits.release()
-        go_on.wait(60)
+        go_on.wait(600)
         return place(self, content)
 
     monkeypatch.setattr(type(placer), "place", slowly)
@@ -87,11 +87,11 @@ def test_no_more_uploads_wait_than_the_limit(placer, port, monkeypatch):
     thread = threading.Thread(target=lambda: results.append(upload(port, photo())[0]))
     thread.start()
     try:
-        assert waits.acquire(timeout=60)
+        assert waits.acquire(timeout=600)
         status, found = upload(port, photo())
     finally:
         go_on.set()
-        thread.join(60)
+        thread.join(600)
     assert (status, found["message"]) == (
         503,
         "Other photos are being placed. Try again in a moment.",

@@ -73,7 +73,7 @@ def test_the_server_listens_here_alone_and_ends_cleanly(bundle, tmp_path, how):
         files = [path for path in temporary.rglob("*") if path.is_file()]
         assert [path for path in files if "numba" not in str(path)] == []
         process.send_signal(how)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=600)
     finally:
         process.kill()
         process.wait()
@@ -91,15 +91,15 @@ def test_who_still_waits_when_the_server_ends_is_told(bundle, tmp_path):
         port = port_of(process)
         head = "{} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n"
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=60) as page,
-            socket.create_connection(("127.0.0.1", port), timeout=60) as half_sent,
+            socket.create_connection(("127.0.0.1", port), timeout=600) as page,
+            socket.create_connection(("127.0.0.1", port), timeout=600) as half_sent,
         ):
             page.sendall(head.format("GET /", 0).encode())
             assert b"200 OK" in page.recv(4096)
             half_sent.sendall(head.format("POST /place", 1000).encode() + b"x")
             assert ask(port, "GET", "/")[0] == 200  # sent later: the others have come in
             process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=60)
+            _, told = process.communicate(timeout=600)
             answered = half_sent.recv(4096)
     finally:
         process.kill()

@@ -68,7 +68,7 @@ def embed_shard_slowly(folder, shard):
 def test_processes_at_a_time_compute_every_row_once(tmp_path, alone):
     workers = [start_process(embed_shard_slowly, tmp_path, f"{k}/2") for k in (1, 2)]
     for worker in workers:
-        worker.join(120)
+        worker.join()
     loaded = np.concatenate([np.loadtxt(tmp_path / f"loaded-{k}") for k in (1, 2)])
     assert sorted(loaded) == list(range(N))
     assert files_of(tmp_path) == alone
@@ -78,7 +78,7 @@ def test_a_killed_shard_goes_on_where_it_stopped(tmp_path, alone, monkeypatch):
     embed_shard(tmp_path, "1/2")
     monkeypatch.setattr(embedding, "_FLUSH_SECONDS", 0.0)
     killed = start_process(lambda: embed_shard(tmp_path, "2/2", fatal=36))
-    killed.join(120)
+    killed.join()
     assert killed.exitcode == -signal.SIGKILL
     own = FeatureCache.open(FeatureFiles(tmp_path / "f.npy").shard(2, 2).features)
     images, record = embed_shard(tmp_path, "2/2")

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App, Parameter
+from cyclopts import App, Group, Parameter
 
 from geocells._output import SayingHandler, say
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+OPTIONS = Group("Options", sort_key=0)
+EVERY_COMMAND = Group("Every command", sort_key=1000)
 
 
 def make_program(name: str, summary: str, version: str, **parameters: Any) -> App:
@@ -27,9 +29,7 @@ def make_program(name: str, summary: str, version: str, **parameters: Any) -> Ap
         help_flags=("--help", "-h"),
         version_flags=("--version",),
         default_parameter=Parameter(
-            negative_iterable=(),
-            show_default=lambda value: None if value is None or value is False else str(value),
-            **parameters,
+            negative_iterable=(), show_default=_default_as_typed, **parameters
         ),
         print_error=False,
         exit_on_error=False,
@@ -37,7 +37,14 @@ def make_program(name: str, summary: str, version: str, **parameters: Any) -> Ap
         result_action="return_value",
     )
     app.meta.suppress_keyboard_interrupt = False
+    app.meta.group_parameters = EVERY_COMMAND
     return app
+
+
+def _default_as_typed(value: Any) -> str | None:
+    if value is None or value is False or value == ():
+        return None
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def offer_completion(app: App) -> None:

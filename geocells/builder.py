@@ -36,38 +36,35 @@ class CellBuilder(CellEstimator):
     min_images : int, default 200
         Images that a cell needs.
     method : {"bottom_up", "consolidated", "optimal", "top_down"}
-        ``"top_down"`` splits a cell into its four children while any child holds at least ``min_images``; every
-        non-empty leaf is a cell and may be short. ``"consolidated"`` then merges the images of short leaves into
-        their parents until a cell has enough. ``"optimal"`` chooses such quadtree cells together, for a small
-        within-cell sum of squares (WCSS) of the features. ``"bottom_up"`` draws heat maps at ever coarser
-        resolution; the hot spot whose images are most alike takes them first.
+        ``"top_down"`` splits a cell while any of its four children holds ``min_images``; cells may hold fewer.
+        ``"consolidated"`` then merges short cells into their parents. ``"optimal"`` chooses quadtree cells together,
+        for a small within-cell sum of squares (WCSS) of the features. ``"bottom_up"`` looks for hot spots of
+        ``min_images`` images, from fine to coarse; those whose images are most alike become cells first.
     max_images : int, optional
-        With ``method="top_down"``: split while a cell holds more images than this; images of leaves short of
-        ``min_images`` are leftover (the adaptive partition of PlaNet and ISN).
+        top_down: split cells with more images than this; the images of cells short of ``min_images`` are leftover
+        (the adaptive partition of PlaNet and ISN).
     min_cell_size : float, default 0.01
-        Degrees; no cell has a shorter side. 0.01 is 1.1 km of latitude, and cos(latitude) of that in longitude.
+        Shortest side of a cell, in degrees; 0.01 is 1.1 km of latitude, and cos(latitude) of that in longitude.
     grid : "latlon", "s2", "healpix" or Grid
-        The quadtree; a `LatLonGrid`, `S2Grid` or `HealpixGrid` given here replaces ``bounds`` and ``min_cell_size``.
-        With ``"s2"`` and ``"healpix"`` ``min_cell_size`` bounds the average edge of a level's cells.
+        The quadtree. With ``"s2"`` and ``"healpix"`` ``min_cell_size`` bounds the average edge of a level's cells. In
+        Python also a `LatLonGrid`, `S2Grid` or `HealpixGrid`, in place of ``bounds`` and ``min_cell_size``.
     bounds : tuple, polygon(s) or mapping, optional
         Root box (south, west, north, east) in degrees (over the antimeridian where west > east), or polygons whose box
         it is, or one of these for every group: a mapping, or a GeoSeries or GeoDataFrame indexed by group. Default:
         the box of the images, group by group.
     overlap : {2, 1, 4, 8}
-        bottom_up: heat-map windows per cell side. With 1 and ``competition="level"`` the cells are those of
-        ``"consolidated"``, whatever ``rank_by`` says.
+        bottom_up: heat-map windows per cell side. 1 gives the consolidated cells, with ``competition="level"``.
     competition : {"level", "all"}
-        bottom_up: hot spots of one level compete at a time, from the finest up, or those of all levels at once.
+        bottom_up: hot spots compete level by level, from the finest up, or all at once.
     rank_by : {"mean_wcss", "wcss", "count"}
-        bottom_up: which hot spot comes first: lowest within-cell sum of squares (WCSS) of features per image,
-        lowest WCSS, or most images (the heat map alone).
+        bottom_up: first comes the hot spot with the lowest within-cell sum of squares (WCSS) of features per image,
+        the lowest WCSS, or the most images (the heat map alone).
     location : {"mean", "medoid", "mode"}
-        The point that a cell answers with: the mean of its images on the sphere; the image with the smallest sum
-        of distances to the others; or the coordinate with most images within 1 km. A `CellPartition` has all
-        three.
+        The point that a cell answers with: the mean of its images on the sphere, the image with the smallest sum of
+        distances to the others, or the coordinate with most images within 1 km.
     leftover : {"nearest", "cell", "noise"}
-        Images that no cell could take: given, by whole leaves, to the cell (of their group) with the nearest
-        centroid; made a cell of their own (one per group, even if short); or labelled -1.
+        Images that no cell took. nearest: they go, by whole leaves, to the cell of their group with the nearest
+        centroid. cell: they become one cell per group, even if short. noise: they are labelled -1.
     outside : {"nearest", "noise", "raise"}
         What `assign` answers for a coordinate in no cell: the cell with the nearest centroid, -1, or an error.
 

@@ -19,6 +19,7 @@ from geocells._errors import GeocellsWarning
 from geocells._output import say
 from geocells._program import (
     INTERRUPTED,
+    OPTIONS,
     end,
     end_of_error,
     make_program,
@@ -33,7 +34,7 @@ app = make_program(
 )
 COMMANDS = ("build", "assign", "report", "map", "partition")
 for _name in COMMANDS:
-    app.command(f"geocells.cli.{_name}:{_name}", name=_name)
+    app.command(f"geocells.cli.{_name}:{_name}", name=_name, group_parameters=OPTIONS)
 offer_completion(app)
 
 

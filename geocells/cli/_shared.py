@@ -38,7 +38,7 @@ class TableOptions:
     group_column : str, optional
         Column of groups, such as countries.
     quoting : bool
-        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
+        Whether double quotes enclose text. In files such as GBIF's they are plain characters.
     """
 
     latitude_column: str | None = None

@@ -40,7 +40,7 @@ def assign(
         Table to write, with the new columns cell, cell_latitude and cell_longitude: .csv, .tsv (.gz too),
         .parquet, or .geojson with the photos as points. With --dask: a new folder or URL for a Parquet dataset.
     outside : {"nearest", "noise", "raise"}, optional
-        Cell of a photo far from every cell: that with the nearest mean, -1, or an error. Default: as the cells
+        What a photo in no cell gets: the cell with the nearest centroid, -1, or an error. Default: as the cells
         were built.
     dask : str, optional
         Address of a Dask scheduler (tcp://host:8786), or local: worker processes on this machine.

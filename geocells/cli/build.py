@@ -98,7 +98,7 @@ def build(
         Cells file to write: .parquet, .geojson, .gpkg or .fgb, which the other commands read, or .csv without
         outlines.
     features : Path, optional
-        Image features, one row per photo (.npy, read once). Default: the coordinates.
+        Image features that rank hot spots, one row per photo (.npy). Default: the coordinates.
     weight_column : str, optional
         Column with the number of photos that a row stands for.
     dask : str, optional

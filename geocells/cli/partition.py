@@ -38,7 +38,7 @@ def partition(
     longitude_column : str, optional
         Column of longitudes, in degrees. Default: a usual name.
     quoting : bool
-        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
+        Whether double quotes enclose text. In files such as GBIF's they are plain characters.
     """
     columns = open_table(photos, quoting=quoting).find_columns(
         {"latitude": latitude_column, "longitude": longitude_column}

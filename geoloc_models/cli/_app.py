@@ -23,7 +23,9 @@ from cyclopts import App, CycloptsError, Group, Parameter
 
 from geocells._output import say
 from geocells._program import (
+    EVERY_COMMAND,
     INTERRUPTED,
+    OPTIONS,
     end,
     end_of_error,
     make_program,
@@ -96,9 +98,6 @@ _EXTRA_OF_PACKAGE = {
     "uvicorn": "serve",
 }
 
-_OPTIONS = Group("Options", sort_key=0)
-_EVERY_COMMAND = Group("Every command", sort_key=1000)
-
 
 @dataclass(frozen=True)
 class _BriefHelp:
@@ -109,7 +108,7 @@ class _BriefHelp:
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         from cyclopts.help import DefaultFormatter
 
-        if panel.title != _EVERY_COMMAND.name:
+        if panel.title != EVERY_COMMAND.name:
             panel.entries = [
                 each for each in panel.entries if each.required or {*self.names} & {*each.names}
             ]
@@ -140,7 +139,7 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
         allow_repeating=True,  # of an option that is given twice, the last value wins
         consume_multiple=True,
     )
-    app.group_commands = app.meta.group_parameters = _EVERY_COMMAND
+    app.group_commands = EVERY_COMMAND
     for place, (title, commands) in enumerate(COMMANDS.items()):
         group = Group(title, sort_key=place)
         for number, (name, path) in enumerate(commands.items()):
@@ -149,7 +148,7 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
                 look["help_formatter"] = _BriefHelp(MAIN_OPTIONS[name])
                 look["help_epilogue"] = "`--help-all` shows all options."
             summary = _summary(path) if lists_commands else None
-            app.command(path, name=name, help=summary, group_parameters=_OPTIONS, **look)
+            app.command(path, name=name, help=summary, group_parameters=OPTIONS, **look)
     if lists_commands:
         offer_completion(app)
 

@@ -38,7 +38,7 @@ def download(
     url_column : str, optional
         Column of URLs. Default: url, or another usual name.
     quoting : bool
-        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
+        Whether double quotes enclose text. In files such as GBIF's they are plain characters.
     """
     from tqdm import tqdm
 

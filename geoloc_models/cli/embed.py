@@ -49,7 +49,7 @@ def embed(
     longitude_column : str, optional
         Column of longitudes, in degrees.
     quoting : bool
-        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
+        Whether double quotes enclose text. In files such as GBIF's they are plain characters.
     root : Path, optional
         Folder that relative image paths start from. Default: the table's own.
     """

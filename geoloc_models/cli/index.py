@@ -34,9 +34,8 @@ def index(
 ) -> None:
     """Make a table of your own photos, by their EXIF data.
 
-    Photos are told from other files by their content. Those without coordinates are listed in
-    without_position.csv beside the table. A model learns from these positions and is tested on
-    them; it sees pixels only.
+    Photos are recognised by their content. Those without coordinates are listed in
+    without_position.csv beside the table.
 
     Parameters
     ----------
@@ -50,7 +49,7 @@ def index(
     keep_unplaced : bool
         Keep photos without coordinates in the table.
     sea_tolerance_km : float
-        Largest distance of a photo from a country's coast, in kilometres.
+        Photos at sea belong to the nearest country within this distance, in kilometres.
     """
     from geoloc_models.photos.folders import scan_photos
 

@@ -42,7 +42,7 @@ def split(
     output : Path
         Parquet file to write; may be the table itself.
     quoting : bool
-        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
+        Whether double quotes enclose text. In files such as GBIF's they are plain characters.
     """
     from geocells.tables import columns_note
     from geoloc_models.tables.split_file import split_photo_file

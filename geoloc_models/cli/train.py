@@ -55,11 +55,11 @@ def train(
     output : Path, optional
         Folder of the run. Default: runs/TABLE-MODEL.
     cells : Path, optional
-        Learn these cells, saved by `geocells build` or from Python: clustered, of regions, of
-        another table. Default: cells are made by the options above.
+        Learn the cells in this file, of `geocells build` or from Python. Default: cells are made by
+        the options above.
     keep_places : bool
-        Keep the coordinates of the training photos in the bundle: answers are better. Turn off for
-        a model that you share.
+        Keep the coordinates of the training photos in the bundle, for better answers. Turn this off
+        for a model that you share.
     resume : bool
         Continue the run in --output after its last complete epoch.
     """

@@ -107,25 +107,23 @@ class TrainingOptions(_Options):
         photos. A batch that does not fit into memory is split.
     learning_rate : float, optional
         Learning rate of Adam. Default: 1e-5 for pretrained weights (as in the paper), 1e-3 for
-        random ones, 5e-4 for a head alone; times the square root of the factor by which a default
-        batch is larger than 32, or 128 for a head.
+        random ones, 5e-4 for a head alone. If --batch-size is open too and the batch larger than 32
+        (head: 128), times the square root of the ratio.
     schedule : {"constant", "cosine", "warmup"}
-        Of the learning rate. constant: as in the paper. cosine: lowered from epoch to epoch towards
-        0. warmup: raised over a twentieth of the steps, then lowered step by step.
+        The learning rate stays constant, as in the paper; follows a cosine towards 0; or rises over
+        a twentieth of the steps, then follows a cosine.
     weight_decay : float
-        Decoupled, as in AdamW; 0 is plain Adam.
+        Weight decay of AdamW; 0 is plain Adam.
     layer_decay : float
         Factor of the learning rate from each stage of the encoder to the one below; 1: the same
         rate for all.
     label_smoothing : float
-        Classifiers: share of the target that is spread evenly over all classes.
+        Classifiers: share of the target to spread evenly over all classes.
     ema : float
-        Decay per step, such as 0.999, of a moving average of the weights, which is then validated
-        and kept; 0: none.
+        Keep a moving average of the weights, with this decay per step, such as 0.999; 0: none.
     train_encoder : {"all", "none", "gradual", "lora"}
-        all: from the start. none: frozen. gradual: stage by stage from the last one down, after
-        some epochs of the head alone. lora: low-rank additions to linear layers, merged at the end
-        (package peft).
+        all: from the start. none: frozen. gradual: first the head, then stage by stage from the last
+        one down. lora: low-rank additions to linear layers, merged at the end (package peft).
     unfreeze_every : int
         With gradual: epochs from one stage to the next.
     epochs : int, optional
@@ -301,8 +299,8 @@ class ModelPlan(_Options):
         training images, nothing trained. refined: cells, then prototypes inside the likeliest.
     partitions : tuple of str
         Pooled: method and min_images of each partition, such as bottom_up:20. The first one gives
-        the likeliest cell. Default: four of --method, two top-down and one consolidated, with
-        min_images around the one below.
+        the likeliest cell. Default: four of --method, two top-down and one consolidated, with half
+        to four times --min-images.
     method : {"bottom_up", "top_down", "consolidated", "optimal"}
         Cells: the construction.
     min_images : int, optional
@@ -318,24 +316,23 @@ class ModelPlan(_Options):
         Cells: the point of a cell: mean of its training images, the one nearest to the others, or
         where most of them are.
     rank_by : {"features", "learned", "coordinates", "count"}, optional
-        Cells, with bottom_up: which hot spot comes first: lowest WCSS of the image features or of
-        the coordinates, or highest count. learned: train twice, as in the paper, first on top-down
-        cells, then on cells by the features of the encoder fine-tuned there. Default: features, if
-        they are cached.
+        Cells, with bottom_up: first comes the hot spot with the lowest WCSS of the image features or
+        of the coordinates, or the most images. learned: train twice, as in the paper: on top-down
+        cells, then on cells by the features of the fine-tuned encoder. Default: features, if they are
+        cached.
     overlap : int
         Cells, with bottom_up: heat-map windows per cell side.
     levels : tuple of int
         Hierarchy: min_images of each level as multiples, coarse to fine; the last is 1.
     smoothing_km : float, optional
-        Cells: spread the target over near cells by this distance (PIGEON: 65 to 75 km). Default:
-        only the true cell is right.
+        Cells: spread the target over cells within about this distance (PIGEON: 65 to 75 km).
+        Default: only the true cell.
     balanced : bool
         Country and cells: weigh all classes alike in the loss.
     alpha : float
         Offset: weight of the country in the loss.
     multi_task : bool
-        Offset: with a head for the country. Otherwise only the offset is learned, in the box of all
-        images.
+        Offset: also learn the country. Otherwise the offset is in the box of all images.
     location_encoder : {"rff", "mlp"}
         Retrieval: random Fourier features or a perceptron.
     location_hidden : int
@@ -349,7 +346,7 @@ class ModelPlan(_Options):
     false_from : {"train", "queue"}
         Retrieval: false locations from the training images, or from earlier batches.
     mask_km : float
-        Retrieval: locations nearer than this are no false ones.
+        Retrieval: locations nearer than this are not used as false ones.
     n_neighbours : int
         Nearest: training images that vote.
     bandwidth_km : float

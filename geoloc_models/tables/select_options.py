@@ -41,8 +41,7 @@ class SelectOptions:
     countries_code_column : str, optional
         Column of country codes in that file, such as GID_0.
     tolerance_km : float
-        Largest distance to a country of a photo in none, such as on a pier. Photos in a
-        neighbour's polygon stay there.
+        A photo in no country, such as on a pier, goes to the nearest one within this distance.
     urls : Path, optional
         Table of ids and addresses to join by id, such as mp16_urls.csv. It is held in memory.
     root : Path, optional
@@ -54,7 +53,7 @@ class SelectOptions:
     encoding : str, optional
         Encoding of text, such as latin-1. Default: UTF-8.
     quoting : bool
-        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
+        Whether double quotes enclose text. In files such as GBIF's they are plain characters.
     keep_zero : bool
         Keep photos at 0, 0, which often means no position.
 

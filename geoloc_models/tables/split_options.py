@@ -16,15 +16,15 @@ class SplitOptions:
     ----------
     by : str
         What stays in one part: each photo (id), all photos of a user (user), of a block on the map
-        (place), or with the same value in a column of this name. A user or block with more than
-        half of a held-out part's photos goes to training. A photo without a value stands alone.
+        (place), or with the same value in the column of this name. One with more than half of a
+        held-out part's photos goes to training.
     block_km : float
         Side of a block, in kilometres.
     fractions : (float, float, float)
         Probabilities of training, validation and test; positive, sum 1.
     exchangeable : bool
-        Keep users or blocks whole only between training and the rest; deal out the rest photo by
-        photo. A radius calibrated on validation then holds on test.
+        Keep users or blocks whole between training and the rest, but deal out the rest photo by
+        photo: a radius calibrated on validation then holds on test.
     subsets : tuple of int
         Sizes of nested training subsets to report.
     seed : int

@@ -36,16 +36,16 @@ class TableOptions:
         Column of countries, by name or ISO code. Default: country if there is one, else by the
         coordinates.
     group_column : str, optional
-        Column of groups, such as photographers or places: a group is never split between training
-        and the rest. Default: group, if there is one.
+        Column of groups, such as photographers: none is split between training and the rest.
+        Default: group, if there is one.
     quoting : bool
-        Whether double quotes enclose text. Not in GBIF's files: there they are plain characters.
+        Whether double quotes enclose text. In files such as GBIF's they are plain characters.
     root : Path, optional
         Folder that relative image paths start from. Default: the table's own.
     features : Path, optional
-        Cache of `geoloc embed`: only a head is trained, in seconds or minutes.
+        Cache of `geoloc embed`, in place of the images: a head trains in seconds or minutes.
     subset : int, optional
-        Train on so many photos, by the column subset_rank. Default: all.
+        Number of training photos, by the column subset_rank. Default: all.
 
     Examples
     --------

@@ -103,9 +103,7 @@ def commands(path: Path, cells: Path, folder: Path) -> dict[str, Callable[[], ob
         "geoloc split": lambda: split_photo_file(path, out, SplitOptions(by="place")),
         "geoloc leakage": lambda: find_leakage(path, LeakageOptions(images=False)),
         "geoloc train, evaluate, embed": lambda: read_photo_table(path, images=False),
-        "geoloc download": lambda: list(
-            _PhotoRows(open_table(path), None, None, tell=True).batches()
-        ),
+        "geoloc download": lambda: list(_PhotoRows(open_table(path), None, None).batches()),
     }
 
 

@@ -55,9 +55,9 @@ class CountryChooser:
             self.kept[pair["values"]] += pair["counts"]
         return kept
 
-    def refuse_if_none(self, n_kept: int, names: str) -> None:
+    def refuse_if_none(self, names: str) -> None:
         """Raise GeolocError where no photo is left."""
-        if n_kept == 0:
+        if not self.kept:
             which = "any country" if self.wanted is None else " or ".join(sorted(self.wanted)[:10])
             raise GeolocError(
                 f"None of the {sum(self.dropped.values())} photos of {names} lies in {which} "

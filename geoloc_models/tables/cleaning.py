@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geocells.tables import Batch, ids, numbers, texts
+from geocells.tables import Batch, TableFile, ids, numbers, texts
 from geocells.tables.rows import NOT_JSON, NOT_TEXT, UNBALANCED, WRONG_FIELDS
 from geoloc_models._errors import GeolocError
 from geoloc_models.countries.names import country_code
@@ -73,27 +73,21 @@ class SeenIds:
         self._runs.append(run)
 
 
-@dataclass
-class Tally:
-    """Rows of one file so far."""
-
-    name: str
-    columns: Mapping[str, str]
-    id_prefix: str
-    n_rows: int = 0
-    n_numbers: int = 0
-    n_swappable: int = 0
-    n_wide_longitudes: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-
-
 class RowCleaner:
-    """Keeps the rows that are whole, and counts the others.
+    """Keeps the rows of a file that are whole, and counts the others.
 
     Parameters
     ----------
+    file : TableFile
+        The file.
+    columns : dict
+        Role to its column there.
     preset : Preset
-        Layout of the files.
+        Layout of the file.
+    id_prefix : str
+        A row without id is called by this and its number.
+    seen : SeenIds
+        Ids that came before, in other files too.
     drop_zero : bool
         Drop photos at 0, 0, where software puts those without a position.
 
@@ -107,19 +101,28 @@ class RowCleaner:
         Rows, and lines that are none.
     """
 
-    def __init__(self, preset: Preset, *, drop_zero: bool = True) -> None:
-        self.preset = preset
-        self.drop_zero = drop_zero
+    def __init__(
+        self,
+        file: TableFile,
+        columns: Mapping[str, str],
+        preset: Preset,
+        *,
+        id_prefix: str,
+        seen: SeenIds,
+        drop_zero: bool,
+    ) -> None:
+        self.file, self.columns = file, columns
         self.dropped: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
         self.n_read = 0
-        self._seen = SeenIds()
-        self._code_of_name: dict[str, str | None] = {}
-        self._tally = Tally("", {}, "row")
+        self._preset, self._id_prefix = preset, id_prefix
+        self._seen, self._drop_zero = seen, drop_zero
+        self._n_numbers = self._n_swappable = self._n_wide_longitudes = 0
 
-    def start(self, name: str, columns: Mapping[str, str], *, id_prefix: str) -> None:
-        """The next rows are of the file ``name``; a row without id is ``id_prefix`` and its number."""
-        self._tally = Tally(name, columns, id_prefix)
+    def needed_columns(self) -> list[str]:
+        """Columns of the file that are read."""
+        helpers = [*(self._preset.flickr_url or ()), *(self._preset.unwanted or ())[:1]]
+        return [*self.columns.values(), *(name for name in helpers if name in self.file.names)]
 
     def clean(self, batch: Batch) -> pa.Table:
         """Whole rows, with the columns ``id``, ``latitude``, ``longitude`` and those of the roles.
@@ -129,19 +132,16 @@ class RowCleaner:
         GeolocError
             Where so much of the file is wrong that its layout must be another.
         """
-        table, columns = batch.table, self._tally.columns
-        n_rows = table.num_rows + len(batch.lost)
-        self.n_read += n_rows
-        self._tally.n_rows += n_rows
-        for lost in batch.lost:
-            self._count(lost.reason, 1)
+        table, columns = batch.table, self.columns
+        self.n_read += table.num_rows + len(batch.lost)
+        self.dropped.update(lost.reason for lost in batch.lost)
         values = {
             role: texts(table[name], keep_na=role in ("country", "group"))
             for role, name in columns.items()
             if role in ("url", "path", "user", "time", "group", "country")
         }
         if "id" in columns:
-            values["id"] = ids(table[columns["id"]], where=self._tally.name)
+            values["id"] = ids(table[columns["id"]], where=self.file.path.name)
         if "url" not in values:
             values.update(self._flickr_urls(table, values.get("id")))
         if "id" not in values:
@@ -153,63 +153,47 @@ class RowCleaner:
             codes = self._codes(values["country"])
             kept = self._drop(kept, np.asarray(pc.is_null(codes)), UNKNOWN_COUNTRY)
             values["country"] = codes
-        if self._tally.n_rows >= _CHECK_FROM_ROWS:
+        if self.n_read >= _CHECK_FROM_ROWS:
             self.check()
         clean = pa.table({"latitude": latitude, "longitude": longitude, **values})
         return self._without_duplicates(clean.filter(pa.array(kept)))
 
     def check(self) -> None:
         """Refuse a file so much of which is wrong that its layout must be another."""
-        tally, name = self._tally, self._tally.name
+        name, n_rows = self.file.path.name, max(self.n_read, 1)
+        n_swappable, n_numbers = self._n_swappable, self._n_numbers
         if (
-            tally.n_swappable > _SHARE_OF_SWAPPED * max(tally.n_numbers, 1)
-            and tally.n_wide_longitudes == 0
-            and (tally.n_swappable > 1 or tally.n_numbers == 1)
+            n_swappable > _SHARE_OF_SWAPPED * max(n_numbers, 1)
+            and self._n_wide_longitudes == 0
+            and (n_swappable > 1 or n_numbers == 1)
         ):
             raise GeolocError(
-                f"Latitude must lie in [-90, 90] degrees; {tally.n_swappable} of "
-                f"{tally.n_numbers} rows of {name} do not, while no longitude is beyond 90. Are "
-                f"latitude and longitude swapped? Then say --latitude-column "
-                f"{tally.columns['longitude']} --longitude-column {tally.columns['latitude']}."
+                f"Latitude must lie in [-90, 90] degrees; {n_swappable} of {n_numbers} rows of "
+                f"{name} do not, while no longitude is beyond 90. Are latitude and longitude "
+                f"swapped? Then say --latitude-column {self.columns['longitude']} "
+                f"--longitude-column {self.columns['latitude']}."
             )
-        n_rows = max(tally.n_rows, 1)
-        if tally.dropped[NOT_TEXT] > _SHARE_NOT_TEXT * n_rows:
+        if self.dropped[NOT_TEXT] > _SHARE_NOT_TEXT * n_rows:
             raise GeolocError(
-                f"{tally.dropped[NOT_TEXT]} of {tally.n_rows} rows of {name} are not UTF-8 text. "
+                f"{self.dropped[NOT_TEXT]} of {n_rows} rows of {name} are not UTF-8 text. "
                 "Save it as UTF-8, or name its encoding (--encoding latin-1)."
             )
         for reason, remedy in _REMEDIES.items():
-            n_bad = tally.dropped[reason]
+            n_bad = self.dropped[reason]
             if n_bad > max(_SHARE_BROKEN * n_rows, 1):
                 verb = "are" if reason == NOT_JSON else "have"
                 example = self.examples.get(reason)
                 shown = f" (first: {example})" if example else ""
                 raise GeolocError(
-                    f"{n_bad} of {tally.n_rows} rows of {name} {verb} {reason}{shown}. {remedy}"
+                    f"{n_bad} of {n_rows} rows of {name} {verb} {reason}{shown}. {remedy}"
                 )
-
-    def refuse_if_none(self, n_whole: int, names: str) -> None:
-        """One sentence where not a single row was whole."""
-        if n_whole:
-            return
-        if not self.n_read:
-            raise GeolocError(f"{names} holds no rows. Give at least one photo.")
-        reasons = ", ".join(f"{n} {reason}" for reason, n in self.dropped.most_common(3))
-        raise GeolocError(
-            f"No row of {names} is whole ({self.n_read} read; dropped for {reasons}). Check the "
-            "columns and the preset."
-        )
-
-    def _count(self, reason: str, n_rows: int) -> None:
-        self.dropped[reason] += n_rows
-        self._tally.dropped[reason] += n_rows
 
     def _drop(
         self, kept: np.ndarray, bad: np.ndarray, reason: str, example: str | None = None
     ) -> np.ndarray:
         n_bad = int((kept & bad).sum())
         if n_bad:
-            self._count(reason, n_bad)
+            self.dropped[reason] += n_bad
             if example is not None:
                 self.examples.setdefault(reason, example)
             kept = kept & ~bad
@@ -217,9 +201,9 @@ class RowCleaner:
 
     def _without_unwanted(self, table: pa.Table) -> np.ndarray:
         kept = np.ones(table.num_rows, dtype=bool)
-        if self.preset.unwanted is None or self.preset.unwanted[0] not in table.column_names:
+        if self._preset.unwanted is None or self._preset.unwanted[0] not in table.column_names:
             return kept
-        column, value, reason = self.preset.unwanted
+        column, value, reason = self._preset.unwanted
         unwanted = pc.fill_null(pc.equal(texts(table[column]), value), False)
         return self._drop(kept, np.asarray(unwanted), reason)
 
@@ -227,8 +211,7 @@ class RowCleaner:
         self, kept: np.ndarray, table: pa.Table
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rows that are kept, latitude and longitude, all (n,)."""
-        tally = self._tally
-        columns = [table[tally.columns[role]] for role in ("latitude", "longitude")]
+        columns = [table[self.columns[role]] for role in ("latitude", "longitude")]
         read = [numbers(column) for column in columns]
         (latitude, no_latitude, odd_latitude), (longitude, no_longitude, odd_longitude) = read
         kept = self._drop(kept, no_latitude | no_longitude, MISSING)
@@ -240,16 +223,16 @@ class RowCleaner:
             example = repr(str(value)[:40])
         kept = self._drop(kept, odd, NOT_NUMBER, example)
         too_high, too_wide = np.abs(latitude) > 90, np.abs(longitude) > 180
-        tally.n_numbers += int(kept.sum())
-        tally.n_swappable += int(
+        self._n_numbers += int(kept.sum())
+        self._n_swappable += int(
             (kept & too_high & (np.abs(latitude) <= 180) & (np.abs(longitude) <= 90)).sum()
         )
-        tally.n_wide_longitudes += int((kept & (np.abs(longitude) > 90)).sum())
+        self._n_wide_longitudes += int((kept & (np.abs(longitude) > 90)).sum())
         out = kept & (too_high | too_wide)
         row = int(out.argmax()) if out.any() else 0
         example = f"{latitude[row]:g}, {longitude[row]:g}" if out.any() else None
         kept = self._drop(kept, out, OUT_OF_RANGE, example)
-        if self.drop_zero:
+        if self._drop_zero:
             kept = self._drop(kept, (latitude == 0) & (longitude == 0), ZERO)
         return kept, latitude, longitude
 
@@ -257,7 +240,7 @@ class RowCleaner:
         first = self._seen.first_time(rows["id"])
         if first.all():
             return rows
-        self._count(DUPLICATE, int((~first).sum()))
+        self.dropped[DUPLICATE] += int((~first).sum())
         self.examples.setdefault(DUPLICATE, repr(rows["id"][int((~first).argmax())].as_py()))
         return rows.filter(pa.array(first))
 
@@ -267,28 +250,46 @@ class RowCleaner:
             if role in values:
                 return values[role]
         written = pa.chunked_array([pa.array(rows).cast(pa.string())])
-        return pc.binary_join_element_wise(self._tally.id_prefix, written, "-")
+        return pc.binary_join_element_wise(self._id_prefix, written, "-")
 
     def _codes(self, names: pa.ChunkedArray) -> pa.ChunkedArray:
-        for name in pc.unique(names).to_pylist():
-            if name is not None and name not in self._code_of_name:
-                try:
-                    self._code_of_name[name] = country_code(name)
-                except GeolocError:
-                    self._code_of_name[name] = None
-                    self.examples.setdefault(UNKNOWN_COUNTRY, repr(name[:40]))
-        known = list(self._code_of_name)
-        codes = pa.array([self._code_of_name[name] for name in known], pa.string())
-        return codes.take(pc.index_in(names, value_set=pa.array(known, pa.string())))
+        distinct = pc.unique(names.drop_null())
+        codes = pa.array(map(_code_or_none, distinct.to_pylist()), pa.string())
+        if codes.null_count:
+            unknown = distinct[codes.is_null().index(True).as_py()].as_py()
+            self.examples.setdefault(UNKNOWN_COUNTRY, repr(unknown[:40]))
+        return codes.take(pc.index_in(names, value_set=distinct))
 
     def _flickr_urls(
         self, table: pa.Table, photo_ids: pa.ChunkedArray | None
     ) -> dict[str, pa.ChunkedArray]:
         """Addresses of Flickr photos, from the columns of their server and secret."""
-        names = self.preset.flickr_url
+        names = self._preset.flickr_url
         if names is None or photo_ids is None or not set(names) <= set(table.column_names):
             return {}
         server, secret = (texts(table[name]) for name in names)
         name = pc.binary_join_element_wise(photo_ids, secret, "_")
         address = pc.binary_join_element_wise("https://live.staticflickr.com", server, name, "/")
         return {"url": pc.binary_join_element_wise(address, ".jpg", "")}
+
+
+def refuse_if_none(cleaners: Sequence[RowCleaner], names: str) -> None:
+    """Raise GeolocError where not a single row of the files was whole."""
+    n_read = sum(cleaner.n_read for cleaner in cleaners)
+    if not n_read:
+        raise GeolocError(f"{names} holds no rows. Give at least one photo.")
+    dropped = sum((cleaner.dropped for cleaner in cleaners), Counter())
+    if dropped.total() == n_read:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in dropped.most_common(3))
+        raise GeolocError(
+            f"No row of {names} is whole ({n_read} read; dropped for {reasons}). Check the "
+            "columns and the preset."
+        )
+
+
+@cache
+def _code_or_none(name: str) -> str | None:
+    try:
+        return country_code(name)
+    except GeolocError:
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models._files import replacing
 from geoloc_models.countries.polygons import read_countries
 from geoloc_models.tables.chooser import CountryChooser
-from geoloc_models.tables.cleaning import RowCleaner
+from geoloc_models.tables.cleaning import RowCleaner, SeenIds, refuse_if_none
 from geoloc_models.tables.hashing import hash_texts, stream_start
 from geoloc_models.tables.presets import ROLES, URL_LIST, preset_named
 from geoloc_models.tables.relative_paths import moved, path_between
@@ -140,19 +140,27 @@ def select_photos(
         addresses = None if options.urls is None else _Addresses(options.urls)
         makes_urls = {"url"} if addresses is not None or layout.flickr_url is not None else set()
         present = {"country"}.union(makes_urls, *(taken for _, taken in files))
-        cleaner = RowCleaner(layout, drop_zero=not options.keep_zero)
+        seen = SeenIds()
+        cleaners = [
+            RowCleaner(
+                file,
+                columns,
+                layout,
+                id_prefix=f"{file.path.stem}-row" if len(files) > 1 else "row",
+                seen=seen,
+                drop_zero=not options.keep_zero,
+            )
+            for file, columns in files
+        ]
         schema = pa.schema(
             [
                 *(("id", pa.string()), ("latitude", pa.float64()), ("longitude", pa.float64())),
                 *((role, pa.string()) for role in ("country", *_TEXT_ROLES) if role in present),
             ]
         )
-        n_whole = n_kept = 0
 
         def chosen_rows() -> Iterator[pa.Table]:
-            nonlocal n_whole
-            for file, rows in _clean_rows(files, cleaner, progress):
-                n_whole += rows.num_rows
+            for file, rows in _clean_rows(cleaners, progress):
                 if addresses is not None:
                     rows = addresses.join(rows)  # noqa: PLW2901
                 if "path" in rows.column_names:
@@ -165,18 +173,16 @@ def select_photos(
         ):
             for group in _row_groups(chosen_rows()):
                 parquet.write_table(group)
-                n_kept += group.num_rows
             names = paths[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-            cleaner.refuse_if_none(n_whole, names)
-            chooser.refuse_if_none(n_kept, names)
-    dropped = Counter({reason: n for reason, n in cleaner.dropped.items() if n})
-    dropped.update({reason: n for reason, n in chooser.dropped.items() if n})
+            refuse_if_none(cleaners, names)
+            chooser.refuse_if_none(names)
+    dropped = sum((each.dropped for each in (*cleaners, chooser)), Counter())
     return MetadataReport(
-        n_read=cleaner.n_read,
-        n_kept=n_kept,
+        n_read=sum(cleaner.n_read for cleaner in cleaners),
+        n_kept=sum(chooser.kept.values()),
         dropped=dict(dropped.most_common()),
         countries=dict(sorted(chooser.kept.items(), key=lambda item: (-item[1], item[0]))),
-        examples=dict(cleaner.examples),
+        examples=dict(ChainMap(*(cleaner.examples for cleaner in cleaners))),
         columns=tuple(schema.names),
         sources=files[0][1],
     )
@@ -203,26 +209,20 @@ def _files(metadata: Sequence[str | Path], output: Path) -> list[Path]:
 
 
 def _clean_rows(
-    files: Sequence[tuple[TableFile, dict[str, str]]], cleaner: RowCleaner, progress: bool
+    cleaners: Sequence[RowCleaner], progress: bool
 ) -> Iterator[tuple[TableFile, pa.Table]]:
-    preset = cleaner.preset
-    helpers = [*(preset.flickr_url or ()), *(preset.unwanted or ())[:1]]
     with tqdm(
-        total=sum(file.n_bytes for file, _ in files), desc="Metadata", unit="B", unit_scale=True,
-        delay=2, leave=False, disable=not progress or None,
+        total=sum(cleaner.file.n_bytes for cleaner in cleaners), desc="Metadata", unit="B",
+        unit_scale=True, delay=2, leave=False, disable=not progress or None,
     ) as bar:  # fmt: skip
         n_bytes_before = 0
-        for file, columns in files:
-            prefix = f"{file.path.stem}-row" if len(files) > 1 else "row"
-            cleaner.start(file.path.name, columns, id_prefix=prefix)
-            read = [*columns.values(), *(name for name in helpers if name in file.names)]
-            for batch in file.batches(read):
+        for cleaner in cleaners:
+            for batch in cleaner.file.batches(cleaner.needed_columns()):
                 rows = cleaner.clean(batch)
                 bar.update(n_bytes_before + batch.bytes_read - bar.n)
-                bar.set_postfix_str(f"{cleaner.n_read:,} rows", refresh=False)
-                yield file, rows
+                yield cleaner.file, rows
             cleaner.check()
-            n_bytes_before += file.n_bytes
+            n_bytes_before += cleaner.file.n_bytes
 
 
 class _Addresses:

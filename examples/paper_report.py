@@ -194,7 +194,7 @@ with the lowest validation loss is tested. Cells hold {self.settings.min_images}
             }
             text = (
                 f"Means over {self.settings.seeds} seeds of weights and order, with t-intervals: "
-                "how far another run of the training moves the figures on the same test images."
+                "how far another training moves the figures on the same test images."
             )
             sections.append(Section("Several seeds", text, results_table(means), level=2))
         return sections
@@ -227,16 +227,15 @@ with the lowest validation loss is tested. Cells hold {self.settings.min_images}
         text = (
             f"{CALIBRATION_NOTE} Of the {len(split.test)} test images {known.sum()} lie in a block "
             "of 10 km that has validation images too, and the fullest block has "
-            f"{largest_block(coords[split.test])} of them. For images of blocks that have no "
-            "validation images the promise is less sure: a model that is wrong about a block in one "
-            "way is wrong about all images of it."
+            f"{largest_block(coords[split.test])} of them. In blocks without validation images "
+            "coverage varies more."
         )
         caption = (
             "How often the photo is within 25 km of the answer, against the probability given."
         )
         return [
             Section(
-                "How sure, and whether rightly",
+                "Calibration",
                 text,
                 calibration_table(self.calibration),
                 [(pictures["reliability"], caption)],

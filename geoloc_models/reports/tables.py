@@ -59,23 +59,21 @@ PAPER_RESULTS: dict[str, tuple[float, ...]] = {
     "retrieval_rff": (77.0, 15.1, 30.0, 61.9, 76.0),
 }
 PAPER_NOTE = (
-    "Paper: the figures it printed, for another data set: 180 K photos of Sweden and Switzerland, "
-    "and the test part of those. Two data sets differ in how hard they are, so a row of ours above "
-    "or below the paper's says little; the order of the models within each says more."
+    "Paper: its figures, of another data set (180 K photos of Sweden and Switzerland). Compare the "
+    "order of the models, not the figures."
 )
 CALIBRATION_NOTE = (
     "The 90 % radius is calibrated by split conformal prediction on the validation images. In "
-    "brackets stands what a radius that keeps its promise holds of so many test images in 95 of "
-    "100 test sets (binomial), and in 95 of 100 draws of validation and test images "
-    "(beta-binomial). The calibration error is that of the likeliest class, before and "
-    "after the temperature; a region is the smallest set of classes with so much probability."
+    "brackets: what an exact radius covers in 95 of 100 test sets (binomial), and in 95 of 100 draws "
+    "of validation and test images (beta-binomial). Calibration error: of the likeliest class, before "
+    "and after the temperature. Region: the smallest set of classes with so much probability."
 )
 """What the figures of :func:`calibration_table` mean, as one paragraph."""
 
 ABSTAINING_NOTE = (
     "Share of the surest answers that lie within 25 km. Risk: area under the curve of wrong answers by "
-    "answers given. Promised: share of the photos that `geoloc predict --promise 25` answers, 90 % of these "
-    "rightly; held: share of them that is right."
+    "answers given. Promised: share of the photos that `geoloc predict --promise 25` answers, 90 % of "
+    "them within 25 km; held: share of them that is."
 )
 """What the figures of :func:`abstaining_table` mean, as one paragraph."""
 

@@ -65,7 +65,7 @@ def test_the_reproduction_has_every_row_ablation_and_figure_and_computes_nothing
     assert done.lines[0] == f"[1/{n_stages}] Features of 60 images by the frozen tiny"
 
     titles = ["Country (baseline)", "Regression, multi-task", "Cells, bottom-up", "Retrieval, RFF"]
-    titles += ["Nearest images", "expected utility, all four", "Calibration"]
+    titles += ["Nearest images", "expected utility, all four", "# Calibration\n"]
     titles += [ablation.title for ablation in done.work.ablations]
     assert all(title in done.markdown.replace("\\", "") for title in titles)
     pictures = re.findall(r"\]\(([^)]+\.png)\)", done.markdown)

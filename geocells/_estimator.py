@@ -94,7 +94,14 @@ class Estimator:
                 f"This {type(self).__name__} has no {self._fitted_attribute.strip('_')} yet: call fit(coords) first."
             )
 
+    fit: Callable[..., Any]
     assign: Callable[..., Any]
+
+    def fit_predict(
+        self, coords: ArrayLike, feats: ArrayLike | None = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        """Build the cells and return ``labels_``, as a column or table of the kind that ``coords`` is."""
+        return labels_like(self.fit(coords, feats, *args, **kwargs).labels_, coords)
 
     def predict(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
         """Do as :meth:`assign`, under scikit-learn's name."""
@@ -106,8 +113,6 @@ class CellEstimator(Estimator):
 
     cells_: Any
 
-    fit: Callable[..., Self]
-
     def _store(self, cells: Any, labels: Any) -> Self:
         """Store the outcome of a fit: a `CellPartition` and the images' labels (n,) int64."""
         self.cells_ = cells
@@ -117,12 +122,6 @@ class CellEstimator(Estimator):
         self.n_cells_ = cells.n_cells
         self.n_features_in_ = 2
         return self
-
-    def fit_predict(
-        self, coords: ArrayLike, feats: ArrayLike | None = None, *args: Any, **kwargs: Any
-    ) -> Any:
-        """Build the cells and return ``labels_``, as a column of the kind of table that ``coords`` is."""
-        return labels_like(self.fit(coords, feats, *args, **kwargs).labels_, coords)
 
     def assign(self, coords: ArrayLike, groups: ArrayLike | None = None) -> Any:
         """Cell of each coordinate; see :meth:`CellPartition.assign`.

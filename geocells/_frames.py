@@ -17,6 +17,14 @@ def index_of(coords: Any) -> Any:
     return index if hasattr(index, "get_indexer") else None
 
 
+def shapes_of(frame: Any) -> Any:
+    """Shapes of a GeoDataFrame or GeoSeries in (longitude, latitude) degrees, (n,); None where it is neither."""
+    if not (hasattr(frame, "geometry") and hasattr(frame, "crs")):
+        return None
+    shapes = frame.geometry
+    return (shapes if shapes.crs is None else shapes.to_crs(4326)).to_numpy()
+
+
 def names_of(table: Any) -> list[Any]:
     """Names of the columns."""
     if hasattr(table, "collect_schema"):

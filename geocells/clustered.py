@@ -8,17 +8,18 @@ from typing import Any, Self
 
 import numpy as np
 
+from geocells._errors import refuse_rows
 from geocells._estimator import CellEstimator
 from geocells._types import ArrayLike, FloatArray, IntArray
 from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, VoronoiIndex
 from geocells.fitting import Images, partition_from_labels
 from geocells.sphere import EARTH_RADIUS_KM, SphereSums, haversine, to_unit_vectors
-from geocells.validation import check_choice, check_count, refuse_rows
+from geocells.validation import check_choice, check_count
 
 SAME_PLACE_KM = 0.01
 """Sites nearer than this are one."""
 
-CLUSTERERS = ("kmeans", "hdbscan", "optics", "fast_hdbscan")
+CLUSTERERS = ("kmeans", "hdbscan", "optics")
 
 
 class ClusteredCells(CellEstimator):
@@ -26,12 +27,11 @@ class ClusteredCells(CellEstimator):
 
     Parameters
     ----------
-    clusterer : object with ``fit_predict``, or {"kmeans", "hdbscan", "optics", "fast_hdbscan"}
+    clusterer : object with ``fit_predict``, or {"kmeans", "hdbscan", "optics"}
         Clusters the rows of the joint space; negative labels are noise. A name stands for that clusterer with settings
         that follow from ``min_images``: ``KMeans`` with one cluster for every ``2 * min_images`` images (random_state
-        0), ``HDBSCAN`` (scikit-learn's, or that of the package fast_hdbscan) with ``min_cluster_size=min_images``,
-        ``OPTICS`` with ``min_samples=min(min_images, 50)`` and ``min_cluster_size=min_images``. It is cloned, never
-        changed.
+        0), ``HDBSCAN`` with ``min_cluster_size=min_images``, ``OPTICS`` with ``min_samples=min(min_images, 50)`` and
+        ``min_cluster_size=min_images``. It is cloned, never changed.
     alpha : float, default 0.5
         Balance in [0, 1]: 0 clusters by places only, 1 by features only.
     min_images : int, default 200
@@ -321,14 +321,6 @@ def _maker(clusterer: Any, min_images: int) -> Callable[[int], Any]:
         return lambda _: clone(clusterer, safe=False)
     check_choice(clusterer, "clusterer", CLUSTERERS)
     smallest = max(2, min_images)
-    if clusterer == "fast_hdbscan":
-        try:
-            import fast_hdbscan
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                'clusterer="fast_hdbscan" needs that package: pip install fast_hdbscan, or use "hdbscan".'
-            ) from error
-        return lambda _: fast_hdbscan.HDBSCAN(min_cluster_size=smallest)
     from sklearn import cluster
 
     makers: dict[str, Callable[[int], Any]] = {

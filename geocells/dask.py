@@ -83,9 +83,8 @@ class Photos:
         groups: Any = None,
         sample_weight: Any = None,
         *,
-        latitude_column: str | None = None,
-        longitude_column: str | None = None,
-        storage_options: dict[str, Any] | None = None,
+        columns: tuple[str | None, str | None],
+        storage_options: dict[str, Any] | None,
     ) -> Photos:
         """Photos of what the caller gave: see `fit`."""
         rows = open_collection(coords, storage_options)
@@ -93,7 +92,7 @@ class Photos:
         names = {} if is_array else {str(column): column for column in rows.columns}
         pair = None
         if not is_array:
-            wanted = {"latitude": latitude_column, "longitude": longitude_column}
+            wanted = dict(zip(("latitude", "longitude"), columns, strict=True))
             found = find_columns(list(names), wanted, where="coords")
             pair = [names[found["latitude"]], names[found["longitude"]]]
         elif rows.ndim != 2 or rows.shape[1] != 2:
@@ -536,15 +535,9 @@ def fit(
             f"location={options.location!r} needs all images of a cell on one machine, which a distributed fit never "
             'has: use location="mean".'
         )
-    photos = Photos.from_input(
-        coords,
-        feats,
-        groups,
-        sample_weight,
-        latitude_column=latitude_column,
-        longitude_column=longitude_column,
-        storage_options=storage_options,
-    )
+    pair = latitude_column, longitude_column
+    roles = feats, groups, sample_weight
+    photos = Photos.from_input(coords, *roles, columns=pair, storage_options=storage_options)
     run = partial(_reduce, photos, client)
 
     @cache
@@ -666,13 +659,8 @@ def assign(
     >>> bool((labels.compute(scheduler="synchronous") == cells.assign(coords)).all())
     True
     """
-    photos = Photos.from_input(
-        coords,
-        groups=groups,
-        latitude_column=latitude_column,
-        longitude_column=longitude_column,
-        storage_options=storage_options,
-    )
+    pair = latitude_column, longitude_column
+    photos = Photos.from_input(coords, groups=groups, columns=pair, storage_options=storage_options)
     if groups is not None and cells.group_names is None:
         raise ValueError("These cells were built without groups: leave groups out of assign.")
     is_array = photos.coords is None
@@ -715,6 +703,7 @@ def _lazy_labels(cells: CellPartition, photos: Photos, outside: str | None) -> A
         *groups,
         dtype=np.int64,
         concatenate=True,
+        align_arrays=False,  # it takes a single row for one that stands for all
         meta=np.empty(0, dtype=np.int64),
         **context,
     )

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from geocells import constructions
+from geocells._errors import refuse_rows
 from geocells._jit import over_rows
 from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.cells import (
@@ -24,6 +25,7 @@ from geocells.cells import (
     CodeRangeIndex,
     Ranges,
     RepresentativePoints,
+    TrainingImages,
     nearest_points,
 )
 from geocells.constructions import Bins, Competition, PrioritizedRanges, Ranking
@@ -203,19 +205,15 @@ class Images:
         if groups is None or self.group_names is None:
             return [box_of_coords(coords, extremes)]
         order = np.argsort(groups, kind="stable")
-        edges = np.searchsorted(groups[order], np.arange(len(self.group_names) + 1))
-        for name, n_rows in zip(self.group_names, np.diff(edges), strict=True):
-            if not n_rows:
-                raise ValueError(no_image_of(name))
-        return [
-            box_of_coords(coords[order[start:stop]])
-            for start, stop in zip(edges[:-1], edges[1:], strict=True)
-        ]
-
-
-def no_image_of(group: Any) -> str:
-    """Say that all of a group's rows stand for no image."""
-    return f"sample_weight is 0 for every image of the group {group!r}: drop those rows."
+        edges = np.searchsorted(groups[order], np.arange(1, len(self.group_names)))
+        boxes = []
+        for name, rows in zip(self.group_names, np.split(order, edges), strict=True):
+            if not len(rows):
+                raise ValueError(
+                    f"sample_weight is 0 for every image of the group {name!r}: drop those rows."
+                )
+            boxes.append(box_of_coords(coords[rows]))
+        return boxes
 
 
 def make_grid(
@@ -269,16 +267,17 @@ def root_boxes(
 def refuse_outside(codes: CodeArray, images: Images) -> None:
     """Raise where the caller's bounds do not hold an image."""
     outside = np.iinfo(codes.dtype).max
-    if not len(codes) or codes.max() != outside:
-        return
-    rows = np.flatnonzero(codes == outside)
-    if images.weights is not None:
-        rows = rows[images.weights[rows] > 0]
-    if len(rows):
-        latitude, longitude = images.coords.array[rows[0]]
-        raise ValueError(
-            f"bounds must hold every image; {len(rows)} of {len(codes)} lie outside (first: row {rows[0]}, latitude "
-            f"{latitude}, longitude {longitude}). Widen bounds or drop those rows."
+    if len(codes) and codes.max() == outside:
+        is_outside = codes == outside
+        if images.weights is not None:
+            is_outside &= images.weights > 0
+        latitude, longitude = images.coords.array.T
+        refuse_rows(
+            is_outside,
+            "bounds must hold every image",
+            "lie outside",
+            lambda row: f"latitude {latitude[row]}, longitude {longitude[row]}",
+            "Widen bounds or drop those rows.",
         )
 
 
@@ -609,7 +608,8 @@ def partition_from_labels(
     if sums is None:
         sums = SphereSums.from_coords(coords, labels, len(levels), given)
     centroids = sums.means_of(coords, labels, given)
-    points = RepresentativePoints.from_images(coords, labels, sums.counts, weights)
+    images_of_cells = TrainingImages(coords, labels, sums.counts, weights)
+    points = RepresentativePoints(images=images_of_cells)
     return CellPartition(
         cell_index=cell_index,
         centroids=centroids,

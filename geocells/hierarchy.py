@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 
@@ -29,11 +29,8 @@ from geocells.fitting import (
     partition_from_labels,
     refuse_outside,
 )
-from geocells.grids import GroupedGrid, coarsened, common_grid, refined
+from geocells.grids import GroupedGrid, common_grid, refined
 from geocells.validation import check_coords
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 class CellHierarchy(Estimator):
@@ -63,7 +60,7 @@ class CellHierarchy(Estimator):
 
     Notes
     -----
-    The coordinates are encoded and ordered once for all partitions.
+    The coordinates are encoded and ordered once for all builders in a row that have one grid.
 
     Top-down partitions are nested as long as places short of images are not handed to neighbours: without
     ``max_images``, or with ``leftover="noise"``. Consolidated and bottom-up ones seldom are, without ``nested``.
@@ -132,17 +129,14 @@ class CellHierarchy(Estimator):
         all_options = [Options.from_builder(builder) for builder in self._checked_builders()]
         images = Images.from_input(coords, feats, groups, sample_weight)
         grids = [make_grid(options, images.group_names, images.boxes) for options in all_options]
-        common = common_grid([grid for grid, _ in grids])
-        codes = common.encode(images.coords.array, images.group_of_row)
-        refuse_outside(codes, images)
-        bins = bin_codes(codes, common.code_bits, images.weights)
-        fitted = []
+        common_grid([grid for grid, _ in grids])  # refuses other roots
+        fitted, encoded = [], None
         for options, (grid, deepest) in zip(all_options, grids, strict=True):
-            coarse = (
-                coarsened(codes, common, grid),
-                bins.renamed(coarsened(bins.codes, common, grid)),
-            )
-            fitted.append(fit_cells(options, grid, deepest, *coarse, images))
+            if grid != encoded:
+                encoded, codes = grid, grid.encode(images.coords.array, images.group_of_row)
+                refuse_outside(codes, images)
+                bins = bin_codes(codes, grid.code_bits, images.weights)
+            fitted.append(fit_cells(options, grid, deepest, codes, bins, images))
         if self.nested:
             for number in range(len(fitted) - 1, 0, -1):
                 fitted[number - 1] = made_of(*fitted[number], fitted[number - 1][0], images)
@@ -196,16 +190,6 @@ class CellHierarchy(Estimator):
         columns = [cells.assign_checked(checked, group_of_row) for cells in self.partitions_]
         return labels_like(np.stack(columns, axis=1), coords)
 
-    def fit_predict(
-        self,
-        coords: ArrayLike,
-        feats: ArrayLike | None = None,
-        groups: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-    ) -> Any:
-        """Build the partitions and return ``labels_``, a DataFrame where ``coords`` has an index."""
-        return labels_like(self.fit(coords, feats, groups, sample_weight).labels_, coords)
-
     def intersections(self) -> CellIntersections:
         """Fine classes: what cells of the partitions have in common, one cell of each, where an image lies.
 
@@ -217,14 +201,14 @@ class CellHierarchy(Estimator):
         Raises
         ------
         ValueError
-            After :meth:`load`, which knows no images; use `CellIntersections.of`. When no image lies in a cell
-            of each.
+            After :meth:`load`, which knows no images; use `CellIntersections.from_partitions`. When no image lies in
+            a cell of each.
         """
         self._check_is_fitted()
         if not hasattr(self, "_images"):
             raise ValueError(
-                "A hierarchy from a file knows no images: use CellIntersections.of(*hierarchy.partitions_, "
-                "coords=coords)."
+                "A hierarchy from a file knows no images: use "
+                "CellIntersections.from_partitions(hierarchy.partitions_, coords)."
             )
         return intersect(self.partitions_, self._images)
 
@@ -257,7 +241,7 @@ class CellHierarchy(Estimator):
 class CellIntersections:
     """Fine classes: what cells of several partitions have in common, one cell of each.
 
-    Made by :meth:`geocells.CellHierarchy.intersections`, or :meth:`of` partitions that were made apart.
+    Made by :meth:`geocells.CellHierarchy.intersections`, or :meth:`from_partitions` that were made apart.
 
     Attributes
     ----------
@@ -274,8 +258,8 @@ class CellIntersections:
     >>> coords = [[47.4, 8.5]] * 4 + [[46.2, 6.1]] * 4 + [[59.3, 18.1]] * 4
     >>> hierarchy = CellHierarchy([{"min_images": 4}, {"min_images": 8}]).fit(coords)
     >>> fine = hierarchy.intersections()
-    >>> fine.to_frame()[["partition_0", "partition_1", "count"]].to_numpy().tolist()
-    [[0, 0, 4], [1, 0, 4], [2, 0, 4]]
+    >>> fine.members.tolist(), fine.cells.counts.tolist()
+    ([[0, 0], [1, 0], [2, 0]], [4, 4, 4])
     """
 
     cells: CellPartition
@@ -286,8 +270,8 @@ class CellIntersections:
         return len(self.members)
 
     @staticmethod
-    def of(
-        *partitions: CellPartition,
+    def from_partitions(
+        partitions: Sequence[CellPartition],
         coords: ArrayLike,
         groups: ArrayLike | None = None,
         sample_weight: ArrayLike | None = None,
@@ -296,7 +280,7 @@ class CellIntersections:
 
         Parameters
         ----------
-        *partitions : CellPartition
+        partitions : sequence of CellPartition
             Made on a grid with the same roots, by builders with the same ``bounds``, say.
         coords, groups, sample_weight
             Images, as for :meth:`CellHierarchy.fit`; only classes that hold one are kept.
@@ -307,12 +291,17 @@ class CellIntersections:
 
         Raises
         ------
-        ValueError
-            When the partitions do not share their root box or their groups, or no image lies in a cell of each.
+        TypeError, ValueError
+            When these are no partitions, do not share their root box or their groups, or no image lies in a cell of
+            each.
         """
         images = Images.from_input(coords, None, groups, sample_weight)
         names = None if images.group_names is None else images.group_names.tolist()
-        for cells in partitions:
+        for number, cells in enumerate(partitions):
+            if not isinstance(cells, CellPartition):
+                raise TypeError(
+                    f"partitions must hold CellPartitions; number {number} is {cells!r}. Read files by load_cells."
+                )
             expected = None if cells.group_names is None else cells.group_names.tolist()
             if names != expected:
                 raise ValueError(
@@ -352,19 +341,6 @@ class CellIntersections:
             axis=0,
         )
         return votes
-
-    def to_frame(self) -> pd.DataFrame:
-        """Table of the fine classes: their cell in each partition, images, and location."""
-        import pandas as pd
-
-        columns: dict[str, Any] = {
-            f"partition_{number}": self.members[:, number]
-            for number in range(self.members.shape[1])
-        }
-        columns["count"] = self.cells.counts
-        columns["latitude"] = self.cells.locations[:, 0]
-        columns["longitude"] = self.cells.locations[:, 1]
-        return pd.DataFrame(columns, index=pd.RangeIndex(len(self), name="class"))
 
 
 def intersect(partitions: Sequence[CellPartition], images: Images) -> CellIntersections:

@@ -6,8 +6,9 @@ Always merged, never the difference of two large sums: with features around 1000
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -77,61 +78,28 @@ class Moments:
         return out
 
 
-@dataclass(frozen=True)
-class FeatureRows:
-    """Features that are read once, in row order, in blocks.
+def feature_blocks(
+    feats: ArrayLike, *, progress: bool = False
+) -> Iterator[tuple[int, int, FloatArray]]:
+    """(start, stop, rows) of blocks of an (n, d) array, in order; of a memory map only one block is kept in memory.
 
-    Attributes
-    ----------
-    n_rows, n_features : int
-    read : callable
-        ``read(start, stop)`` gives the rows as (stop - start, n_features) float32 or float64, C-contiguous.
-    done : callable
-        Called after each block: releases what was read.
-    centre : (n_features,) float64, optional
-        Subtracted from every row: far from 0, sums of squares lose digits.
+    Rows are float32 or float64, C-contiguous.
     """
-
-    n_rows: int
-    n_features: int
-    read: Callable[[int, int], FloatArray]
-    done: Callable[[], None] = lambda: None
-    centre: FloatArray | None = None
-
-    @classmethod
-    def from_array(cls, feats: ArrayLike, centre: FloatArray | None = None) -> FeatureRows:
-        """Rows of an (n, d) array; of a memory map only the current block is kept in memory."""
-
-        def read(start: int, stop: int) -> FloatArray:
-            block = feats[start:stop]
-            dtype = np.float32 if block.dtype == np.float32 else np.float64
-            return np.ascontiguousarray(np.asarray(block), dtype=dtype)
-
-        return cls(feats.shape[0], feats.shape[1], read, _page_release(feats), centre)
-
-    def blocks(self, *, progress: bool = False) -> Iterator[tuple[int, int, FloatArray]]:
-        """(start, stop, rows) of every block, in order."""
-        rows_a_block = max(1, BLOCK_BYTES // (8 * max(1, self.n_features)))
-        starts = range(0, self.n_rows, rows_a_block)
-        for start in tqdm(
-            starts,
-            desc="features",
-            unit="block",
-            disable=not progress or len(starts) < 32 or None,
-            delay=2,
-        ):
-            stop = min(start + rows_a_block, self.n_rows)
-            yield start, stop, self.read(start, stop)
-            self.done()
-
-
-def _page_release(feats: ArrayLike) -> Callable[[], None]:
-    """Return what hands the pages of a memory-mapped file back, so that its size does not become the process's."""
-    mapped = getattr(feats, "_mmap", None)
+    n_rows, n_features = feats.shape
+    rows_a_block = max(1, BLOCK_BYTES // (8 * max(1, n_features)))
+    starts = range(0, n_rows, rows_a_block)
+    dtype = np.float32 if feats.dtype == np.float32 else np.float64
+    mapped: Any = getattr(feats, "_mmap", None)
     # A private map ("c") may hold changes that exist nowhere else.
-    if isinstance(mapped, mmap.mmap) and getattr(feats, "mode", "") in ("r", "r+"):
-        return lambda: mapped.madvise(mmap.MADV_DONTNEED)
-    return lambda: None
+    may_release = isinstance(mapped, mmap.mmap) and getattr(feats, "mode", "") in ("r", "r+")
+    is_shown = progress and len(starts) >= 32
+    for start in tqdm(
+        starts, desc="features", unit="block", disable=None if is_shown else True, delay=2
+    ):
+        stop = min(start + rows_a_block, n_rows)
+        yield start, stop, np.ascontiguousarray(np.asarray(feats[start:stop]), dtype=dtype)
+        if may_release:
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def moments_of_images(
@@ -150,36 +118,38 @@ def moments_of_images(
     """
     if feats is None:
         return moments_of_places(coords, labels, n_labels, weights)
-    rows = FeatureRows.from_array(feats, centre)
-    return moments_by_label(rows, labels, n_labels, weights, progress=progress)
+    return moments_by_label(feats, labels, n_labels, weights, centre=centre, progress=progress)
 
 
 def moments_by_label(
-    feats: FeatureRows,
+    feats: ArrayLike,
     labels: IntArray,
     n_labels: int,
     weights: IntArray | None = None,
     *,
+    centre: FloatArray | None = None,
     progress: bool = False,
 ) -> Moments:
     """Moments of the images of every label, reading the features once.
 
     Parameters
     ----------
-    feats : FeatureRows
-        n rows of features.
+    feats : (n, n_features) array
+        Features, a memory map too.
     labels : (n,) int64
         -1 for rows that belong nowhere; they are only checked.
     n_labels : int
     weights : (n,) int64, optional
         Images that each row stands for.
+    centre : (n_features,) float64, optional
+        Subtracted from every row: far from 0, sums of squares lose digits.
     progress : bool
         Show a progress bar.
 
     Returns
     -------
     moments : Moments
-        float64, whatever the features are; means are relative to ``feats.centre``.
+        float64, whatever the features are; means are relative to ``centre``.
 
     Raises
     ------
@@ -192,10 +162,10 @@ def moments_by_label(
     differences from the first one and of the squares of these, and then Chan's formula. Threads share out the labels,
     so the result does not depend on their number.
     """
-    moments = Moments.empty(n_labels, feats.n_features)
+    moments = Moments.empty(n_labels, feats.shape[1])
     out = moments.count, moments.mean, moments.m2
-    centre = np.zeros(feats.n_features) if feats.centre is None else feats.centre
-    for start, stop, block in feats.blocks(progress=progress):
+    centre = np.zeros(feats.shape[1]) if centre is None else centre
+    for start, stop, block in feature_blocks(feats, progress=progress):
         block_labels, block_weights = labels[start:stop], NO_WEIGHTS
         if weights is not None:
             block_weights = weights[start:stop]

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 import shapely
 
+from geocells._errors import refuse_rows
 from geocells._estimator import CellEstimator
+from geocells._frames import shapes_of
 from geocells._region_blocks import EVERYWHERE, cut_blocks, merge_regions
 from geocells._types import ArrayLike, IntArray, ObjectArray
 from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, RegionIndex
 from geocells.fitting import Images, partition_from_labels
 from geocells.sphere import SphereSums
 from geocells.sphere.polygons import cut_at_antimeridian, only_polygons
-from geocells.validation import (
-    check_choice,
-    check_count,
-    check_groups,
-    number_groups,
-    refuse_rows,
-)
+from geocells.validation import check_choice, check_count, check_groups, number_groups
 
 
 class RegionCells(CellEstimator):
@@ -238,13 +235,13 @@ def _with_groups(images: Images, names: ObjectArray | None) -> Images:
             raise ValueError("fit was given groups, but group names no column of regions.")
         return images
     if images.group_names is None or images.group_of_row is None:
-        return Images(images.coords, images.feats, images.weights, None, names)
+        return replace(images, group_names=names)
     number_of = {name: number for number, name in enumerate(names)}
     unknown = [name for name in images.group_names if name not in number_of]
     if unknown:
         raise ValueError(f"regions has no region of the group {unknown[0]!r}.")
     numbers = np.array([number_of[name] for name in images.group_names], dtype=np.int64)
-    return Images(images.coords, images.feats, images.weights, numbers[images.group_of_row], names)
+    return replace(images, group_of_row=numbers[images.group_of_row], group_names=names)
 
 
 def check_regions(regions: Any) -> ObjectArray:
@@ -255,10 +252,8 @@ def check_regions(regions: Any) -> ObjectArray:
     TypeError, ValueError
         When a region is no polygon, empty, or off the globe; the message names the first one.
     """
-    if hasattr(regions, "geometry") and hasattr(regions, "crs"):
-        geometry = regions.geometry
-        regions = (geometry if geometry.crs is None else geometry.to_crs(4326)).to_numpy()
-    outlines = np.atleast_1d(np.asarray(regions, dtype=object)).copy()
+    shapes = shapes_of(regions)
+    outlines = np.array(regions if shapes is None else shapes, dtype=object, ndmin=1)
     if outlines.ndim != 1 or not len(outlines):
         raise ValueError(f"regions must hold at least one polygon; got shape {outlines.shape}.")
     for row, outline in enumerate(outlines):

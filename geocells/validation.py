@@ -8,16 +8,16 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import shapely
 
-from geocells._frames import columns_of, names_of
+from geocells._errors import refuse_off_globe, refuse_rows
+from geocells._frames import columns_of, names_of, shapes_of
 from geocells._jit import over_rows
-from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray, ObjectArray
+from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
 
 _UNNAMED = re.compile(r"(column_?)?\d+")  # as pandas, Polars and DuckDB call columns without names
 GROUP_KINDS = ("string", "boolean", "integer", "floating", "mixed-integer-float")
@@ -96,27 +96,6 @@ def _extremes(start: int, stop: int, coords: FloatArray) -> list[list[float]]:
     return [[column.min() for column in columns], [column.max() for column in columns]]
 
 
-def refuse_rows(
-    bad: BoolArray, must: str, verb: str, value: Callable[[int], Any], remedy: str
-) -> None:
-    """Raise where any row is bad: ``must; 2 of 9 rows verb (first: row 3, value). remedy``.
-
-    Parameters
-    ----------
-    bad : (n,) bool
-    must, verb, remedy : str
-        What rows must be, what those do that are not, and what to do about it.
-    value : callable
-        Shows what the first bad row holds, given its number.
-    """
-    rows = np.flatnonzero(bad)
-    if len(rows):
-        first = int(rows[0])
-        raise ValueError(
-            f"{must}; {len(rows)} of {len(bad)} rows {verb} (first: row {first}, {value(first)}). {remedy}"
-        )
-
-
 def _refuse_off_globe(coords: FloatArray, name: str) -> None:
     """Raise where a coordinate is not on the globe."""
     latitude, longitude = coords.T
@@ -127,32 +106,12 @@ def _refuse_off_globe(coords: FloatArray, name: str) -> None:
         lambda row: f"latitude {latitude[row]}, longitude {longitude[row]}",
         "Drop those rows.",
     )
-    off = np.abs(latitude) > 90.0
-    would_fit_swapped = (np.abs(longitude) <= 90.0) & (np.abs(latitude) <= 180.0)
-    refuse_rows(
-        off,
-        "Latitude must lie in [-90, 90] degrees",
-        "do not",
-        lambda row: latitude[row],
-        "Are latitude and longitude swapped?"
-        if would_fit_swapped[off].all()
-        else "Correct or drop those rows.",
-    )
-    refuse_rows(
-        np.abs(longitude) > 180.0,
-        "Longitude must lie in [-180, 180] degrees",
-        "do not",
-        lambda row: longitude[row],
-        "If they run from 0 to 360, use (longitude + 180) % 360 - 180.",
-    )
+    refuse_off_globe(latitude, longitude)
 
 
 def _as_pairs(coords: ArrayLike, name: str) -> Any:
-    if hasattr(coords, "geometry") and hasattr(coords, "crs"):
-        points = coords.geometry
-        return _from_points(
-            (points if points.crs is None else points.to_crs(4326)).to_numpy(), name
-        )
+    if (points := shapes_of(coords)) is not None:
+        return _from_points(points, name)
     if hasattr(coords, "toarray") and hasattr(coords, "nnz"):
         raise TypeError(
             f"{name} is a sparse matrix; coordinates must be dense: use {name}.toarray()."

@@ -5,7 +5,11 @@ from geocells.cells.io import OUTSIDE_CHOICES
 from geocells.cells.partition import CellPartition, load_cells, load_partitions, save_partitions
 from geocells.cells.ranges import Ranges
 from geocells.cells.regions import RegionIndex
-from geocells.cells.representative_points import LOCATION_CHOICES, RepresentativePoints
+from geocells.cells.representative_points import (
+    LOCATION_CHOICES,
+    RepresentativePoints,
+    TrainingImages,
+)
 
 __all__ = [
     "LOCATION_CHOICES",
@@ -16,6 +20,7 @@ __all__ = [
     "Ranges",
     "RegionIndex",
     "RepresentativePoints",
+    "TrainingImages",
     "VoronoiIndex",
     "load_cells",
     "load_partitions",

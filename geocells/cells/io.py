@@ -228,11 +228,9 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         for name, value in metadata["parameters"].items()
     }
     group_names, group_of_cell = _groups(table, metadata["group_names"])
-    representative_points = RepresentativePoints()
+    points = None
     if "medoid_latitude" in table.column_names and not table["medoid_latitude"].null_count:
-        representative_points = RepresentativePoints.from_points(
-            points_of(table, "medoid_", "medoids"), points_of(table, "mode_", "modes")
-        )
+        points = points_of(table, "medoid_", "medoids"), points_of(table, "mode_", "modes")
     return {
         "cell_index": KINDS[kind].from_file(metadata, table, group_of_cell),
         "centroids": points_of(table, "centroid_", "centroids"),
@@ -243,7 +241,7 @@ def _fields(table: Any, metadata: dict[str, Any]) -> dict[str, Any]:
         "group_of_cell": group_of_cell,
         "outside": metadata["outside"],
         "parameters": parameters,
-        "representative_points": representative_points,
+        "representative_points": RepresentativePoints(points),
     }
 
 

@@ -25,65 +25,47 @@ POINTS_A_TASK = 2**17
 
 
 @dataclass(frozen=True)
-class _Images:
-    """The training images, referred to and not copied."""
+class TrainingImages:
+    """Images of cells, referred to and not copied.
+
+    Attributes
+    ----------
+    coords : (n, 2) float64
+        Latitude, longitude in degrees.
+    labels : (n,) int64
+        Cell of each image; -1 for those of none.
+    counts : (n_cells,) int64
+        Images of each cell, by which it is noticed where these were changed.
+    weights : (n,) int64, optional
+        Images that each row stands for.
+    """
 
     coords: FloatArray
     labels: IntArray
     counts: IntArray
-    weights: IntArray | None
+    weights: IntArray | None = None
 
 
 @dataclass
 class RepresentativePoints:
     """Medoids and modes of cells: known, or worked out from the images at first access, which are then let go.
 
+    A fit of ten million images does not pay for points nobody asks for.
+
     Attributes
     ----------
     points : tuple of (n_cells, 2) float64, or None
         Medoids and modes, once they are worked out.
+    images : TrainingImages or None
     """
 
     points: tuple[FloatArray, FloatArray] | None = None
-    _images: _Images | None = field(default=None, repr=False)
-
-    @classmethod
-    def from_images(
-        cls,
-        coords: FloatArray,
-        labels: IntArray,
-        counts: IntArray,
-        weights: IntArray | None = None,
-    ) -> RepresentativePoints:
-        """Points of the cells of these images, to be worked out when first asked for.
-
-        Parameters
-        ----------
-        coords : (n, 2) float64
-            Latitude, longitude in degrees.
-        labels : (n,) int64
-            Cell of each image; -1 for those of none.
-        counts : (n_cells,) int64
-            Images of each cell.
-        weights : (n,) int64, optional
-            Images that each row stands for.
-
-        Notes
-        -----
-        Nothing is copied, so that a fit of ten million images does not pay for points nobody asks for. Images changed
-        in the meantime are noticed, by the cells' counts and means.
-        """
-        return cls(None, _Images(coords, labels, counts, weights))
-
-    @classmethod
-    def from_points(cls, medoids: FloatArray, modes: FloatArray) -> RepresentativePoints:
-        """Points that are known, (n_cells, 2) float64 each."""
-        return cls((medoids, modes))
+    images: TrainingImages | None = field(default=None, repr=False)
 
     @property
     def is_known(self) -> bool:
         """Whether medoids and modes are known or can be worked out."""
-        return self.points is not None or self._images is not None
+        return self.points is not None or self.images is not None
 
     def medoids_and_modes(self, centroids: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return medoids and modes of the cells with these means, (n_cells, 2) float64 each.
@@ -94,7 +76,7 @@ class RepresentativePoints:
             When the images were changed in place since, or are not known.
         """
         if self.points is None:
-            images = self._images
+            images = self.images
             if images is None:
                 raise ValueError(
                     "These cells have neither medoids and modes nor the images to compute them from. Build "
@@ -107,7 +89,7 @@ class RepresentativePoints:
             )
             for array in points:
                 array.setflags(write=False)
-            self.points, self._images = points, None
+            self.points, self.images = points, None
         return self.points
 
     def locations(self, choice: str, centroids: FloatArray) -> FloatArray:
@@ -117,7 +99,7 @@ class RepresentativePoints:
         return self.medoids_and_modes(centroids)[choice == "mode"].copy()
 
 
-def _refuse_changed(images: _Images, centroids: FloatArray) -> None:
+def _refuse_changed(images: TrainingImages, centroids: FloatArray) -> None:
     """Raise where the images are no longer those that the cells were made from."""
     labels, counts = images.labels, images.counts
     is_same = not len(labels) or (int(labels.min()) >= -1 and int(labels.max()) < len(counts))

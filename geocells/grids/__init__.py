@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from geocells.grids.base import OUTSIDE, Grid, n_codes, outside_code
-from geocells.grids.grouped import GroupedGrid, coarsened, common_grid, refined
+from geocells.grids.grouped import GroupedGrid, common_grid, refined
 from geocells.grids.healpix import HealpixGrid
 from geocells.grids.latlon import LatLonGrid
 from geocells.grids.s2 import S2Grid
@@ -15,7 +15,6 @@ __all__ = [
     "HealpixGrid",
     "LatLonGrid",
     "S2Grid",
-    "coarsened",
     "common_grid",
     "grid_from_dict",
     "n_codes",

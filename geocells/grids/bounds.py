@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import shapely
 
+from geocells._frames import shapes_of
 from geocells._jit import kernel, over_rows
 from geocells._types import FloatArray
 from geocells.grids.latlon import wrap
@@ -89,15 +90,9 @@ def box_of_bounds(bounds: Any) -> Box:
     ValueError, TypeError
         When it is none of these, or has no extent.
     """
-    if hasattr(bounds, "geometry") and hasattr(bounds, "crs"):
-        geometry = bounds.geometry
-        return _box_of_polygons(
-            np.asarray(geometry if geometry.crs is None else geometry.to_crs(4326))
-        )
-    if isinstance(bounds, shapely.Geometry):
-        return _box_of_polygons(np.array([bounds], dtype=object))
+    shapes = shapes_of(bounds)
     try:
-        values = np.asarray(bounds, dtype=object).ravel()
+        values = np.asarray(bounds if shapes is None else shapes, dtype=object).ravel()
     except ValueError:
         values = np.empty(0, dtype=object)
     if len(values) and all(isinstance(value, shapely.Geometry) for value in values):

@@ -173,43 +173,14 @@ def _with_leaves(grid: Grid, level: int) -> Grid:
     return deepened
 
 
-def _levels_between(fine: GroupedGrid, coarse: GroupedGrid) -> IntArray:
-    return np.array(
-        [
-            2 * (one.max_level - other.max_level)
-            for one, other in zip(fine.grids, coarse.grids, strict=True)
-        ]
-    )
-
-
-def coarsened(codes: CodeArray, fine: GroupedGrid, coarse: GroupedGrid) -> CodeArray:
-    """Leaf codes on ``coarse`` from those on ``fine``, (n,) of ``coarse.code_type``; "outside" stays outside.
-
-    Equal to encoding the coordinates on ``coarse``: a leaf is made of whole leaves of the finer grid.
-    """
-    outside = codes == np.iinfo(codes.dtype).max
-    bits = _levels_between(fine, coarse)
-    if len(bits) == 1:
-        coarse_codes = codes >> codes.dtype.type(bits[0])
-    else:
-        wide = codes.astype(np.uint64)
-        group = np.where(outside, 0, wide >> np.uint64(fine.bits)).astype(np.int64)
-        inner = wide & np.uint64((1 << fine.bits) - 1)
-        coarse_codes = (inner >> bits[group].astype(np.uint64)) + (
-            group.astype(np.uint64) << np.uint64(coarse.bits)
-        )
-    out: CodeArray = coarse_codes.astype(coarse.code_type)
-    out[outside] = outside_code(coarse.code_type)
-    return out
-
-
 def refined(
     starts: CodeArray, stops: CodeArray, coarse: GroupedGrid, fine: GroupedGrid
 ) -> tuple[CodeArray, CodeArray]:
     """Half-open ranges of leaf codes on ``fine`` from those on ``coarse``, (n,) uint64."""
-    bits = _levels_between(fine, coarse)
     group = coarse.group_of_code(starts)
-    shift = bits[group].astype(np.uint64)
+    pairs = zip(fine.grids, coarse.grids, strict=True)
+    levels = np.array([one.max_level - other.max_level for one, other in pairs], dtype=np.uint64)
+    shift = 2 * levels[group]
     above = group.astype(np.uint64) << np.uint64(fine.bits)
     below = group.astype(np.uint64) << np.uint64(coarse.bits)
     return ((starts - below) << shift) + above, ((stops - below) << shift) + above

@@ -391,11 +391,7 @@ def _with_axes(
         return table
     crs = json.loads(metadata[b"geo"])["columns"][points].get("crs", "OGC:CRS84")
     geometry = gpd.GeoSeries.from_wkb(table[points].to_pylist(), crs=crs)
-    latitude, longitude = _axes(geometry, name, n_before)
-    kept = table.drop_columns([n for n in ("latitude", "longitude") if n in table.column_names])
-    return kept.append_column("latitude", pa.array(latitude)).append_column(
-        "longitude", pa.array(longitude)
-    )
+    return _with_axes_of(geometry, table, name, n_before)
 
 
 def _read_geojson(path: Path) -> pa.Table:
@@ -414,19 +410,15 @@ def _read_geojson(path: Path) -> pa.Table:
         raise TableError(
             f"{path.name} cannot be read as GeoJSON ({reason}). Write it again."
         ) from error
-    latitude, longitude = _axes(geometry, path.name, 0)
     frame = frame.drop(columns=geometry.name)
-    frame = frame.drop(columns=[c for c in ("latitude", "longitude") if c in frame.columns])
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    table = table.append_column("latitude", pa.array(latitude)).append_column(
-        "longitude", pa.array(longitude)
-    )
+    table = _with_axes_of(geometry, table, path.name, 0)
     check_names(table.column_names, path.name)
     return table
 
 
-def _axes(geometry: Any, name: str, n_before: int) -> tuple[Any, Any]:
-    """Latitudes and longitudes of points; NaN where there is none."""
+def _with_axes_of(geometry: Any, table: pa.Table, name: str, n_before: int) -> pa.Table:
+    """Table with the latitudes and longitudes of points in place of its own; NaN where there is none."""
     kinds = geometry.geom_type
     bad = (kinds.notna() & (kinds != "Point")).to_numpy()
     if bad.any():
@@ -436,4 +428,8 @@ def _axes(geometry: Any, name: str, n_before: int) -> tuple[Any, Any]:
         )
     if geometry.crs is not None and not geometry.crs.is_geographic:
         geometry = geometry.to_crs(4326)
-    return geometry.y.to_numpy(), geometry.x.to_numpy()
+    axes = {"latitude": geometry.y, "longitude": geometry.x}
+    table = table.drop_columns([name for name in axes if name in table.column_names])
+    for axis, degrees in axes.items():
+        table = table.append_column(axis, pa.array(degrees.to_numpy()))
+    return table

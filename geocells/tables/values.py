@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from geocells._errors import refuse_off_globe, refuse_rows
 from geocells._types import FloatArray, IntArray, ObjectArray
 from geocells.tables.rows import TableError
 
@@ -19,6 +20,7 @@ MISSING = (
 )  # fmt: skip
 """What tables write where there is no value; in columns of countries and groups, NA is Namibia."""
 
+FILL_IN = "Fill in or drop those rows."
 _COUNTRY_CODES = ("NA", "na")
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _WHOLE = r"^(-?[0-9]+)\.0+$"
@@ -92,12 +94,9 @@ def groups(column: pa.ChunkedArray, name: str, *, where: str = "the table") -> O
         When one is missing; the message names the first row. ``name`` is what it calls the column.
     """
     values = texts(column, keep_na=True)
-    if values.null_count:
-        row = pc.index(pc.is_null(values), True).as_py()
-        raise TableError(
-            f"Every photo needs a value in column {name!r}; {values.null_count} of {len(values)} rows of {where} have "
-            f"none (first: row {row + 1}). Fill in or remove these rows."
-        )
+    is_missing, must = as_numpy(pc.is_null(values)), f"Every photo needs a value in column {name!r}"
+    told: dict[str, Any] = {"where": where, "first_row": 1, "error": TableError}
+    refuse_rows(is_missing, must, "have none", None, FILL_IN, **told)
     names: ObjectArray = (column if pa.types.is_integer(column.type) else values).to_numpy()
     return names.astype(object)
 
@@ -153,25 +152,20 @@ def coordinates(
         When a coordinate is missing, no number or out of range; the message names the first row, by its number in the
         file.
     """
-    coords = np.empty((table.num_rows, 2))
-    for axis, role in enumerate(("latitude", "longitude")):
-        column = table[columns[role]]
-        values, _, wrong = numbers(column)
-        if wrong.any():
-            row = int(wrong.argmax())
-            value = str(column[row].as_py())
-            remedy = (
-                "Write decimals with a point."
-                if "," in value
-                else "Write decimal degrees, or remove these rows."
-            )
-            raise TableError(
-                f"Column {columns[role]!r} must hold numbers; {wrong.sum()} of {len(values)} rows of {where} do not "
-                f"(first: row {first_row + row}, {value!r}). {remedy}"
-            )
-        coords[:, axis] = values
+    told: dict[str, Any] = {"where": where, "first_row": first_row, "error": TableError}
+    names = columns["latitude"], columns["longitude"]
+    coords = np.column_stack([_sound_numbers(table[name], name, told) for name in names])
     check_coordinates(coords[:, 0], coords[:, 1], where, first_row=first_row)
     return coords
+
+
+def _sound_numbers(column: pa.ChunkedArray, name: str, told: dict[str, Any]) -> FloatArray:
+    values, _, wrong = numbers(column)
+    value = str(column[int(wrong.argmax())].as_py()) if wrong.any() else ""
+    written = "decimals with a point." if "," in value else "decimal degrees, or drop those rows."
+    must = f"Column {name!r} must hold numbers"
+    refuse_rows(wrong, must, "do not", lambda _: repr(value), f"Write {written}", **told)
+    return values
 
 
 def check_coordinates(
@@ -193,39 +187,11 @@ def check_coordinates(
     TableError
         One sentence with the first bad row and what to do.
     """
-    n_rows = len(latitude)
+    told: dict[str, Any] = {"where": where, "first_row": first_row, "error": TableError}
     for name, values in (("latitude", latitude), ("longitude", longitude)):
-        bad = ~np.isfinite(values)
-        if bad.any():
-            raise TableError(
-                f"Every photo needs a {name}; {bad.sum()} of {n_rows} rows of {where} have none "
-                f"(first: row {int(bad.argmax()) + first_row}). Fill in or remove these rows."
-            )
-    high, wide = np.abs(latitude) > 90, np.abs(longitude) > 180
-    if high.any():
-        # One odd row among many is a slip; swapped columns show in all rows that can show it.
-        swapped = (np.abs(longitude[high]) <= 90).all() and (np.abs(latitude[high]) <= 180).all()
-        swapped &= high.sum() > 1 or n_rows == 1 or bool((np.abs(longitude) <= 90).all())
-        hint = "Are latitude and longitude swapped?" if swapped else "Correct or remove these rows."
-        raise _out_of_range("Latitude", 90, latitude, high, where, first_row, hint)
-    if wide.any():
-        turned = bool(((longitude[wide] > 180) & (longitude[wide] <= 360)).all())
-        hint = (
-            "If they run from 0 to 360, subtract 360 from those above 180."
-            if turned
-            else "Correct or remove these rows."
-        )
-        raise _out_of_range("Longitude", 180, longitude, wide, where, first_row, hint)
-
-
-def _out_of_range(
-    name: str, most: int, values: FloatArray, bad: Any, where: str, first_row: int, hint: str
-) -> TableError:
-    row = int(bad.argmax())
-    return TableError(
-        f"{name} must lie in [-{most}, {most}] degrees; {bad.sum()} of {len(values)} rows of {where} do not "
-        f"(first: row {row + first_row}, {values[row]:g}). {hint}"
-    )
+        must = f"Every photo needs a {name}"
+        refuse_rows(~np.isfinite(values), must, "have none", None, FILL_IN, **told)
+    refuse_off_globe(latitude, longitude, **told)
 
 
 def _digits(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -404,7 +404,7 @@ def test_one_box_serves_every_group():
         (
             SWISS,
             {"coords": [(47.0, 8.0), (10.0, 8.0), (47.0, 80.0)]},
-            r"2 of 3 lie outside \(first: row 1, latitude 10.0, longitude 8.0\).*Widen",
+            r"2 of 3 rows lie outside \(first: row 1, latitude 10.0, longitude 8.0\).*Widen",
         ),
         (
             {"CH": SWISS},

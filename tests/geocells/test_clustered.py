@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import sys
-from types import SimpleNamespace
-
 import naive
 import numpy as np
 import pytest
@@ -268,17 +265,6 @@ def test_features_that_are_not_finite_are_refused_with_their_row():
     feats[7, 1] = np.nan
     with pytest.raises(ValueError, match=r"Features must be finite; 1 of 60.*first: row 7"):
         ClusteredCells("kmeans", min_images=5).fit(towns(20), feats)
-
-
-def test_fast_hdbscan_is_used_by_name_where_installed(monkeypatch):
-    monkeypatch.setitem(sys.modules, "fast_hdbscan", None)
-    with pytest.raises(ModuleNotFoundError, match="pip install fast_hdbscan"):
-        ClusteredCells("fast_hdbscan").fit(towns(5))
-    stand_in = SimpleNamespace(
-        HDBSCAN=lambda min_cluster_size: HDBSCAN(min_cluster_size, copy=True)
-    )
-    monkeypatch.setitem(sys.modules, "fast_hdbscan", stand_in)
-    assert ClusteredCells("fast_hdbscan", 0.0, 50).fit(towns(100)).n_cells_ >= 3
 
 
 def test_it_is_a_scikit_learn_estimator():

@@ -117,7 +117,7 @@ NAMED = {"lat": [47.0, 46.0], "lon": [8.0, 7.0]}
         (pl.DataFrame({**NAMED, "lat": ["47 N", "46 N"]}), "must hold numbers"),
         (
             pl.DataFrame({**NAMED, "lat": [47.0, 95.0]}),
-            r"1 of 2 rows do not \(first: row 1, 95.0\)",
+            r"1 of 2 rows do not \(first: row 1, 95\)",
         ),
         (pl.DataFrame({**NAMED, "lat": [47.0, np.inf]}), "1 of 2 rows hold NaN or infinity"),
         (pd.DataFrame({**NAMED, "lat": [47.0, None]}), "1 of 2 rows hold NaN .* row 1"),

@@ -198,5 +198,7 @@ def test_each_kind_of_file_names_the_reader_of_the_other(tmp_path):
 
 def test_a_loaded_hierarchy_knows_no_images(tmp_path):
     loaded = CellHierarchy.load(isn(200).fit(COORDS).save(tmp_path / "hierarchy.parquet"))
-    with pytest.raises(ValueError, match=r"knows no images: use CellIntersections\.of"):
+    with pytest.raises(
+        ValueError, match=r"knows no images: use CellIntersections\.from_partitions"
+    ):
         loaded.intersections()

@@ -63,19 +63,10 @@ def test_a_case_worked_by_hand():
     coords = np.array([(1, 1)] * 3 + [(1, 7)] * 3 + [(7, 7)] * 4)
     fine_cells = CellBuilder(3, method="top_down", grid=grid).fit(coords).cells_
     one_cell = CellBuilder(8, method="consolidated", grid=grid).fit(coords).cells_
-    fine = CellIntersections.of(one_cell, fine_cells, coords=coords)
+    fine = CellIntersections.from_partitions([one_cell, fine_cells], coords)
     assert len(fine) == 3
     assert fine.members.tolist() == [[0, 0], [0, 1], [0, 2]]
     assert fine.cells.counts.tolist() == [3, 3, 4]
-    table = fine.to_frame()
-    assert table.index.name == "class"
-    assert table.columns.tolist() == [
-        "partition_0",
-        "partition_1",
-        "count",
-        "latitude",
-        "longitude",
-    ]
 
 
 def test_a_class_answers_with_the_mean_of_its_images():
@@ -109,7 +100,7 @@ def test_votes_are_the_sums_of_the_scores_of_a_class_s_cells():
 def test_partitions_made_apart_combine_as_those_of_a_hierarchy():
     members = overlapping()
     together = CellHierarchy(members).fit(COORDS)
-    apart = CellIntersections.of(*[each.fit(COORDS).cells_ for each in members], coords=COORDS)
+    apart = CellIntersections.from_partitions([each.fit(COORDS).cells_ for each in members], COORDS)
     fine = together.intersections()
     assert np.array_equal(apart.labels, fine.labels)
     assert np.array_equal(apart.members, fine.members)
@@ -119,12 +110,15 @@ def test_partitions_made_apart_combine_as_those_of_a_hierarchy():
 def test_partitions_of_other_boxes_or_groups_are_refused():
     one = CellBuilder(5).fit(COORDS).cells_
     other = CellBuilder(5).fit(COORDS + 0.1).cells_
+    combine = CellIntersections.from_partitions
     with pytest.raises(ValueError, match="must share their root box"):
-        CellIntersections.of(one, other, coords=COORDS)
+        combine([one, other], COORDS)
     with pytest.raises(ValueError, match="groups must be those of the partitions"):
-        CellIntersections.of(one, coords=COORDS, groups=["CH"] * len(COORDS))
+        combine([one], COORDS, groups=["CH"] * len(COORDS))
     with pytest.raises(ValueError, match="at least one partition"):
-        CellIntersections.of(coords=COORDS)
+        combine([], COORDS)
+    with pytest.raises(TypeError, match=r"number 1 is 'b.parquet'. Read files by load_cells"):
+        combine([one, "b.parquet"], COORDS)
 
 
 def test_fine_classes_are_cells_that_can_be_saved_and_drawn(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
 from geocells import _jit, moments
-from geocells.moments import FeatureRows, Moments, moments_by_label, moments_of_places
+from geocells.moments import Moments, feature_blocks, moments_by_label, moments_of_places
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 
 
@@ -53,12 +53,6 @@ def assert_close(fast: Moments, slow: Moments) -> None:
     np.testing.assert_allclose(fast.m2, slow.m2, rtol=1e-9, atol=1e-9)
 
 
-def moments_of(
-    feats: np.ndarray, labels: np.ndarray, n_labels: int, weights: np.ndarray | None = None
-) -> Moments:
-    return moments_by_label(FeatureRows.from_array(feats), labels, n_labels, weights)
-
-
 @given(labelled(), st.none() | st.integers(0, 2**32 - 1))
 def test_moments_equal_those_of_numpy(
     case: tuple[np.ndarray, np.ndarray, int], seed: int | None
@@ -67,7 +61,7 @@ def test_moments_equal_those_of_numpy(
     weights = None
     if seed is not None:
         weights = np.random.default_rng(seed).integers(0, 4, len(case[0]))
-    assert_close(moments_of(*case, weights), naive_moments(*case, weights))
+    assert_close(moments_by_label(*case, weights), naive_moments(*case, weights))
 
 
 @given(labelled(), st.integers(0, 2**32 - 1))
@@ -77,13 +71,13 @@ def test_merged_moments_are_those_of_all_rows(
     feats, labels, n_labels = case
     # As if every label had two parts.
     half = np.random.default_rng(seed).integers(0, 2, len(feats))
-    parts = moments_of(feats, np.where(labels < 0, -1, 2 * labels + half), 2 * n_labels)
+    parts = moments_by_label(feats, np.where(labels < 0, -1, 2 * labels + half), 2 * n_labels)
     assert_close(parts.merged(np.arange(2 * n_labels) // 2, n_labels), naive_moments(*case))
 
 
 def test_groups_join_and_drop_when_merged() -> None:
     feats = np.array([[0.0], [2.0], [10.0], [50.0]])
-    by_row = moments_of(feats, np.arange(4), 4)
+    by_row = moments_by_label(feats, np.arange(4), 4)
     joined = by_row.merged(np.array([0, 0, 1, -1]), 2)
     assert joined.count.tolist() == [2, 1]
     assert joined.mean.tolist() == [[1.0], [10.0]]
@@ -92,7 +86,7 @@ def test_groups_join_and_drop_when_merged() -> None:
 
 def test_a_slice_of_groups_keeps_count_mean_and_spread_together() -> None:
     feats = np.array([[0.0], [2.0], [10.0], [50.0], [53.0]])
-    whole = moments_of(feats, np.array([0, 0, 1, 2, 2]), 3)
+    whole = moments_by_label(feats, np.array([0, 0, 1, 2, 2]), 3)
     part = whole[1:]
     assert part.count.tolist() == [1, 2]
     assert part.mean.tolist() == [[10.0], [51.5]]
@@ -131,13 +125,13 @@ def test_moments_of_places_are_those_of_their_points(
 def test_there_may_be_more_labels_than_features_or_rows(n_features: int) -> None:
     feats = np.arange(20.0 * n_features).reshape(20, n_features)
     labels = np.arange(20)[::-1] * 3
-    ours = moments_of(feats, labels, 60)
+    ours = moments_by_label(feats, labels, 60)
     assert ours.count.tolist() == [1, 0, 0] * 20
     assert np.array_equal(ours.mean[::3], feats[::-1])
 
 
 def test_no_labels_have_no_moments() -> None:
-    none = moments_of(np.ones((4, 3)), np.full(4, -1, dtype=np.int64), 0)
+    none = moments_by_label(np.ones((4, 3)), np.full(4, -1, dtype=np.int64), 0)
     assert none.count.shape == none.m2.shape == (0,)
     assert none.mean.shape == (0, 3)
 
@@ -146,21 +140,21 @@ def test_wcss_is_the_inertia_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     feats = rng.normal(size=(300, 5)) + rng.integers(0, 4, 300)[:, None] * 5.0
     fitted = KMeans(n_clusters=4, n_init=1, random_state=0, algorithm="lloyd", tol=0.0).fit(feats)
-    ours = moments_of(feats, fitted.labels_.astype(np.int64), 4)
+    ours = moments_by_label(feats, fitted.labels_.astype(np.int64), 4)
     assert ours.m2.sum() == pytest.approx(fitted.inertia_, rel=1e-9)
 
 
 def test_an_offset_of_1000_in_float32_costs_nothing_that_float32_held() -> None:
     spread = np.random.default_rng(0).normal(scale=0.01, size=(5000, 4))
     feats = (1000.0 + spread).astype(np.float32)
-    ours = moments_of(feats, np.zeros(5000, dtype=np.int64), 1)
+    ours = moments_by_label(feats, np.zeros(5000, dtype=np.int64), 1)
     exact = feats.astype(np.float64)
     assert ours.m2[0] == pytest.approx(((exact - exact.mean(axis=0)) ** 2).sum(), rel=1e-9)
 
 
 def test_constant_features_have_no_spread_at_all() -> None:
     feats = np.full((100_000, 3), 0.1, dtype=np.float32)
-    ours = moments_of(feats, np.arange(100_000) % 7, 7)
+    ours = moments_by_label(feats, np.arange(100_000) % 7, 7)
     assert ours.m2.tolist() == [0.0] * 7
     assert ours.merged(np.zeros(7, dtype=np.int64), 1).m2.tolist() == [0.0]
 
@@ -173,7 +167,7 @@ def test_threads_do_not_show_and_blocks_in_the_last_digits_alone(
     feats = rng.normal(size=(400, n_features)).astype(np.float32)
     labels = rng.integers(-1, 50, 400)
     monkeypatch.setattr(moments, "MANY_ROWS", 10)
-    whole = moments_of(feats, labels, 50)
+    whole = moments_by_label(feats, labels, 50)
     assert_close(whole, naive_moments(feats, labels, 50))
     nearly = partial(np.allclose, rtol=1e-12, atol=1e-12)
     for block_bytes, same in ((moments.BLOCK_BYTES, np.array_equal), (560 * n_features, nearly)):
@@ -181,7 +175,7 @@ def test_threads_do_not_show_and_blocks_in_the_last_digits_alone(
         for threads in ("1", "2", "3", "5"):
             monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)
             assert _jit.n_threads() == int(threads)
-            other = moments_of(feats, labels, 50)
+            other = moments_by_label(feats, labels, 50)
             assert np.array_equal(whole.count, other.count)
             assert same(whole.mean, other.mean)
             assert same(whole.m2, other.m2)
@@ -195,8 +189,8 @@ def test_a_memory_map_gives_what_the_array_gives(tmp_path: Path, mode: str) -> N
     mapped = np.load(tmp_path / "feats.npy", mmap_mode=mode)
     if mode != "r":
         mapped[3] = feats[3] = 7.0
-    from_map = moments_of(mapped, labels, 5)
-    from_memory = moments_of(feats, labels, 5)
+    from_map = moments_by_label(mapped, labels, 5)
+    from_memory = moments_by_label(feats, labels, 5)
     assert np.array_equal(from_map.m2, from_memory.m2)
     # Releasing pages must not lose what was written.
     assert np.array_equal(np.asarray(mapped), feats)
@@ -214,7 +208,7 @@ def test_an_unsound_feature_is_named_wherever_it_stands(
     labels = np.zeros(40, dtype=np.int64)
     labels[row] = label
     with pytest.raises(ValueError, match=rf"finite.*row {row} is"):
-        moments_of(feats, labels, 1)
+        moments_by_label(feats, labels, 1)
 
 
 @pytest.mark.parametrize("n_features", [3, 8, 300])
@@ -230,7 +224,7 @@ def test_the_first_of_several_unsound_rows_is_named(
     labels = np.ones(40, dtype=np.int64)
     labels[20], labels[30] = 0, 2
     with pytest.raises(ValueError, match="row 5 is"):
-        moments_of(feats, labels, 3)
+        moments_by_label(feats, labels, 3)
 
 
 @pytest.mark.parametrize("n_features", [3, 8])
@@ -241,25 +235,21 @@ def test_an_unsound_row_without_weight_is_named_by_its_place_among_all_blocks(
     feats, weights = np.ones((40, n_features)), np.ones(40, dtype=np.int64)
     feats[17, 1], weights[17] = np.inf, 0
     with pytest.raises(ValueError, match="row 17 is"):
-        moments_of(feats, np.zeros(40, dtype=np.int64), 1, weights)
+        moments_by_label(feats, np.zeros(40, dtype=np.int64), 1, weights)
 
 
-def test_blocks_have_so_many_rows_as_their_bytes_allow_and_are_released(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    feats, done = np.arange(60.0).reshape(20, 3), []
-    rows = FeatureRows(20, 3, lambda start, stop: feats[start:stop], lambda: done.append(0))
+def test_blocks_have_so_many_rows_as_their_bytes_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    feats = np.arange(60.0).reshape(20, 3)
     monkeypatch.setattr(moments, "BLOCK_BYTES", 8 * 3 * 7)
-    blocks = [(start, stop, len(done)) for start, stop, _ in rows.blocks()]
-    assert blocks == [(0, 7, 0), (7, 14, 1), (14, 20, 2)]
-    assert len(done) == 3
+    blocks = [(start, stop) for start, stop, _ in feature_blocks(feats)]
+    assert blocks == [(0, 7), (7, 14), (14, 20)]
     monkeypatch.setattr(moments, "BLOCK_BYTES", 1)
-    assert len(list(rows.blocks())) == 20
+    assert len(list(feature_blocks(feats))) == 20
 
 
-@pytest.mark.parametrize(("mode", "n_times"), [("r", 1), ("r+", 1), ("c", 0)])
+@pytest.mark.parametrize(("mode", "n_times"), [("r", 4), ("r+", 4), ("c", 0)])
 def test_pages_of_a_file_are_handed_back_but_never_those_of_a_private_map(
-    tmp_path: Path, mode: str, n_times: int
+    tmp_path: Path, mode: str, n_times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Noted(mmap.mmap):
         advice: ClassVar[list[int]] = []
@@ -272,5 +262,6 @@ def test_pages_of_a_file_are_handed_back_but_never_those_of_a_private_map(
     mapped = np.load(tmp_path / "feats.npy", mmap_mode=mode)
     with (tmp_path / "feats.npy").open("rb") as file:
         mapped._mmap = Noted(file.fileno(), 0, access=mmap.ACCESS_READ)
-    moments_of(mapped, np.zeros(4, dtype=np.int64), 1)
+    monkeypatch.setattr(moments, "BLOCK_BYTES", 1)  # a row a block
+    moments_by_label(mapped, np.zeros(4, dtype=np.int64), 1)
     assert Noted.advice == [mmap.MADV_DONTNEED] * n_times

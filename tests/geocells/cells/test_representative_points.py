@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import coordinates
 
 from geocells import CellBuilder, load_cells, sphere
-from geocells.cells import RepresentativePoints
+from geocells.cells import RepresentativePoints, TrainingImages
 from geocells.cells.representative_points import _distinct_points, measure_from, medoids_and_modes
 
 KM = 180.0 / (np.pi * sphere.EARTH_RADIUS_KM)
@@ -110,8 +110,9 @@ def test_images_of_no_cell_and_rows_of_no_image_are_passed_over():
 
 def test_places_can_tell_when_points_or_images_are_known():
     coords = np.zeros((1, 2))
-    assert RepresentativePoints.from_points(coords, coords).is_known
-    assert RepresentativePoints.from_images(coords, np.zeros(1, int), np.ones(1, int)).is_known
+    assert RepresentativePoints((coords, coords)).is_known
+    images = TrainingImages(coords, np.zeros(1, int), np.ones(1, int))
+    assert RepresentativePoints(images=images).is_known
     assert not RepresentativePoints().is_known
 
 
@@ -308,9 +309,9 @@ def test_nothing_is_worked_out_before_it_is_asked_for_and_the_images_are_let_go_
     places = fitted().cells_.representative_points
     assert places.points is None
     cells = fitted().cells_
-    assert np.shares_memory(cells.representative_points._images.coords, COORDS)
+    assert np.shares_memory(cells.representative_points.images.coords, COORDS)
     medoids = cells.medoids
-    assert cells.representative_points._images is None
+    assert cells.representative_points.images is None
     assert cells.medoids is medoids
     with pytest.raises(ValueError, match="read-only"):
         cells.modes[0] = 0.0

@@ -15,7 +15,7 @@ from geocells.constructions import (
     bottom_up,
     heat_maps,
 )
-from geocells.moments import FeatureRows, moments_by_label
+from geocells.moments import moments_by_label
 
 Place = tuple[int, int]
 
@@ -58,7 +58,7 @@ def fast(
     owner = Ranges.flatten(maps.node_ranges()).cell_of_codes(codes)
     n_nodes = len(maps.node_level)
     assert np.array_equal(np.bincount(owner[owner >= 0], minlength=n_nodes), maps.own_counts)
-    moments = moments_by_label(FeatureRows.from_array(feats), owner, n_nodes)
+    moments = moments_by_label(feats, owner, n_nodes)
     ranges = bottom_up(
         maps, moments, min_images=min_images, competition=competition, rank_by=rank_by
     )

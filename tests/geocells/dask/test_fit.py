@@ -115,6 +115,10 @@ def cuts(draw: st.DrawFn, n_rows: int) -> tuple[int, ...]:
     return tuple(np.diff([0, *edges, n_rows]).tolist())
 
 
+def test_one_photo_and_an_empty_partition():
+    same_as_on_one_machine(CellBuilder(1), COORDS[:1], chunks=(0, 1))
+
+
 @given(st.data())
 def test_however_the_photos_are_partitioned(data):
     coords = data.draw(coordinates(max_rows=150))

@@ -161,6 +161,8 @@ def find_windows(
     """
     share, n_slots, reach = -(-min_images // overlap**2), 1 << level, overlap - 1
     seeds = np.flatnonzero(counts >= share)
+    if len(seeds) == 0:  # most levels of most small roots
+        return np.empty(0, dtype=np.uint64), np.empty((0, overlap**2), dtype=np.int64)
     rows, columns = _places(codes[seeds])
     around = range(-reach, overlap)
     near = np.full((len(around), len(around), len(seeds)), -1)

@@ -28,8 +28,8 @@ AVERAGE_EDGE = math.degrees(1.459213746386106062)
 class S2Grid(GlobalGrid):
     """S2 cells over the whole globe.
 
-    Six root cells, the faces of a cube around the earth, are split into four again and again. Cells of one level have
-    similar areas everywhere (the largest is 2.1 times the smallest), which cells of latitude and longitude have not.
+    Six root cells, the faces of a cube around the earth, are split into four again and again. Of one level, the
+    largest cell has 2.1 times the area of the smallest.
 
     Parameters
     ----------
@@ -44,11 +44,10 @@ class S2Grid(GlobalGrid):
     Notes
     -----
     A code is ``face * 4**max_level`` plus the leaf's place along the face's Hilbert curve: the S2 cell id at
-    ``max_level`` without the marker bit behind it. Longitude +180 is read as -180; S2 left to itself names two cells
-    for that one meridian. At a pole, the cell depends on the longitude as far as S2's does.
+    ``max_level`` without the marker bit behind it. Longitude +180 is read as -180. At a pole the cell depends on the
+    longitude, as S2's does.
 
-    Ids equal those of other S2 libraries bit for bit, since whatever lies within 2e-5 leaves of a border is rounded as
-    they round it.
+    Ids equal those of other S2 libraries bit for bit.
 
     References
     ----------
@@ -85,11 +84,6 @@ class S2Grid(GlobalGrid):
         -------
         codes : (n,) of ``dtype``
             ``0 .. 6 * 4**max_level - 1``; every coordinate lies inside.
-
-        Notes
-        -----
-        About 25 ns a point on one core: 1 point in 10 000 lies so near a border of S2's leaves that it takes the C
-        library's sine and cosine to say on which side it is.
         """
         return _encode(coords, self.max_level, dtype)
 

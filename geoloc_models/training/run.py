@@ -376,7 +376,7 @@ def bundle_outputs(
     description: str = "Predicting",
     progress: bool = True,
 ) -> NetworkOutputs:
-    """What a trained network gives for photos, from pixels or from cached features.
+    """Outputs of a trained network for photos, from pixels or from cached features.
 
     Parameters
     ----------
@@ -526,7 +526,7 @@ def decode_run(
 
 
 def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
-    """Read a finished run, judging its stored predictions anew.
+    """Read a finished run and evaluate its stored predictions.
 
     Examples
     --------

@@ -22,7 +22,7 @@ DEMO_CROP_PIXELS = 64
 
 @dataclass(frozen=True)
 class TableOptions:
-    """What of a table of photos is read.
+    """Columns, features and subset of a table of photos.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def demo_source(
 def with_features(
     source: PhotoSource, options: TrainingOptions, path: str | Path, *, progress: bool = True
 ) -> PhotoSource:
-    """Give a source the features of the frozen encoder of some options, computed once.
+    """Add the features of a frozen encoder to a source, computed once.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def confusion(
     title : str
         Over the figure.
     width_mm : float, default 170
-        Of the figure as printed; the type has 7 to 9 points at any width.
+        Width as printed, in millimetres.
 
     Notes
     -----

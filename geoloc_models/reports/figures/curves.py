@@ -56,7 +56,7 @@ def error_curves(
     radii_km : sequence of float
         Marked by vertical lines.
     width_mm : float, default 170
-        Of the figure as printed; the type has 7 to 9 points at any width.
+        Width as printed, in millimetres.
 
     Examples
     --------
@@ -111,7 +111,7 @@ def error_against_distance(
     n_bins : int, default 8
         Groups of test images, about as many images in each; fewer where distances repeat.
     width_mm : float, default 170
-        Of the figure as printed; the type has 7 to 9 points at any width.
+        Width as printed, in millimetres.
 
     Returns
     -------
@@ -196,7 +196,7 @@ def accuracy_by_dataset_size(
     radii_km : sequence of float
         A panel each, after the one of the country; left out where no model has the radius.
     width_mm : float, default 170
-        Of the figure as printed; the type has 7 to 9 points at any width.
+        Width as printed, in millimetres.
 
     Returns
     -------
@@ -262,7 +262,7 @@ def training_curves(histories: Mapping[str, History], *, width_mm: float = FULL_
         model descends) and ``train_accuracy``, ``val_accuracy`` (0 to 1, over the model's own
         classes). What is missing or NaN leaves a gap.
     width_mm : float, default 170
-        Of the figure as printed; the type has 7 to 9 points at any width.
+        Width as printed, in millimetres.
 
     Returns
     -------
@@ -318,7 +318,7 @@ def reliability_diagrams(
     bins : mapping of str to sequence of Bin
         By the panel's title; of a panel without bins nothing is drawn.
     width_mm : float, default 170
-        Of the figure as printed; the type has 7 to 9 points at any width.
+        Width as printed, in millimetres.
 
     Returns
     -------
@@ -371,7 +371,7 @@ def risk_coverage_curves(
     curves : mapping of str to DataFrame
         By model name: what :func:`geocells.decoding.risk_coverage` gives.
     width_mm : float, default 170
-        Of the figure as printed; the type has 7 to 9 points at any width.
+        Width as printed, in millimetres.
 
     Returns
     -------

@@ -55,7 +55,7 @@ def tsne_of_features(
     title : str
         Over the figure.
     width_mm : float, default 170
-        Of the figure as printed; the type has 7 to 9 points at any width.
+        Width as printed, in millimetres.
 
     Raises
     ------

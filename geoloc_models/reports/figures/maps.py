@@ -145,7 +145,7 @@ def map_of_cells(
     zooms : sequence of MapPanel
         Parts of the panels to show enlarged, beside the panel that holds them.
     width_mm : float, default 170
-        Of the figure as printed; the type has 7 to 9 points at any width.
+        Width as printed, in millimetres.
 
     Returns
     -------
@@ -235,7 +235,7 @@ def map_of_photos(
         A panel with more photos shows hexagons coloured by their number (one scale for all
         panels, logarithmic where the largest is above 20); one with fewer, a dot per photo.
     width_mm : float, default 170
-        Of the figure as printed; the type has 7 to 9 points at any width.
+        Width as printed, in millimetres.
 
     Examples
     --------

@@ -261,11 +261,14 @@ class Check:
         (self.tree / "geoloc_models").mkdir()
 
     def run(self):
-        """Try all mutants: those inside functions in one session, then what runs at import."""
+        """Try all mutants: those inside functions in one session, then what takes effect at import."""
+        (self.folder / "later").write_text("")
         state = forked(self.session, self.folder, 36000)
         if state is None or not state[0]:
             raise RuntimeError(f"The tests did not run; see {self.folder / 'log'}.")
         self.tests, self.called_at_import = state
+        later = (self.folder / "later").read_text().split()
+        self.chosen = [self.chosen[int(number)] for number in later]
         self.try_all(self.run_from_scratch, at_import=True)
 
     def session(self):
@@ -294,9 +297,8 @@ class Check:
 
         return run
 
-    def concerned(self, file, mutant):
+    def concerned(self, file, mutant, at_import):
         """Tests that call a function (any of the file, for what runs at import), the likeliest first."""
-        at_import = self.runs_at_import(file, mutant)
         own = f"{file}:" if at_import else f"{file}:{mutant.function}"
         tests = [
             name
@@ -309,15 +311,16 @@ class Check:
         return [name for name, seconds in zip(tests, until, strict=True) if seconds < self.total]
 
     def try_all(self, run, worker=0, n_workers=1, *, at_import=False):
-        """Try a worker's share of the mutants and write down how tests take them."""
+        """Try a worker's share of the mutants and write down how tests take them.
+
+        What takes effect at import is left for later, unless the tests notice it without.
+        """
         # A tenth of the time is kept for what runs at import.
         seconds = None if self.seconds is None else self.seconds * (1.0 if at_import else 0.9)
-        for file, mutant in self.chosen[worker::n_workers]:
-            if self.runs_at_import(file, mutant) != at_import:
-                continue
+        for number, (file, mutant) in list(enumerate(self.chosen))[worker::n_workers]:
             if seconds is not None and time.monotonic() - self.start > seconds:
                 return
-            tests = self.concerned(file, mutant)
+            tests = self.concerned(file, mutant, at_import)
             failed = ""
             if tests:
                 limit = 10 + 4 * int(sum(self.tests[name][0] for name in tests))
@@ -325,6 +328,10 @@ class Check:
                 failed = forked(run(file, mutant, tests), self.folder, limit)
                 if at_import:
                     (self.tree / file).write_bytes(whole)
+            if failed == "" and not at_import and self.runs_at_import(file, mutant):
+                with (self.folder / "later").open("a") as later:
+                    later.write(f"{number}\n")
+                continue
             if failed in self.tests:
                 self.noticed_by[file, mutant.function][failed] += 1
             failed = "crash or time" if failed is None else failed

@@ -26,6 +26,7 @@ def by_hand(**options: object) -> CellPartition:
 
 def test_a_coordinate_in_a_cell_gets_that_cell():
     assert by_hand().assign([(0, 0), (3.9, 3.9), (4, 4), (8, 8)]).tolist() == [0, 0, 1, 1]
+    assert by_hand().assign(4, 4) == 1
 
 
 def test_far_from_every_cell_the_nearest_centroid_answers():
@@ -90,6 +91,8 @@ def test_an_unknown_group_is_answered_from_all_cells_and_told():
         assert cells.assign(*asked, outside="noise").tolist() == [-1, -1, -1]
     with pytest.raises(ValueError, match=told):
         cells.assign(*asked, unknown_group="raise")
+    with pytest.raises(ValueError, match="unknown_group must be one of"):
+        cells.assign(*asked, unknown_group="drop")
 
 
 def test_without_groups_the_nearest_of_the_cells_that_hold_a_place_answers():
@@ -111,6 +114,13 @@ def test_without_groups_a_place_is_held_by_the_cells_of_any_group():
     assert cells.assign(wide + crowd, outside="noise").tolist() == builder.labels_.tolist()
     assert cells.assign([(0.0, 39.0)]).tolist() == [builder.labels_[1]]
     assert cells.assign([(80.0, 39.0)], outside="noise").tolist() == [-1]
+
+
+def test_without_groups_a_place_that_no_cell_of_one_group_holds_is_held_by_another():
+    # (1, 7) lies in an empty quarter of group A's box.
+    coords, groups = [*HAND, *[(1.0, 7.0)] * 3], [*"AAAAAABBB"]
+    builder = consolidated(3, bounds=(0, 0, 8, 8), min_cell_size=4).fit(coords, groups=groups)
+    assert builder.cells_.assign([(1.0, 7.0)], outside="noise").tolist() == [builder.labels_[-1]]
 
 
 def test_of_cells_of_several_groups_with_one_centroid_the_first_answers():

@@ -18,7 +18,7 @@ from geoloc_models.models.tasks import (
     RetrievalTask,
     answers_of_countries,
 )
-from geoloc_models.photos.dataset import PhotoDataset, make_transform
+from geoloc_models.photos.dataset import PhotoDataset, make_framing
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.photo_table import PhotoTable
 
@@ -76,7 +76,7 @@ def small_dataset(table, rows=None, *, size=32, augment="none", views=1):
         FileImages(table.frame["path"].to_numpy()),
         table.coords,
         [names.index(name) for name in table.countries],
-        make_transform(size, augment=augment, views=views),
+        make_framing(size, augment=augment, views=views),
         cell_labels=small_cells(table).assign(table.coords, groups=table.countries),
         rows=rows,
     )

@@ -96,7 +96,7 @@ READERS = {
     "read_countries": read_countries,
     "outlines of a map": _read_outlines,
     "read_decoder": lambda path: read_decoder(path.parent, 9),
-    "read_stored": lambda path: read_stored(path.parent / "images"),
+    "read_stored": lambda path: read_stored(path.parent / "images", 4),
 }
 
 

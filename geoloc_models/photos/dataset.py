@@ -107,9 +107,9 @@ class PhotoDataset(Dataset[Sample]):
     Examples
     --------
     >>> from geoloc_models.photos import FileImages, PhotoDataset
-    >>> from geoloc_models.photos.dataset import make_transform
+    >>> from geoloc_models.photos.dataset import make_framing
     >>> images = FileImages(["photos/0.jpg", "photos/1.jpg"])
-    >>> dataset = PhotoDataset(images, [[59.3, 18.0], [47.0, 8.0]], [0, 1], make_transform(32))
+    >>> dataset = PhotoDataset(images, [[59.3, 18.0], [47.0, 8.0]], [0, 1], make_framing(32))
     >>> tuple(dataset[0]["image"].shape)
     (3, 32, 32)
     """
@@ -225,15 +225,10 @@ class BrokenImages:
             writer.writerows((row, without_formula(message)) for row, message in self)
 
 
-def make_transform(
-    size: int,
-    *,
-    augment: str = "none",
-    views: int = 1,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
+def make_framing(
+    size: int, *, augment: str = "none", views: int = 1, interpolation: str = "bilinear"
 ) -> Callable[[Any], torch.Tensor]:
-    """Make the transform from an RGB image to a normalised tensor.
+    """Make the transform from an RGB image to uint8 pixels; encoders normalise these.
 
     Parameters
     ----------
@@ -247,42 +242,18 @@ def make_transform(
         resized and the centre cut out.
     views : int
         Results per image, each varied anew.
-    mean, std : sequence of 3 float
-        Of the red, green and blue values in 0..1, which become ``(value - mean) / std``; by default
-        ImageNet's.
+    interpolation : {"bilinear", "bicubic"}
+        How images that are not augmented are resized; bicubic as CLIP's are.
 
     Returns
     -------
     callable
-        Gives float32 (3, size, size), or (views, 3, size, size) for several views.
+        Gives uint8 (3, size, size), or (views, 3, size, size) for several views.
 
     Notes
     -----
-    Random choices follow torch's generator.
-    """
-    framing = make_framing(size, augment=augment, views=views)
-    return _Transform(framing, tuple(mean), tuple(std))
-
-
-@dataclass(frozen=True)
-class _Transform:
-    """A frame and its normalisation, which worker processes can unpickle."""
-
-    frame: Callable[[Any], torch.Tensor]
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def __call__(self, image: Any) -> torch.Tensor:
-        return normalised(self.frame(image), self.mean, self.std)
-
-
-def make_framing(
-    size: int, *, augment: str = "none", views: int = 1, interpolation: str = "bilinear"
-) -> Callable[[Any], torch.Tensor]:
-    """Make the first half of :func:`make_transform`: from an RGB image to uint8 (3, size, size).
-
-    Worker processes hand over a quarter of the bytes; the other half is :func:`normalised`. Images that are
-    not augmented are resized by ``interpolation``, bilinear, or bicubic as CLIP's are.
+    Random choices follow torch's generator. Worker processes hand over a quarter of the bytes of
+    normalised numbers; see :func:`normalised`.
     """
     if size < 1:
         raise GeolocError(f"The image size must be at least 1 pixel; got {size}.")
@@ -321,7 +292,10 @@ class _Views:
 
 
 def normalised(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """Second half of :func:`make_transform`: uint8 (..., 3, H, W) to float32 of the same shape."""
+    """Pixels less the mean by the deviation: uint8 (..., 3, H, W) to float32 of the same shape.
+
+    ``mean`` and ``std`` are of red, green and blue values in 0..1.
+    """
     values = pixels.to(torch.float32).mul_(1.0 / 255)
     for channel in range(3):  # tensors of the means would be copied to the device, and waited for
         values[..., channel, :, :].sub_(mean[channel]).div_(std[channel])

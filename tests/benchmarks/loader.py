@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 from torchvision.io import decode_jpeg
 from torchvision.transforms import v2
 
-from geoloc_models.photos.dataset import PhotoDataset, make_loader, make_transform
+from geoloc_models.photos.dataset import PhotoDataset, make_framing, make_loader
 from geoloc_models.photos.images import FileImages
 from geoloc_models.photos.opening import open_photo
 from tests.benchmarks.timing import Row, in_turns, table
@@ -84,7 +84,7 @@ def rows() -> list[Row]:
         def loader_of(paths: list[str], min_side: int | None, workers: int) -> DataLoader:
             images = FileImages(paths, folder, min_side=min_side)
             coords, countries = np.zeros((N_PHOTOS, 2)), np.zeros(N_PHOTOS)
-            dataset = PhotoDataset(images, coords, countries, make_transform(SIZE))
+            dataset = PhotoDataset(images, coords, countries, make_framing(SIZE))
             return make_loader(dataset, batch_size=32, shuffle=True, seed=0, workers=workers)
 
         def pillow_alone() -> None:
@@ -120,7 +120,7 @@ def decoders() -> list[Row]:
     """Processor time of ways to a tensor of one photo, in one process with one thread."""
     torch.set_num_threads(1)
     contents = [photo(seed) for seed in range(4)]
-    transform = make_transform(SIZE)
+    transform = make_framing(SIZE)
     resize = v2.Resize(SIZE, antialias=True)
 
     def pillow(content: bytes, **options: float) -> None:

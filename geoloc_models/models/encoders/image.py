@@ -74,7 +74,7 @@ class Preprocessing:
         """Make the transform from an RGB image to uint8 (3, image_size, image_size).
 
         An encoder normalises such pixels itself, on its device. ``augment`` and ``views`` are those
-        of :func:`~geoloc_models.photos.dataset.make_transform`.
+        of :func:`~geoloc_models.photos.dataset.make_framing`.
         """
         return make_framing(
             self.image_size, augment=augment, views=views, interpolation=self.interpolation

@@ -67,6 +67,9 @@ class PlaceTask(nn.Module):
     encoder : ImageEncoder
         Gives (B, D) embeddings; :class:`~geoloc_models.models.encoders.CachedFeatures` where
         embeddings come from a feature cache.
+    **head_shape
+        Of its heads, for :mod:`geoloc_models.models.heads`: ``hidden``, the width of their hidden
+        layers, and ``dropout``, by default 0, the share of numbers set to zero in training.
 
     Notes
     -----
@@ -80,11 +83,11 @@ class PlaceTask(nn.Module):
     is_trained: ClassVar[bool] = True
     stores_images: ClassVar[bool] = False
     label_smoothing = 0.0  # in training; a trained model is the same without
-    head_shape: dict[str, Any]  # hidden and dropout of its heads, as the card has them
 
-    def __init__(self, encoder: ImageEncoder) -> None:
+    def __init__(self, encoder: ImageEncoder, **head_shape: Any) -> None:
         super().__init__()
         self.encoder = encoder
+        self.head_shape = {"dropout": 0.0, **head_shape}
 
     @abstractmethod
     def score(self, batch: Batch) -> Scored:

@@ -38,7 +38,7 @@ from geoloc_models.models.tasks.base import (
     check_classes,
     head_of,
 )
-from geoloc_models.models.tasks.stored import read_stored, write_stored
+from geoloc_models.models.tasks.stored import read_file, read_stored, write_stored
 
 
 class ClassificationTask(PlaceTask):
@@ -50,12 +50,10 @@ class ClassificationTask(PlaceTask):
         Gives (B, D) embeddings.
     answers : Answers
         The place that each of the C classes stands for.
-    hidden : int
-        Width of the head's hidden layers.
-    dropout : float, default 0.0
-        Share of hidden numbers set to zero in training.
     class_weights : array-like (C,), optional
         Weight of each class in the loss; by default all weigh alike.
+    **head_shape
+        ``hidden`` and ``dropout``, as for :class:`PlaceTask`.
     """
 
     target: ClassVar[str]  # the key of a batch that holds the true class
@@ -66,13 +64,11 @@ class ClassificationTask(PlaceTask):
         encoder: ImageEncoder,
         answers: Answers,
         *,
-        hidden: int,
-        dropout: float = 0.0,
         class_weights: npt.ArrayLike | None = None,
+        **head_shape: Any,
     ) -> None:
-        super().__init__(encoder)
-        self.head_shape = {"hidden": hidden, "dropout": dropout}
-        self.head = MLPHead(encoder.dim, answers.n_classes, **self.head_shape)
+        super().__init__(encoder, **head_shape)
+        self.head = MLPHead(encoder.dim, answers.n_classes, **head_shape)
         self.answers = answers
         weights = None if class_weights is None else torch.tensor(class_weights).float()
         if weights is not None and weights.shape != (answers.n_classes,):
@@ -217,7 +213,7 @@ class CellTask(ClassificationTask):
     @classmethod
     def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
         """Build the task, its weights yet to be loaded."""
-        cells = read_cells(folder)
+        cells = read_file(folder / "cells.parquet", load_cells)
         check_classes(card, cells.n_cells, folder)
         return cls(encoder, cells, smoothing_km=card["smoothing_km"], **head_of(card))
 
@@ -291,17 +287,6 @@ class RefinedCellTask(CellTask):
         """Build the task with its prototypes, the weights yet to be loaded."""
         task = super().from_card(card, folder, encoder)
         task.top_cells = card["top_cells"]
-        vectors, coords, numbers = read_stored(folder / "prototypes")
+        vectors, coords, numbers = read_stored(folder / "prototypes", encoder.dim)
         task._prototypes = Prototypes(vectors, coords, numbers.astype(np.int64))
         return task
-
-
-def read_cells(folder: Path, name: str = "cells.parquet") -> CellPartition:
-    """Read cells of a bundle."""
-    path = folder / name
-    if not path.is_file():
-        raise GeolocError(f"{folder} is not a complete cell model: {name} is missing.")
-    try:
-        return load_cells(path)
-    except ValueError as error:
-        raise GeolocError(f"{path}: {error}") from error

@@ -26,6 +26,7 @@ from geoloc_models.models.tasks.base import (
     head_of,
     score_of_labels,
 )
+from geoloc_models.models.tasks.stored import read_file
 
 
 class HierarchyTask(PlaceTask):
@@ -37,10 +38,8 @@ class HierarchyTask(PlaceTask):
         Gives (B, D) embeddings.
     hierarchy : CellHierarchy
         Nested partitions, coarse to fine, fitted on the training images with countries as groups.
-    hidden : int
-        Width of the heads' hidden layers.
-    dropout : float, default 0.0
-        Share of hidden numbers set to zero in training.
+    **head_shape
+        ``hidden`` and ``dropout``, as for :class:`PlaceTask`.
 
     Notes
     -----
@@ -54,15 +53,8 @@ class HierarchyTask(PlaceTask):
 
     name = "hierarchy"
 
-    def __init__(
-        self,
-        encoder: ImageEncoder,
-        hierarchy: CellHierarchy,
-        *,
-        hidden: int,
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__(encoder)
+    def __init__(self, encoder: ImageEncoder, hierarchy: CellHierarchy, **head_shape: Any) -> None:
+        super().__init__(encoder, **head_shape)
         if not all(hierarchy.is_nested_):
             raise GeolocError(
                 "Each level of a hierarchy must be nested in the one above; make it with "
@@ -71,10 +63,8 @@ class HierarchyTask(PlaceTask):
         self.hierarchy = hierarchy
         self.cells = hierarchy.partitions_[-1]
         self.answers = answers_of_cells(self.cells)
-        self.head_shape = {"hidden": hidden, "dropout": dropout}
         self.heads = nn.ModuleList(
-            MLPHead(encoder.dim, cells.n_cells, **self.head_shape)
-            for cells in hierarchy.partitions_
+            MLPHead(encoder.dim, cells.n_cells, **head_shape) for cells in hierarchy.partitions_
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -132,14 +122,6 @@ class HierarchyTask(PlaceTask):
     @classmethod
     def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
         """Build the task, its weights yet to be loaded."""
-        path = folder / "hierarchy.parquet"
-        if not path.is_file():
-            raise GeolocError(
-                f"{folder} is not a complete model bundle: hierarchy.parquet is missing."
-            )
-        try:
-            hierarchy = CellHierarchy.load(path)
-        except ValueError as error:
-            raise GeolocError(str(error)) from error
+        hierarchy = read_file(folder / "hierarchy.parquet", CellHierarchy.load)
         check_classes(card, [cells.n_cells for cells in hierarchy.partitions_], folder)
         return cls(encoder, hierarchy, **head_of(card))

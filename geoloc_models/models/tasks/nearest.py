@@ -89,6 +89,6 @@ class NearestTask(PlaceTask):
     def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
         """Build the task with its training images."""
         task = cls(encoder, n_neighbours=card["n_neighbours"], bandwidth_km=card["bandwidth_km"])
-        features, coords, countries = read_stored(folder / "images")
+        features, coords, countries = read_stored(folder / "images", encoder.dim)
         task.store({"features": features}, coords, countries)
         return task

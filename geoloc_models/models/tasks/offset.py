@@ -141,10 +141,8 @@ class OffsetTask(PlaceTask):
     multi_task : bool, default True
         False is the ablation: no country head, the offset alone is learned, in the box of all
         training images; the country is then that of the point, or the nearest within 500 km.
-    hidden : int
-        Width of the heads' hidden layers.
-    dropout : float, default 0.0
-        Share of hidden numbers set to zero in training.
+    **head_shape
+        ``hidden`` and ``dropout``, as for :class:`PlaceTask`.
 
     Notes
     -----
@@ -165,21 +163,19 @@ class OffsetTask(PlaceTask):
         *,
         alpha: float,
         multi_task: bool = True,
-        hidden: int,
-        dropout: float = 0.0,
+        **head_shape: Any,
     ) -> None:
-        super().__init__(encoder)
+        super().__init__(encoder, **head_shape)
         if not multi_task and boxes.n_countries != 1:
             raise GeolocError("Without the country's head there is one box, of all images.")
         self.country_boxes = boxes
         self._boxes = Float64Table(boxes.boxes)
         self.alpha = alpha if multi_task else 0.0
         self.multi_task = multi_task
-        self.head_shape = {"hidden": hidden, "dropout": dropout}
         self.country_head = (
-            MLPHead(encoder.dim, boxes.n_countries, **self.head_shape) if multi_task else None
+            MLPHead(encoder.dim, boxes.n_countries, **head_shape) if multi_task else None
         )
-        self.offset_head = MLPHead(encoder.dim, 2, **self.head_shape)
+        self.offset_head = MLPHead(encoder.dim, 2, **head_shape)
 
     @classmethod
     def from_images(

@@ -13,7 +13,7 @@ from scipy import sparse
 from scipy.special import softmax
 from torch import Tensor
 
-from geocells import CellPartition, decoding
+from geocells import CellPartition, decoding, load_cells
 from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.evaluation.scores import RADII_KM
@@ -35,8 +35,7 @@ from geoloc_models.models.tasks.base import (
     head_of,
     score_of_labels,
 )
-from geoloc_models.models.tasks.classification import read_cells
-from geoloc_models.models.tasks.stored import read_stored, write_stored
+from geoloc_models.models.tasks.stored import read_file, read_stored, write_stored
 
 MOST_PHOTOS = 100_000
 _N_COMPONENTS = 400
@@ -55,10 +54,8 @@ class PooledTask(PlaceTask):
     partitions : sequence of CellPartition
         Of the same training images, with countries as groups. The likeliest cell of the first one
         is the plain answer.
-    hidden : int
-        Width of the head's hidden layer.
-    dropout : float, default 0.0
-        Share of embedding and hidden numbers set to zero in training.
+    **head_shape
+        ``hidden`` and ``dropout``, as for :class:`PlaceTask`.
 
     Notes
     -----
@@ -79,20 +76,14 @@ class PooledTask(PlaceTask):
     projection: Tensor
 
     def __init__(
-        self,
-        encoder: ImageEncoder,
-        partitions: Sequence[CellPartition],
-        *,
-        hidden: int,
-        dropout: float = 0.0,
+        self, encoder: ImageEncoder, partitions: Sequence[CellPartition], **head_shape: Any
     ) -> None:
-        super().__init__(encoder)
+        super().__init__(encoder, **head_shape)
         self.partitions = tuple(partitions)
         self.cells = self.partitions[0]
         self.answers = answers_of_cells(self.cells)
-        self.head_shape = {"hidden": hidden, "dropout": dropout}
         self.n_classes = [cells.n_cells for cells in self.partitions]
-        self.head = FeatureHead(encoder.dim, sum(self.n_classes), **self.head_shape)
+        self.head = FeatureHead(encoder.dim, sum(self.n_classes), **head_shape)
         self.register_buffer("centre", torch.zeros(encoder.dim))
         n_components = min(_N_COMPONENTS, encoder.dim)
         self.register_buffer("projection", torch.zeros(encoder.dim, n_components))
@@ -210,18 +201,15 @@ class PooledTask(PlaceTask):
     def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
         """Build the task with its training photos, the weights yet to be loaded."""
         sizes = card["n_classes"]
-        partitions = [read_cells(folder, _cells_file(number)) for number in range(len(sizes))]
+        partitions = [
+            read_file(folder / _cells_file(number), load_cells) for number in range(len(sizes))
+        ]
         check_classes(card, [cells.n_cells for cells in partitions], folder)
         task = cls(encoder, partitions, **head_of(card))
         task.power, task.temperature = float(card["power"]), float(card["temperature"])
         if (folder / "photos.parquet").is_file():
-            vectors, coords, countries = read_stored(folder / "photos")
-            if vectors.shape[1] != task.projection.shape[1]:
-                raise GeolocError(
-                    f"The photos in {folder} have vectors of {vectors.shape[1]} numbers, the "
-                    f"model of {task.projection.shape[1]}; were files of two bundles mixed?"
-                )
-            task.photos = StoredPhotos(vectors, coords, countries, partitions)
+            stored = read_stored(folder / "photos", task.projection.shape[1])
+            task.photos = StoredPhotos(*stored, partitions)
         return task
 
 

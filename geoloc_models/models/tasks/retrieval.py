@@ -50,10 +50,8 @@ class RetrievalTask(PlaceTask):
         batches before (the queue starts with training images).
     mask_km : float, default 0.0
         Locations nearer than this to the image's own are not called false.
-    hidden : int
-        Width of the hidden layers between the image's embedding and the common space.
-    dropout : float, default 0.0
-        Share of hidden numbers set to zero in training.
+    **head_shape
+        ``hidden`` and ``dropout``, as for :class:`PlaceTask`.
 
     Notes
     -----
@@ -68,7 +66,6 @@ class RetrievalTask(PlaceTask):
     """
 
     name = "retrieval"
-    coords: Tensor
 
     def __init__(
         self,
@@ -80,10 +77,9 @@ class RetrievalTask(PlaceTask):
         n_false: int,
         false_from: Literal["train", "queue"] = "train",
         mask_km: float = 0.0,
-        hidden: int,
-        dropout: float = 0.0,
+        **head_shape: Any,
     ) -> None:
-        super().__init__(encoder)
+        super().__init__(encoder, **head_shape)
         points = np.array(coords, dtype=np.float64).reshape(-1, 2)
         if len(points) == 0 or len(points) != len(countries):
             raise GeolocError(
@@ -91,17 +87,16 @@ class RetrievalTask(PlaceTask):
                 f"{len(points)} and {len(countries)}."
             )
         self.n_false, self.false_from, self.mask_km = n_false, false_from, mask_km
-        self.head_shape = {"hidden": hidden, "dropout": dropout}
         self.location_encoder = location_encoder
         if n_false == 0:
             location_encoder.requires_grad_(False)
-        self.head = MLPHead(encoder.dim, location_encoder.dim, **self.head_shape)
+        self.head = MLPHead(encoder.dim, location_encoder.dim, **head_shape)
         self.log_temperature = nn.Parameter(torch.tensor(_FIRST_TEMPERATURE).log())
         self.log_temperature.requires_grad_(n_false > 0)
         # Coordinates stay out of the weights: the bundle keeps them as a table.
-        self._points = points
+        self.gallery_coords = points
+        self.gallery_countries = np.asarray(countries, dtype=object)
         self._places = Float64Table(points)  # that false locations are drawn from
-        self._countries = np.asarray(countries, dtype=object)
         self.queue = (
             LocationQueue(n_false, torch.from_numpy(points))
             if false_from == "queue" and n_false
@@ -184,38 +179,16 @@ class RetrievalTask(PlaceTask):
     def gallery(self) -> Gallery:
         """The training images' places in the common space; embedded at first use, until the task is trained on."""
         if self._gallery is None:
-            self._gallery = Gallery.from_vectors(embed_places(self.location_encoder, self._points))
-        return self._gallery
-
-    @property
-    def gallery_coords(self) -> npt.NDArray[np.float64]:
-        """(n, 2) latitude and longitude in degrees of the gallery's places."""
-        return self._points
-
-    @property
-    def gallery_countries(self) -> npt.NDArray[np.object_]:
-        """(n,) countries of the gallery's places."""
-        return self._countries
-
-    def with_gallery(
-        self, coords: npt.ArrayLike, countries: Sequence[str] | npt.NDArray[np.object_]
-    ) -> Self:
-        """Answer from another table of places from now on: (n, 2) degrees and (n,) countries."""
-        points = np.array(coords, dtype=np.float64).reshape(-1, 2)
-        if len(points) == 0 or len(points) != len(countries):
-            raise GeolocError(
-                f"A gallery needs a country for each place; got {len(points)} places and "
-                f"{len(countries)} countries."
+            self._gallery = Gallery.from_vectors(
+                embed_places(self.location_encoder, self.gallery_coords)
             )
-        self._points, self._countries = points, np.asarray(countries, dtype=object)
-        self._gallery = None
-        return self
+        return self._gallery
 
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
         """Answer with the most similar place of the gallery, and its country."""
         rows_of_gallery, _ = self.gallery.search(outputs["embedding"], 1)
         best = rows_of_gallery[:, 0]
-        return Predictions(self._points[best], self._countries[best], None, rows)
+        return Predictions(self.gallery_coords[best], self.gallery_countries[best], None, rows)
 
     def card(self) -> dict[str, Any]:
         """Shapes, and the contrast it was trained with."""
@@ -231,16 +204,19 @@ class RetrievalTask(PlaceTask):
 
     def write_files(self, folder: Path) -> None:
         """Write the gallery: embeddings, places and countries."""
-        write_stored(folder / "gallery", self.gallery.vectors, self._points, self._countries)
+        write_stored(
+            folder / "gallery", self.gallery.vectors, self.gallery_coords, self.gallery_countries
+        )
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
         """Build the task with its gallery, the weights yet to be loaded."""
-        vectors, coords, countries = read_stored(folder / "gallery")
-        config, contrast = dict(card["location_encoder"]), card["contrast"]
+        contrast = card["contrast"]
+        location_encoder = LocationEncoder(**card["location_encoder"])
+        vectors, coords, countries = read_stored(folder / "gallery", location_encoder.dim)
         task = cls(
             encoder,
-            LocationEncoder(config.pop("kind"), **config),
+            location_encoder,
             coords,
             countries,
             n_false=contrast["n_false"],
@@ -248,11 +224,6 @@ class RetrievalTask(PlaceTask):
             mask_km=contrast["mask_km"],
             **head_of(card),
         )
-        if vectors.shape[1] != task.location_encoder.dim:
-            raise GeolocError(
-                f"The gallery in {folder} has vectors of {vectors.shape[1]} numbers, the model of "
-                f"{task.location_encoder.dim}; were files of two bundles mixed?"
-            )
         task._gallery = Gallery.from_vectors(vectors)
         return task
 

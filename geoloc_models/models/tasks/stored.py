@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from geocells.tables import as_numpy, read_parquet
 from geoloc_models._errors import GeolocError, reason_of
 
 FloatArray = npt.NDArray[np.float64]
+Read = TypeVar("Read")
 
 
 def write_stored(
@@ -30,38 +32,48 @@ def write_stored(
     pq.write_table(pa.table(table), stem.with_suffix(".parquet"))
 
 
+def read_file(path: Path, read: Callable[[Path], Read]) -> Read:
+    """Read a file of a bundle; GeolocError if it is missing or damaged."""
+    if not path.is_file():
+        raise GeolocError(f"{path.parent} is not a complete model bundle: {path.name} is missing.")
+    try:
+        return read(path)
+    except ValueError as error:
+        raise GeolocError(f"{path}: {error}") from error
+    except Exception as error:  # damaged metadata: AttributeError, RecursionError, ArrowException
+        raise GeolocError(
+            f"{path} is damaged ({reason_of(error)}). Restore a complete copy, or train it again."
+        ) from error
+
+
 def read_stored(
-    stem: Path,
+    stem: Path, dim: int
 ) -> tuple[npt.NDArray[np.float32], FloatArray, npt.NDArray[np.object_]]:
     """Vectors, coordinates and countries that :func:`write_stored` wrote.
 
     Raises
     ------
     GeolocError
-        If a file is missing or damaged, or the two do not belong together.
+        If a file is missing or damaged, the two do not belong together, or vectors have not
+        ``dim`` numbers.
     """
     from safetensors.numpy import load_file
 
-    table, weights = stem.with_suffix(".parquet"), stem.with_suffix(".safetensors")
-    for path in (table, weights):
-        if not path.is_file():
-            raise GeolocError(
-                f"{path.parent} is not a complete model bundle: {path.name} is missing."
-            )
-    try:
-        places = read_parquet(table, columns=["latitude", "longitude", "country"])
-        latitude, longitude, countries = (as_numpy(column) for column in places.columns)
-        coords = np.column_stack([latitude, longitude]).astype(np.float64)
-        countries = countries.astype(object)
-        vectors = load_file(weights)["vectors"]
-    except Exception as error:  # damaged metadata: AttributeError, RecursionError, ArrowException
+    path = stem.with_suffix(".safetensors")
+    coords, countries = read_file(stem.with_suffix(".parquet"), _read_places)
+    vectors = read_file(path, lambda path: load_file(path)["vectors"])
+    if vectors.shape != (len(coords), dim):
         raise GeolocError(
-            f"{stem}.parquet or {stem.name}.safetensors is damaged ({reason_of(error)}). Restore "
-            "a complete copy, or train it again."
-        ) from error
-    if vectors.ndim != 2 or len(vectors) != len(coords) or not np.isfinite(coords).all():
-        raise GeolocError(
-            f"{table} has {len(coords)} places but {weights.name} vectors of shape "
-            f"{vectors.shape}; were files of two bundles mixed?"
+            f"{path} has vectors of shape {vectors.shape}, not {(len(coords), dim)}: a row for each "
+            f"place, of the model's {dim} numbers. Were files of two bundles mixed?"
         )
     return vectors, coords, countries
+
+
+def _read_places(path: Path) -> tuple[FloatArray, npt.NDArray[np.object_]]:
+    places = read_parquet(path, columns=["latitude", "longitude", "country"])
+    latitude, longitude, countries = (as_numpy(column) for column in places.columns)
+    coords = np.column_stack([latitude, longitude]).astype(np.float64)
+    if not np.isfinite(coords).all():
+        raise ValueError("it has places without coordinates")
+    return coords, countries.astype(object)

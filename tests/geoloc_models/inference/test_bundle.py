@@ -216,6 +216,23 @@ def test_what_else_a_task_keeps_must_be_whole(kind, name, tmp_path):
         load_bundle(tmp_path / "bundle")
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("retrieval", "gallery"),
+        ("nearest", "images"),
+        ("refined", "prototypes"),
+        ("pooled", "photos"),
+    ],
+)
+def test_stored_vectors_are_those_of_the_model(kind, name, tmp_path):
+    saved(kind, tmp_path / "bundle")
+    path = tmp_path / "bundle" / f"{name}.safetensors"
+    save_file({"vectors": load_file(path)["vectors"][:, 1:].clone()}, path)
+    with pytest.raises(GeolocError, match="files of two bundles mixed"):
+        load_bundle(tmp_path / "bundle")
+
+
 def test_a_model_of_cached_features_is_not_saved(tmp_path):
     task = small_task("country", TABLE, encoder=CachedFeatures(8, "tiny"))
     summary = summarise_training(TABLE.coords, TABLE.countries)

@@ -20,6 +20,7 @@ from geoloc_models.inference.network import run_network
 from geoloc_models.models.tasks import TASKS
 from geoloc_models.photos.dataset import PhotoDataset, collate_photos
 from geoloc_models.photos.images import FileImages
+from geoloc_models.tables.photo_table import PhotoTable
 
 COLUMNS = [
     "file",
@@ -275,9 +276,8 @@ def test_the_likeliest_classes_come_in_order_with_their_places(cells, photos):
 
 
 def test_places_of_a_gallery_that_share_a_coordinate_count_together(photos, tmp_path):
-    table = small_table()
-    model = load_model(save_small_bundle("retrieval", table, tmp_path / "retrieval"))
-    model.task.with_gallery([(59.0, 18.0), (47.0, 8.0), (59.0, 18.0)], ["SE", "CH", "SE"])
+    places = PhotoTable.from_arrays([(59.0, 18.0), (47.0, 8.0), (59.0, 18.0)], ["SE", "CH", "SE"])
+    model = load_model(save_small_bundle("retrieval", places, tmp_path / "retrieval"))
     frame = model.predict(photos / "0.jpg").likeliest(5)
     assert len(frame) == 2
     assert frame["probability"].sum() == pytest.approx(1.0, abs=1e-5)

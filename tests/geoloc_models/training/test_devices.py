@@ -16,7 +16,7 @@ from geoloc_models.features.cache import FeatureCache, FeatureCard
 from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures
-from geoloc_models.photos.dataset import PhotoDataset, make_transform
+from geoloc_models.photos.dataset import PhotoDataset, make_framing
 from geoloc_models.training.devices import error_of_process, share_of_device
 from geoloc_models.training.fit import fit_task
 
@@ -78,7 +78,7 @@ def test_an_error_in_one_process_ends_the_others(tmp_path):
     images = FailingImages(TABLE.n_rows, 0, RuntimeError("a bug"))
     countries = [["CH", "SE"].index(name) for name in TABLE.countries]
     datasets = [
-        PhotoDataset(images, TABLE.coords, countries, make_transform(32), rows=rows)
+        PhotoDataset(images, TABLE.coords, countries, make_framing(32), rows=rows)
         for rows in (range(32), range(32, 40))
     ]
     task = small_task("country", TABLE)

@@ -24,7 +24,7 @@ from geoloc_models.models.encoders import (
     is_encoder_name,
 )
 from geoloc_models.models.encoders.weights import strip_wrappers
-from geoloc_models.photos.dataset import make_transform
+from geoloc_models.photos.dataset import make_framing, normalised
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -301,7 +301,7 @@ def test_preprocessing_survives_json_and_is_what_a_backbone_is_given():
     preprocessing = Preprocessing(20, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     assert Preprocessing.from_dict(preprocessing.to_dict()) == preprocessing
     image = Image.fromarray(golden_pattern(30))
-    expected = make_transform(20, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))(image)
+    expected = normalised(make_framing(20)(image), (0.1, 0.2, 0.3), (0.5, 0.6, 0.7))
     assert torch.equal(backbone_input(preprocessing, image), expected)
 
 

@@ -1,12 +1,9 @@
 """Retrieval: false locations, the queue, views, and the gallery that answers."""
 
 import numpy as np
-import pytest
 import torch
 from geoloc_models_small import random_batch, small_table, small_task
 from torch.nn import functional
-
-from geoloc_models._errors import GeolocError
 
 TABLE = small_table()
 
@@ -19,16 +16,6 @@ def test_an_image_embedded_like_a_place_is_answered_with_it():
     answer = task.answer(outputs, np.arange(TABLE.n_rows))
     np.testing.assert_allclose(answer.coords, TABLE.coords)
     assert answer.countries.tolist() == TABLE.countries.tolist()
-
-
-def test_another_gallery_gives_other_answers():
-    task = small_task("retrieval", TABLE).eval()
-    task.with_gallery([[10.0, 10.0]], ["NG"])
-    answer = task.answer({"embedding": np.ones((2, 16), np.float32)}, np.arange(2))
-    assert answer.coords.tolist() == [[10.0, 10.0]] * 2
-    assert answer.countries.tolist() == ["NG", "NG"]
-    with pytest.raises(GeolocError, match="a country for each place"):
-        task.with_gallery([[10.0, 10.0]], [])
 
 
 def test_the_gallery_is_embedded_once():

@@ -25,11 +25,13 @@ def row_of(folder, key):
     return next(row for row in read_ledger(folder).to_pylist() if row["id"] == key)
 
 
-def run_with(tmp_path, faults, options=None, ids=("a", "b")):
+def run_with(
+    tmp_path, faults, options=None, ids=("a", "b"), *, content=PHOTO, folder="images", **columns
+):
     """Download photos with these faults; the first id has none of its own."""
-    with PhotoServer(dict.fromkeys(ids, PHOTO), faults) as server:
-        table = write_photos(tmp_path / "photos.parquet", ids, map(server.url, ids))
-        summary = download_photos(table, tmp_path / "images", options or quick())
+    with PhotoServer(dict.fromkeys(ids, content), faults) as server:
+        table = write_photos(tmp_path / "photos.parquet", ids, map(server.url, ids), **columns)
+        summary = download_photos(table, tmp_path / folder, options or quick())
         return summary, server
 
 
@@ -94,18 +96,10 @@ def test_slow_and_silent_servers_fail_with_the_reason(fault, limit, reason, tmp_
 @pytest.mark.parametrize("shard_size", [None, 2])
 def test_rows_whose_image_is_there_are_written_with_its_path(tmp_path, shard_size):
     ids = ["1", "Ü/../x", "3", "4"]
-    with PhotoServer(
-        {key: jpeg(k) for k, key in enumerate(ids)}, {"3": photo_server.gone}
-    ) as server:
-        table = write_photos(
-            tmp_path / "photos.parquet",
-            ids,
-            map(server.url, ids),
-            user=["u", "v", None, "w"],
-            path=["old"] * 4,
-        )
-        images = tmp_path / "images"
-        summary = download_photos(table, images, quick(shard_size=shard_size))
+    columns = {"user": ["u", "v", None, "w"], "path": ["old"] * 4}
+    gone, options = {"3": photo_server.gone}, quick(shard_size=shard_size)
+    summary, _ = run_with(tmp_path, gone, options, ids, **columns)
+    images = tmp_path / "images"
     frame = pq.read_table(images / "photos.parquet").to_pandas()
     assert summary.table == images / "photos.parquet"
     assert frame["id"].tolist() == ["1", "Ü/../x", "4"]
@@ -154,10 +148,8 @@ def test_rows_added_to_the_table_are_fetched_and_no_others(tmp_path):
 
 def test_images_are_made_small_or_kept_as_they_are(tmp_path):
     large = jpeg(0, 400, 200)
-    with PhotoServer({"a": large}) as server:
-        table = write_photos(tmp_path / "photos.parquet", ["a"], [server.url("a")])
-        download_photos(table, tmp_path / "small", quick(max_side=100))
-        download_photos(table, tmp_path / "kept", quick(keep_original=True))
+    run_with(tmp_path, {}, quick(max_side=100), "a", content=large, folder="small")
+    run_with(tmp_path, {}, quick(keep_original=True), "a", content=large, folder="kept")
     row = row_of(tmp_path / "small", "a")
     assert (row["width"], row["height"]) == (100, 50)
     kept = tmp_path / "kept" / row_of(tmp_path / "kept", "a")["path"]
@@ -288,21 +280,14 @@ def test_names_that_are_not_resolved_fail_no_photo_of_other_hosts(tmp_path):
     assert summary.counts[State.FAILED] == 20
 
 
-def test_ids_may_be_whole_floats_and_addresses_end_in_blanks(tmp_path):
+@pytest.mark.parametrize("ids", [[7, 8], [7.0, 8.0]])
+def test_ids_may_be_numbers_and_addresses_end_in_blanks(tmp_path, ids):
     with PhotoServer({"7": PHOTO, "8": PHOTO}) as server:
         urls = [f"{server.url('7')} ", f" {server.url('8')}\t"]
-        table = write_photos(tmp_path / "photos.parquet", [7.0, 8.0], urls)
+        table = write_photos(tmp_path / "photos.parquet", ids, urls)
         download_photos(table, tmp_path / "images", quick())
-    assert row_of(tmp_path / "images", "7")["state"] == "ok"
-    assert row_of(tmp_path / "images", "8")["state"] == "ok"
-
-
-def test_ids_may_be_numbers(tmp_path):
-    with PhotoServer({"7": PHOTO}) as server:
-        table = write_photos(tmp_path / "photos.parquet", [7], [server.url("7")])
-        download_photos(table, tmp_path / "images", quick())
-    assert pq.read_table(tmp_path / "images" / "photos.parquet")["id"].to_pylist() == [7]
-    assert states(tmp_path / "images") == {"7": "ok"}
+    assert pq.read_table(tmp_path / "images" / "photos.parquet")["id"].to_pylist() == ids
+    assert states(tmp_path / "images") == {"7": "ok", "8": "ok"}
 
 
 def test_quotes_may_be_plain_characters(tmp_path):

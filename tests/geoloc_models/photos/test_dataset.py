@@ -41,14 +41,8 @@ class GreyImages:
 
 def make_dataset(n=20, broken=(), rows=None, **options):
     coords = np.column_stack([np.arange(n) / 2, np.arange(n) * 3.0])
-    return PhotoDataset(
-        GreyImages(n, broken),
-        coords,
-        np.arange(n) % 2,
-        make_framing(8),
-        rows=rows,
-        **options,
-    )
+    images, transform = GreyImages(n, broken), make_framing(8)
+    return PhotoDataset(images, coords, np.arange(n) % 2, transform, rows=rows, **options)
 
 
 def test_an_item_carries_its_image_and_labels():
@@ -60,10 +54,7 @@ def test_an_item_carries_its_image_and_labels():
     for key, value in {"country": 1, "cell": 70, "row": 7}.items():
         assert item[key].dtype == torch.int64
         assert item[key].item() == value
-
-
-def test_without_cells_the_label_is_minus_one():
-    assert make_dataset()[3]["cell"].item() == -1
+    assert make_dataset()[3]["cell"].item() == -1  # without cells
 
 
 def test_pixels_are_normalised_by_the_imagenet_mean_and_deviation():
@@ -75,12 +66,9 @@ def test_pixels_are_normalised_by_the_imagenet_mean_and_deviation():
         torch.testing.assert_close(image[channel], torch.full((8, 8), expected), atol=1e-5, rtol=0)
 
 
-def test_a_broken_image_is_reported_with_its_row_and_not_relabelled():
+def test_a_batch_leaves_broken_images_out_and_lists_them():
     item = make_dataset(broken=[7], rows=[4, 7])[1]
     assert item == {"row": 7, "broken": "7.jpg: is not an image"}
-
-
-def test_a_batch_leaves_broken_images_out_and_lists_them():
     dataset = make_dataset(broken=[1, 3])
     batch = collate_photos([dataset[i] for i in range(5)])
     assert batch["image"].shape == (3, 3, 8, 8)
@@ -190,14 +178,9 @@ def test_augmentation_varies_by_torchs_generator_and_never_turns_upside_down():
     ],
 )
 def test_mismatched_lengths_are_refused(change, words):
-    arguments = {
-        "coords": np.zeros((20, 2)),
-        "country_index": np.zeros(20),
-        "transform": make_framing(8),
-        **change,
-    }
+    labels = {"coords": np.zeros((20, 2)), "country_index": np.zeros(20), **change}
     with pytest.raises(GeolocError, match=words):
-        PhotoDataset(GreyImages(20), **arguments)
+        PhotoDataset(GreyImages(20), transform=make_framing(8), **labels)
 
 
 def test_impossible_loader_and_transform_options_are_refused():

@@ -78,23 +78,21 @@ def test_references_are_read_as_devices_write_them(south, west):
 
 
 @pytest.mark.parametrize(
-    "latitude",
+    ("latitude", "degrees"),
     [
-        (IFDRational(47, 1), IFDRational(22, 1), IFDRational(3684, 100)),
-        (IFDRational(47, 1), IFDRational(22614, 1000), IFDRational(0, 1)),
-        (IFDRational(47, 1), IFDRational(22614, 1000)),
-        (IFDRational(473769, 10000), IFDRational(0, 1), IFDRational(0, 1)),
-        (IFDRational(473769, 10000),),
+        ((IFDRational(47, 1), IFDRational(22, 1), IFDRational(3684, 100)), 47.3769),
+        ((IFDRational(47, 1), IFDRational(22614, 1000), IFDRational(0, 1)), 47.3769),
+        ((IFDRational(47, 1), IFDRational(22614, 1000)), 47.3769),
+        ((IFDRational(473769, 10000), IFDRational(0, 1), IFDRational(0, 1)), 47.3769),
+        ((IFDRational(473769, 10000),), 47.3769),
+        ((47.0, 59.0, 60.0), 48.0),  # rounded up
+        ((0.0, 0.0, 0.0), 0.0),  # on the equator
+        ((90.0, 0.0, 0.0), 90.0),
     ],
 )
-def test_degrees_minutes_seconds_and_decimals_mean_the_same(latitude):
-    found = read_gps({1: "N", 2: latitude, 3: "E", 4: (8.0, 0.0, 0.0)})
-    assert found.latitude == pytest.approx(47.3769)
-
-
-def test_a_rounding_up_to_sixty_seconds_is_a_minute():
-    found = read_gps({1: "N", 2: (47.0, 59.0, 60.0), 3: "E", 4: (8.0, 0.0, 0.0)})
-    assert found.latitude == pytest.approx(48)
+def test_degrees_minutes_seconds_and_decimals_are_read(latitude, degrees):
+    found = read_gps({1: "N", 2: latitude, 3: "W", 4: (180.0, 0.0, 0.0)})
+    assert (found.latitude, found.longitude) == (pytest.approx(degrees), -180)
 
 
 NOTHING_OVER_ZERO = (IFDRational(0, 0), IFDRational(0, 0), IFDRational(0, 0))
@@ -130,13 +128,6 @@ def test_what_is_no_whole_position_is_none(gps):
     assert not found.has_position
 
 
-def test_a_coordinate_on_the_equator_or_meridian_is_one():
-    on_equator = read_gps({1: "N", 2: (0.0, 0.0, 0.0), 3: "E", 4: (8.0, 0.0, 0.0)})
-    assert (on_equator.latitude, on_equator.longitude) == (0, 8)
-    at_pole = read_gps({1: "S", 2: (90.0, 0.0, 0.0), 3: "W", 4: (180.0, 0.0, 0.0)})
-    assert (at_pole.latitude, at_pole.longitude) == (-90, -180)
-
-
 @pytest.mark.parametrize(
     ("latitude", "expected"),
     [
@@ -168,6 +159,7 @@ def test_text_and_bare_numbers_are_read_as_a_coordinate(latitude, expected):
         (("N", -33.9), ("E", 151.2), (None, None)),
         (("N", 33.9), ("E", -118.2), (None, None)),
         (("N", 33.9), ("W", -118.2), (33.9, -118.2)),
+        (("", -33.9), ("E", 151.2), (-33.9, 151.2)),  # speaks for itself
     ],
 )
 def test_a_negative_number_with_a_positive_reference_is_a_contradiction(
@@ -178,12 +170,6 @@ def test_a_negative_number_with_a_positive_reference_is_a_contradiction(
     image.getexif().get_ifd(ExifTags.IFD.GPSInfo).update(gps)
     found = read_exif(image)
     assert (found.latitude, found.longitude) == expected
-
-
-def test_a_negative_number_speaks_for_itself():
-    image = noise(8, 8)
-    image.getexif().get_ifd(ExifTags.IFD.GPSInfo).update({2: -33.9, 3: "E", 4: 151.2})
-    assert exif_of(image).latitude == pytest.approx(-33.9)
 
 
 def test_the_time_of_taking_comes_before_that_of_scanning():
@@ -216,11 +202,8 @@ def test_an_offset_is_kept_where_it_is_one(offset, end):
     assert time == "2019-07-01T12:34:56" + end
 
 
-def test_the_time_of_the_last_change_is_not_that_of_taking():
+def test_without_exif_data_or_with_the_last_change_alone_nothing_is_known():
     assert read_time(DateTime="2019:07:01 12:34:56") is None
-
-
-def test_a_photo_without_exif_data_says_nothing():
     assert read_exif(io.BytesIO(encoded(noise(8, 8)))) == PhotoExif(None, None, None, 1)
 
 

@@ -59,6 +59,9 @@ def test_an_image_with_too_many_pixels_is_broken(tmp_path, monkeypatch):
     assert "400 pixels" in broken_message(path)
     monkeypatch.setattr(open_module, "MAX_PIXELS", 400)
     assert FileImages([path]).load(0).size == (20, 20)
+    with pytest.raises(TooManyPixelsError, match="400 pixels, more than 399"):
+        open_photo(path, max_pixels=399)
+    assert open_photo(path, max_pixels=400).size == (20, 20)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # pillow refuses twice as many itself
     broken_message(path)
 
@@ -117,24 +120,14 @@ def test_orientation_is_applied_after_a_draft(tmp_path):
     assert pixels[52:].max() < 50
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_turned_upright(tmp_path, orientation):
+@pytest.mark.parametrize("orientation", [*range(10), 65535])
+def test_every_orientation_is_turned_upright_and_what_is_none_changes_nothing(orientation):
     upright = noise(6, 4)
     # What the camera wrote: the way back from upright.
     back = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-    stored = upright if orientation == 1 else upright.transpose(back[orientation])
-    stored.save(tmp_path / "a.png", exif=gps_exif(orientation=orientation))
-    np.testing.assert_array_equal(
-        np.asarray(FileImages(["a.png"], tmp_path).load(0)), np.asarray(upright)
-    )
-
-
-@pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_orientation_that_does_not_exist_changes_nothing(tmp_path, orientation):
-    noise(6, 4).save(tmp_path / "a.png", exif=gps_exif(orientation=orientation))
-    np.testing.assert_array_equal(
-        np.asarray(FileImages(["a.png"], tmp_path).load(0)), np.asarray(noise(6, 4))
-    )
+    stored = upright.transpose(back[orientation]) if orientation in back else upright
+    content = encoded(stored, "PNG", exif=gps_exif(orientation=orientation))
+    np.testing.assert_array_equal(open_photo(content), upright)
 
 
 @pytest.mark.parametrize(
@@ -158,18 +151,12 @@ def test_damaged_exif_data_do_not_break_an_image(tmp_path):
     assert FileImages(["a.png"], tmp_path).load(0).size == (6, 4)
 
 
-@pytest.mark.parametrize("min_side", [0, -1])
-def test_an_impossible_least_side_is_refused(min_side):
-    with pytest.raises(GeolocError, match=f"min_side.*{min_side}"):
-        FileImages([], min_side=min_side)
-
-
-def test_a_row_without_a_path_is_named():
+def test_an_impossible_least_side_and_a_row_without_a_path_are_refused():
+    for min_side in (0, -1):
+        with pytest.raises(GeolocError, match=f"min_side.*{min_side}"):
+            FileImages([], min_side=min_side)
     with pytest.raises(GeolocError, match="row 1 has nan"):
         FileImages(["a.jpg", float("nan")])
-
-
-def test_no_paths_are_no_images():
     assert len(FileImages([])) == 0
 
 
@@ -320,13 +307,6 @@ def test_bytes_files_images_and_arrays_give_the_same_pixels(tmp_path):
             open_photo(wrong)
 
 
-def test_a_limit_of_pixels_is_kept_before_decoding():
-    content = encoded(noise(20, 20), "PNG")
-    with pytest.raises(TooManyPixelsError, match="400 pixels, more than 399"):
-        open_photo(content, max_pixels=399)
-    assert open_photo(content, max_pixels=400).size == (20, 20)
-
-
 # Tar shards and folder trees; more on tars in test_tar_images.
 
 
@@ -364,8 +344,5 @@ def test_a_name_that_is_no_utf_8_is_read(tmp_path):
 
 
 def test_a_damaged_avif_is_not_blamed_on_pillow(tmp_path):
-    path = tmp_path / "a.avif"
-    path.write_bytes(encoded(noise(8, 8), "AVIF")[:40])
-    with pytest.raises(BrokenImageError) as caught:
-        FileImages([path]).load(0)
-    assert "Pillow" not in str(caught.value)
+    (tmp_path / "a.avif").write_bytes(encoded(noise(8, 8), "AVIF")[:40])
+    assert "Pillow" not in broken_message(tmp_path / "a.avif")

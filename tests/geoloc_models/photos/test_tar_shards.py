@@ -42,17 +42,14 @@ def reason(tar, name):
 @pytest.mark.parametrize("format", FORMATS)
 def test_every_member_is_read_as_it_was_written(tmp_path, format):
     files = contents()
+    if format != tarfile.USTAR_FORMAT:
+        files |= {LONG: b"long", "kort-å.jpg": b"short", "after.jpg": b"after"}
     tar = write_tar(tmp_path / "0.tar", {"./sub": None, **files}, format=format)
     for name, content in files.items():
         assert read_tar_member(str(tar), name) == content
-
-
-@pytest.mark.parametrize("format", FORMATS[1:])
-def test_long_and_foreign_names_are_found(tmp_path, format):
-    files = {LONG: b"long", "kort-å.jpg": b"short", "after.jpg": b"after"}
-    tar = write_tar(tmp_path / "0.tar", files, format=format)
-    for name, content in files.items():
-        assert read_tar_member(str(tar), name) == content
+    with tarfile.open(tar) as reference, tar.open("rb") as file:
+        expected = [(e.name, e.offset_data, e.size) for e in reference if e.isfile()]
+        assert [(m.name, m.offset, m.size) for m in tar_members(file)[0]] == expected
 
 
 def test_names_are_compared_as_paths(tmp_path):
@@ -89,14 +86,6 @@ def test_links_and_folders_are_no_members(tmp_path):
     assert [member.name for member in members] == ["whole.jpg"]
     assert damage is None
     assert "no such file" in reason(tmp_path / "0.tar", "l")
-
-
-@pytest.mark.parametrize("format", FORMATS)
-def test_places_agree_with_the_standard_librarys(tmp_path, format):
-    tar = write_tar(tmp_path / "0.tar", {"d": None, **contents()}, format=format)
-    with tarfile.open(tar) as reference, tar.open("rb") as file:
-        expected = [(e.name, e.offset_data, e.size) for e in reference if e.isfile()]
-        assert [(m.name, m.offset, m.size) for m in tar_members(file)[0]] == expected
 
 
 # Which paths lead into a tar.
@@ -164,20 +153,11 @@ def test_damaged_pixels_break_their_own_image_only(tmp_path):
         images.load(1)
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "holds no such file"),
-        (bytes(10_240), "holds no such file"),  # an empty tar
-        (bytes(range(256)) * 400, "no such file"),
-        (None, "cannot be read"),
-    ],
-    ids=["nothing", "no member", "no tar", "no file"],
-)
-def test_what_is_no_tar_breaks_its_images(tmp_path, content, words):
-    if content is not None:
+def test_what_is_no_tar_breaks_its_images(tmp_path):
+    assert "cannot be read" in reason(tmp_path / "0.tar", "a.jpg")
+    for content in (b"", bytes(10_240), bytes(range(256)) * 400):  # nothing, no member, no tar
         (tmp_path / "0.tar").write_bytes(content)
-    assert words in reason(tmp_path / "0.tar", "a.jpg")
+        assert "holds no such file" in reason(tmp_path / "0.tar", "a.jpg")
 
 
 @pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])

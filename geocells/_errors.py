@@ -61,7 +61,7 @@ def refuse_rows(
 
 def refuse_off_globe(latitude: FloatArray, longitude: FloatArray, **told: Any) -> None:
     """Raise where finite degrees are out of range, perhaps swapped; ``told`` goes to `refuse_rows`."""
-    correct = "Correct or drop those rows."
+    correct = "Correct or remove these rows."
     high, wide = np.abs(latitude) > 90, np.abs(longitude) > 180
     # One odd row among many is a slip; swapped columns show in all rows that can show it.
     is_swapped = (np.abs(longitude[high]) <= 90).all() and (np.abs(latitude[high]) <= 180).all()

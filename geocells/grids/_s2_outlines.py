@@ -78,20 +78,12 @@ def _in_halves(
     faces: IntArray, i: IntArray, j: IntArray, sides: IntArray, owners: IntArray
 ) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray]:
     """Cut whole faces that the antimeridian crosses into their four quadrants."""
-    whole = np.flatnonzero((sides == SIZE) & np.isin(faces, (2, 3, 5)))
-    if len(whole) == 0:
-        return faces, i, j, sides, owners
-    kept = np.setdiff1d(np.arange(len(faces)), whole)
+    is_whole = (sides == SIZE) & np.isin(faces, (2, 3, 5))
+    kept, whole = np.flatnonzero(~is_whole), np.flatnonzero(is_whole)
     rows = np.concatenate([kept, np.repeat(whole, 4)])
-    shift_i = np.concatenate(
-        [np.zeros(len(kept), np.int64), np.tile([0, 0, HALF, HALF], len(whole))]
-    )
-    shift_j = np.concatenate(
-        [np.zeros(len(kept), np.int64), np.tile([0, HALF, 0, HALF], len(whole))]
-    )
-    sides = sides.copy()
-    sides[whole] = HALF
-    return faces[rows], i[rows] + shift_i, j[rows] + shift_j, sides[rows], owners[rows]
+    quarter = np.concatenate([np.zeros_like(kept), np.tile(np.arange(4), len(whole))])
+    i, j = i[rows] + HALF * (quarter >> 1), j[rows] + HALF * (quarter & 1)
+    return faces[rows], i, j, np.where(is_whole, HALF, sides)[rows], owners[rows]
 
 
 def on_cube(faces: IntArray, i: IntArray, j: IntArray) -> IntArray:

@@ -88,6 +88,7 @@ class DelimitedParser:
         self._row = 0
         self._open = b""  # lines of a quoted text whose end is in the next block
         self._surplus: bool | None = None
+        self._wanted = self.names if self.columns is None else self.columns
 
     def parse(self, text: bytes, bytes_read: int = 0, *, last: bool = False) -> Batch:
         """Rows of the next block; ``last`` says that no other follows."""
@@ -136,29 +137,22 @@ class DelimitedParser:
             return self._none()
         quoted = self.quoting and b'"' in text
         names = self._all_names
-        wanted = self.names if self.columns is None else self.columns
-        if self._surplus:
-            wanted = [*wanted, _SURPLUS]
+        wanted = [*self._wanted, _SURPLUS] if self._surplus else self._wanted
         # Memory of Arrow's own: a thread of its that lets go of Python's as the process ends would abort it.
         copied = pa.BufferOutputStream()
         copied.write(text)
+        block_size = len(text) + 1 if quoted else 1 << 22
+        quote = '"' if self.quoting else False
+        as_text = {name: pa.string() for name in wanted}
+        options = (
+            pyarrow.csv.ReadOptions(column_names=names, block_size=block_size),
+            pyarrow.csv.ParseOptions(
+                delimiter=self.delimiter, quote_char=quote, newlines_in_values=quoted
+            ),
+            pyarrow.csv.ConvertOptions(include_columns=wanted, column_types=as_text),
+        )
         try:
-            table = pyarrow.csv.read_csv(
-                pa.BufferReader(copied.getvalue()),
-                read_options=pyarrow.csv.ReadOptions(
-                    column_names=names, block_size=len(text) + 1 if quoted else 1 << 22
-                ),
-                parse_options=pyarrow.csv.ParseOptions(
-                    delimiter=self.delimiter,
-                    quote_char='"' if self.quoting else False,
-                    newlines_in_values=quoted,
-                ),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    include_columns=wanted,
-                    column_types={name: pa.string() for name in wanted},
-                    strings_can_be_null=False,
-                ),
-            )
+            table = pyarrow.csv.read_csv(pa.BufferReader(copied.getvalue()), *options)
         except pa.ArrowInvalid:
             return None
         if table.num_rows != n_rows:
@@ -170,8 +164,7 @@ class DelimitedParser:
         return table
 
     def _none(self) -> pa.Table:
-        wanted = self.names if self.columns is None else self.columns
-        return pa.table({name: pa.array([], pa.string()) for name in wanted})
+        return pa.table({name: pa.array([], pa.string()) for name in self._wanted})
 
     def _records(self, text: bytes, last: bool) -> tuple[list[bytes], list[int], list[LostRow]]:
         """Rows of the right number of fields, their numbers, and the lines that are none."""
@@ -219,13 +212,8 @@ class DelimitedParser:
             if len(record) > _MOST_BYTES:
                 return None
             if b'"' in line and not self._is_open(record):
-                strict = csv.reader(
-                    io.StringIO(record.decode("utf-8", "replace"), newline=""),
-                    delimiter=self.delimiter,
-                    strict=True,
-                )
                 try:
-                    rows = list(strict)
+                    rows = self._rows(record)
                 except csv.Error:
                     return None
                 whole = len(rows) == 1 and len(rows[0]) == len(self._all_names)
@@ -234,17 +222,16 @@ class DelimitedParser:
 
     def _is_open(self, record: bytes) -> bool:
         """Whether a quoted text begins in a record and does not end in it."""
-        reader = csv.reader(
-            io.StringIO(record.decode("utf-8", "replace").rstrip("\r\n"), newline=""),
-            delimiter=self.delimiter,
-            strict=True,
-        )
         try:
-            for _ in reader:
-                pass
+            self._rows(record.rstrip(b"\r\n"))
         except csv.Error as error:
             return "unexpected end of data" in str(error)
         return False
+
+    def _rows(self, text: bytes, *, strict: bool = True) -> list[list[str]]:
+        """Rows of a text as Python's reader has them."""
+        stream = io.StringIO(text.decode("utf-8", "replace"), newline="")
+        return list(csv.reader(stream, delimiter=self.delimiter, strict=strict))
 
     def _fault(self, record: bytes) -> str | None:
         if not _is_utf8(record):
@@ -253,8 +240,7 @@ class DelimitedParser:
             n_fields = record.count(self.delimiter.encode()) + 1
             surplus = record.rstrip(b"\r").rsplit(self.delimiter.encode(), 1)[-1]
         else:
-            text = record.decode().rstrip("\r")
-            fields = next(csv.reader(io.StringIO(text, newline=""), delimiter=self.delimiter), [""])
+            fields = (self._rows(record.rstrip(b"\r"), strict=False) or [[""]])[0]
             n_fields, surplus = len(fields), fields[-1].encode()
         if n_fields != len(self._all_names) or (self._surplus and surplus):
             return WRONG_FIELDS

@@ -20,7 +20,7 @@ MISSING = (
 )  # fmt: skip
 """What tables write where there is no value; in columns of countries and groups, NA is Namibia."""
 
-FILL_IN = "Fill in or drop those rows."
+FILL_IN = "Fill in or remove these rows."
 _COUNTRY_CODES = ("NA", "na")
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _WHOLE = r"^(-?[0-9]+)\.0+$"
@@ -162,7 +162,7 @@ def coordinates(
 def _sound_numbers(column: pa.ChunkedArray, name: str, told: dict[str, Any]) -> FloatArray:
     values, _, wrong = numbers(column)
     value = str(column[int(wrong.argmax())].as_py()) if wrong.any() else ""
-    written = "decimals with a point." if "," in value else "decimal degrees, or drop those rows."
+    written = "decimals with a point." if "," in value else "decimal degrees, or remove these rows."
     must = f"Column {name!r} must hold numbers"
     refuse_rows(wrong, must, "do not", lambda _: repr(value), f"Write {written}", **told)
     return values

@@ -116,7 +116,7 @@ def test_other_refusals(write, tmp_path):
     assert "not text in ascii" in refusal(write(PLAIN.replace("ann", "Å")), encoding="ascii")
     assert "line feed" in refusal(write(b"latitude,longitude\r1,2\r3,4\r"))
     assert "subtract 360" in refusal(write("lat,lon\n1,200\n"))
-    assert "Correct or drop" in refusal(write("lat,lon\n1,-200\n"))
+    assert "Correct or remove" in refusal(write("lat,lon\n1,-200\n"))
     assert "'47,3'" in refusal(write('lat,lon\n"47,3",8\n'))
     assert "--latitude-column 'latitud'" in refusal(write("latitud,lon\n1,2\n"))
     assert "1, 2" not in refusal(write("a,b\n1,2\n"))

@@ -42,7 +42,7 @@ def row_1(*point: object) -> list:
     [
         ({"coords": row_1(NAN, 8.0)}, FINITE + "nan, longitude 8.0.*Drop those rows"),
         ({"coords": row_1(47.0, -INF)}, FINITE + "47.0, longitude -inf.*Drop those rows"),
-        ({"coords": row_1(95.0, 120.0)}, r"Latitude must lie in .-90, 90.*row 1, 95\)\. Correct or drop"),
+        ({"coords": row_1(95.0, 120.0)}, r"Latitude must lie in .-90, 90.*row 1, 95\)\. Correct or remove"),
         ({"coords": row_1(95.0, 8.0)}, r"Latitude must lie in .-90, 90.*row 1, 95\).*swapped\?"),
         ({"coords": row_1(10.0, 200.0)}, r"Longitude must lie .*row 1, 200\).*subtract 360"),
         ({"coords": np.array(row_1("47 N", 8.0), dtype=object)}, NUMBERS + r"\['47 N' 8.0\].*Correct or drop"),

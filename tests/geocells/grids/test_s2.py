@@ -13,7 +13,7 @@ from strategies import coordinates
 
 from geocells import CellBuilder
 from geocells.grids import OUTSIDE, GroupedGrid, LatLonGrid, S2Grid, n_codes
-from geocells.grids._s2_kernels import cosine_series, leaf_by_the_book, sine_series
+from geocells.grids._s2_kernels import leaf_by_the_book
 
 levels = st.integers(0, 30)
 
@@ -97,12 +97,6 @@ def test_every_row_equals_its_calculation_by_the_book():
     by_the_book = np.array([leaf_by_the_book(*point) for point in coords])
     assert np.array_equal(np.column_stack([i, j]), by_the_book[:, 1:])
     assert np.array_equal(codes >> 60, faces)
-
-
-def test_the_series_are_sine_and_cosine_to_the_last_bits():
-    for x in np.linspace(-np.pi / 4, np.pi / 4, 201).tolist():
-        assert sine_series(x, x * x) == pytest.approx(math.sin(x), rel=4e-16, abs=0.0)
-        assert cosine_series(x * x) == pytest.approx(math.cos(x), rel=4e-16, abs=0.0)
 
 
 @given(coordinates(max_rows=30), levels)

@@ -39,7 +39,8 @@ print(model.task.cells)
 #
 # ``run_model`` and ``geoloc train`` have done this; here are the steps. :meth:`~geoloc_models.Model.store_images` adds
 # the training places, so that decoders know where in a cell photos are taken. :meth:`~geoloc_models.Model.calibrate`
-# fits on the validation images a temperature, which makes probabilities true, and a radius that holds nine of ten photos.
+# fits on the validation images a temperature, which makes probabilities true, and a radius that holds nine photos
+# of ten.
 
 model.store_images(places.coords[split.train], places.countries[split.train])
 

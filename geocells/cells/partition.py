@@ -167,7 +167,7 @@ class CellPartition:
 
     def __getitem__(self, label: int) -> Cell:
         if not isinstance(label, numbers.Integral):
-            raise TypeError(f"A cell is asked for by its number, cells[3]; got {label!r}.")
+            raise TypeError(f"A cell is named by its number, as in cells[3]; got {label!r}.")
         if not 0 <= label < self.n_cells:
             raise IndexError(f"There is no cell {label}: cells are 0 to {self.n_cells - 1}.")
         latitude, longitude = self.locations[label].tolist()

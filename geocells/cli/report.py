@@ -83,7 +83,9 @@ def _curve(cells: CellPartition, min_images: str, photos: Photos, feats: Any) ->
     import pandas as pd
 
     if "min_images" not in cells.parameters:
-        raise ValueError("Cells that were not built by min_images have no such curve.")
+        raise ValueError(
+            "--min-images compares cells that were built by min_images; these were not."
+        )
     try:
         numbers = sorted({int(number) for number in min_images.split(",")})
     except ValueError:

@@ -333,7 +333,7 @@ class ExpectedUtility:
         weights = np.where(np.isin(self._radii_km, chosen), self._weights, 0.0)
         if not weights.any():
             raise ValueError(
-                f"The weights of the radii {chosen.tolist()} are all zero: every point is as good."
+                f"The weights of the radii {chosen.tolist()} are all zero: all points are equally good."
             )
         return weights
 

@@ -33,8 +33,8 @@ def check_unpacked(path: Path, n_bytes: float) -> None:
     size = path.stat().st_size
     if n_bytes > max(LEAST_LIMIT, MOST_TIMES * size):
         raise TableError(
-            f"{path.name} has {size:,} bytes, which unpack to {n_bytes:,.0f} or more: too many times its size, as in "
-            "a file made to fill memory. If you trust it, save it as uncompressed CSV."
+            f"{path.name} has {size:,} bytes, which unpack to {n_bytes:,.0f} or more, as in a file made to fill "
+            "memory. If you trust it, save it as uncompressed CSV."
         )
 
 

@@ -242,8 +242,8 @@ def main(words: Sequence[str] | None = None) -> None:
             app.meta(_with_common_options_first(words))
     except KeyboardInterrupt:
         end(
-            "\nInterrupted; no result is half-written. The same command continues where it can: "
-            "after the last whole epoch with --resume, where there is that option.",
+            "\nInterrupted; no file is half-written. Run the same command again to continue, with "
+            "--resume where there is that option.",
             INTERRUPTED,
         )
     except ImportError as error:

@@ -90,7 +90,7 @@ def embed(
     report_skipped(record.broken, files.broken)
     if record.missing_shards:
         missing = ", ".join(map(str, record.missing_shards))
-        say(f"\nStill to be finished before {output} is put together: shards {missing}.")
+        say(f"\nStill missing before {output} is merged: shards {missing}.")
     else:
         columns = {
             "--path-column": path_column,

@@ -73,12 +73,14 @@ def _print_split(report: SplitReport, options: SplitOptions) -> None:
     if report.trained_on:
         named = [f"{name} ({n:,} photos)" for name, n in report.trained_on.items()]
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-        say(f"\nTrained on, as too large to be held out: {'; '.join(named[:_MOST_NAMED])}{more}.")
+        say(
+            f"\nMoved to training, as too large to hold out: {'; '.join(named[:_MOST_NAMED])}{more}."
+        )
     for part, (name, n_photos) in report.fullest.items():
         if n_photos > _FILLS * counts[part] and not options.exchangeable:
             say(f"\n{n_photos:,} of the {counts[part]:,} {part} photos are of one {unit}: {name}.")
     if report.n_without_user:
-        say(f"\n{report.n_without_user:,} photos without a {unit} stand for themselves.")
+        say(f"\n{report.n_without_user:,} photos without a {unit} are dealt out one by one.")
     if len(report.subsets.columns):
         say(f"\nNested subsets of the training part:\n\n{_counts_text(report.subsets)}")
     if report.too_large and options.subsets != SplitOptions.subsets:  # that were asked for
@@ -155,4 +157,4 @@ def _print_leakage(report: LeakageReport) -> None:
                 bits = f", {pair['distance']} bits apart" if reason == "near duplicate" else ""
                 say(f"    {left} and {right}{bits}")
     if report.exchangeable:
-        say("\nTest photos with one in validation are what --exchangeable asked for.")
+        say("\nPairs of test and validation photos are expected with --exchangeable.")

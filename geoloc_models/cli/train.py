@@ -203,8 +203,8 @@ def _report_results(run: ModelRun) -> None:
     before, after = errors
     if before is not None and after is not None and after > before + _WORSE:
         say(
-            f"Note: the temperature fitted on validation photos takes the error of the likeliest "
-            f"class's probability from {100 * before:.1f} to {100 * after:.1f} % on the test photos: "
-            "do not rely on these probabilities. More validation photos help.",
+            "Note: calibration raised the error of the likeliest class's probability on the test "
+            f"photos from {100 * before:.1f} to {100 * after:.1f} %: do not rely on these "
+            "probabilities. More validation photos help.",
             error=True,
         )

@@ -352,7 +352,7 @@ def _open(file: Path) -> sqlite3.Connection:
         if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
             raise
         raise GeolocError(
-            f"{file} cannot be read ({error}). Remove it, and the images on disk are counted anew."
+            f"{file} cannot be read ({error}). Remove it: the images on disk are then counted again."
         ) from error
     return db
 
@@ -383,8 +383,8 @@ def _open_parquet(folder: Path) -> pq.ParquetFile:
         parquet = pq.ParquetFile(file)
     except (pa.ArrowException, OSError) as error:
         raise GeolocError(
-            f"{file} cannot be read ({reason_of(error)}). Remove it, and the images on disk are "
-            "counted anew; what was found gone is asked for again."
+            f"{file} cannot be read ({reason_of(error)}). Remove it: the images on disk are "
+            "then counted again, and photos that were gone are asked for again."
         ) from error
     if parquet.schema_arrow.names != SCHEMA.names:
         raise GeolocError(f"{file} is no ledger of a download. Choose another output folder.")

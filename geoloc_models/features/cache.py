@@ -41,8 +41,7 @@ class FeatureFiles:
     def __init__(self, features: Path) -> None:
         if features.suffix != ".npy":
             raise GeolocError(
-                f"A feature cache is a .npy file; {features.name} ends otherwise. Name it "
-                f"{features.name}.npy, say."
+                f"A feature cache is a .npy file; got {features.name}. Name it {features.name}.npy."
             )
         self.features = features
         self.card = self._beside(".json")  # what the features are
@@ -210,7 +209,7 @@ class FeatureCache:
                 "with; were files of two caches mixed?"
             )
         if state.max() > BROKEN:
-            raise GeolocError(f"{files.state} is damaged: it holds states that there are not.")
+            raise GeolocError(f"{files.state} is damaged: it holds unknown states.")
         return cls(files, card, features, state, key_hashes)
 
     def __len__(self) -> int:
@@ -332,9 +331,8 @@ class FeatureCache:
             card = replace(card, n_rows=len(keys), keys_digest=digest_of(hash_keys(keys)))
         if self.card.keys_digest != card.keys_digest:
             raise GeolocError(
-                f"{self.path} was made of other photos ({self.card.n_rows} of them; now there are "
-                f"{card.n_rows}), or of the same in another order; name another file, or embed "
-                "anew with --no-resume."
+                f"{self.path} was made of other photos ({self.card.n_rows}, now {card.n_rows}), or of "
+                "the same in another order; name another file, or embed anew with --no-resume."
             )
         for name in ("dim", "dtype", "preprocessing", "precision"):
             if getattr(self.card, name) != getattr(card, name):
@@ -416,8 +414,8 @@ def open_array(path: Path, dtype: str, shape: tuple[int, ...], *, mapped: bool) 
         raise GeolocError(f"The feature cache is incomplete: {path} is missing.") from None
     except (OSError, ValueError, EOFError) as error:
         raise GeolocError(
-            f"{path} is damaged or cut short ({' '.join(str(error).split())}); bring back a whole "
-            "copy, or embed the photos again."
+            f"{path} is damaged or cut short ({' '.join(str(error).split())}). Restore a "
+            "complete copy, or embed the photos again."
         ) from error
     if array.dtype != np.dtype(dtype) or array.shape != shape:
         raise GeolocError(

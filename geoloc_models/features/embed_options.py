@@ -63,8 +63,8 @@ class EmbedOptions:
             raise GeolocError(f"A shard is one of 1/k to k/k, such as 2/4; got {self.shard!r}.")
         if self.shard is not None and (self.retry_broken or not self.resume):
             raise GeolocError(
-                "Shards continue what is there; to replace it, or to try broken images again, "
-                "run one process without a shard."
+                "--shard continues a cache. To replace it, or to try broken images again, leave "
+                "--shard out."
             )
 
     @property

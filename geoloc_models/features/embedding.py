@@ -171,7 +171,7 @@ def embed(
         )
     number, n_shards = options.shard_and_count
     if n_shards > max(len(images), 1):
-        raise GeolocError(f"{len(images)} images cannot be dealt to {n_shards} shards.")
+        raise GeolocError(f"{len(images)} images cannot be divided into {n_shards} shards.")
     files = FeatureFiles(Path(path))
     own = files if n_shards == 1 else files.shard(number, n_shards)
     runner = _Runner(  # checks its options, before an older cache is replaced
@@ -366,7 +366,7 @@ class _Runner:
             features: Tensor = self.encoder(pixels.contiguous(memory_format=torch.channels_last))
         if features.shape != (len(pixels), self.encoder.dim):
             raise GeolocError(
-                f"The encoder {self.encoder.name} promises features of {self.encoder.dim} numbers; "
+                f"The encoder {self.encoder.name} must give features of {self.encoder.dim} numbers; "
                 f"got the shape {tuple(features.shape)}."
             )
         numbers: np.ndarray = features.float().cpu().numpy()

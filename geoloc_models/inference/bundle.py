@@ -89,7 +89,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> None:
     task = bundle.task
     if isinstance(task.encoder, CachedFeatures):
         raise GeolocError(
-            "A model of cached features places no photos; put the encoder that made them into "
+            "A model of cached features cannot place photos; put the encoder that made them into "
             "task.encoder before saving it."
         )
     card: dict[str, Any] = {

@@ -49,8 +49,8 @@ def push_bundle(
         needed = [name for name in _NEEDED_PLACES if (Path(folder) / name).is_file()]
         if needed:
             raise GeolocError(
-                f"The model answers with where its training photos were taken ({needed[0]}); pass "
-                "--with-places to upload that."
+                f"This model cannot answer without the places of its training photos ({needed[0]}). "
+                "Pass --with-places to upload them."
             )
         if any((Path(folder) / name).is_file() for name in _PLACES):
             left_out = [*_PLACES, CALIBRATION_FILE]

@@ -317,7 +317,7 @@ class Model:
         """Probability within so many kilometres above which answers are promised; GeolocError for none."""
         if km not in PROMISED_KM:
             known = ", ".join(f"{radius:g}" for radius in PROMISED_KM)
-            raise GeolocError(f"A promise is of {known} km; got {km:g}.")
+            raise GeolocError(f"A promise must be of {known} km; got {km:g}.")
         calibration = self.calibration
         if calibration is None or calibration.decoder != decoder or km not in calibration.promises:
             raise GeolocError(

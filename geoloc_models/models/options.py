@@ -211,7 +211,7 @@ class TrainingOptions(_Options):
             check_encoder(self.encoder, self.image_size)
         if self.images_a_step % self.devices:
             raise GeolocError(
-                f"{self.devices} devices share each batch alike, so batch_size must be a multiple "
+                f"{self.devices} devices share each batch equally, so batch_size must be a multiple "
                 f"of {self.devices}, not {self.images_a_step}."
             )
         if self.devices > 1 and self.train_encoder == "gradual":
@@ -219,7 +219,9 @@ class TrainingOptions(_Options):
                 "train_encoder = gradual works on one device only; choose all or none."
             )
         if self.views > 1 and self.augment == "none":
-            raise GeolocError("Several views of an image are alike without augment; choose crop.")
+            raise GeolocError(
+                "views needs augment, such as crop: else all views of an image are equal."
+            )
 
     def resolve(
         self, features: FeatureCard | None = None, n_train: int | None = None

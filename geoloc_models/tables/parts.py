@@ -271,7 +271,7 @@ def subset_rows(table: PhotoTable, n_photos: int) -> np.ndarray:
     if len(rows) != n_photos:
         raise GeolocError(
             f"The column subset_rank numbers {len(rows)} photos below {n_photos}; rows of the "
-            f"table are missing or there twice. {_DAMAGED}"
+            f"table are missing or repeated. {_DAMAGED}"
         )
     return rows
 

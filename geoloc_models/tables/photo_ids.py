@@ -38,9 +38,9 @@ def refuse_repeated(names: pd.Series, where: str, n_rows: int) -> None:
         row, name = names.index[place], names.iloc[place]
         before = names.index[int((names == name).to_numpy().argmax())]
         raise GeolocError(
-            f"No two photos may have one id; {again.sum()} of {n_rows} rows of {where} repeat an "
-            f"earlier one (first: row {row} that of row {before}, {name!r}). Remove one of each, or "
-            "drop the column of ids."
+            f"Ids must be unique; {again.sum()} of {n_rows} rows of {where} repeat an earlier one "
+            f"(first: row {row} that of row {before}, {name!r}). Remove one of each, or drop the "
+            "column of ids."
         )
 
 

@@ -133,9 +133,8 @@ def split_photo_file(
     key = columns.get("id", columns.get("path"))
     if key is None:
         raise GeolocError(
-            f"{file.path.name} has neither a column id nor path to tell its photos by (columns "
-            f"there: {', '.join(file.names)}). Row numbers would not do: they change when rows are "
-            "added."
+            f"{file.path.name} has neither a column id nor path to identify its photos by (columns "
+            f"there: {', '.join(file.names)}). Add one; row numbers change when rows are added."
         )
     needed = [key, *(columns[role] for role in _NEEDED.get(by, ("user",)))]
     table = file.read([*needed, *([columns["country"]] if "country" in columns else [])])

@@ -46,7 +46,7 @@ class SplitOptions:
     def __post_init__(self) -> None:
         check_fractions(self.fractions)
         if any(size < 1 for size in self.subsets):
-            raise GeolocError(f"Subsets have at least 1 photo; got {min(self.subsets)}.")
+            raise GeolocError(f"Subsets must have at least 1 photo; got {min(self.subsets)}.")
         if not 0 <= self.seed < 1 << 64:
             raise GeolocError(f"seed must lie between 0 and 2**64 - 1; got {self.seed}.")
 

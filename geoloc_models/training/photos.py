@@ -145,7 +145,7 @@ class ModelPhotos:
         self.encoder = encoder
         if source.features is not None and (options.augment != "none" or options.views > 1):
             raise GeolocError(
-                "Cached features cannot be varied; leave out augment and views, or train without "
+                "Cached features cannot be augmented; leave out augment and views, or train without "
                 "--features."
             )
 

@@ -321,7 +321,7 @@ def _learned_features(
     """Features of an encoder that is trained on top-down cells first, in a run of its own."""
     if source.features is not None or options.train_encoder == "none":
         raise GeolocError(
-            "rank_by learned is for an encoder that is trained: leave out cached features, and "
+            "rank_by learned needs an encoder that is trained: leave out cached features and "
             "train_encoder none."
         )
     if not resume:

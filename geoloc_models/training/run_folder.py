@@ -148,16 +148,16 @@ def check_resumable(run_dir: Path, content: dict[str, Any], split: Split) -> Non
         )
     if before.get("digest", content["digest"]) != content["digest"]:
         raise GeolocError(
-            f"The photos have changed since the run in {run_dir} was begun: a coordinate, a "
-            "country, an id, an image file or a feature is another. Choose another --output."
+            f"The photos have changed since the run in {run_dir} was begun (coordinates, countries, "
+            "ids, image files or features). Choose another --output."
         )
     if (run_dir / "split.parquet").is_file():
         earlier_split = read_split(run_dir)
         for part in PARTS:
             if not np.array_equal(getattr(earlier_split, part), getattr(split, part)):
                 raise GeolocError(
-                    f"The photos have changed since the run in {run_dir} was begun: their split "
-                    "is another. Choose another --output."
+                    f"The split has changed since the run in {run_dir} was begun. Choose another "
+                    "--output."
                 )
 
 

@@ -334,7 +334,7 @@ def _timm_settings(model: str) -> dict[str, Any]:
         raise GeolocError(f"timm has no model {model!r}{hint}. timm.list_models() names them all.")
     settings = timm.get_pretrained_cfg(model)
     if settings is None:
-        raise GeolocError(f"timm does not say what images its model {model!r} wants to see.")
+        raise GeolocError(f"timm does not say what images its model {model!r} takes.")
     values: dict[str, Any] = settings.to_dict()
     return {
         "input_size": tuple(values.get("input_size") or (3, 224, 224)),

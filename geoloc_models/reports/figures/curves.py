@@ -340,7 +340,7 @@ def reliability_diagrams(
     """
     panels = {title: panel for title, panel in bins.items() if panel}
     if not panels:
-        raise GeolocError("No model has probabilities to hold against the truth.")
+        raise GeolocError("No model has probabilities to compare with the truth.")
     figure, axes = new_axes(width_mm, min(46.0, width_mm), len(panels), 38.0)
     for axis, (title, panel) in zip(axes, panels.items(), strict=True):
         names = ("confidence", "accuracy", "low", "high", "n_photos")

@@ -332,7 +332,7 @@ def test_radii_that_were_not_fitted_are_refused():
     with pytest.raises(ValueError, match=r"among the fitted ones, \[1.0, 25.0\]; got \[2.0\]"):
         decoder.predict([[1.0]], radii_km=(1, 2))
     zero = ExpectedUtility(radii_km=(1, 25), weights=(0, 1)).fit([(47.0, 8.0)], [0])
-    with pytest.raises(ValueError, match="all zero: every point is as good"):
+    with pytest.raises(ValueError, match="all zero: all points are equally good"):
         zero.predict([[1.0]], radii_km=(1,))
 
 

@@ -65,7 +65,7 @@ def test_a_mended_photo_is_tried_again(folder):
         (["--precision", "7"], 'Invalid value "7" for --precision'),
         (["--shard", "3/2"], "one of 1/k to k/k"),
         (["--shard", "two"], "one of 1/k to k/k"),
-        (["--shard", "1/2", "--retry-broken"], "without a shard"),
+        (["--shard", "1/2", "--retry-broken"], "leave --shard out"),
     ],
 )
 def test_bad_input_is_answered_in_one_sentence(folder, arguments, words):
@@ -76,7 +76,7 @@ def test_bad_input_is_answered_in_one_sentence(folder, arguments, words):
 def test_shards_say_what_is_missing_and_the_last_one_puts_together(folder):
     first = embed(folder, "--shard", "1/2")
     assert "6 photos, 128 numbers each" in first.stdout
-    assert "Still to be finished" in first.stdout
+    assert "Still missing" in first.stdout
     assert "shards 2." in first.stdout
     last = embed(folder, "--shard", "2/2")
     assert "12 photos, 128 numbers each" in last.stdout
@@ -97,4 +97,4 @@ def test_quotes_may_be_plain_characters(folder):
 def test_a_missing_table_and_a_name_that_is_no_cache_are_refused(folder):
     assert "nowhere.csv" in geoloc_refuses("embed", folder / "nowhere.csv")
     words = ["embed", folder / "photos.csv", "-o", folder / "features.bin"]
-    assert "ends otherwise" in geoloc_refuses(*words)
+    assert "is a .npy file" in geoloc_refuses(*words)

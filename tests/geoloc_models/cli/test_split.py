@@ -76,7 +76,7 @@ def test_parts_far_from_their_shares_are_told(table):
     result = geoloc("split", table, "-o", table.parent / "split.parquet", "--by", "user")
     assert "Far from the fractions: validation" in result.stdout
     assert "Some users hold many photos" in result.stdout
-    assert "Trained on, as too large to be held out: anna (90 photos)" in result.stdout
+    assert "Moved to training, as too large to hold out: anna (90 photos)" in result.stdout
     few = ["--by", "user", "--fractions", "0.1", "0.3", "0.6"]
     result = geoloc("split", table, "-o", table.parent / "split.parquet", *few)
     assert "photos are of one user: anna." in result.stdout
@@ -84,7 +84,7 @@ def test_parts_far_from_their_shares_are_told(table):
 
 def test_users_that_are_missing_are_told(table):
     result = geoloc("split", table, "-o", table.parent / "split.parquet", "--by", "user")
-    assert "18 photos without a user stand for themselves" in result.stdout
+    assert "18 photos without a user are dealt out one by one" in result.stdout
 
 
 def test_leaks_are_counted_with_examples_and_listed(table):
@@ -112,7 +112,7 @@ def test_leaks_of_places_and_users_are_found_without_images(table):
     assert "--exchangeable" not in result.stdout
     geoloc("split", table, "-o", output, "--by", "place", "--exchangeable")
     again = geoloc("leakage", output, "--no-images", "-o", table.parent / "exchangeable.parquet")
-    assert "what --exchangeable asked for" in again.stdout
+    assert "are expected with --exchangeable" in again.stdout
     # Blocks keep one coordinate on one side.
     pairs = pd.read_parquet(table.parent / "found.parquet")
     assert set(pairs["reason"]) == {"same user"}

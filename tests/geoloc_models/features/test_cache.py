@@ -179,7 +179,7 @@ def test_another_encoder_is_not_mixed_in(path, change, words):
 def test_other_photos_are_not_mixed_in(path):
     make_cache(path)
     for keys in (KEYS[:-1], KEYS[::-1]):
-        with pytest.raises(GeolocError, match=r"made of other photos \(10 of them"):
+        with pytest.raises(GeolocError, match=r"made of other photos \(10, now"):
             FeatureWriter(path, keys, card())
     with FeatureWriter(path, KEYS[:-1], card(), resume=False) as writer:
         assert len(writer.pending_rows()) == 9
@@ -224,7 +224,7 @@ DAMAGES = {
     "other shape": (lambda path: np.save(path, VALUES[:, :2]), "two caches mixed"),
     "impossible state": (
         lambda path: np.save(path.with_name("features.state.npy"), np.full(10, 7, np.uint8)),
-        "states that there are not",
+        "unknown states",
     ),
     "pickled objects": (
         lambda path: np.save(path, np.array([print] * 10, dtype=object), allow_pickle=True),
@@ -254,7 +254,7 @@ def test_damaged_files_are_refused_in_one_sentence(path, damage):
 def test_a_missing_cache_says_how_to_make_one(tmp_path):
     with pytest.raises(GeolocError, match=r"There is no feature cache.*geoloc embed"):
         FeatureCache.open(tmp_path / "features.npy")
-    with pytest.raises(GeolocError, match=r"features\.bin ends otherwise"):
+    with pytest.raises(GeolocError, match=r"got features\.bin"):
         FeatureCache.open(tmp_path / "features.bin")
 
 

@@ -173,7 +173,7 @@ def test_other_errors_pass_through():
 
 
 def test_an_encoder_that_breaks_its_word_is_refused():
-    with pytest.raises(GeolocError, match=r"promises features of 5 numbers.*\(3, 3\)"):
+    with pytest.raises(GeolocError, match=r"must give features of 5 numbers.*\(3, 3\)"):
         embed_images(NoisyImages(3), small_encoder(9, None, dim=5))
 
 

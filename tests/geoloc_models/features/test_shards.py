@@ -112,7 +112,7 @@ def test_shards_of_other_encoders_and_photos_are_refused(tmp_path):
     ):
         with pytest.raises(GeolocError, match=words):
             embedded(NoisyImages(n), tmp_path / "f.npy", encoder, shard="1/2")
-    with pytest.raises(GeolocError, match="cannot be dealt to 4 shards"):
+    with pytest.raises(GeolocError, match="cannot be divided into 4 shards"):
         embedded(NoisyImages(3), tmp_path / "g.npy", shard="1/4")
 
 

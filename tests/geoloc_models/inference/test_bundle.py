@@ -236,7 +236,7 @@ def test_stored_vectors_are_those_of_the_model(kind, name, tmp_path):
 def test_a_model_of_cached_features_is_not_saved(tmp_path):
     task = small_task("country", TABLE, encoder=CachedFeatures(8, "tiny"))
     summary = summarise_training(TABLE.coords, TABLE.countries)
-    with pytest.raises(GeolocError, match="places no photos"):
+    with pytest.raises(GeolocError, match="cannot place photos"):
         save_bundle(Bundle(task, {}, summary), tmp_path / "bundle")
 
 

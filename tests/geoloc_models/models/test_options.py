@@ -110,7 +110,7 @@ def test_unknown_options_of_a_file_are_refused():
         ({"encoder": "vit_b_16", "image_size": 64}, "224 x 224"),
         ({"batch_size": 7, "devices": 2}, "multiple"),
         ({"train_encoder": "gradual", "devices": 2}, "one device only"),
-        ({"views": 2}, "without augment"),
+        ({"views": 2}, "views needs augment"),
     ],
 )
 def test_unsound_training_options_are_refused(change, words):

@@ -268,7 +268,7 @@ def test_features_of_another_encoder_are_refused(source, tmp_path):
 def test_features_cannot_be_varied(source, tmp_path):
     photos, weights = source
     options = replace(OPTIONS, weights=weights, augment="crop")
-    with pytest.raises(GeolocError, match="cannot be varied"):
+    with pytest.raises(GeolocError, match="cannot be augmented"):
         run_model(photos, split_source(photos), plan("country"), options, tmp_path, progress=False)
 
 

@@ -201,8 +201,8 @@ class CellHierarchy(Estimator):
         Raises
         ------
         ValueError
-            After :meth:`load`, which knows no images; use `CellIntersections.from_partitions`. When no image lies in
-            a cell of each.
+            After :meth:`load`, which has no images; use `CellIntersections.from_partitions`. When no image lies in a
+            cell of each.
         """
         self._check_is_fitted()
         if not hasattr(self, "_images"):

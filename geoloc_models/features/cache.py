@@ -354,7 +354,7 @@ class FeatureCache:
 
 
 def row_keys(table: PhotoTable) -> np.ndarray:
-    """Keys that tell the photos of a table apart, whatever their order.
+    """Keys that identify the photos of a table, in any order.
 
     Parameters
     ----------

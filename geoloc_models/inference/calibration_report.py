@@ -1,4 +1,4 @@
-"""How sure a model is, held against what is true of its test photos."""
+"""Calibration of a model, measured on its test photos."""
 
 from __future__ import annotations
 

@@ -154,9 +154,8 @@ def scan_photos(
         Gone through with all folders and ``.tar`` files in it. Photos are told from other files by
         their content. Hidden files are left out; links are followed, and every file counts once.
     coordinates : path, optional
-        Table with ``latitude``, ``longitude`` and ``id`` or ``path``: coordinates that go before
-        those of the EXIF data, and columns that are handed through. Paths start from
-        ``folder`` or the table's own folder.
+        Table with ``latitude``, ``longitude`` and ``id`` or ``path``: coordinates that take precedence over EXIF
+        data, and columns to keep. Paths start from ``folder`` or the table's own folder.
     root : path, optional
         Folder that the paths of the result start from; by default ``folder``.
     keep_unplaced : bool
@@ -170,13 +169,12 @@ def scan_photos(
     Returns
     -------
     FolderScan
-        Its frame holds ``id`` (str, unique: the path below ``folder`` without its suffix; with it
-        where two photos would share an id), ``path`` (str, with ``/``), ``latitude`` and
-        ``longitude`` (float64 degrees), ``country`` (ISO 3166-1 alpha-2 code, None at sea),
-        ``time`` (str, ISO 8601, local time of the camera, with its offset where it noted one; None
-        where it noted no time), ``width`` and ``height`` (int64, pixels, upright), and the other
-        columns of ``coordinates``, whose ``country`` and ``time`` go before. In alphabetical order
-        of the paths.
+        Its frame holds ``id`` (str, unique: the path below ``folder`` without its suffix; with it where two photos
+        would share an id), ``path`` (str, with ``/``), ``latitude`` and ``longitude`` (float64 degrees), ``country``
+        (ISO 3166-1 alpha-2 code, None at sea), ``time`` (str, ISO 8601, local time of the camera, with its offset
+        where it noted one; None where it noted no time), ``width`` and ``height`` (int64, pixels, upright), and the
+        other columns of ``coordinates``, whose ``country`` and ``time`` take precedence. In alphabetical order of the
+        paths.
 
     Raises
     ------

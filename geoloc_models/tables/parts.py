@@ -40,8 +40,7 @@ def assign_parts(
     ids : sequence of str or int (n,)
         Name of each photo.
     users : sequence of str or int (n,), optional
-        Needed with ``by="user"``, or the name of another column: its values; missing or empty where
-        nobody knows.
+        Values of the column that ``by`` names, such as ``user``; missing or empty where unknown.
     coords : array-like (n, 2), optional
         Latitude, longitude in degrees, needed with ``by="place"``.
     by, block_km, fractions, exchangeable, seed

@@ -258,9 +258,9 @@ def training_curves(histories: Mapping[str, History], *, width_mm: float = FULL_
     Parameters
     ----------
     histories : mapping of str to sequence of mapping
-        By model name; an epoch has ``epoch``, ``train_loss``, ``val_loss`` (nats, or whatever the
-        model descends) and ``train_accuracy``, ``val_accuracy`` (0 to 1, over the model's own
-        classes). What is missing or NaN leaves a gap.
+        By model name; an epoch has ``epoch``, ``train_loss``, ``val_loss`` (nats, or the model's own loss) and
+        ``train_accuracy``, ``val_accuracy`` (0 to 1, over the model's own classes). What is missing or NaN leaves a
+        gap.
     width_mm : float, default 170
         Width as printed, in millimetres.
 

@@ -1,5 +1,7 @@
 """Small photos and tasks for the tests of models: two countries, told apart by colour."""
 
+import os
+
 import numpy as np
 import torch
 from PIL import Image
@@ -80,6 +82,21 @@ def small_dataset(table, rows=None, *, size=32, augment="none", views=1):
         cell_labels=small_cells(table).assign(table.coords, groups=table.countries),
         rows=rows,
     )
+
+
+class _NotedPhotos(PhotoDataset):
+    """Notes the process that loads each photo."""
+
+    def __getitem__(self, index):
+        with self.notes.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return super().__getitem__(index)
+
+
+def note_who_loads(parts, notes):
+    """Have the id of the process that loads a photo of these parts appended to a file."""
+    for part in parts:
+        part.__class__, part.notes = _NotedPhotos, notes
 
 
 def small_task(kind, table, *, seed=0, encoder=None, **options):

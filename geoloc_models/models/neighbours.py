@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from geocells import sphere
-from geoloc_models._errors import GeolocError
 from geoloc_models.models.gallery import Gallery, unit_rows
 from geoloc_models.tables.coordinates import as_coords
 
@@ -47,11 +46,6 @@ class NearestImages:
     bandwidth_km : float, default 100
         Width of the Gaussian kernel.
 
-    Raises
-    ------
-    GeolocError
-        If lengths differ or an option is out of range.
-
     Notes
     -----
     Density at neighbour i: ``sum_j exp(-d_ij^2 / (2 h^2))`` over the k neighbours, d the
@@ -83,16 +77,6 @@ class NearestImages:
         self._gallery = Gallery.from_vectors(features)
         self.coords = as_coords(coords)
         self.countries = np.asarray(countries, dtype=object)
-        n = self._gallery.n_rows
-        if len(self.coords) != n or len(self.countries) != n:
-            raise GeolocError(
-                f"{n} training features need as many places and countries; got "
-                f"{len(self.coords)} and {len(self.countries)}."
-            )
-        if not 1 <= k <= n:
-            raise GeolocError(f"k must lie between 1 and {n}, the training images; got {k}.")
-        if not 0 < bandwidth_km < np.inf:
-            raise GeolocError(f"bandwidth_km must be above 0; got {bandwidth_km}.")
         self.k, self.bandwidth_km = k, float(bandwidth_km)
         self._names, self._country = np.unique(self.countries.astype(str), return_inverse=True)
 
@@ -157,14 +141,6 @@ class Prototypes:
     coords: FloatArray
     cells: npt.NDArray[np.int64]
 
-    def __post_init__(self) -> None:
-        n = len(self.cells)
-        if self.vectors.ndim != 2 or len(self.vectors) != n or self.coords.shape != (n, 2):
-            raise GeolocError(
-                f"{n} prototypes need as many vectors and places; got {self.vectors.shape} and "
-                f"{self.coords.shape}."
-            )
-
     @classmethod
     def from_images(
         cls,
@@ -201,19 +177,8 @@ class Prototypes:
         points = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
         cell_of_row = np.asarray(labels, dtype=np.int64)
         answers = np.asarray(locations, dtype=np.float64).reshape(-1, 2)
-        if not len(matrix) == len(points) == len(cell_of_row):
-            raise GeolocError(
-                f"{len(matrix)} features need as many places and labels; got {len(points)} and "
-                f"{len(cell_of_row)}."
-            )
-        n_cells = len(answers)
-        if len(cell_of_row) and not -1 <= cell_of_row.min() <= cell_of_row.max() < n_cells:
-            raise GeolocError(
-                f"Labels must lie between -1 and {n_cells - 1}, for {n_cells} cells; got "
-                f"{cell_of_row.min()} to {cell_of_row.max()}."
-            )
         order = np.argsort(cell_of_row, kind="stable")
-        bounds = np.searchsorted(cell_of_row[order], np.arange(n_cells + 1))
+        bounds = np.searchsorted(cell_of_row[order], np.arange(len(answers) + 1))
         at_large = matrix.mean(axis=0, dtype=np.float64)
         vectors, places, cells = [], [], []
         for cell, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
@@ -265,16 +230,9 @@ class Prototypes:
         image.
         """
         chances = np.asarray(probabilities, dtype=np.float64)
-        n_cells = int(self.cells[-1]) + 1
-        if chances.ndim != 2 or chances.shape[1] != n_cells:
-            raise GeolocError(f"Probabilities of shape {chances.shape} do not fit {n_cells} cells.")
-        if top_cells < 1 or not temperature > 0:
-            raise GeolocError("top_cells must be at least 1 and the temperature above 0.")
         wanted = unit_rows(features, "features", dim=self.vectors.shape[1])
-        if len(wanted) != len(chances):
-            raise GeolocError(f"{len(chances)} rows of probabilities but {len(wanted)} features.")
         best = np.empty(len(chances), dtype=np.int64)
-        step = max(1, _NUMBERS_AT_A_TIME // max(len(self.cells), n_cells))
+        step = max(1, _NUMBERS_AT_A_TIME // len(self.cells))
         for start in range(0, len(chances), step):
             part = slice(start, start + step)
             top = np.argsort(-chances[part], axis=1, kind="stable")[:, :top_cells]

@@ -59,22 +59,12 @@ class RunRecord(Checkpoint):
         self.best_weights: dict[str, Tensor] = {}
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, *_: Any, **__: Any
     ) -> None:
         """Collect broken images."""
-        self.broken.extend(batch.get("broken", ()))
+        self.broken.extend(batch["broken"])
 
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: Any,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Collect broken images."""
-        self.broken.extend(batch.get("broken", ()))
+    on_validation_batch_end = on_train_batch_end
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """Note losses and accuracies, then write the checkpoint."""
@@ -122,10 +112,7 @@ class RunRecord(Checkpoint):
         """Go on from a checkpoint."""
         self.epochs = [dict(epoch) for epoch in state_dict["epochs"]]
         self.broken.extend((row, reason) for row, reason in state_dict["broken"])
-        self.best_weights = {
-            name.removeprefix("task."): values  # of earlier releases
-            for name, values in state_dict["best_weights"].items()
-        }
+        self.best_weights = state_dict["best_weights"]
 
 
 class RunProgress(pl.Callback):
@@ -144,9 +131,7 @@ class RunProgress(pl.Callback):
                 total=total, initial=step, desc=self.description, unit="batch", disable=None
             )
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, *_: Any, **__: Any) -> None:
         """Go on by a batch."""
         if self.bar is not None:
             self.bar.update()
@@ -158,17 +143,10 @@ class RunProgress(pl.Callback):
             shown = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             self.bar.set_postfix_str(shown + ("" if loss is None else f", val loss {loss:.3f}"))
 
-    def on_exception(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
-    ) -> None:
-        """Close the bar after an error or an interruption."""
-        self._close()
-
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Close the bar."""
-        self._close()
-
-    def _close(self) -> None:
+    def teardown(self, *_: Any, **__: Any) -> None:
+        """Close the bar, after an error or an interruption, too."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None
+
+    on_exception = teardown

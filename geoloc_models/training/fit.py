@@ -192,8 +192,28 @@ def _train(module: TaskModule, batches: _Batches, record: RunRecord, bar: str | 
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        checkpoint = record.checkpoint if record.epochs else None
-        _fit(trainer, module, batches, checkpoint, has_bar=bar is not None)
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            checkpoint = record.checkpoint if record.epochs else None
+            trainer.fit(module, datamodule=batches, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit:  # Lightning's answer to an interruption
+            if trainer.interrupted:
+                if options.devices > 1:
+                    end_processes()
+                raise KeyboardInterrupt from None
+            raise
+        except ProcessException as error:
+            if bar is not None:
+                tqdm.write("", file=sys.stderr)  # behind the bar of a process that was ended
+            raise error_of_process(error, options.devices, options.images_a_step) from error
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise too_little_memory(options.images_a_step) from error
+        finally:
+            batches.stream.close()
+            if signal.getsignal(signal.SIGINT) is not handler:
+                signal.signal(signal.SIGINT, handler)
     if options.log == "wandb":
         import wandb
 
@@ -300,39 +320,6 @@ class _Batches(pl.LightningDataModule):
             order = np.random.default_rng([how.seed, epoch]).permutation(order)
         device = 0 if self.trainer is None else self.trainer.global_rank
         return share_of_device(order, how.images_a_step, device, how.devices)
-
-
-def _fit(
-    trainer: pl.Trainer,
-    module: TaskModule,
-    batches: _Batches,
-    checkpoint: Path | None,
-    *,
-    has_bar: bool,
-) -> None:
-    """Run the trainer; an interruption leaves as KeyboardInterrupt, not as Lightning's exit."""
-    handler = signal.getsignal(signal.SIGINT)
-    options = batches.options
-    try:
-        trainer.fit(module, datamodule=batches, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit:
-        if trainer.interrupted:
-            if options.devices > 1:
-                end_processes()
-            raise KeyboardInterrupt from None
-        raise
-    except ProcessException as error:
-        if has_bar:
-            tqdm.write("", file=sys.stderr)  # behind the bar of a process that was ended
-        raise error_of_process(error, options.devices, options.images_a_step) from error
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        raise too_little_memory(options.images_a_step) from error
-    finally:
-        batches.stream.close()
-        if signal.getsignal(signal.SIGINT) is not handler:
-            signal.signal(signal.SIGINT, handler)
 
 
 def _logger(options: TrainingOptions, run_dir: Path) -> Any:

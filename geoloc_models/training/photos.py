@@ -193,7 +193,5 @@ class ModelPhotos:
         return make_loader(
             dataset,
             batch_size=self.options.images_a_step,
-            shuffle=False,
-            seed=self.options.seed,
             workers=self.options.workers,
         )

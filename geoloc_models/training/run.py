@@ -284,26 +284,14 @@ def run_model(
         if keep_places:
             model.store_images(table.coords[split.train], table.countries[split.train])
         calibration_report = _calibrated(model, table, validated, tested)
-        predictions = _answers(model, plain, tested)
-        run = _judged(
-            table,
-            summary,
-            predictions,
-            plain,
-            name=plan.name,
-            run_dir=run_dir,
-            cells=labels.first_cells,
-            history=record.history,
-            broken=record.broken,
-            calibration_report=calibration_report,
-        )
-        model_card = ModelCard.of_training(table.countries[split.train], run.evaluation)
-        save_model_card(model_card, model.folder)
         if calibration_report is not None:
             write_calibration_report(run_dir / CALIBRATION_REPORT_FILE, calibration_report)
         record.broken.write_csv(run_dir / "skipped.csv")
-        write_predictions(run_dir / "predictions.parquet", predictions)
+        write_predictions(run_dir / "predictions.parquet", _answers(model, plain, tested))
         write_predictions(run_dir / "predictions_plain.parquet", plain)
+        run = load_run(run_dir, source)
+        model_card = ModelCard.of_training(table.countries[split.train], run.evaluation)
+        save_model_card(model_card, model.folder)
         write_results(run_dir / "results.json", run.evaluations, run.reference)
         return run
 

@@ -146,19 +146,17 @@ def check_resumable(run_dir: Path, content: dict[str, Any], split: Split) -> Non
             f"The run in {run_dir} was made with other cells; resume it with the same --cells, or "
             "choose another --output."
         )
-    if before.get("digest", content["digest"]) != content["digest"]:
-        raise GeolocError(
-            f"The photos have changed since the run in {run_dir} was begun (coordinates, countries, "
-            "ids, image files or features). Choose another --output."
-        )
+    has_changed = before.get("digest", content["digest"]) != content["digest"]
     if (run_dir / "split.parquet").is_file():
         earlier_split = read_split(run_dir)
-        for part in PARTS:
-            if not np.array_equal(getattr(earlier_split, part), getattr(split, part)):
-                raise GeolocError(
-                    f"The split has changed since the run in {run_dir} was begun. Choose another "
-                    "--output."
-                )
+        has_changed |= any(
+            not np.array_equal(getattr(earlier_split, part), getattr(split, part)) for part in PARTS
+        )
+    if has_changed:
+        raise GeolocError(
+            f"The photos have changed since the run in {run_dir} was begun (coordinates, countries, "
+            "ids, parts, image files or features). Choose another --output."
+        )
 
 
 def clear(run_dir: Path) -> None:

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from geoloc_models_small import random_batch, small_dataset, small_table, small_task
+from geoloc_models_small import note_who_loads, random_batch, small_dataset, small_table, small_task
 
 from geoloc_models._devices import auto_workers
 from geoloc_models.models import TrainingOptions
-from geoloc_models.photos.dataset import PhotoDataset
 from geoloc_models.training.augmentation import numbers_of_rows, vary_colours
 from geoloc_models.training.fit import fit_task
 from geoloc_models.training.module import TaskModule
@@ -62,21 +61,10 @@ def test_an_encoder_is_compiled_to_train_and_to_validate_and_no_more(table, tmp_
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
 
 
-class _NotedPhotos(PhotoDataset):
-    """Notes the process that loads each photo."""
-
-    def __getitem__(self, index):
-        with self.notes.open("a") as file:
-            file.write(f"{os.getpid()}\n")
-        return super().__getitem__(index)
-
-
 def test_workers_start_by_themselves_and_live_through_all_epochs(tmp_path):
     table = small_table(192, folder=tmp_path / "photos")
     parts = [small_dataset(table, range(128)), small_dataset(table, range(128, 192))]
-    for part in parts:
-        part.__class__ = _NotedPhotos
-        part.notes = tmp_path / "notes"
+    note_who_loads(parts, tmp_path / "notes")
     fit_task(small_task("cells", table), *parts, OPTIONS, tmp_path / "run", progress=False)
     loaded_by = set((tmp_path / "notes").read_text().split())
     assert str(os.getpid()) not in loaded_by

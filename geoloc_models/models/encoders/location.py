@@ -193,27 +193,31 @@ class LocationEncoder(nn.Module):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value in {"kind": kind, "projection": projection, "precision": precision}.items():
-            if value not in _CHOICES[name]:
-                raise GeolocError(
-                    f"Unknown {name} {value!r} of a location encoder; use one of: "
-                    f"{', '.join(_CHOICES[name])}."
-                )
         sigmas = tuple(float(sigma) for sigma in sigmas)
-        sizes = {"n_frequencies": n_frequencies, "hidden": hidden, "dim": dim}
-        for name, size in {**sizes, "number of sigmas": len(sigmas)}.items():
-            if size < 1:
-                raise GeolocError(f"The {name} of a location encoder must be at least 1; {size}.")
-        if not all(sigma > 0 and math.isfinite(sigma) for sigma in sigmas):
+        self._config: dict[str, Any] = {
+            "kind": kind,
+            "projection": projection,
+            "sigmas": list(sigmas),
+            "n_frequencies": n_frequencies,
+            "hidden": hidden,
+            "dim": dim,
+            "precision": precision,
+            "seed": seed,
+        }
+        for name, choices in _CHOICES.items():
+            if self._config[name] not in choices:
+                raise GeolocError(
+                    f"Unknown {name} {self._config[name]!r} of a location encoder; use one of: "
+                    f"{', '.join(choices)}."
+                )
+        for name in ("n_frequencies", "hidden", "dim"):
+            if self._config[name] < 1:
+                raise GeolocError(
+                    f"The {name} of a location encoder must be at least 1; got {self._config[name]}."
+                )
+        if not sigmas or not all(sigma > 0 and math.isfinite(sigma) for sigma in sigmas):
             raise GeolocError(f"The sigmas must be positive numbers; got {sigmas}.")
-        self.kind = kind
-        self.projection = projection
-        self.sigmas = sigmas
-        self.n_frequencies = n_frequencies
-        self.hidden = hidden
-        self.dim = dim
-        self.precision = precision
-        self.seed = seed
+        self.kind, self.projection, self.precision, self.dim = kind, projection, precision, dim
         generator = torch.Generator().manual_seed(seed)
         self.features = nn.ModuleList()
         if kind == "mlp":
@@ -229,16 +233,7 @@ class LocationEncoder(nn.Module):
 
     def config(self) -> dict[str, Any]:
         """Arguments that build an encoder of the same shape: ``LocationEncoder(**config)``."""
-        return {
-            "kind": self.kind,
-            "projection": self.projection,
-            "sigmas": list(self.sigmas),
-            "n_frequencies": self.n_frequencies,
-            "hidden": self.hidden,
-            "dim": self.dim,
-            "precision": self.precision,
-            "seed": self.seed,
-        }
+        return dict(self._config)
 
     def project(self, coords: Tensor) -> Tensor:
         """Map (B, 2) latitude, longitude to (B, 2) x, y in [-1, 1], in the encoder's precision."""

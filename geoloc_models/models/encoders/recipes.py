@@ -70,7 +70,7 @@ def build_encoder(
             f"There are no ImageNet weights for the encoder {name!r}; name a file of weights, or "
             "none for random numbers."
         )
-    backbone = recipe.build()
+    backbone, dim = recipe.build()
     origin: str | None = None
     if is_imagenet and recipe.load_imagenet is not None:
         recipe.load_imagenet(backbone)
@@ -82,7 +82,7 @@ def build_encoder(
         origin = str(Path(weights).resolve())
     return ImageEncoder(
         backbone,
-        dim=recipe.dim_of(backbone),
+        dim=dim,
         name=name,
         preprocessing=preprocessing,
         weights=origin,
@@ -137,13 +137,12 @@ class _Recipe:
     """How an encoder is built.
 
     ``build`` gives the backbone with random weights, without its classifier, whose attribute was
-    ``classifier``; ``dim_of`` the length of its embeddings; ``stages_of`` the stage of each of its
+    ``classifier``, and the length of its embeddings; ``stages_of`` the stage of each of its
     parameters; ``rename`` its name of a tensor in a weights file. It takes images of
     ``preprocessing.image_size`` alone, where that is fixed, else of ``least_size`` pixels a side.
     """
 
-    build: Callable[[], nn.Module]
-    dim_of: Callable[[nn.Module], int]
+    build: Callable[[], tuple[nn.Module, int]]
     preprocessing: Preprocessing
     stages_of: Callable[[nn.Module], Mapping[str, int]]
     least_size: int = 32
@@ -236,8 +235,7 @@ class TinyBackbone(nn.Module):
 def _tiny() -> _Recipe:
     stages = [["stem."], ["blocks.0."], ["blocks.1."], ["blocks.2."]]
     return _Recipe(
-        TinyBackbone,
-        lambda backbone: TinyBackbone.dim,
+        lambda: (TinyBackbone(), TinyBackbone.dim),
         Preprocessing(64),
         partial(_by_prefix, stages),
         least_size=16,
@@ -250,8 +248,7 @@ def _tiny() -> _Recipe:
 def _resnet50() -> _Recipe:
     stages = [["conv1.", "bn1."], *([f"layer{k}."] for k in range(1, 5))]
     return _Recipe(
-        partial(_torchvision_backbone, "resnet50", "fc"),
-        lambda backbone: 2048,
+        partial(_torchvision_backbone, "resnet50", "fc", 2048),
         Preprocessing(224),
         partial(_by_prefix, stages),
         least_size=64,
@@ -264,8 +261,7 @@ def _vit_b_16() -> _Recipe:
     blocks = [[f"encoder.layers.encoder_layer_{k}."] for k in range(12)]
     blocks[-1].append("encoder.ln.")
     return _Recipe(
-        partial(_torchvision_backbone, "vit_b_16", "heads"),
-        lambda backbone: 768,
+        partial(_torchvision_backbone, "vit_b_16", "heads", 768),
         Preprocessing(224),
         partial(_by_prefix, [first, *blocks]),
         fixed_size=True,
@@ -274,12 +270,12 @@ def _vit_b_16() -> _Recipe:
     )
 
 
-def _torchvision_backbone(function: str, classifier: str) -> nn.Module:
+def _torchvision_backbone(function: str, classifier: str, dim: int) -> tuple[nn.Module, int]:
     import torchvision
 
     backbone: nn.Module = getattr(torchvision.models, function)(weights=None)
     setattr(backbone, classifier, nn.Identity())
-    return backbone
+    return backbone, dim
 
 
 def _load_torchvision(function: str, weights: str, classifier: str, backbone: nn.Module) -> None:
@@ -296,8 +292,7 @@ def _load_torchvision(function: str, weights: str, classifier: str, backbone: nn
 def _efficientnet_lite0() -> _Recipe:
     stages = [["conv_stem.", "bn1."], *([f"blocks.{k}."] for k in range(6)), [""]]
     return _Recipe(
-        efficientnet_lite.EfficientNetLite0,
-        lambda backbone: efficientnet_lite.EfficientNetLite0.dim,
+        lambda: (efficientnet_lite.EfficientNetLite0(), efficientnet_lite.EfficientNetLite0.dim),
         # On 0..255 the input is (value - 127) / 128.
         Preprocessing(224, mean=(127 / 255,) * 3, std=(128 / 255,) * 3),
         partial(_by_prefix, stages),
@@ -316,7 +311,6 @@ def _timm(name: str) -> _Recipe:
     _, height, _ = settings["input_size"]
     return _Recipe(
         partial(_timm_backbone, model),
-        _timm_dim,
         Preprocessing(height, mean=settings["mean"], std=settings["std"]),
         _timm_stages,
         fixed_size=bool(settings["fixed_input_size"]),
@@ -345,13 +339,9 @@ def _timm_settings(model: str) -> dict[str, Any]:
     }
 
 
-def _timm_backbone(model: str) -> nn.Module:
-    backbone: nn.Module = _import_timm(model).create_model(model, pretrained=False, num_classes=0)
-    return backbone
-
-
-def _timm_dim(backbone: Any) -> int:
-    return int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
+def _timm_backbone(model: str) -> tuple[nn.Module, int]:
+    backbone: Any = _import_timm(model).create_model(model, pretrained=False, num_classes=0)
+    return backbone, int(getattr(backbone, "head_hidden_size", None) or backbone.num_features)
 
 
 def _load_timm(model: str, backbone: nn.Module) -> None:

@@ -75,8 +75,6 @@ def answers_of_countries(coords: npt.ArrayLike, countries: npt.ArrayLike) -> Ans
     """
     coords = np.asarray(coords, dtype=np.float64)
     countries = np.asarray(countries, dtype=object)
-    if len(coords) == 0:
-        raise GeolocError("There is no training image to take countries from.")
     names = sorted(set(countries.tolist()))
     centres = [sphere.spherical_mean(coords[countries == name]) for name in names]
     return Answers(np.asarray(centres, dtype=np.float64), np.array(names, dtype=object))

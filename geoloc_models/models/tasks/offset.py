@@ -63,8 +63,6 @@ class CountryBoxes:
         """
         points = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
         names = np.asarray(countries, dtype=object)
-        if len(points) == 0:
-            raise GeolocError("There is no training image to take countries from.")
         distinct = sorted(set(names.tolist()))
         boxes = [_box(points[names == name]) for name in distinct]
         return cls(np.array(distinct, dtype=object), np.array(boxes))

@@ -7,7 +7,6 @@ import pytest
 from naive_locations import distance_km
 
 from geocells import sphere
-from geoloc_models._errors import GeolocError
 from geoloc_models.models import neighbours as module
 from geoloc_models.models.gallery import unit_rows
 from geoloc_models.models.neighbours import NearestImages, Prototypes
@@ -85,23 +84,6 @@ def test_no_image_has_no_nearest_answer():
     answer = images.predict(np.empty((0, 8)))
     assert answer.coords.shape == (0, 2)
     assert answer.countries.shape == (0,)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"k": 0}, "k must lie"),
-        ({"k": 61}, "k must lie"),
-        ({"bandwidth_km": 0.0}, "bandwidth_km"),
-        ({"countries": COUNTRIES[1:]}, "as many places and countries"),
-        ({"coords": COORDS[1:]}, "as many places and countries"),
-        ({"coords": COORDS + 90.0}, "Latitude"),
-    ],
-)
-def test_options_out_of_range_are_refused(options, message):
-    arguments = {"features": FEATURES, "coords": COORDS, "countries": COUNTRIES, **options}
-    with pytest.raises(GeolocError, match=message):
-        NearestImages(**arguments)
 
 
 # Prototypes
@@ -219,18 +201,6 @@ def test_refining_is_the_formula(monkeypatch, top_cells, temperature, numbers_at
     assert np.array_equal(chosen, cells[expected])
 
 
-def test_likeness_decides_between_towns_and_cells():
-    prototypes = made()
-    north, south, elsewhere = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
-    probabilities = [[0.5, 0.4, 0.1]] * 3
-    coords, cells = prototypes.refine(probabilities, [north, south, elsewhere])
-    assert cells.tolist() == [0, 0, 1]
-    np.testing.assert_allclose(coords[:2], [NORTH, SOUTH], atol=0.01)
-    # Within the likeliest cell alone, the photo of elsewhere has to be in it.
-    _, cells = prototypes.refine(probabilities, [elsewhere] * 3, top_cells=1)
-    assert cells.tolist() == [0] * 3
-
-
 def test_a_small_temperature_leaves_the_most_alike():
     _, cells = made().refine([[0.999, 0.001, 0.0]], [[0.0, 0.3, 1.0]], temperature=1e-6)
     assert cells.tolist() == [1]
@@ -250,31 +220,3 @@ def test_of_equal_prototypes_the_likelier_cells_answers():
 def test_no_image_has_no_answer():
     coords, _ = made().refine(np.empty((0, 3)), np.empty((0, 3)))
     assert coords.shape == (0, 2)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"labels": LABELS[1:]}, "as many places and labels"),
-        ({"labels": LABELS + 2}, "Labels must lie between -1 and 2"),
-    ],
-)
-def test_what_makes_no_prototypes_is_refused(options, message):
-    arguments = {"features": LOOKS, "coords": PLACES, "labels": LABELS, "locations": LOCATIONS}
-    with pytest.raises(GeolocError, match=message):
-        Prototypes.from_images(**{**arguments, **options})
-
-
-@pytest.mark.parametrize(
-    ("probabilities", "features", "options", "message"),
-    [
-        ([[0.5, 0.5]], [[1.0, 0.0, 0.0]], {}, "do not fit 3 cells"),
-        ([[0.5, 0.5, 0.0]], [[1.0, 0.0]], {}, "shape"),
-        ([[0.5, 0.5, 0.0]], [[1.0, 0.0, 0.0]] * 2, {}, "2 features"),
-        ([[0.5, 0.5, 0.0]], [[1.0, 0.0, 0.0]], {"top_cells": 0}, "top_cells"),
-        ([[0.5, 0.5, 0.0]], [[1.0, 0.0, 0.0]], {"temperature": 0.0}, "temperature"),
-    ],
-)
-def test_what_cannot_be_refined_is_refused(probabilities, features, options, message):
-    with pytest.raises(GeolocError, match=message):
-        made().refine(probabilities, features, **options)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from geoloc_models_small import small_dataset, small_table, small_task
+from geoloc_models_small import note_who_loads, small_dataset, small_table, small_task
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.models import TrainingOptions
@@ -24,12 +24,13 @@ def table(tmp_path_factory):
     return small_table(16, folder=tmp_path_factory.mktemp("photos"))
 
 
-def fit(table, run_dir, options=OPTIONS, **kwargs):
-    task = small_task("cells", table)
-    train = small_dataset(table, range(12), augment="crop")
-    validation = small_dataset(table, range(12, 16))
-    record = fit_task(task, train, validation, options, run_dir, progress=False, **kwargs)
-    return task, record
+def fit(table, run_dir, options=OPTIONS, *, task=None, parts=None, **kwargs):
+    task = task or small_task("cells", table)
+    parts = parts or (
+        small_dataset(table, range(12), augment="crop"),
+        small_dataset(table, range(12, 16)),
+    )
+    return task, fit_task(task, *parts, options, run_dir, progress=False, **kwargs)
 
 
 def last_weights(run_dir):
@@ -94,22 +95,10 @@ def test_a_resumed_and_moved_run_is_an_uninterrupted_one(before, after, table, t
     assert same(last_weights(tmp_path / "whole"), last_weights(tmp_path / "moved"))
 
 
-class _NotedPhotos(PhotoDataset):
-    """Notes the process that loads each photo."""
-
-    def __getitem__(self, index):
-        with self.notes.open("a") as file:
-            file.write(f"{os.getpid()}\n")
-        return super().__getitem__(index)
-
-
 def test_workers_live_through_training_and_validation_of_all_epochs(table, tmp_path):
     parts = [small_dataset(table, range(8), augment="crop"), small_dataset(table, range(8, 16))]
-    for part in parts:
-        part.__class__ = _NotedPhotos
-        part.notes = tmp_path / "notes"
-    options = replace(OPTIONS, workers=2)
-    fit_task(small_task("cells", table), *parts, options, tmp_path / "run", progress=False)
+    note_who_loads(parts, tmp_path / "notes")
+    fit(table, tmp_path / "run", replace(OPTIONS, workers=2), parts=parts)
     loaded_by = (tmp_path / "notes").read_text().split()
     assert len(loaded_by) == 3 * 16
     assert len(set(loaded_by)) == 2
@@ -140,8 +129,7 @@ def test_a_compiled_encoder_is_compiled_to_train_and_to_validate_and_no_more(
     ]
     parts[0].images = _WithoutSome(parts[0].images, broken={2, 5})
     options = replace(OPTIONS, compile=True, batch_size=3, epochs=2, **changes)
-    task = small_task(kind, table)
-    fit_task(task, *parts, options, tmp_path, progress=False)
+    task, _ = fit(table, tmp_path, options, task=small_task(kind, table), parts=parts)
     assert len(shapes) == 2
     assert (3 * views, 3, 32, 32) in shapes[0]
     assert (3, 3, 32, 32) in shapes[1]
@@ -220,17 +208,15 @@ def test_broken_images_are_skipped_and_listed(tmp_path):
 
 
 def test_an_empty_part_is_refused(table, tmp_path):
-    task = small_task("country", table)
     with pytest.raises(GeolocError, match="validation part is empty"):
-        fit_task(task, small_dataset(table), small_dataset(table, []), OPTIONS, tmp_path)
+        fit(table, tmp_path, parts=(small_dataset(table), small_dataset(table, [])))
 
 
 def test_a_loss_that_is_not_a_number_stops_the_run(table, tmp_path):
     task = small_task("country", table)
     torch.nn.init.constant_(task.head.layers[-1].bias, float("nan"))
-    train, validation = small_dataset(table, range(12)), small_dataset(table, range(12, 16))
     with pytest.raises(GeolocError, match=r"batch 1 in epoch 1 is not a number \(rows"):
-        fit_task(task, train, validation, OPTIONS, tmp_path, progress=False)
+        fit(table, tmp_path, task=task)
 
 
 def test_a_batch_without_room_is_learned_from_in_parts(table, tmp_path, caplog):
@@ -247,8 +233,7 @@ def test_a_batch_without_room_is_learned_from_in_parts(table, tmp_path, caplog):
 
         task.score = in_little_memory
         parts = small_dataset(table, range(12)), small_dataset(table, range(12, 16))
-        folder = tmp_path / str(n_images)
-        record = fit_task(task, *parts, options, folder, progress=False)
+        _, record = fit(table, tmp_path / str(n_images), options, task=task, parts=parts)
         return weights(task), record.history
 
     whole, history = weights_with_room(7)
@@ -273,8 +258,7 @@ def test_a_frozen_encoder_ends_as_it_began(table, tmp_path):
     options = replace(OPTIONS, epochs=2, train_encoder="none")
     task = small_task("cells", table)
     before = {name: value.clone() for name, value in task.encoder.state_dict().items()}
-    train, validation = small_dataset(table, range(12)), small_dataset(table, range(12, 16))
-    fit_task(task, train, validation, options, tmp_path, progress=False)
+    fit(table, tmp_path, options, task=task)
     assert same(before, task.encoder.state_dict())
 
 
@@ -283,8 +267,7 @@ def test_stages_unfreeze_as_epochs_go_by(table, tmp_path):
     task = small_task("cells", table)
     first, last = task.encoder.stages()[0], task.encoder.stages()[-1]
     before = [{n: p.detach().clone() for n, p in s.named_parameters()} for s in (first, last)]
-    train, validation = small_dataset(table, range(12)), small_dataset(table, range(12, 16))
-    fit_task(task, train, validation, options, tmp_path, progress=False)
+    fit(table, tmp_path, options, task=task)
     state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     task.load_state_dict({name.removeprefix("task."): value for name, value in state.items()})
     assert same(before[0], dict(first.named_parameters()))
@@ -293,25 +276,14 @@ def test_stages_unfreeze_as_epochs_go_by(table, tmp_path):
 
 @pytest.mark.parametrize("kind", ["retrieval", "offset"])
 def test_other_tasks_resume_to_the_same_weights_too(kind, table, tmp_path):
-    def run(folder, options, **kwargs):
-        task = (
-            small_task(kind, table, false_from="queue")
-            if kind == "retrieval"
-            else small_task(kind, table)
-        )
-        train = small_dataset(table, range(12), augment="crop")
-        fit_task(
-            task,
-            train,
-            small_dataset(table, range(12, 16)),
-            options,
-            folder,
-            progress=False,
-            **kwargs,
-        )
+    how = {"false_from": "queue"} if kind == "retrieval" else {}
 
-    run(tmp_path / "whole", replace(OPTIONS, epochs=2))
-    run(tmp_path / "parts", replace(OPTIONS, epochs=1))
+    def run(folder, n_epochs, **kwargs):
+        options = replace(OPTIONS, epochs=n_epochs)
+        fit(table, folder, options, task=small_task(kind, table, **how), **kwargs)
+
+    run(tmp_path / "whole", 2)
+    run(tmp_path / "parts", 1)
     torch.manual_seed(99)
-    run(tmp_path / "parts", replace(OPTIONS, epochs=2), resume=True)
+    run(tmp_path / "parts", 2, resume=True)
     assert same(last_weights(tmp_path / "whole"), last_weights(tmp_path / "parts"))

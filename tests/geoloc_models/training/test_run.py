@@ -74,6 +74,16 @@ def plan(task, **changes):
     return ModelPlan(task, **{**SMALL, **changes})
 
 
+def run(source, folder, model_plan="country", *, split=None, changed=None, **how):
+    """One epoch of a head, unless told otherwise."""
+    photos, weights = source
+    changes = {"weights": weights, "train_encoder": "none", "epochs": 1, **(changed or {})}
+    model_plan = plan(model_plan) if isinstance(model_plan, str) else model_plan
+    options = replace(OPTIONS, **changes)
+    split = split or split_source(photos)
+    return run_model(photos, split, model_plan, options, folder, progress=False, **how)
+
+
 @pytest.mark.parametrize("task", sorted(TASKS))
 def test_a_run_is_judged_calibrated_and_placed_again_by_its_bundle(task, source, tmp_path):
     photos, weights = source
@@ -115,10 +125,7 @@ def test_a_run_is_judged_calibrated_and_placed_again_by_its_bundle(task, source,
 
 
 def test_training_places_stay_out_of_a_bundle_on_request(source, tmp_path):
-    photos, weights = source
-    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
-    split = split_source(photos)
-    run_model(photos, split, plan("cells"), options, tmp_path, keep_places=False, progress=False)
+    run(source, tmp_path, "cells", keep_places=False)
     assert not (tmp_path / "bundle" / "decoder.parquet").exists()
     for file in ("cells.parquet", "bundle/cells.parquet"):
         assert not load_cells(tmp_path / file).representative_points.is_known
@@ -153,14 +160,11 @@ def changed_feature(source, folder):
 )
 def test_a_run_of_photos_that_have_changed_is_not_gone_on_with(change, source, tmp_path):
     photos, weights = source
-    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
-    split = split_source(photos)
-    run = tmp_path / "run"
-    run_model(photos, split, plan("country"), options, run, progress=False)
+    run(source, tmp_path / "run")
     changed = change(photos, tmp_path)
     assert changed.digest() != photos.digest()
     with pytest.raises(GeolocError, match="photos have changed"):
-        run_model(changed, split, plan("country"), options, run, resume=True, progress=False)
+        run((changed, weights), tmp_path / "run", split=split_source(photos), resume=True)
 
 
 def test_photos_that_have_moved_are_the_same(tmp_path):
@@ -174,26 +178,20 @@ def test_photos_that_have_moved_are_the_same(tmp_path):
 
 
 def test_a_run_has_one_process(source, tmp_path):
-    photos, weights = source
-    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
-    split = split_source(photos)
     with locked(tmp_path / "run"), pytest.raises(BlockingIOError, match="Another process"):
-        run_model(photos, split, plan("country"), options, tmp_path / "run", progress=False)
+        run(source, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_results_of_fewer_epochs_do_not_outlive_a_run_that_goes_on(source, tmp_path, monkeypatch):
-    photos, weights = source
-    options = replace(OPTIONS, weights=weights, train_encoder="none", epochs=1)
-    split = split_source(photos)
-    run_model(photos, split, plan("country"), options, tmp_path, progress=False)
-    more = replace(options, epochs=2)
+    run(source, tmp_path)
+    more = {"changed": {"epochs": 2}, "resume": True}
     with monkeypatch.context() as patched:
         patched.setattr(run_module, "save_bundle", raise_interrupt)
         with pytest.raises(KeyboardInterrupt):
-            run_model(photos, split, plan("country"), more, tmp_path, resume=True, progress=False)
-    run = run_model(photos, split, plan("country"), more, tmp_path, resume=True, progress=False)
-    assert load_bundle(tmp_path / "bundle").record["epochs"] == len(run.history) == 2
+            run(source, tmp_path, **more)
+    history = run(source, tmp_path, **more).history
+    assert load_bundle(tmp_path / "bundle").record["epochs"] == len(history) == 2
 
 
 def raise_interrupt(*arguments):
@@ -243,12 +241,12 @@ def test_cells_by_learned_features_are_those_of_the_encoder_trained_first(source
 @pytest.mark.parametrize("fault", ["cached features", "a frozen encoder"])
 def test_only_a_trained_encoder_learns_features(fault, source, tmp_path):
     photos, weights = source
-    options = replace(OPTIONS, weights=weights)
     if fault == "a frozen encoder":
-        photos, options = replace(photos, features=None), replace(options, train_encoder="none")
+        photos = replace(photos, features=None)
+    changes = {"train_encoder": "none" if fault == "a frozen encoder" else "all"}
     learned = plan("cells", method="bottom_up", rank_by="learned")
     with pytest.raises(GeolocError, match="rank_by learned"):
-        run_model(photos, split_source(photos), learned, options, tmp_path, progress=False)
+        run((photos, weights), tmp_path, learned, changed=changes)
 
 
 def test_ranking_by_features_needs_them(source):
@@ -258,18 +256,12 @@ def test_ranking_by_features_needs_them(source):
         make_labels(bottom_up, photos.table, split_source(photos).train, None)
 
 
-def test_features_of_another_encoder_are_refused(source, tmp_path):
-    photos, _ = source
-    other = replace(OPTIONS, image_size=64)
-    with pytest.raises(GeolocError, match="tiny"):
-        run_model(photos, split_source(photos), plan("country"), other, tmp_path, progress=False)
-
-
-def test_features_cannot_be_varied(source, tmp_path):
-    photos, weights = source
-    options = replace(OPTIONS, weights=weights, augment="crop")
-    with pytest.raises(GeolocError, match="cannot be augmented"):
-        run_model(photos, split_source(photos), plan("country"), options, tmp_path, progress=False)
+@pytest.mark.parametrize(
+    ("changes", "words"), [({"image_size": 64}, "tiny"), ({"augment": "crop"}, "cannot be augmented")]
+)
+def test_features_of_another_encoder_or_varied_are_refused(changes, words, source, tmp_path):
+    with pytest.raises(GeolocError, match=words):
+        run(source, tmp_path, changed=changes)
 
 
 @pytest.mark.parametrize("task", ["country", "cells"])

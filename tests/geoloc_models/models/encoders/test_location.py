@@ -179,7 +179,7 @@ def test_phases_are_exact_under_autocast():
         ({"kind": "fourier"}, "kind 'fourier' of a location encoder"),
         ({"projection": "mercator"}, "projection 'mercator'"),
         ({"precision": "half"}, "precision 'half'"),
-        ({"sigmas": ()}, "number of sigmas"),
+        ({"sigmas": ()}, "sigmas must be positive"),
         ({"sigmas": (1.0, -2.0)}, "sigmas must be positive"),
         ({"dim": 0}, "dim"),
     ],

@@ -179,12 +179,8 @@ def test_images_may_lie_elsewhere_or_be_left_out(tmp_path):
     )
     moved = tmp_path / "split.parquet"
     path.rename(moved)
-    assert find_leakage(moved, LeakageOptions(images_root=tmp_path / "images")).pairs[
-        "reason"
-    ].tolist() == [
-        "same image",
-        "same user",
-    ]
+    report = find_leakage(moved, LeakageOptions(images_root=tmp_path / "images"))
+    assert report.pairs["reason"].tolist() == ["same image", "same user"]
     assert find_leakage(moved, LeakageOptions(images=False)).reasons == ("same user",)
     with pytest.raises(GeolocError, match=r"None of the first 2 images can be read"):
         find_leakage(moved)
@@ -204,11 +200,7 @@ def test_a_split_without_leaks_has_an_empty_list(tmp_path):
     ("columns", "options", "words"),
     [
         ({"user": ["a"]}, {}, "no column 'part'"),
-        (
-            {"part": ["train", "dev"], "user": ["a", "b"]},
-            {},
-            "1 of 2 rows of split.parquet do not.*row 2, 'dev'",
-        ),
+        ({"part": ["train", "dev"], "user": ["a", "b"]}, {}, "1 of 2 rows of split.*row 2, 'dev'"),
         ({"part": ["train", None], "user": ["a", "b"]}, {}, "row 2, None"),
         ({"part": ["train"], "id": ["a"]}, {}, "nothing to compare"),
         ({"part": [], "user": []}, {}, "split.parquet holds no rows"),

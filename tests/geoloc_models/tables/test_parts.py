@@ -58,13 +58,8 @@ def test_a_photo_keeps_its_part_whatever_rows_come_or_go(ids, by, seed, random):
     coords = random_coords(len(ids))
     kept = sorted(random.sample(range(len(ids)), random.randint(1, len(ids))), reverse=True)
     part = assign_parts(ids, by=by, users=users, coords=coords, seed=seed)
-    fewer = assign_parts(
-        [ids[k] for k in kept],
-        by=by,
-        users=[users[k] for k in kept],
-        coords=coords[kept],
-        seed=seed,
-    )
+    of_kept = {"users": [users[k] for k in kept], "coords": coords[kept]}
+    fewer = assign_parts([ids[k] for k in kept], by=by, seed=seed, **of_kept)
     np.testing.assert_array_equal(fewer, part[kept])
 
 
@@ -145,12 +140,6 @@ def test_photos_of_units_left_out_of_training_are_dealt_one_by_one(by):
     np.testing.assert_array_equal(again, part[some])
 
 
-def test_split_by_photo_every_split_is_exchangeable():
-    np.testing.assert_array_equal(
-        assign_parts(numbered(500), exchangeable=True), assign_parts(numbered(500))
-    )
-
-
 def test_ids_may_come_as_texts_numbers_arrow_or_pandas():
     expected = assign_parts(["7", "10", "3"])
     for ids in (
@@ -165,9 +154,11 @@ def test_ids_may_come_as_texts_numbers_arrow_or_pandas():
         np.testing.assert_array_equal(assign_parts(ids), expected)
 
 
-def test_no_photos_have_no_parts():
-    assert assign_parts([]).shape == (0,)
-    assert subset_ranks([], []).shape == (0,)
+def test_by_photo_every_split_is_exchangeable_and_no_photos_have_no_parts():
+    for ids in (numbered(500), []):
+        part = assign_parts(ids)
+        np.testing.assert_array_equal(assign_parts(ids, exchangeable=True), part)
+        assert part.shape == subset_ranks(ids, part).shape == (len(ids),)
 
 
 @pytest.mark.parametrize(
@@ -232,15 +223,8 @@ def test_ids_of_one_hash_are_ordered_by_their_text(monkeypatch):
 
 def test_the_part_column_becomes_sorted_rows():
     split = split_of_table(table_of(["test", "train", "validation", "train"]))
-    assert (split.train.tolist(), split.validation.tolist(), split.test.tolist()) == (
-        [1, 3],
-        [2],
-        [0],
-    )
+    assert [part.tolist() for part in vars(split).values()] == [[1, 3], [2], [0]]
     assert split.train.dtype == np.int64
-
-
-def test_the_part_column_may_be_categorical():
     table = table_of(pd.Categorical(["test", "train", "validation"]))
     assert split_of_table(table).validation.tolist() == [2]
 
@@ -272,15 +256,9 @@ def test_subsets_are_nested_and_lie_in_training():
 
 def test_subsets_that_cannot_be_are_refused():
     table = table_of(["train", "train", "test"], [0, 2, -1])
-    with pytest.raises(GeolocError, match=r"1 to 2 photos; got 3"):
-        subset_rows(table, 3)
-    with pytest.raises(GeolocError, match=r"1 to 2 photos; got 0"):
-        subset_rows(table, 0)
-    with pytest.raises(GeolocError, match=r"numbers 1 photos below 2"):
-        subset_rows(table, 2)
-
-
-def test_tables_that_were_not_split_are_refused():
+    for n, words in ((3, "1 to 2 photos; got 3"), (0, "got 0"), (2, "numbers 1 photos below 2")):
+        with pytest.raises(GeolocError, match=words):
+            subset_rows(table, n)
     table = PhotoTable.from_arrays([[47, 8]], ["CH"])
     with pytest.raises(GeolocError, match="no column part"):
         split_of_table(table)

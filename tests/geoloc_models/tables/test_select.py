@@ -31,6 +31,8 @@ def write(tmp_path):
 
 @pytest.fixture
 def select(tmp_path):
+    """Select photos, and hold that the report tells what the table holds."""
+
     def run(metadata, **options):
         report = select_photos(metadata, tmp_path / "out.parquet", SelectOptions(**options))
         assert report.n_read == report.n_kept + sum(report.dropped.values())
@@ -53,15 +55,7 @@ def refusal(metadata, tmp_path, **options):
 
 def test_the_columns_of_the_table_are_found_by_their_usual_names(write, select):
     frame, report = select(write(GOOD))
-    assert frame.columns.tolist() == [
-        "id",
-        "latitude",
-        "longitude",
-        "country",
-        "url",
-        "user",
-        "time",
-    ]
+    assert ",".join(frame.columns) == "id,latitude,longitude,country,url,user,time"
     assert frame["id"].tolist() == ["1", "2", "3"]
     assert frame["country"].tolist() == ["SE", "CH", "FR"]
     assert frame["user"].tolist() == ["ann", "bob", "ann"]
@@ -127,8 +121,6 @@ def test_a_bad_row_is_dropped_and_counted_and_the_others_stay(line, reason, writ
     lines = GOOD.splitlines()
     for place in (2, 4):
         text = "\n".join([*lines[:place], line, *lines[place:]]) + "\n"
-        if reason.startswith("an id") and place == 1:
-            continue
         frame, report = select(write(text))
         assert report.dropped == {reason: 1}
         assert frame["id"].tolist() == ["1", "2", "3"]
@@ -142,9 +134,8 @@ def test_the_report_shows_the_first_odd_value(write, select):
 
 
 def test_a_half_written_last_line_is_dropped(write, select):
-    whole, _ = select(write(GOOD))
-    frame, report = select(write(GOOD[:-2]))  # all fields are there
-    assert frame["id"].tolist() == whole["id"].tolist()
+    frame, _ = select(write(GOOD[:-2]))  # all fields are there
+    assert frame["id"].tolist() == ["1", "2", "3"]
     for text, name in (
         (GOOD[:-20], "a.csv"),
         ('{"id":1,"lat":59.3,"lon":18.1}\n{"id":2,"lat":59.3,"lo', "a.jsonl"),
@@ -294,6 +285,6 @@ def test_impossible_options_are_refused(options, words, write, tmp_path):
     assert re.search(words, refusal(write(GOOD), tmp_path, **options))
 
 
-def test_the_output_is_parquet(write, tmp_path):
+def test_the_output_is_parquet_and_no_metadata(write, tmp_path):
     with pytest.raises(GeolocError, match=r"end out\.csv in \.parquet"):
         select_photos(write(GOOD), tmp_path / "out.csv")

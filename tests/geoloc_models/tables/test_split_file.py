@@ -30,6 +30,16 @@ def photos(n=300, seed=0):
     )
 
 
+def split(folder, frame, target="split.parquet", **options):
+    """The report of a split of these photos, and the table that it wrote."""
+    report = split_photo_file(write(folder, frame), folder / target, SplitOptions(**options))
+    return report, pd.read_parquet(folder / target)
+
+
+def parts_of(ids, **options):
+    return np.array(PARTS)[assign_parts(ids, **options)].tolist()
+
+
 def write(folder, frame, name="photos.parquet", **options):
     path = folder / name
     if name.endswith(".parquet"):
@@ -64,14 +74,10 @@ def test_the_file_is_split_as_its_columns_are(tmp_path, by, exchangeable):
 
 def test_any_column_may_be_split_by(tmp_path):
     frame = photos().assign(camera=[f"c{k % 30}" if k % 5 else None for k in range(300)])
-    report = split_photo_file(
-        write(tmp_path, frame), tmp_path / "s.parquet", SplitOptions("camera")
-    )
-    written = pd.read_parquet(tmp_path / "s.parquet")
+    report, written = split(tmp_path, frame, by="camera")
     assert written.dropna(subset="camera").groupby("camera")["part"].nunique().eq(1).all()
     assert report.n_without_user == 60
-    part = assign_parts(frame["id"], by="camera", users=frame["camera"])
-    assert written["part"].tolist() == np.array(PARTS)[part].tolist()
+    assert written["part"].tolist() == parts_of(frame["id"], by="camera", users=frame["camera"])
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -81,19 +87,12 @@ def test_a_large_place_or_user_is_trained_on_and_the_others_stay(tmp_path, by, s
     campus = np.arange(1000) < 200
     frame.loc[campus, ["latitude", "longitude"]] = 47.3765, 8.548
     frame["user"] = np.where(campus, "anna", [f"u{k}" for k in range(1000)])
-    options = SplitOptions(by, seed=seed)
-    report = split_photo_file(write(tmp_path, frame), tmp_path / "s.parquet", options)
-    written = pd.read_parquet(tmp_path / "s.parquet")["part"]
-    assert set(written[campus]) == {"train"}
+    report, written = split(tmp_path, frame, by=by, seed=seed)
+    assert set(written["part"][campus]) == {"train"}
     assert report.trained_on == {"anna" if by == "user" else "47.377, 8.548": 200}
-    part = assign_parts(
-        frame["id"],
-        by=by,
-        users=frame["user"],
-        coords=frame[["latitude", "longitude"]],
-        seed=seed,
-    )
-    assert written[~campus].tolist() == np.array(PARTS)[part][~campus].tolist()
+    rest, axes = frame[~campus], ["latitude", "longitude"]
+    units = {"users": rest["user"], "coords": rest[axes]}
+    assert written["part"][~campus].tolist() == parts_of(rest["id"], by=by, seed=seed, **units)
     assert all(n <= 3 for _, n in report.fullest.values())
 
 
@@ -112,10 +111,7 @@ def test_text_and_parquet_give_one_split(tmp_path, name):
 
 def test_the_report_counts_countries_parts_and_subsets(tmp_path):
     frame = photos()
-    report = split_photo_file(
-        write(tmp_path, frame), tmp_path / "split.parquet", SplitOptions(subsets=(20, 100, 5_000))
-    )
-    written = pd.read_parquet(tmp_path / "split.parquet")
+    report, written = split(tmp_path, frame, subsets=(20, 100, 5_000))
     assert report.n_rows == 300
     assert report.parts.index[0] == "CH"  # the most frequent first
     expected = pd.crosstab(written["country"], written["part"])
@@ -131,21 +127,18 @@ def test_the_report_counts_countries_parts_and_subsets(tmp_path):
 
 def test_photos_without_a_country_are_counted_together(tmp_path):
     frame = photos().assign(country=[None, "SE", ""] * 100)
-    report = split_photo_file(write(tmp_path, frame), tmp_path / "split.parquet")
+    report, _ = split(tmp_path, frame)
     assert report.parts.sum(axis=1).to_dict() == {"--": 200, "SE": 100}
-    report = split_photo_file(
-        write(tmp_path, frame.drop(columns="country")), tmp_path / "split.parquet"
-    )
+    report, _ = split(tmp_path, frame.drop(columns="country"))
     assert report.parts.sum(axis=1).to_dict() == {"all": 300}
 
 
 def test_paths_stand_in_for_ids(tmp_path):
     frame = photos().drop(columns="id")
-    report = split_photo_file(write(tmp_path, frame), tmp_path / "out" / "split.parquet")
-    written = pd.read_parquet(tmp_path / "out" / "split.parquet")
+    report, written = split(tmp_path, frame, "out/split.parquet")
     assert report.key == "path"
     assert written["id"].tolist() == frame["path"].tolist()
-    np.testing.assert_array_equal(written["part"], np.array(PARTS)[assign_parts(frame["path"])])
+    assert written["part"].tolist() == parts_of(frame["path"])
 
 
 def test_relative_paths_follow_the_table_to_another_folder(tmp_path):
@@ -165,21 +158,15 @@ def test_relative_paths_follow_the_table_to_another_folder(tmp_path):
 
 
 def test_a_second_split_replaces_the_first_in_place(tmp_path):
-    path = write(tmp_path, photos())
-    split_photo_file(path, path, SplitOptions(seed=1))
-    split_photo_file(path, path, SplitOptions(seed=2))
-    written = pd.read_parquet(path)
+    _, first = split(tmp_path, photos(), "photos.parquet", seed=1)
+    _, written = split(tmp_path, first, "photos.parquet", seed=2)
     assert list(written.columns) == [*photos().columns, "part", "subset_rank"]
-    np.testing.assert_array_equal(
-        written["part"], np.array(PARTS)[assign_parts(photos()["id"], seed=2)]
-    )
+    assert written["part"].tolist() == parts_of(photos()["id"], seed=2)
 
 
 def test_the_file_says_how_it_was_split(tmp_path):
-    split_photo_file(
-        write(tmp_path, photos()), tmp_path / "s.parquet", SplitOptions(by="place", seed=9)
-    )
-    told = json.loads(pq.read_schema(tmp_path / "s.parquet").metadata[b"geoloc_split"])
+    split(tmp_path, photos(), by="place", seed=9)
+    told = json.loads(pq.read_schema(tmp_path / "split.parquet").metadata[b"geoloc_split"])
     assert told == {
         "by": "place",
         "block_km": 1.0,
@@ -192,12 +179,8 @@ def test_the_file_says_how_it_was_split(tmp_path):
 
 
 def test_whole_numbers_are_ids_too(tmp_path):
-    frame = photos().assign(id=np.arange(300))
-    split_photo_file(write(tmp_path, frame), tmp_path / "s.parquet")
-    written = pd.read_parquet(tmp_path / "s.parquet")
-    np.testing.assert_array_equal(
-        written["part"], np.array(PARTS)[assign_parts([str(k) for k in range(300)])]
-    )
+    _, written = split(tmp_path, photos().assign(id=np.arange(300)))
+    assert written["part"].tolist() == parts_of([str(k) for k in range(300)])
 
 
 def changed(column, row, value):
@@ -272,12 +255,10 @@ def test_points_of_geoparquet_stay_points(tmp_path):
     points = gpd.points_from_xy(frame["longitude"], frame["latitude"], crs=4326)
     rest = frame.drop(columns=["latitude", "longitude"])
     gpd.GeoDataFrame(rest, geometry=points).to_parquet(tmp_path / "photos.parquet")
-    split_photo_file(
-        tmp_path / "photos.parquet", tmp_path / "s.parquet", SplitOptions(by="place", block_km=5.0)
-    )
+    options = {"by": "place", "block_km": 5.0}
+    split_photo_file(tmp_path / "photos.parquet", tmp_path / "s.parquet", SplitOptions(**options))
     written = gpd.read_parquet(tmp_path / "s.parquet")
     assert written.crs == "EPSG:4326"
     assert written.columns.tolist() == [*rest.columns, "geometry", "part", "subset_rank"]
     coords = frame[["latitude", "longitude"]]
-    expected = assign_parts(frame["id"], by="place", coords=coords, block_km=5.0)
-    np.testing.assert_array_equal(written["part"], np.array(PARTS)[expected])
+    assert written["part"].tolist() == parts_of(frame["id"], coords=coords, **options)

@@ -10,18 +10,7 @@ from safetensors.torch import save_file
 from geocells._files import locked, replacing
 from geoloc_models.models.encoders import build_encoder
 
-TRAIN = (
-    "--encoder",
-    "tiny",
-    "--image-size",
-    "32",
-    "--epochs",
-    "1",
-    "--min-images",
-    "5",
-    "--hidden",
-    "8",
-)
+TRAIN = "--encoder tiny --image-size 32 --epochs 1 --min-images 5 --hidden 8"
 # What a command writes, and its words behind the name of the program.
 COMMANDS = {
     "cells.parquet": "geocells build photos.csv -o",
@@ -44,7 +33,7 @@ COMMANDS = {
     "answers.json": "geoloc predict photos/1.jpg --model run -o",
     "model.onnx": "geoloc export run -o",
     "stripped/": "geoloc strip photos -o",
-    "again/": f"geoloc train photos.csv {' '.join(TRAIN)} -o",
+    "again/": f"geoloc train photos.csv {TRAIN} -o",
     "judged/": "geoloc evaluate run -o",
 }
 
@@ -54,11 +43,10 @@ def inputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
     frame = small_table(60, folder=folder / "photos").frame
     with contextlib.chdir(folder):
-        frame.assign(path=[f"photos/{row}.jpg" for row in range(60)]).to_csv(
-            "photos.csv", index=False
-        )
+        paths = [f"photos/{row}.jpg" for row in range(60)]
+        frame.assign(path=paths).to_csv("photos.csv", index=False)
         geocells("build", "photos.csv", "--min-images", 5, "-o", "made.parquet")
-        geoloc("train", "photos.csv", *TRAIN, "-o", "run")
+        geoloc("train", "photos.csv", *TRAIN.split(), "-o", "run")
         geoloc("split", "photos.csv", "-o", "parts.parquet")
         save_file(build_encoder("tiny").backbone.state_dict(), "tiny.safetensors")
         yield folder

@@ -100,15 +100,10 @@ def test_csv_and_geojson_go_to_standard_output_or_a_file(bundle, photos, tmp_pat
     assert pd.read_csv(tmp_path / "top.txt")["rank"].tolist() == [1, 2, 3]
 
 
-def test_the_likeliest_places_follow_the_table(bundle, photos):
-    result = predict(bundle, "photos/0.jpg", "--top", "2")
-    assert "Likeliest" in result.stdout
+def test_the_likeliest_places_follow_the_table_and_a_map_is_written(bundle, photos, tmp_path):
+    result = predict(bundle, "photos", "--top", "2", "--map", "out/map.html", "--tiles", "none")
     ranked = result.stdout.split("Likeliest", 1)[1].splitlines()
     assert [line.split()[-1] for line in ranked[2:4]] == ["%", "%"]
-
-
-def test_a_map_is_written(bundle, photos, tmp_path):
-    result = predict(bundle, "photos", "--map", "out/map.html", "--tiles", "none")
     assert "The map is out/map.html" in result.stderr
     page = (tmp_path / "out" / "map.html").read_text()
     assert page.count("data:image/jpeg") == 8
@@ -118,18 +113,15 @@ def test_a_map_is_written(bundle, photos, tmp_path):
 def test_photos_come_from_patterns_lists_and_tars(bundle, photos):
     pattern = predict(bundle, "photos/[01].jpg", "--csv")
     assert len(pd.read_csv(io.StringIO(pattern.stdout))) == 2
-    listed = predict(bundle, "-", "--csv", stdin="photos/0.jpg\n\nphotos/trip\nphotos/0.jpg\n")
+    stdin = "photos/0.jpg\n\nphotos/trip\nphotos/0.jpg\ngone.jpg\n"
+    listed = predict(bundle, "-", "--csv", stdin=stdin)
+    assert "Skipped gone.jpg: there is no such file" in listed.stderr
     names = pd.read_csv(io.StringIO(listed.stdout))["file"].tolist()
     assert names == ["photos/0.jpg", "photos/trip/placed.jpg"]
     contents = {"a.jpg": (photos / "0.jpg").read_bytes(), "read.me": b"x"}
     write_tar(photos / "shards" / "0.tar", contents)
     shard = predict(bundle, "photos/shards", "--csv")
     assert pd.read_csv(io.StringIO(shard.stdout))["file"].tolist() == ["photos/shards/0.tar/a.jpg"]
-
-
-def test_of_a_list_what_is_missing_is_skipped(bundle, photos):
-    result = predict(bundle, "-", "--csv", stdin="photos/0.jpg\ngone.jpg\n")
-    assert "Skipped gone.jpg: there is no such file" in result.stderr
 
 
 def test_a_decoder_other_than_the_calibrated_one_has_no_radius(bundle, photos):
@@ -153,18 +145,6 @@ def test_a_promise_leaves_out_answers_that_are_not_sure(bundle, photos, tmp_path
     assert record["photos"][0]["promised"] == bool(n_given)
 
 
-@pytest.mark.parametrize(
-    ("words", "reason"),
-    [
-        (["--promise", "25"], "was not calibrated for a promise"),
-        (["--promise", "30"], "1, 25, 200"),
-        (["--promise", "25", "--decoder", "argmax"], "was not calibrated for a promise"),
-    ],
-)
-def test_a_promise_that_cannot_be_made_is_refused(bundle, photos, words, reason):
-    assert reason in geoloc_refuses("predict", "photos/0.jpg", "--model", bundle, *words)
-
-
 def test_a_photo_unlike_all_that_was_seen_gets_no_town(bundle, photos, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(bundle, copy)
@@ -181,16 +161,13 @@ def test_a_photo_unlike_all_that_was_seen_gets_no_town(bundle, photos, tmp_path)
     assert frame["place"].isna().all()
 
 
-def test_control_characters_in_names_do_not_reach_the_terminal(bundle, photos):
-    name = "photos/\x1b[31mred.jpg"
-    (photos / "\x1b[31mred.jpg").write_bytes((photos / "0.jpg").read_bytes())
-    result = predict(bundle, name)
-    assert "\x1b" not in result.stdout
-
-
-def test_a_name_that_is_a_formula_is_text_in_csv_and_itself_in_json(bundle, photos, monkeypatch):
+def test_a_name_is_printable_in_the_table_text_in_csv_and_itself_in_json(
+    bundle, photos, monkeypatch
+):
     monkeypatch.chdir(photos)
-    (photos / "=cmd|x!A0.jpg").write_bytes((photos / "0.jpg").read_bytes())
+    for name in ("\x1b[31mred.jpg", "=cmd|x!A0.jpg"):
+        (photos / name).write_bytes((photos / "0.jpg").read_bytes())
+    assert "\x1b" not in predict(bundle, "\x1b[31mred.jpg").stdout
     result = predict(bundle, "=cmd|x!A0.jpg", "--csv")
     assert result.stdout.splitlines()[1].startswith("'=cmd|x!A0.jpg,")
     result = predict(bundle, "=cmd|x!A0.jpg", "--json")
@@ -209,6 +186,9 @@ def test_a_name_that_is_a_formula_is_text_in_csv_and_itself_in_json(bundle, phot
         (["broken"], "None of the 2 photos can be read"),
         (["photos", "--json", "--csv"], "Choose one format"),
         (["photos", "--map", "map.png"], "should end in .html"),
+        (["photos/0.jpg", "--promise", "25"], "was not calibrated for a promise"),
+        (["photos/0.jpg", "--promise", "30"], "1, 25, 200"),
+        (["photos/0.jpg", "--promise", "25", "--decoder", "argmax"], "was not calibrated for a"),
         (["photos/0.jpg", "--model", "nowhere"], "There is no model nowhere"),
         (["photos/0.jpg", "--model", "photos"], "is no model bundle: card.json is missing"),
     ],

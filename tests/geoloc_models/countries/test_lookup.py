@@ -47,17 +47,14 @@ def test_codes_that_natural_earth_lacks_in_its_plain_column_are_there(countries)
         assert countries.loc[code, "name"] == name
     assert "-99" not in countries.index
     assert countries.loc["NA", "name"] == "Namibia"
+    mine = load_countries()
+    mine.loc["SE", "name"] = "changed"
+    assert load_countries().loc["SE", "name"] == "Sweden"
 
 
 def test_neighbours_neither_overlap_nor_leave_gaps(countries):
     alpine = countries.loc[["CH", "AT", "LI", "DE", "FR", "IT"]].geometry.to_numpy()
     assert shapely.coverage_is_valid(alpine)
-
-
-def test_changing_the_loaded_table_does_not_change_the_next_one(countries):
-    mine = load_countries()
-    mine.loc["SE", "name"] = "changed"
-    assert load_countries().loc["SE", "name"] == "Sweden"
 
 
 @pytest.mark.parametrize(
@@ -71,6 +68,8 @@ def test_changing_the_loaded_table_does_not_change_the_next_one(countries):
         ((-90.0, 0.0), "AQ"),
         ((-16.8, 180.0), "FJ"),  # Taveuni and Vanua Levu, on the antimeridian
         ((-16.8, -180.0), "FJ"),
+        ((47.3769, 8.5417 + 360), "CH"),  # beyond 180 degrees
+        ((47.3769, 8.5417 - 360), "CH"),
         ((0.0, 0.0), None),
         ((90.0, 0.0), None),
     ],
@@ -83,10 +82,6 @@ def test_both_names_of_the_antimeridian_are_the_edge_of_a_country():
     for west_edge in (179, -180):
         edge = squares(EE=(west_edge, 0))
         assert country_of([[0.5, 180.0], [0.5, -180.0]], edge).tolist() == ["EE", "EE"]
-
-
-def test_longitudes_beyond_180_degrees_wrap_around():
-    assert country_of([[47.3769, 8.5417 + 360], [47.3769, 8.5417 - 360]]).tolist() == ["CH", "CH"]
 
 
 def test_a_point_on_a_common_border_belongs_to_the_first_country():
@@ -137,12 +132,9 @@ def test_the_tree_finds_what_a_loop_over_all_polygons_finds(places):
         assert code == (holders[0] if holders else None)
 
 
-def test_no_coordinates_give_no_countries():
+def test_no_coordinates_give_no_countries_and_other_systems_are_converted():
     assert country_of(np.empty((0, 2)), tolerance_km=5).shape == (0,)
     assert country_of([]).shape == (0,)
-
-
-def test_other_coordinate_systems_are_converted():
     projected = squares(AA=(10, 50)).to_crs("EPSG:3857")
     assert country_of([[50.5, 10.5], [49.5, 10.5]], projected).tolist() == ["AA", None]
 
@@ -244,14 +236,10 @@ def test_broken_polygons_are_mended_and_empty_ones_left_out(tmp_path):
 
 def test_a_users_file_that_does_not_serve_is_refused_in_one_sentence(tmp_path):
     shape = [shapely.box(0, 0, 1, 1)]
-    lines = gpd.GeoDataFrame(
-        {"GID_0": ["SWE"]}, geometry=[shapely.LineString([(0, 0), (1, 1)])], crs=4326
-    )
-    lines.to_file(tmp_path / "lines.gpkg")
-    far = gpd.GeoDataFrame(
-        {"GID_0": ["SWE"]}, geometry=[shapely.box(500_000, 0, 600_000, 9)], crs=None
-    )
-    far.to_parquet(tmp_path / "far.parquet")
+    code, line = {"GID_0": ["SWE"]}, [shapely.LineString([(0, 0), (1, 1)])]
+    gpd.GeoDataFrame(code, geometry=line, crs=4326).to_file(tmp_path / "lines.gpkg")
+    far = [shapely.box(500_000, 0, 600_000, 9)]
+    gpd.GeoDataFrame(code, geometry=far).to_parquet(tmp_path / "far.parquet")
     own = gpd.GeoDataFrame({"land": ["SWE"]}, geometry=shape, crs=4326)
     for layer in ("one", "two"):
         own.to_file(tmp_path / "own.gpkg", layer=layer)
@@ -288,15 +276,11 @@ def with_metadata(**geo):
     return lambda table: table.replace_schema_metadata({b"geo": json.dumps(content).encode()})
 
 
+NO_METADATA = [{"primary_column": 3}, {"columns": 3}, {"columns": {"geometry": 0.5}}]
+
+
 @pytest.mark.parametrize(
-    "damage",
-    [
-        with_metadata(primary_column=3),
-        with_metadata(columns=3),
-        with_metadata(columns={"geometry": 0.5}),
-        cut_off,
-        not_text,
-    ],
+    "damage", [*(with_metadata(**geo) for geo in NO_METADATA), cut_off, not_text]
 )
 def test_damaged_polygons_are_refused(damage, tmp_path):
     path = tmp_path / "countries.parquet"

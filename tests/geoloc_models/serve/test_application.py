@@ -55,14 +55,11 @@ def test_a_photo_is_known_by_its_content_whatever_it_is_called(port):
 
 def test_a_large_upload_is_refused_announced_or_not(port):
     status, found = upload(port, bytes(500_001))
-    assert (status, found["message"]) == (
-        413,
-        "The file is larger than the 0.5 MB that this page takes.",
-    )
+    told = "The file is larger than the 0.5 MB that this page takes."
+    assert (status, found["message"]) == (413, told)
     chunks = (bytes(100_000) for _ in range(6))
     status, _, body = ask(port, "POST", "/place", chunks, {"Transfer-Encoding": "chunked"})
-    assert status == 413
-    assert "larger than" in json.loads(body)["message"]
+    assert (status, json.loads(body)["message"]) == (413, told)
 
 
 def test_an_upload_that_never_ends_is_ended(port):
@@ -92,10 +89,7 @@ def test_no_more_uploads_wait_than_the_limit(placer, port, monkeypatch):
     finally:
         go_on.set()
         thread.join(600)
-    assert (status, found["message"]) == (
-        503,
-        "Other photos are being placed. Try again in a moment.",
-    )
+    assert (status, found["message"].split(".")[0]) == (503, "Other photos are being placed")
     assert results == [200]
     assert upload(port, photo())[0] == 200
 
@@ -186,23 +180,17 @@ HOSTS_THAT_ARE_NONE = [
     "evil.com@127.0.0.1", "127.0.0.1@evil.com", "127.0.0.1/evil.com", "127.0.0.1?evil.com", "127.0.0.1:x",
     "[::1]evil.com", "127.0.0.1.evil.com", "127.0.0.1#", "[127.0.0.1", "127.0.0.1:80:80", "",
 ]  # fmt: skip
+FORWARDED = {
+    "X-Forwarded-Host": "evil.com",
+    "X-Forwarded-Proto": "https",
+    "Forwarded": "host=evil.com",
+}
 
 
-@pytest.mark.parametrize("host", HOSTS_THAT_ARE_NONE)
-def test_a_host_is_a_name_or_address_and_a_port_alone(port, host):
-    status, _, body = ask(port, "GET", "/", headers={"Host": host, "X-Forwarded-Host": "evil.com"})
-    assert status == 421
-    assert b"evil" not in body
-
-
-def test_who_forwards_is_not_believed(port):
-    named = {
-        "X-Forwarded-Host": "evil.com",
-        "X-Forwarded-Proto": "https",
-        "Forwarded": "host=evil.com",
-    }
-    status, headers, body = ask(port, "GET", "/", headers=named)
-    assert status == 200
+@pytest.mark.parametrize("host", ["127.0.0.1", *HOSTS_THAT_ARE_NONE])
+def test_a_host_is_a_name_or_address_and_a_port_alone_and_who_forwards_is_not_believed(port, host):
+    status, headers, body = ask(port, "GET", "/", headers={"Host": host, **FORWARDED})
+    assert status == (421 if host in HOSTS_THAT_ARE_NONE else 200)
     assert "evil" not in f"{headers}{body}"
 
 
@@ -346,12 +334,8 @@ def test_a_photo_is_fetched_from_an_address_and_nothing_else_is(placer, web):
         ]:
             assert send_address(port, address) == (422, {"message": message})
         status, found = send_address(port, f"{web}/text")
-        assert (status, found["message"].split(".")[0]) == (
-            422,
-            "The file is not an image of a known kind",
-        )
-        status, found = send_address(port, f"{web}/{'a' * 500_001}")
-        assert status == 413
+        assert (status, found["message"][:24]) == (422, "The file is not an image")
+        assert send_address(port, f"{web}/{'a' * 500_001}")[0] == 413
 
 
 def test_no_address_of_this_network_is_asked_and_none_at_all_unless_allowed(placer, port, web):

@@ -71,12 +71,8 @@ def answered(model, **changes):
     ],
 )
 def test_how_sure_is_told_in_one_line(placer, within, radius, said, unsaid):
-    text = answered(
-        placer.model,
-        countries="SE",
-        probability_within_25_km=within,
-        radius_90_km=radius,
-    )
+    figures = {"probability_within_25_km": within, "radius_90_km": radius}
+    text = answered(placer.model, countries="SE", **figures)
     assert all(part in text for part in said)
     assert not any(part in text for part in unsaid)
 

@@ -98,8 +98,5 @@ def embed(
             "--longitude-column": longitude_column,
             "--root": root,
         }
-        given = {"--features": output, **columns}
-        words = (
-            ("geoloc", "train", table) if quoting else ("geoloc", "train", table, "--no-quoting")
-        )
-        say(f"\nTrain on them: {command_line(*words, **given)}")
+        words = ("geoloc", "train", table, *([] if quoting else ["--no-quoting"]))
+        say(f"\nTrain on them: {command_line(*words, **{'--features': output}, **columns)}")

@@ -23,6 +23,7 @@ from geoloc_models.download.download_options import DownloadOptions, State
 from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto
 from geoloc_models.download.store import FolderStore, StoredImage, TarStore, safe_name
 from geoloc_models.photos.opening import open_header
+from geoloc_models.tables.photo_ids import refuse_missing
 
 if TYPE_CHECKING:
     from geoloc_models.download.addresses import Resolver
@@ -277,12 +278,7 @@ class _PhotoRows:
         name = self._file.path.name
         for rows, table in self._batches(list(self._columns.values())):
             keys = ids(table[self._columns["id"]], where=name)
-            if keys.null_count:
-                row = rows[keys.to_pylist().index(None)]
-                raise GeolocError(
-                    f"Every photo needs an id; row {row} of {name} has none. Fill in or remove "
-                    "such rows."
-                )
+            refuse_missing(keys, "an id", name, rows)
             urls = texts(table[self._columns["url"]])
             yield [
                 QueuedPhoto(row, key, safe_name(key), url)

@@ -35,8 +35,6 @@ _TURNED = (5, 6, 7, 8)  # orientations whose width and height change places
 _FOLDERS_OF_PROGRAMS = {"__MACOSX", "@eaDir", "lost+found"}
 # IMG_1.jpg.json and IMG_1.jpg.supplemental-meta.json of IMG_1.jpg; IMG_1.jpg(1).json of IMG_1(1).jpg
 _TAKEOUT_SIDECAR = re.compile(r"(.+?)(\.\w+)(?:\.s[a-z-]*)?(\(\d+\))?\.json", re.IGNORECASE)
-_AXES = ["latitude", "longitude"]
-_NO_POSITIONS = pd.DataFrame({"latitude": [], "longitude": [], "row": []})
 _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -195,9 +193,7 @@ def scan_photos(
     >>> scan.n_photos, scan.n_from_table
     (160, 160)
     """
-    given, n_given, others = _NO_POSITIONS, 0, pa.table({})
-    if coordinates is not None:
-        given, n_given, others = _read_positions(Path(coordinates))
+    given = _Positions() if coordinates is None else _read_positions(Path(coordinates))
     files = find_photo_files(folder)
     headers = _read_headers(files, progress)
     photos = [header for header in headers if header.size is not None]
@@ -213,13 +209,9 @@ def scan_photos(
     places = np.array([[e.latitude, e.longitude] for e in exif], dtype=np.float64)
     from_exif = np.array([header.exif.has_position for header in photos])
     photo_ids = unique_ids(names)
-    row = np.full(len(names), -1, dtype=np.int64)
-    if coordinates is not None:
-        table_folder = Path(coordinates).absolute().parent
-        row = _matching_rows(given.index, table_folder, photo_ids, names, files.folder)
+    row = given.rows_of(photo_ids, names, files.folder)
     from_table = row >= 0
-    places[from_table] = given[_AXES].to_numpy()[row[from_table]]
-    row[from_table] = given["row"].to_numpy()[row[from_table]]
+    places[from_table] = given.coords[row[from_table]]
     placed = np.isfinite(places[:, 0])
     if not placed.any() and not keep_unplaced:
         raise GeolocError(_no_position(files.folder, len(photos), coordinates))
@@ -238,7 +230,7 @@ def scan_photos(
             "height": size[:, 1],
         }
     )
-    for name, column in zip(others.column_names, others.columns, strict=True):
+    for name, column in given.others.items():
         values = column.take(pa.array(row, mask=~from_table))
         if name in ("country", "time"):
             frame[name] = texts(values, keep_na=True).to_pandas().fillna(frame[name])
@@ -253,7 +245,7 @@ def scan_photos(
         n_from_exif=int((from_exif & ~from_table).sum()),
         n_from_sidecar=int((placed & ~from_exif & ~from_table).sum()),
         n_other_files=len(headers) - len(photos) - len(damaged),
-        n_unmatched=max(n_given - int(from_table.sum()), 0),
+        n_unmatched=max(given.n_placed - int(from_table.sum()), 0),
     )
 
 
@@ -432,14 +424,30 @@ def _read_sidecar(path: str) -> tuple[float | None, float | None, str | None]:
     return latitude, longitude, time
 
 
-def _read_positions(path: Path) -> tuple[pd.DataFrame, int, pa.Table]:
-    """Positions of a table by its ids and paths, its number of rows with them, its other columns.
+@dataclass(frozen=True)
+class _Positions:
+    """A table of coordinates: its rows by id and path, how many are placed, its other columns."""
 
-    The positions are ``latitude``, ``longitude`` and ``row``, the table's row that they are of.
-    """
+    folder: Path = Path()
+    row_of_key: dict[str, int] = field(default_factory=dict)
+    coords: np.ndarray = field(default_factory=lambda: np.empty((0, 2)))
+    n_placed: int = 0
+    others: dict[str, pa.ChunkedArray] = field(default_factory=dict)
+
+    def rows_of(self, ids: Sequence[str], names: Sequence[str], folder: Path) -> np.ndarray:
+        """Row that names each photo by id or path, (n,) int64; -1 where none does."""
+        absolute = [(folder.absolute() / name).as_posix() for name in names]
+        from_table = _paths_from(self.folder, names, folder)
+        rows = [
+            next((self.row_of_key[key] for key in keys if key in self.row_of_key), -1)
+            for keys in zip(ids, names, from_table, absolute, strict=True)
+        ]
+        return np.array(rows, dtype=np.int64)
+
+
+def _read_positions(path: Path) -> _Positions:
     file = open_table(path)
-    roles = dict.fromkeys(("latitude", "longitude", "id", "path"))
-    columns = file.find_columns(roles)
+    columns = file.find_columns(dict.fromkeys(("latitude", "longitude", "id", "path")))
     keys = [key for key in ("id", "path") if key in columns]
     if not keys:
         raise GeolocError(
@@ -447,7 +455,7 @@ def _read_positions(path: Path) -> tuple[pd.DataFrame, int, pa.Table]:
             f"longitude, and id or path (columns there: {', '.join(file.names)})."
         )
     table = file.read()
-    others = table.drop_columns(list(dict.fromkeys(columns.values())))
+    others = {c: table[c] for c in table.column_names if c not in columns.values()}
     missing = [numbers(table[columns[role]])[1] for role in ("latitude", "longitude")]
     placed = ~np.logical_or(*missing)
     for column in (columns["latitude"], columns["longitude"]):
@@ -455,36 +463,21 @@ def _read_positions(path: Path) -> tuple[pd.DataFrame, int, pa.Table]:
         filled = pc.if_else(pa.array(placed), table[column], zero)
         table = table.set_column(table.column_names.index(column), column, filled)
     coords = checked_coordinates(table, columns, where=path.name)
-    positions = pd.DataFrame(coords, columns=_AXES)
-    positions["row"] = np.arange(len(positions))
-    parts = []
+    row_of_key: dict[str, int] = {}
     for key in keys:
         column = table[columns[key]]
         values = (ids(column) if key == "id" else texts(column)).to_pylist()
-        if key == "path":
-            values = [None if value is None else PurePath(value).as_posix() for value in values]
-        parts.append(positions.set_axis(pd.Index(values, dtype=object))[placed])
-    given = pd.concat(parts)
-    place_of_key = given[_AXES].reset_index()
-    given = given[given.index.notna() & ~place_of_key.duplicated().to_numpy()]
-    repeated = given.index.duplicated()
-    if repeated.any():
-        raise GeolocError(
-            f"{path.name} gives different coordinates for one photo "
-            f"({given.index[int(repeated.argmax())]}). Keep one row of each photo."
-        )
-    return given, int(placed.sum()), others
-
-
-def _matching_rows(
-    keys: pd.Index, folder_of_table: Path, ids: Sequence[str], names: Sequence[str], folder: Path
-) -> np.ndarray:
-    """Row of the table that names each photo by id or path, (n,) int64; -1 where none does."""
-    absolute = [(folder.absolute() / name).as_posix() for name in names]
-    row = np.full(len(names), -1, dtype=np.int64)
-    for own_keys in (ids, names, _paths_from(folder_of_table, names, folder), absolute):
-        row = np.where(row < 0, keys.get_indexer(pd.Index(own_keys, dtype=object)), row)
-    return row
+        for row in np.flatnonzero(placed).tolist():
+            if values[row] is None:
+                continue
+            name = values[row] if key == "id" else PurePath(values[row]).as_posix()
+            first = row_of_key.setdefault(name, row)
+            if first != row and (coords[first] != coords[row]).any():
+                raise GeolocError(
+                    f"{path.name} gives different coordinates for one photo ({name}). Keep one "
+                    "row of each photo."
+                )
+    return _Positions(path.parent, row_of_key, coords, int(placed.sum()), others)
 
 
 def _paths_from(root: str | Path, names: Sequence[str], folder: Path) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from geocells.tables import ids
 from geoloc_models._errors import GeolocError
@@ -21,13 +21,20 @@ def id_texts(values: Any, where: str = "the table", first_row: int = 0) -> pa.Ch
         If one is missing; ``first_row`` is the number of the first one.
     """
     names = ids(chunked(values, "ids"), where=where)
-    if names.null_count:
-        row = pc.index(pc.is_null(names), True).as_py() + first_row
-        raise GeolocError(
-            f"Every photo needs an id; {names.null_count} of {len(names)} have none (first: row "
-            f"{row} of {where}). Fill in or remove such rows."
-        )
+    refuse_missing(names, "an id", where, range(first_row, first_row + len(names)))
     return names
+
+
+def refuse_missing(
+    values: pa.ChunkedArray, what: str, where: str, row_numbers: Sequence[int]
+) -> None:
+    """Raise GeolocError where a photo has no value."""
+    if values.null_count:
+        row = row_numbers[values.is_null().index(True).as_py()]
+        raise GeolocError(
+            f"Every photo needs {what}; {values.null_count} of {len(values)} rows of {where} have "
+            f"none (first: row {row}). Fill in or remove these rows."
+        )
 
 
 def refuse_repeated(names: pd.Series, where: str, n_rows: int) -> None:

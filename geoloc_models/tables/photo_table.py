@@ -18,7 +18,7 @@ from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models.countries.lookup import country_of
 from geoloc_models.countries.names import country_code
 from geoloc_models.tables.coordinates import as_coords, check_coordinates
-from geoloc_models.tables.photo_ids import refuse_repeated
+from geoloc_models.tables.photo_ids import refuse_missing, refuse_repeated
 
 logger = logging.getLogger(__name__)
 
@@ -251,13 +251,9 @@ def _frame(table: pa.Table, columns: dict[str, str], source: Path) -> pd.DataFra
             values = column
         else:
             values = tables.texts(column)
-        if role in ("path", "id") and values.null_count:
-            row = values.is_null().index(True).as_py()
-            raise GeolocError(
-                f"Every photo needs a value in column {columns[role]!r} ({role}); "
-                f"{values.null_count} of {len(values)} rows of {source.name} have none (first: row "
-                f"{row + 1}). Fill in or remove these rows, or drop the column."
-            )
+        if role in ("path", "id"):
+            what = f"a value in column {columns[role]!r} ({role})"
+            refuse_missing(values, what, source.name, range(1, len(values) + 1))
         frame[role] = values.to_pandas()
     if "id" in frame:
         refuse_repeated(frame["id"].rename(lambda row: row + 1), source.name, len(frame))

@@ -336,7 +336,10 @@ def test_a_text_table_will_do_and_its_columns_may_have_other_names(tmp_path):
         ({"id": ["a"]}, "no column 'url'"),
         ({"url": ["a"]}, "no column 'id'"),
         ({"id": ["a", "a"], "url": ["x", "y"]}, r"rows 1 and 2 share one \(a\)"),
-        ({"id": ["a", None], "url": ["x", "y"]}, r"row 2 of photos\.parquet has none"),
+        (
+            {"id": ["a", None], "url": ["x", "y"]},
+            r"rows of photos\.parquet have none \(first: row 2\)",
+        ),
     ],
 )
 def test_a_table_that_does_not_fit_is_named(tmp_path, columns, words):

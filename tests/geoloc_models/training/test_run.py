@@ -257,7 +257,8 @@ def test_ranking_by_features_needs_them(source):
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"), [({"image_size": 64}, "tiny"), ({"augment": "crop"}, "cannot be augmented")]
+    ("changes", "words"),
+    [({"image_size": 64}, "tiny"), ({"augment": "crop"}, "cannot be augmented")],
 )
 def test_features_of_another_encoder_or_varied_are_refused(changes, words, source, tmp_path):
     with pytest.raises(GeolocError, match=words):

@@ -76,8 +76,8 @@ def serve(
             examples = placer.model.folder / "examples"
         if not server.is_loopback(host):
             say(
-                f"Warning: {host} lets other machines in. Whoever reaches this one can use the "
-                "page, without a password, and what they send is not encrypted on its way.",
+                f"Warning: {host} lets other machines in: they can use the page without a password, "
+                "and what they send is not encrypted.",
                 error=True,
             )
         server.run_server(

@@ -86,8 +86,8 @@ def _print_split(report: SplitReport, options: SplitOptions) -> None:
     if report.too_large and options.subsets != SplitOptions.subsets:  # that were asked for
         sizes = ", ".join(f"{size:,}" for size in report.too_large)
         say(
-            f"\nSubsets larger than the training part ({counts['train']:,} photos), for which the "
-            f"whole part must do: {sizes}."
+            f"\nThe training part ({counts['train']:,} photos) is smaller than the subsets of "
+            f"{sizes}; use all of it instead."
         )
 
 

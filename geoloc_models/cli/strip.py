@@ -64,9 +64,7 @@ def strip(
     where = f" into {output}" if output is not None else " in place"
     say(f"{n_stripped} {'photo' if n_stripped == 1 else 'photos'} stripped{where}.")
     if n_other:
-        say(
-            f"{n_other} {'file that is' if n_other == 1 else 'files that are'} no photo left alone."
-        )
+        say(f"{n_other} other {'file' if n_other == 1 else 'files'} left alone.")
     if n_stripped < len(jobs):
         raise SystemExit(BAD_INPUT)
 

@@ -556,19 +556,19 @@ def answer_notes(
         notes.append("This model has no probabilities, so there is no P within 25 km.")
     elif classes.kind == "countries" and classes.images is None:
         notes.append(
-            "This model knows countries and not where its training photos were taken, so there "
-            "is no P within 25 km."
+            "This model knows countries, not the places of its training photos, so there is no P "
+            "within 25 km."
         )
     elif classes.kind == "cells" and classes.images is None:
         notes.append(
-            f"The bundle has no {DECODER_FILE}: P within 25 km takes each cell for its one "
-            "point, and is too sure of itself where cells are wide."
+            f"The bundle has no {DECODER_FILE}: P within 25 km counts each cell as one point, "
+            "and is too high where cells are wide."
         )
     level = f"{100 * LEVEL:.0f} %"
     if calibration is None:
         notes.append(
-            f"The model is not calibrated, so there is no {level} radius, and probabilities are "
-            "as the model has them."
+            f"The model is not calibrated, so there is no {level} radius, and probabilities may "
+            "be too high."
         )
     elif calibration.decoder != decoder:
         notes.append(

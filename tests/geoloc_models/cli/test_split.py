@@ -40,8 +40,8 @@ def test_a_split_is_written_and_its_sizes_are_told(table):
     for part in ("train", "validation", "test"):
         assert f"{parts[part] / 120:.2%}" in words
     assert "Nested subsets of the training part" in result.stdout
-    assert f"the training part ({parts['train']} photos)" in result.stdout
-    assert "must do: 1,000." in result.stdout
+    assert f"The training part ({parts['train']} photos)" in result.stdout
+    assert "smaller than the subsets of 1,000;" in result.stdout
     assert str(output) in result.stdout
 
 
@@ -49,7 +49,7 @@ def test_users_out_of_training_may_be_dealt_photo_by_photo(table):
     output = table.parent / "split.parquet"
     asked = ["-o", output, "--by", "user", "--fractions", "0.4", "0.3", "0.3", "--exchangeable"]
     told = geoloc("split", table, *asked).stdout
-    assert "must do" not in told  # of the usual subsets, which nobody asked for
+    assert "smaller than the subsets" not in told  # of the usual subsets, which nobody asked for
     frame = pd.read_parquet(output).dropna(subset="user")
     parts = frame.groupby("user")["part"].agg(lambda part: "".join(sorted(set(part))))
     assert set(parts) >= {"train", "testvalidation"}

@@ -32,7 +32,7 @@ NAMES = ("a.jpg", "b.png", "trip/a.jpg")
 def test_a_folder_is_stripped_into_another(photos, tmp_path):
     result = geoloc("strip", photos, "-o", tmp_path / "out")
     assert "3 photos stripped into" in result.stdout
-    assert "1 file that is no photo left alone" in result.stdout
+    assert "1 other file left alone" in result.stdout
     assert placed(tmp_path / "out") == dict.fromkeys(NAMES, False)
     assert placed(photos) == dict.fromkeys(NAMES, True)
 

@@ -1,5 +1,7 @@
 """Partitions for the tests, and when two of them are the same cells."""
 
+from typing import Any
+
 import numpy as np
 
 from geocells import CellBuilder, CellPartition
@@ -24,3 +26,19 @@ def assert_same_cells(one: CellPartition, other: CellPartition) -> None:
         assert one.groups.tolist() == other.groups.tolist()
         assert one.group_names.tolist() == other.group_names.tolist()
     assert one.outside == other.outside
+
+
+def uniform_on_sphere(n: int, seed: int) -> np.ndarray:
+    """Coordinates that are as dense everywhere on earth, (n, 2) degrees."""
+    rng = np.random.default_rng(seed)
+    return np.column_stack(
+        [np.degrees(np.arcsin(rng.uniform(-1, 1, n))), rng.uniform(-180, 180, n)]
+    )
+
+
+def drawn_cells(grid: Any, codes: Any, level: int) -> np.ndarray:
+    """Polygon of each cell of a level, by its first leaf code."""
+    codes = np.asarray(codes, dtype=np.uint64)
+    n = len(codes)
+    polygons: np.ndarray = grid.union_polygons(codes, np.full(n, level), np.arange(n), n)
+    return polygons

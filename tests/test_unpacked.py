@@ -10,7 +10,6 @@ import pytest
 from fresh_process import run_python
 
 from geocells import CellHierarchy, load_cells
-from geocells.cli.map import _read_outlines
 from geocells.tables import open_table, read_parquet, read_table
 from geoloc_models.countries import read_countries
 from geoloc_models.inference.class_locations import read_decoder
@@ -94,7 +93,6 @@ READERS = {
     "load_cells": load_cells,
     "CellHierarchy.load": CellHierarchy.load,
     "read_countries": read_countries,
-    "outlines of a map": _read_outlines,
     "read_decoder": lambda path: read_decoder(path.parent, 9),
     "read_stored": lambda path: read_stored(path.parent / "images", 4),
 }

@@ -11,7 +11,6 @@ from geocells import load_cells
 from geocells._files import replacing
 from geocells._output import say
 from geocells.cli._shared import busy, check_output
-from geocells.tables import read_parquet
 
 
 def map(
@@ -21,7 +20,6 @@ def map(
     output: Annotated[Path, Parameter(alias="-o")],
     color_by: Literal["cell", "count", "level", "group"] = "cell",
     locations: bool = True,
-    outlines: Path | None = None,
     max_cells: int = 10_000,
     limits: tuple[float, float] | None = None,
 ) -> None:
@@ -37,8 +35,6 @@ def map(
         What the colours show (group: in .html only).
     locations : bool
         Mark the points that cells answer with.
-    outlines : Path, optional
-        Outlines for a picture, in place of countries (GeoJSON, GeoParquet, Shapefile, GeoPackage).
     max_cells : int
         Most cells that a map for a browser shows.
     limits : tuple of float, optional
@@ -51,23 +47,6 @@ def map(
         if output.suffix.lower() == ".html":
             partition.explore(max_cells=max_cells, **options).save(str(draft))
         else:
-            lines = "countries" if outlines is None else _read_outlines(outlines)
-            axes: Any = partition.plot(outlines=lines, **options)
+            axes: Any = partition.plot(**options)
             axes.figure.savefig(draft, dpi=200)
     say(f"{partition.n_cells} cells: {output}")
-
-
-def _read_outlines(path: Path) -> Any:
-    import geopandas as gpd
-
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {path}.")
-    try:
-        if path.suffix == ".parquet":
-            read_parquet(path)  # refuses what would fill memory
-            outlines = gpd.read_parquet(path)
-        else:
-            outlines = gpd.read_file(path)
-    except Exception as error:
-        raise ValueError(f"{path} holds no outlines ({error}).") from error
-    return outlines if outlines.crs is None else outlines.to_crs(4326)

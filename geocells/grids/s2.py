@@ -169,16 +169,6 @@ class S2Grid(GlobalGrid):
         # The curve may enter a cell at any of its corners.
         return faces, i & -sides, j & -sides, sides
 
-    def polygons(self, codes: CodeArray, levels: IntArray) -> ObjectArray:
-        """Shapely polygon of each cell, in (longitude, latitude) degrees as GeoPandas has it.
-
-        Sides are great circles; where those are curved on the map, points are added until no side strays farther than
-        a thousandth of its length. Every corner of one of the cells that lies on another's side is a point of that
-        side. The whole faces 2, 3 and 5 are cut at the antimeridian; a cell at a pole reaches latitude 90 (or -90).
-        """
-        squares = self.squares(codes, levels)
-        return outlines(*squares, np.arange(len(squares[0])), len(squares[0]))
-
     def union_polygons(
         self, codes: CodeArray, levels: IntArray, owners: IntArray, n_owners: int
     ) -> ObjectArray:

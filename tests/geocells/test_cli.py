@@ -178,10 +178,7 @@ def test_report_draws_a_picture(photos, cells, tmp_path):
 
 
 def test_map_draws_a_picture_or_a_page(cells, tmp_path):
-    countries = tmp_path / "countries.geojson"
-    load_cells(cells).to_geodataframe().to_file(countries, driver="GeoJSON")
-    options = ["--outlines", countries, "--color-by", "count"]
-    geocells("map", cells, *options, "-o", tmp_path / "map.png")
+    geocells("map", cells, "--color-by", "count", "-o", tmp_path / "map.png")
     assert (tmp_path / "map.png").read_bytes()[:4] == b"\x89PNG"
     result = geocells("map", cells, "--max-cells", 3, "-o", tmp_path / "map.html")
 
@@ -198,7 +195,6 @@ def test_missing_files_are_named(photos, cells, tmp_path):
     out = tmp_path / "out.csv"
     assert refused("assign", gone, photos, "-o", out) == f"Error: There is no file {gone}."
     assert refused("build", photos, "--features", gone).endswith(f"There is no file {gone}.")
-    assert "no file" in refused("map", cells, "--outlines", gone, "-o", tmp_path / "map.png")
 
 
 def test_missing_columns_are_named(photos, cells, tmp_path):

@@ -111,15 +111,9 @@ NAMED = {"lat": [47.0, 46.0], "lon": [8.0, 7.0]}
         (pa.table({"path": ["a"], "lat": [1.0]}), r"columns; it has \['path', 'lat'\]"),
         (duckdb.sql("SELECT 1 AS a"), r"columns; it has \['a'\]"),
         (pd.DataFrame(np.ones((2, 3))), r"columns; it has \['0', '1', '2'\]"),
-        (pd.DataFrame({**NAMED, "LAT": 1.0}), r"may hold the latitude, \['lat', 'LAT'\]"),
         (pl.DataFrame({"lat": [], "lon": []}), r"no rows \(0 samples"),
         (pa.table({"lat": pa.array([], pa.float64()), "lon": pa.array([])}), r"no rows \(0 samp"),
         (pl.DataFrame({**NAMED, "lat": ["47 N", "46 N"]}), "must hold numbers"),
-        (
-            pl.DataFrame({**NAMED, "lat": [47.0, 95.0]}),
-            r"1 of 2 rows do not \(first: row 1, 95\)",
-        ),
-        (pl.DataFrame({**NAMED, "lat": [47.0, np.inf]}), "1 of 2 rows hold NaN or infinity"),
         (pd.DataFrame({**NAMED, "lat": [47.0, None]}), "1 of 2 rows hold NaN .* row 1"),
         (pl.DataFrame({**NAMED, "lat": [47.0, None]}), "1 of 2 rows hold NaN .* row 1"),
         (pa.table({**NAMED, "lat": [47.0, None]}), "1 of 2 rows hold NaN .* row 1"),
@@ -127,7 +121,6 @@ NAMED = {"lat": [47.0, 46.0], "lon": [8.0, 7.0]}
             pd.DataFrame({**NAMED, "lat": pd.array([47.0, pd.NA], dtype="Float64")}),
             r"1 of 2 rows miss one \(first: row 1, \[<NA>, 7.0\]\)|rows hold NaN .* row 1",
         ),
-        ([POINTS[0], None], r"1 of 2 rows do not \(first: row 1, nothing\)"),
         ([POINTS[0], shapely.box(0, 0, 1, 1)], r"1 of 2 rows do not \(first: row 1, Polygon\)"),
     ],
 )

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from strategies import coordinates, groups_of, min_cell_sizes
 
-from geocells import CellBuilder, CellHierarchy, load_cells
+from geocells import CellBuilder, CellHierarchy
 
 COORDS = np.random.default_rng(0).normal((47.0, 8.0), 0.8, size=(600, 2))
 ISN = {"min_images": 5, "method": "top_down", "grid": "s2", "leftover": "noise"}
@@ -184,12 +184,8 @@ def test_the_file_is_geoparquet_with_a_column_for_the_partition(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["hierarchy.parquet"]
 
 
-def test_each_kind_of_file_names_the_reader_of_the_other(tmp_path):
-    hierarchy = isn(200, 50).fit(COORDS)
-    path = hierarchy.save(tmp_path / "hierarchy.parquet")
-    with pytest.raises(ValueError, match=r"holds 2 partitions; read it with CellHierarchy\.load"):
-        load_cells(path)
-    single = hierarchy.partitions_[0].save(tmp_path / "cells.parquet")
+def test_what_is_no_hierarchy_is_refused(tmp_path):
+    single = CellBuilder(20).fit(COORDS).cells_.save(tmp_path / "cells.parquet")
     with pytest.raises(ValueError, match="holds one partition; read it with load_cells"):
         CellHierarchy.load(single)
     with pytest.raises(FileNotFoundError):

@@ -194,10 +194,7 @@ def test_the_order_of_the_images_does_not_matter():
         ([shapely.Polygon()], {}, ValueError, "row 0 is empty"),
         ([shapely.box(0, 0, 1e6, 1e6)], {}, ValueError, "must lie on the globe.*reference system"),
         (squares(), {"group": "country"}, ValueError, "group must name a column"),
-        (squares(), {"min_images": 0}, ValueError, "min_images must be at least 1"),
         (squares(), {"min_images": 5, "max_images": 4}, ValueError, "max_images must be at least 5"),
-        (squares(), {"outside": "drop"}, ValueError, "outside must be one of"),
-        (squares(), {"location": "middle"}, ValueError, "location must be one of"),
     ],
 )  # fmt: skip
 def test_unsound_regions_and_parameters_are_refused(regions, options, error, message):
@@ -212,12 +209,7 @@ def test_groups_must_be_those_of_the_regions():
         RegionCells(squares(), group="half").fit(COORDS, groups=["north"] * 400)
 
 
-def test_the_cells_say_what_they_are():
-    assert repr(RegionCells(squares()).fit(COORDS).cells_).startswith("<CellPartition regions: ")
-
-
-def test_an_estimator_shows_a_table_of_regions_by_its_length():
-    regions = squares()
-    assert repr(RegionCells(regions, min_images=5)) == (
-        f"RegionCells(regions=<GeoDataFrame of {len(regions)}>, min_images=5)"
-    )
+def test_text_tells_regions_by_their_number():
+    builder = RegionCells(squares(), min_images=5).fit(COORDS)
+    assert repr(builder) == "RegionCells(regions=<GeoDataFrame of 16>, min_images=5)"
+    assert repr(builder.cells_).startswith("<CellPartition regions: ")

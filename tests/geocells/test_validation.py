@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+from functools import partial
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
 import shapely
+from sklearn.cluster import KMeans
 
-from geocells import CellBuilder
+from geocells import CellBuilder, ClusteredCells, LatLonGrid, RegionCells
 from geocells.validation import (
     check_choice,
     check_coords,
     check_count,
-    check_groups,
     check_positive,
     check_sample_weight,
     number_groups,
@@ -28,6 +30,7 @@ NAN, INF = float("nan"), float("inf")
 FRAME = pd.DataFrame(GOOD, columns=["lat", "lon"])
 FINITE = r"coords must be finite; 1 of 3 rows hold NaN or infinity .first: row 1, latitude "
 PAIR = r"coords must hold a latitude and a longitude in every row; 1 of 3 rows miss one .first: row 1, "
+SHAPE = r"one .latitude, longitude. pair per row, shape .n, 2.; got shape"
 NUMBERS = r"coords must hold numbers, latitude and longitude in degrees; row 1 holds "
 WEIGHT = r"sample_weight says how many .* of at least 0; 1 of 3 rows do not .first: row 1, "
 MASKED = np.ma.masked_equal([1, 2, 3], 2)
@@ -51,9 +54,11 @@ def row_1(*point: object) -> list:
         ({"coords": row_1(None, 8.0)}, PAIR + r"\[None, 8.0\]\). Drop those rows"),
         ({"coords": row_1(47.0, pd.NA)}, PAIR + r"\[47.0, <NA>\]\). Drop those rows"),
         ({"coords": np.ma.masked_equal(row_1(0.5, 8.0), 0.5)}, PAIR + r"\[None, 8.0\]\). Drop those rows"),
+        ({"coords": 47.0}, SHAPE),
+        ({"coords": np.zeros((2, 3, 2))}, SHAPE),
         ({"coords": row_1(3.0)}, r"one .latitude, longitude. pair per row; row 1 holds \(3.0,\). Correct or drop"),
         ({"coords": FRAME.rename(columns={"lon": "lat"})}, "has the column 'lat' twice. Rename one"),
-        ({"coords": FRAME.assign(latitude=1.0)}, r"2 columns that may hold the latitude, .* Leave out all but"),
+        ({"coords": FRAME.assign(LAT=1.0)}, r"2 columns that may hold the latitude, .* Leave out all but"),
         ({"coords": FRAME.rename(columns={"lon": "east"})}, r"columns; it has \['lat', 'east'\]. Rename them"),
         ({"coords": FRAME[:0]}, "coords holds no rows .* at least one image"),
         ({"coords": "photos.csv"}, "coords must hold .* got 'photos.csv'. Read files first"),
@@ -63,7 +68,22 @@ def row_1(*point: object) -> list:
         ({"feats": [[1.0], [None], [2.0]]}, r"feats must hold .*first: row 1, \[None\]\). Drop those rows"),
         ({"feats": MASKED[:, None]}, r"feats must hold .*first: row 1, \[None\]\). Drop those rows"),
         ({"feats": [[1.0]]}, "one row for each of the 3 coordinates; got 1 rows"),
-        ({"groups": ["CH", None, "SE"]}, r"needs a group; .*first: row 1, None\). Drop those rows or name"),
+        ({"feats": np.zeros(3)}, "one feature vector per row"),
+        ({"feats": np.zeros((3, 0))}, "one feature vector per row"),
+        ({"feats": [["a"], ["b"], ["c"]]}, "real numbers"),
+        ({"feats": np.zeros((3, 1), dtype=complex)}, "real numbers"),
+        *[
+            ({"groups": ["CH", missing, "SE"]}, r"needs a group; 1 of 3 .*first: row 1, .*Drop those rows or name")
+            for missing in (None, NAN, pd.NA, pd.NaT)
+        ],
+        *[
+            ({"groups": groups}, r"one group per row, shape \(3,\) like coords; got shape")
+            for groups in (["CH", "SE"], ["CH"] * 4, [["CH"], ["CH"], ["SE"]])
+        ],
+        *[
+            ({"groups": pd.Series(groups, dtype=object)}, "all strings or all numbers")
+            for groups in ([("CH", 1)] * 3, list(pd.date_range("2020", periods=3)), [b"CH"] * 3)
+        ],
         ({"groups": MASKED}, r"needs a group; .*first: row 1, None\). Drop those rows or name"),
         ({"groups": ["CH", 5, "SE"]}, "all strings or all numbers.* the first being 'CH'. Make them text"),
         ({"sample_weight": [1, -1, 1]}, WEIGHT + r"-1.0\). Drop those rows, or give them 0"),
@@ -85,6 +105,52 @@ def test_unsound_input_is_refused_with_its_row_its_value_and_the_remedy(given, m
         CellBuilder(1).fit(**{"coords": GOOD, **given})
 
 
+@pytest.mark.parametrize(
+    ("builder", "error", "message"),
+    [
+        (CellBuilder(0), ValueError, "min_images must be at least 1; got 0"),
+        (CellBuilder(2**63), ValueError, "min_images must be below 2"),
+        (CellBuilder("200"), TypeError, "min_images must be an integer"),
+        (CellBuilder(max_images=2**70, method="top_down"), ValueError, "max_images must be below 2"),
+        (CellBuilder(max_images=0, method="top_down"), ValueError, "max_images must be at least 1"),
+        (CellBuilder(6, max_images=5, method="top_down"), ValueError, "at least min_images; got 5 < 6"),
+        (CellBuilder(max_images=500), ValueError, "max_images belongs to method=\"top_down\""),
+        (CellBuilder(min_cell_size=0), ValueError, "min_cell_size must be a finite number of degrees above 0"),
+        (CellBuilder(min_cell_size="small"), TypeError, "min_cell_size must be a finite number of degrees"),
+        (CellBuilder(method="bottom-up"), ValueError, "method must be one of .*'top_down'.*got 'bottom-up'"),
+        (CellBuilder(leftover="drop"), ValueError, "leftover must be one of 'nearest', 'cell', 'noise'; got 'drop'"),
+        (CellBuilder(outside="error"), ValueError, "outside must be one of 'nearest', 'noise', 'raise'"),
+        (CellBuilder(competition="none"), ValueError, "competition must be one of"),
+        (CellBuilder(rank_by="entropy"), ValueError, "rank_by must be one of"),
+        (CellBuilder(overlap=3), ValueError, "overlap must be one of"),
+        (CellBuilder(overlap=0), ValueError, "overlap must be at least 1"),
+        (CellBuilder(grid="hexagons"), ValueError, "grid must be one of"),
+        (CellBuilder(grid=5), TypeError, "grid must be"),
+        (CellBuilder(grid="s2", bounds=(0, 0, 1, 1)), ValueError, "covers the globe"),
+        (CellBuilder(grid=LatLonGrid(), bounds=(0, 0, 1, 1)), ValueError, "leave bounds out"),
+        (CellBuilder(grid=LatLonGrid(max_level=0)), ValueError, "needs leaves 1 levels below"),
+        (CellBuilder(bounds=(47.0, 8.0)), ValueError, "bounds must be"),
+        (ClusteredCells("kmedoids"), ValueError, "clusterer must be one of"),
+        (ClusteredCells(8), TypeError, "clusterer must have fit_predict"),
+        (ClusteredCells(KMeans), TypeError, "clusterer must have fit_predict"),
+        (ClusteredCells(alpha=1.5), ValueError, r"alpha must lie in \[0, 1\].*got 1.5"),
+        (ClusteredCells(alpha=NAN), ValueError, r"alpha must lie in \[0, 1\]"),
+        (ClusteredCells(alpha="half"), TypeError, "alpha must be a number"),
+        *[
+            (kind(**{name: value}), ValueError, f"{name} must be {words}")
+            for kind in (ClusteredCells, partial(RegionCells, [shapely.box(0, 0, 9, 60)]))
+            for name, value, words in (
+                ("min_images", 0, "at least 1"), ("location", "middle", "one of"), ("outside", "drop", "one of"),
+            )
+        ],
+    ],
+)  # fmt: skip
+def test_unsound_parameters_are_refused_when_fitting(builder, error, message):
+    with pytest.raises(error, match=message):
+        builder.fit(GOOD)
+    assert not hasattr(builder, "labels_")
+
+
 def test_swapped_columns_are_suspected_when_every_bad_row_would_fit_the_other_way_round():
     tokyo_swapped = [(139.69, 35.68), (47.0, 8.0), (151.2, -33.9)]
     swapped = r"2 of 3 rows do not \(first: row 0, 139\.69\)\. Are latitude and longitude swapped"
@@ -96,22 +162,6 @@ def test_the_first_of_many_bad_rows_is_named():
     coords = np.zeros((200, 2))
     coords[[77, 150, 199]] = (91.0, 0.0)
     with pytest.raises(ValueError, match=r"3 of 200 rows do not \(first: row 77, 91\)"):
-        check_coords(coords)
-
-
-def test_no_rows_are_fine_where_they_are_allowed():
-    assert len(check_coords([], allow_empty=True)) == 0
-    assert CellBuilder(1).fit(GOOD).assign(np.empty((0, 2))).shape == (0,)
-
-
-@pytest.mark.parametrize(
-    "coords",
-    [(47.0, 8.0), np.zeros((3, 3)), np.zeros((2, 3, 2)), 47.0, np.zeros((3, 1)), [[1.0, 2.0, 3.0]]],
-)
-def test_other_shapes_are_refused(coords):
-    with pytest.raises(
-        ValueError, match=r"one \(latitude, longitude\) pair per row, shape \(n, 2\); got shape"
-    ):
         check_coords(coords)
 
 
@@ -183,34 +233,6 @@ def test_edges_of_the_globe_are_on_it():
 # -------------------------------------------------------------------------------- groups and weights
 
 
-@pytest.mark.parametrize("groups", [["CH", "SE"], ["CH"] * 4, [["CH"], ["CH"], ["SE"]]])
-def test_groups_of_another_length_are_refused(groups):
-    with pytest.raises(ValueError, match=r"one group per row, shape \(3,\) like coords; got shape"):
-        check_groups(groups, 3)
-    with pytest.raises(ValueError, match="groups must name one group per row"):
-        CellBuilder(1).fit(GOOD, groups=groups)
-
-
-@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT])
-def test_a_missing_group_is_refused_with_its_row(missing):
-    with pytest.raises(
-        ValueError,
-        match=r"needs a group; 1 of 3 rows have none \(first: row 2, .*\).*Drop those rows or name",
-    ):
-        check_groups(["CH", "SE", missing], 3)
-
-
-@pytest.mark.parametrize(
-    "groups",
-    [["CH", 5, "SE"], [("CH", 1)] * 3, list(pd.date_range("2020", periods=3)), [b"CH"] * 3],
-)
-def test_groups_that_are_neither_strings_nor_numbers_are_refused(groups):
-    names = np.empty(3, dtype=object)
-    names[:] = groups
-    with pytest.raises(TypeError, match="all strings or all numbers"):
-        CellBuilder(1).fit(GOOD, groups=names)
-
-
 def test_groups_are_numbered_in_order():
     numbers, names = number_groups(np.array(["SE", "CH", "SE"], dtype=object))
     assert numbers.tolist() == [1, 0, 1]
@@ -246,21 +268,14 @@ def test_parts_of_a_table_take_whole_weights_alone():
 
 
 @pytest.mark.parametrize(
-    ("value", "error"),
-    [
-        (0, ValueError),
-        (-1, ValueError),
-        (1.0, TypeError),
-        (True, TypeError),
-        (np.bool_(True), TypeError),
-        ("1", TypeError),
-        (None, TypeError),
-    ],
+    ("error", "values"),
+    [(ValueError, [0, -1]), (TypeError, [1.0, True, np.bool_(True), "1", None])],
 )
-def test_counts_are_whole_numbers_of_at_least_one(value, error):
-    with pytest.raises(error, match=r"n must be .*at least 1.* got ") as raised:
-        check_count(value, "n")
-    assert repr(value) in str(raised.value)
+def test_counts_are_whole_numbers_of_at_least_one(error, values):
+    for value in values:
+        with pytest.raises(error, match=r"n must be .*at least 1.* got ") as raised:
+            check_count(value, "n")
+        assert repr(value) in str(raised.value)
 
 
 @pytest.mark.parametrize("value", [1, np.int32(1), np.uint64(1)])
@@ -269,20 +284,12 @@ def test_sound_counts_become_python_integers(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "error"),
-    [
-        (0, ValueError),
-        (-0.5, ValueError),
-        (float("nan"), ValueError),
-        (float("inf"), ValueError),
-        (True, TypeError),
-        ("1", TypeError),
-        (1j, TypeError),
-    ],
+    ("error", "values"), [(ValueError, [0, -0.5, NAN, INF]), (TypeError, [True, "1", 1j])]
 )
-def test_positive_numbers_are_finite_and_above_0(value, error):
-    with pytest.raises(error, match=r"size must be a finite number of degrees above 0; got"):
-        check_positive(value, "size", "degrees")
+def test_positive_numbers_are_finite_and_above_0(error, values):
+    for value in values:
+        with pytest.raises(error, match=r"size must be a finite number of degrees above 0; got"):
+            check_positive(value, "size", "degrees")
 
 
 def test_sound_positive_numbers_become_floats():

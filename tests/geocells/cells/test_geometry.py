@@ -9,6 +9,7 @@ from partitions import consolidated
 from shapely import affinity
 from strategies import (
     BOXES,
+    bottom_up_options,
     boxes,
     coordinates,
     coordinates_in,
@@ -78,7 +79,7 @@ def test_polygons_are_valid_disjoint_and_hold_their_images(data, box, options, l
             assert degrees_away(polygons[label], latitude, longitude) <= EDGE_TOLERANCE
 
 
-@given(coordinates(max_rows=60), methods(), leftovers, min_cell_sizes)
+@given(coordinates(max_rows=60), methods() | bottom_up_options(), leftovers, min_cell_sizes)
 def test_polygons_of_the_datas_own_box_hold_their_images(coords, options, leftover, min_cell_size):
     builder = CellBuilder(**options, leftover=leftover, min_cell_size=min_cell_size).fit(coords)
     polygons = builder.cells_.polygons()

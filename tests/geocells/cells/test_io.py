@@ -275,11 +275,6 @@ def rewritten(
     return path
 
 
-def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no file .*nowhere\.parquet"):
-        load_cells(tmp_path / "nowhere.parquet")
-
-
 @pytest.mark.parametrize(
     "damaged",
     [
@@ -297,17 +292,15 @@ def test_a_file_that_is_not_parquet_or_is_cut_short_is_refused(saved, damaged):
         load_cells(saved)
 
 
-def test_a_folder_is_refused(tmp_path):
+def test_what_is_no_file_of_cells_is_refused(tmp_path):
+    path = tmp_path / "other.parquet"
+    with pytest.raises(FileNotFoundError, match=r"no file .*other\.parquet"):
+        load_cells(path)
     with pytest.raises(ValueError, match=r"cannot be read as Parquet|holds no cells"):
         load_cells(tmp_path)
-
-
-def test_a_parquet_file_of_something_else_is_refused(tmp_path):
-    path = tmp_path / "other.parquet"
     gpd.GeoDataFrame({"a": [1]}, geometry=[shapely.Point(0, 0)], crs=4326).to_parquet(path)
-    with pytest.raises(
-        ValueError, match=r"other\.parquet holds no cells of geocells.*CellPartition\.save"
-    ):
+    none = r"other\.parquet holds no cells of geocells.*CellPartition\.save"
+    with pytest.raises(ValueError, match=none):
         load_cells(path)
 
 

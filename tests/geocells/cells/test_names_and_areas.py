@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import s2sphere
 import shapely
+from partitions import consolidated, uniform_on_sphere
 from s2geometry import S2CellId, S2CellUnion, S2LatLng
 from shapely import affinity
 
@@ -27,21 +28,11 @@ from geocells.cells import CodeRangeIndex, Ranges
 from geocells.grids import GroupedGrid
 
 
-def consolidated(min_images: int, **options: object) -> CellBuilder:
-    """Build by consolidation, whatever the default method is."""
-    return CellBuilder(min_images, method="consolidated", **options)
-
-
 def consolidated_on(grid: str) -> CellBuilder:
     return consolidated(40, grid=grid)
 
 
-WORLD = np.column_stack(
-    [
-        np.degrees(np.arcsin(np.random.default_rng(5).uniform(-1, 1, 4000))),
-        np.random.default_rng(6).uniform(-180, 180, 4000),
-    ]
-)
+WORLD = uniform_on_sphere(4000, 5)
 GRIDS = ["latlon", "s2", "healpix"]
 
 

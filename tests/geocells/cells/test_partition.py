@@ -29,27 +29,17 @@ def test_a_coordinate_in_a_cell_gets_that_cell():
     assert by_hand().assign(4, 4) == 1
 
 
-def test_far_from_every_cell_the_nearest_centroid_answers():
+def test_far_from_every_cell_the_answer_is_as_outside_says():
     # The first two lie in the empty quarters of the box, on either side of the line between the centroids.
     elsewhere = [(3.5, 4.1), (7.9, 3.9), (-80, 0), (80, 10)]
     assert by_hand().assign(elsewhere).tolist() == [0, 1, 0, 1]
-
-
-def test_far_from_every_cell_the_answer_may_be_noise():
-    cells = by_hand(outside="noise")
-    assert cells.assign([(1, 1), (1, 7), (50, 50)]).tolist() == [0, -1, -1]
-
-
-def test_far_from_every_cell_the_answer_may_be_an_error_that_names_the_first_row():
-    with pytest.raises(
-        ValueError,
-        match=r"No cell holds 2 of 3 coordinates \(first: row 1, latitude 1\.0, longitude 7\.0\)\. Use outside=",
-    ):
-        by_hand(outside="raise").assign([(1, 1), (1, 7), (50, 50)])
-
-
-def test_the_callers_choice_outside_overrides_that_of_the_partition():
+    some = [(1, 1), (1, 7), (50, 50)]
+    assert by_hand(outside="noise").assign(some).tolist() == [0, -1, -1]
     cells = by_hand(outside="raise")
+    told = r"No cell holds 2 of 3 coordinates \(first: row 1, latitude 1\.0, longitude 7\.0\)\. Use outside="
+    with pytest.raises(ValueError, match=told):
+        cells.assign(some)
+    # The caller's choice goes before that of the partition.
     assert cells.assign([(50, 50)], outside="noise").tolist() == [-1]
     assert cells.assign([(50, 50)], outside="nearest").tolist() == [1]
     with pytest.raises(ValueError, match="outside must be one of"):
@@ -141,17 +131,6 @@ def test_rows_with_groups_are_answered_from_cells_without_any():
 def test_groups_are_refused_by_cells_built_without_them():
     with pytest.raises(ValueError, match="built without groups: leave groups out"):
         by_hand().assign([(1, 1)], ["CH"])
-
-
-def test_groups_of_another_length_are_refused():
-    cells = consolidated(1).fit([(1, 1)], groups=["CH"]).cells_
-    with pytest.raises(ValueError, match=r"shape \(2,\) like coords; got shape \(1,\)"):
-        cells.assign([(1, 1), (2, 2)], ["CH"])
-
-
-def test_bad_coordinates_are_refused_with_their_row():
-    with pytest.raises(ValueError, match="first: row 1, 95"):
-        by_hand().assign([(1, 1), (95, 100)])
 
 
 def test_no_coordinates_get_no_labels():

@@ -9,6 +9,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
+from partitions import drawn_cells
 from strategies import coordinates
 
 from geocells import HealpixGrid, LatLonGrid, S2Grid
@@ -90,11 +91,24 @@ def test_polygons_lie_on_the_map_to_the_last_bit(make, level):
     codes = np.arange(n_codes(grid) // 4**5 * 4**level, dtype=np.uint64) << np.uint64(
         10 - 2 * level
     )
-    owners = np.arange(len(codes))
-    polygons = grid.union_polygons(codes, np.full(len(codes), level), owners, len(codes))
-    assert (np.abs(shapely.get_coordinates(polygons)) <= (180, 90)).all()
+    assert (np.abs(shapely.get_coordinates(drawn_cells(grid, codes, level))) <= (180, 90)).all()
 
 
 @pytest.mark.parametrize("level", [0, 7, 29])
 def test_a_grid_survives_its_plain_values(make, level):
     assert grid_from_dict(make(level).to_dict()) == make(level)
+    with pytest.raises(ValueError, match="Unknown grid type 'hexagons'"):
+        grid_from_dict({"type": "hexagons"})
+
+
+@pytest.mark.parametrize(("kind", "deepest"), [(LatLonGrid, 31), (S2Grid, 30), (HealpixGrid, 29)])
+def test_levels_that_a_grid_has_not_are_refused(kind, deepest):
+    assert kind(max_level=deepest).max_level == deepest
+    for level in (-1, deepest + 1):
+        with pytest.raises(ValueError, match=rf"max_level must lie in 0\.\.{deepest}"):
+            kind(max_level=level)
+    for level in (2.5, "2", None):
+        with pytest.raises(TypeError, match="integer"):
+            kind(max_level=level)
+    with pytest.raises(ValueError, match=r"level must lie in 0\.\.30"):
+        S2Grid().cell_ids(np.zeros((1, 2)), deepest + 2)

@@ -52,11 +52,11 @@ exclude_patterns = [
     "scripts",
     "tutorials",
     "real_photos.md",
-    "gallery/sg_execution_times.rst",
 ]
 
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
+html_domain_indices = False
 html_title = f"geocells {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -116,6 +116,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "remove_config_comments": True,
     "min_reported_time": 1e9,
+    "write_computation_times": False,
     "plot_gallery": "True",
     "matplotlib_animations": False,
     "image_scrapers": (save_returned_figure, "matplotlib"),

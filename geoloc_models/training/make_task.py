@@ -78,38 +78,40 @@ def make_labels(
     countries = table.countries
     names = sorted(set(countries[train].tolist()))
     country = pd.Index(names).get_indexer(pd.Index(countries, dtype=object)).astype(np.int64)
+    cells: Any
     if given_cells is not None:
-        labels = _given_labels(plan, table, train, given_cells)
-        if plan.task == "pooled":
-            return Labels(country, labels[:, None], [given_cells])
-        return Labels(country, labels, given_cells)
-    if plan.task == "pooled":
+        if not plan.has_cells:
+            raise GeolocError(
+                f"The task {plan.task} takes no cells; choose pooled, cells or refined."
+            )
+        cells = [given_cells] if plan.task == "pooled" else given_cells
+    elif plan.task == "pooled":
         first, *others = plan.parts()
-        pooled = [_fit_cells(first, table, train, features)]
+        cells = [_fit_cells(first, table, train, features)]
         # That the first one has few cells is told; the others vary on purpose.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="A classifier learns little")
-            pooled += [_fit_cells(part, table, train, features) for part in others]
-        return Labels(
-            country,
-            np.stack([labels for _, labels in pooled], axis=1),
-            [cells for cells, _ in pooled],
-        )
-    if plan.has_cells:
-        cells, labels = _fit_cells(plan, table, train, features)
-        return Labels(country, labels, cells)
-    if plan.task == "hierarchy":
-        hierarchy, labels = _fit_hierarchy(plan, table, train)
-        return Labels(country, labels, hierarchy)
-    return Labels(country)
+            cells += [_fit_cells(part, table, train, features) for part in others]
+    elif plan.has_cells:
+        cells = _fit_cells(plan, table, train, features)
+    elif plan.task == "hierarchy":
+        cells = _fit_hierarchy(plan, table, train)
+    else:
+        return Labels(country)
+    if isinstance(cells, CellPartition):
+        labels = labels_of_cells(cells, table.coords, countries)
+    else:
+        levels = cells.partitions_ if isinstance(cells, CellHierarchy) else cells
+        labels = np.stack([labels_of_cells(each, table.coords, countries) for each in levels], 1)
+    if given_cells is not None:
+        _check_given(given_cells, labels[train])
+    return Labels(country, labels, cells)
 
 
-def _given_labels(plan: ModelPlan, table: PhotoTable, train: Rows, cells: CellPartition) -> Rows:
-    if not plan.has_cells:
-        raise GeolocError(f"The task {plan.task} takes no cells; choose pooled, cells or refined.")
-    labels = labels_of_cells(cells, table.coords, table.countries)
-    n_outside = int((labels[train] < 0).sum())
-    if n_outside == len(train):
+def _check_given(cells: CellPartition, labels: Rows) -> None:
+    """Tell how many training photos lie in none of these cells; GeolocError if all do."""
+    n_outside = int((labels < 0).sum())
+    if n_outside == len(labels):
         groups = (
             ""
             if cells.groups is None
@@ -120,15 +122,14 @@ def _given_labels(plan: ModelPlan, table: PhotoTable, train: Rows, cells: CellPa
         logger.warning(
             "%d of %d training photos lie in none of these cells, and are not trained on.",
             n_outside,
-            len(train),
+            len(labels),
         )
-    return labels
 
 
 def _fit_cells(
     plan: ModelPlan, table: PhotoTable, train: Rows, features: FeatureCache | None
-) -> tuple[CellPartition, Rows]:
-    """Cells of the training rows, and the label of every row; -1 in a country without cells."""
+) -> CellPartition:
+    """Cells of the training rows."""
     coords, countries = table.coords, table.countries
     options: dict[str, Any] = {}
     feats = None
@@ -140,16 +141,19 @@ def _fit_cells(
         }
         if rank_by in ("features", "learned"):
             feats = _features_of(table, train, features)
-    builder = CellBuilder(
-        plan.min_images or auto_min_images(len(train)),
-        method=plan.method,
-        min_cell_size=plan.min_cell_size,
-        max_images=plan.max_images,
-        grid=plan.grid,
-        location=plan.location,
-        **options,
-    ).fit(coords[train], feats, groups=countries[train])
-    return builder.cells_, labels_of_cells(builder.cells_, table.coords, table.countries)
+    return (
+        CellBuilder(
+            plan.min_images or auto_min_images(len(train)),
+            method=plan.method,
+            min_cell_size=plan.min_cell_size,
+            max_images=plan.max_images,
+            grid=plan.grid,
+            location=plan.location,
+            **options,
+        )
+        .fit(coords[train], feats, groups=countries[train])
+        .cells_
+    )
 
 
 def _features_of(
@@ -166,19 +170,15 @@ def _features_of(
     return features.gather(cache_rows).astype(np.float32)
 
 
-def _fit_hierarchy(plan: ModelPlan, table: PhotoTable, train: Rows) -> tuple[CellHierarchy, Rows]:
-    """Top-down cells at ever fewer images a cell, which are nested; and the labels of every row."""
+def _fit_hierarchy(plan: ModelPlan, table: PhotoTable, train: Rows) -> CellHierarchy:
+    """Top-down cells at ever fewer images a cell, which are nested."""
     least = plan.min_images or auto_min_images(len(train))
-    hierarchy = CellHierarchy(
+    return CellHierarchy(
         [
             CellBuilder(factor * least, method="top_down", min_cell_size=plan.min_cell_size)
             for factor in plan.levels
         ]
     ).fit(table.coords[train], groups=table.countries[train])
-    labels = [
-        labels_of_cells(cells, table.coords, table.countries) for cells in hierarchy.partitions_
-    ]
-    return hierarchy, np.stack(labels, axis=1)
 
 
 def make_task(

@@ -240,23 +240,20 @@ def run_model(
                 description=f"Training {plan.name}",
                 progress=progress,
             )
-        if task.stores_images and (keep_places or not isinstance(task, PooledTask)):
-            seen = run_network(
-                task,
-                photos.batches(split.train),
-                description=f"Reading training images of {plan.name}",
-                progress=progress,
+
+        def read(rows: npt.NDArray[np.int64], what: str) -> NetworkOutputs:
+            description = f"{what} {plan.name}"
+            return run_network(
+                task, photos.batches(rows), description=description, progress=progress
             )
+
+        if task.stores_images and (keep_places or not isinstance(task, PooledTask)):
+            seen = read(split.train, "Reading training images of")
             if len(seen.rows) == 0:
                 raise GeolocError("No training image could be read; check the paths in the table.")
             record.broken.extend(seen.broken)
             task.store(seen.arrays, table.coords[seen.rows], table.countries[seen.rows])
-        validated, tested = (
-            run_network(
-                task, photos.batches(rows), description=f"{what} {plan.name}", progress=progress
-            )
-            for rows, what in ((split.validation, "Calibrating"), (split.test, "Testing"))
-        )
+        validated, tested = read(split.validation, "Calibrating"), read(split.test, "Testing")
         plain = answer_outputs(task, tested)
         task.tune(validated.arrays, table.coords[validated.rows])
         record.broken.extend([*validated.broken, *tested.broken])

@@ -1,15 +1,11 @@
 """Colours and blurs of a batch: those of torchvision where it has them, each photo by itself."""
 
-import numpy as np
 import pytest
 import torch
-from geoloc_models_small import small_table, small_task
+from geoloc_models_small import small_dataset, small_table, small_task
 from torchvision.transforms.v2 import functional
 
 from geoloc_models.models import TrainingOptions
-from geoloc_models.models.encoders import Preprocessing
-from geoloc_models.photos.dataset import PhotoDataset
-from geoloc_models.photos.images import FileImages
 from geoloc_models.training.augmentation import N_NUMBERS, numbers_of_rows, vary_colours
 from geoloc_models.training.fit import fit_task
 
@@ -90,18 +86,9 @@ def test_a_resumed_run_is_an_uninterrupted_one(kind, views, tmp_path):
             augment="simclr", views=views,
         )  # fmt: skip
         task = small_task(kind, table)
-        images = FileImages(table.frame["path"].to_numpy())
-        labels = np.arange(12) % 2
         parts = [
-            PhotoDataset(
-                images,
-                table.coords,
-                labels,
-                Preprocessing(32).transform(augment=augment, views=n_views),
-                cell_labels=labels,
-                rows=rows,
-            )
-            for augment, n_views, rows in (("simclr", views, range(8)), ("none", 1, range(8, 12)))
+            small_dataset(table, range(8), augment="simclr", views=views),
+            small_dataset(table, range(8, 12)),
         ]
         fit_task(task, *parts, options, tmp_path / folder, progress=False, **how)
         return task.state_dict()

@@ -1,16 +1,20 @@
-"""How an encoder is fine-tuned: rates of its stages, schedules, averages, low-rank additions, less memory."""
+"""How a task is fine-tuned: its optimiser, rates of stages, schedules, averages, low-rank additions, less memory."""
 
 import importlib.util
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 from geoloc_models_small import random_batch, small_dataset, small_table, small_task
 
+from geoloc_models._devices import auto_workers, best_device, resolve_precision
 from geoloc_models._errors import GeolocError
 from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.photos.dataset import PhotoDataset
+from geoloc_models.training.augmentation import N_NUMBERS, vary_colours
 from geoloc_models.training.fine_tuning import parameter_groups, prepared
 from geoloc_models.training.fit import fit_task
 from geoloc_models.training.module import TaskModule, share_of_rate
@@ -153,9 +157,86 @@ def test_smoothed_labels_count_in_training_alone(kind):
     assert losses[0.5, True] != losses[0.0, True]
 
 
+@pytest.mark.parametrize(
+    ("changes", "n_train", "is_compiled"),
+    [
+        ({}, 100_000, True),
+        ({}, 99_999, False),
+        ({"compile": True}, 10, True),
+        ({"compile": False}, 10**6, False),
+        ({"train_encoder": "none"}, 10**6, False),
+    ],
+)
+def test_what_is_left_open_is_chosen_for_a_card(changes, n_train, is_compiled, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    options = TrainingOptions(encoder="tiny", **changes).resolve()
+    assert options.batch_size == 128
+    assert options.learning_rate == pytest.approx(5e-4 if "train_encoder" in changes else 2e-3)
+    assert auto_workers() == min(16, len(os.sched_getaffinity(0)))
+    assert resolve_precision("auto", best_device()) == "bf16"
+    encoder = build_encoder("tiny")
+    with prepared(encoder, options, n_train) as options:
+        assert options.compile == is_compiled
+    assert (
+        encoder.backbone.blocks[0].body[0].weight.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
 def test_photos_are_loaded_in_this_process_where_there_is_no_card(table):
     from geoloc_models.photos.dataset import make_loader
 
     photos = small_dataset(table)
     assert isinstance(photos, PhotoDataset)
     assert make_loader(photos, batch_size=2).num_workers == 0
+
+
+def module_of(task, **options):
+    return TaskModule(task, TrainingOptions(**{"learning_rate": 1e-2, "epochs": 4, **options}))
+
+
+def learning(module, epoch):
+    module.unfreeze_stages(epoch)
+    return [
+        all(p.requires_grad for p in stage.parameters()) for stage in module.task.encoder.stages()
+    ]
+
+
+def test_stages_unfreeze_from_the_last_one_down():
+    task = small_task("cells", small_table())
+    n_stages = len(task.encoder.stages())
+    assert n_stages >= 3
+    assert all(learning(module_of(task), 0))
+    gradual = module_of(task, train_encoder="gradual", unfreeze_every=2)
+    assert not any(learning(gradual, 1))
+    assert learning(gradual, 2) == [False] * (n_stages - 1) + [True]
+    assert learning(gradual, 4) == [False] * (n_stages - 2) + [True, True]
+    assert all(learning(gradual, 1000))
+    assert not any(learning(module_of(task, train_encoder="none"), 1000))
+
+
+@pytest.mark.parametrize(("decay", "kind"), [(0.0, torch.optim.Adam), (0.1, torch.optim.AdamW)])
+def test_the_optimiser_follows_the_options(decay, kind):
+    module = module_of(small_task("country", small_table()), learning_rate=3e-4, weight_decay=decay)
+    optimiser = module.configure_optimizers()
+    assert type(optimiser) is kind
+    assert optimiser.param_groups[0]["lr"] == 3e-4
+    assert optimiser.param_groups[0]["weight_decay"] == decay
+    assert optimiser.param_groups[0]["fused"]
+
+
+def test_a_cosine_schedule_lowers_the_rate_epoch_by_epoch():
+    module = module_of(small_task("country", small_table()), learning_rate=2.0, schedule="cosine")
+    rates = [2.0 * share_of_rate(module.options, epoch) for epoch in (0, 0.9, 1, 2, 3)]
+    assert rates == pytest.approx([2.0, 2.0, 1.7071, 1.0, 0.2929], abs=1e-4)
+
+
+def test_what_a_step_does_beside_the_loss_looks_at_no_number_of_the_device():
+    """Tensors without numbers, of the device meta, raise where a number is asked for."""
+    module = module_of(small_task("cells", small_table()), ema=0.9)
+    module.setup("fit")
+    module.to("meta")
+    module._follow(0.9)
+    pixels = torch.zeros(4, 3, 32, 32, dtype=torch.uint8, device="meta")
+    assert vary_colours(pixels, torch.zeros(4, N_NUMBERS, device="meta")).shape == pixels.shape

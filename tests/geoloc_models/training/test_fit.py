@@ -3,6 +3,7 @@
 import csv
 import multiprocessing
 import os
+import threading
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from geoloc_models_small import note_who_loads, small_dataset, small_table, smal
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.models import TrainingOptions
 from geoloc_models.photos.dataset import PhotoDataset
+from geoloc_models.training.callbacks import WholeCheckpoints
 from geoloc_models.training.fit import _Batches, fit_task
 
 OPTIONS = TrainingOptions(
@@ -44,6 +46,21 @@ def weights(task):
 
 def same(left, right):
     return all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_checkpoints_are_written_by_another_thread_and_float32_is_tf32(
+    table, tmp_path, monkeypatch
+):
+    save, threads = WholeCheckpoints.save_checkpoint, []
+    monkeypatch.setattr(
+        WholeCheckpoints,
+        "save_checkpoint",
+        lambda *given, **how: threads.append(threading.current_thread()) or save(*given, **how),
+    )
+    fit(table, tmp_path, replace(OPTIONS, epochs=2))
+    assert len(threads) == 2
+    assert threading.main_thread() not in threads
+    assert torch.get_float32_matmul_precision() == "high"
 
 
 def test_every_epoch_is_noted_and_the_best_one_kept(table, tmp_path):

@@ -40,15 +40,6 @@ def test_tiny_is_small():
     assert 200_000 <= n_parameters <= 500_000
 
 
-def test_gradient_reaches_every_parameter_of_tiny():
-    torch.manual_seed(0)
-    encoder = build_encoder("tiny")
-    encoder(torch.randn(4, 3, 32, 32)).square().sum().backward()
-    for name, parameter in encoder.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().max() > 0, name
-
-
 @pytest.mark.parametrize(
     ("name", "size", "dim"),
     [("resnet50", 64, 2048), ("vit_b_16", 224, 768), ("timm:mobilenetv3_small_050", 64, 1024)],
@@ -68,6 +59,7 @@ def test_a_backbone_loses_its_classifier(name, size, dim):
         ("tiny", "nowhere.pth", MissingWeightsError, r"nowhere\.pth"),
         ("tiny", "imagenet", GeolocError, "no ImageNet weights"),
         ("timm:convnext_att", "none", GeolocError, "convnext_atto"),  # the nearest name
+        ("resnet99", "none", GeolocError, f"resnet99.*{', '.join(ENCODER_NAMES)}"),
     ],
 )
 def test_weights_and_names_that_cannot_be_are_refused(
@@ -78,12 +70,6 @@ def test_weights_and_names_that_cannot_be_are_refused(
     torch.save({"evil": print}, "evil.pth")
     with pytest.raises(error, match=words):
         build_encoder(name, weights=weights)
-
-
-def test_unknown_name_lists_the_names():
-    with pytest.raises(GeolocError, match="resnet99") as caught:
-        build_encoder("resnet99")
-    assert all(name in str(caught.value) for name in ENCODER_NAMES)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -233,12 +219,6 @@ def test_an_image_too_small_for_its_encoder_is_refused(name, least):
     check_encoder(name, least)
     with pytest.raises(GeolocError, match=f"at least {least} x {least} pixels, not {least - 1}"):
         check_encoder(name, least - 1)
-
-
-@pytest.mark.parametrize("size", [128, 256])
-def test_a_vision_transformer_takes_one_size(size):
-    with pytest.raises(GeolocError, match=f"224 x 224 pixels, not {size}"):
-        build_encoder("vit_b_16", image_size=size)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from geocells._types import FloatArray, IntArray
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
@@ -204,9 +205,9 @@ class ImageGroups:
         Centre and reach of each class, as those of its groups; without rows where ``class_edges`` is None.
     counts : (n_classes,) int64
         Images of each class.
-    class_of_column : (n_columns,) int64
+    class_of_column : (n_columns,) uint32
         Class of each column of the probabilities: cells whose images stand at the same places are one class.
-    family_of_class : (n_classes,) int64
+    family_of_class : (n_classes,) uint32
         Classes of several partitions that lie close together are one family and bounded together, so that more
         partitions take hardly more bounds.
     """
@@ -218,8 +219,8 @@ class ImageGroups:
     class_edges: IntArray | None
     class_balls: FloatArray
     counts: IntArray
-    class_of_column: IntArray
-    family_of_class: IntArray
+    class_of_column: NDArray[np.uint32]
+    family_of_class: NDArray[np.uint32]
 
     @classmethod
     def from_classes(
@@ -246,9 +247,10 @@ class ImageGroups:
         edges = np.append(np.concatenate(starts_of_groups), len(vectors))
         class_edges = np.append(0, np.cumsum([len(starts) for starts in starts_of_groups]))
         class_balls = balls_of(vectors, starts)
-        family_of_class, size = np.arange(n_classes), (n_partitions + 1) // 2
-        if size > 1:
-            family_of_class[compact_order(class_balls[:, :3], size)] = np.arange(n_classes) // size
+        family_of_class = np.arange(n_classes, dtype=np.uint32)
+        if n_partitions > 1:
+            order = compact_order(class_balls[:, :3], n_partitions)
+            family_of_class[order] = np.arange(n_classes) // n_partitions
         return cls(
             np.ascontiguousarray(vectors.T),
             np.repeat(np.arange(n_classes), counts),
@@ -257,7 +259,7 @@ class ImageGroups:
             class_edges,
             class_balls,
             counts,
-            np.array(class_of_column),
+            np.array(class_of_column, dtype=np.uint32),
             family_of_class,
         )
 

@@ -15,8 +15,8 @@ from geocells.validation import check_coords
 SUM_TOLERANCE = 0.01
 """A row may add up to 1 within this and is then divided by its sum: half-precision softmax is that far off."""
 
-BATCH_BYTES = 64 * 2**20
-"""Rows are worked on in batches whose float64 copy is about this large."""
+BATCH_BYTES = 4 * 2**20
+"""Rows are worked on in batches whose float64 copy is about this large and stays in the cache."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,26 @@ class Probabilities:
         """Number of columns."""
         return int(self.array.shape[1])
 
+    def dense(self, start: int, stop: int) -> Any:
+        """Return rows ``start:stop`` as (stop - start, n_classes) of the caller's type, as they came."""
+        part = self.array[start:stop]
+        return part.toarray() if sparse.issparse(part) else part
+
     def rows(self, start: int, stop: int) -> FloatArray:
         """Return rows ``start:stop`` as (stop - start, n_classes) float64 that add up to 1."""
-        part = self.array[start:stop]
-        dense = part.toarray() if sparse.issparse(part) else part
-        rows: FloatArray = np.divide(dense, self.sums[start:stop, None], dtype=np.float64)
+        sums = self.sums[start:stop, None]
+        rows: FloatArray = np.divide(self.dense(start, stop), sums, dtype=np.float64)
         return rows
 
-    def batches(self, n_rows: int | None = None) -> Iterator[tuple[int, int, FloatArray]]:
-        """Yield start, stop and rows of batches, of ``n_rows`` each or of about `BATCH_BYTES`."""
+    def spans(self, n_rows: int | None = None) -> Iterator[tuple[int, int]]:
+        """Yield start and stop of batches, of ``n_rows`` each or of about `BATCH_BYTES`."""
         step = n_rows or max(1, BATCH_BYTES // (8 * max(1, self.n_classes)))
         for start in range(0, len(self), step):
-            stop = min(start + step, len(self))
+            yield start, min(start + step, len(self))
+
+    def batches(self) -> Iterator[tuple[int, int, FloatArray]]:
+        """Yield start, stop and rows of batches of about `BATCH_BYTES`."""
+        for start, stop in self.spans():
             yield start, stop, self.rows(start, stop)
 
 
@@ -86,9 +94,9 @@ def check_probabilities(
     step = max(1, BATCH_BYTES // (8 * max(1, array.shape[1])))
     for start in range(0, len(sums), step):
         part = array[start : start + step]
-        values = part.data if sparse.issparse(part) else part
-        _refuse_values(values, part, start, name)
-        sums[start : start + step] = np.asarray(part.sum(axis=1, dtype=np.float64)).reshape(-1)
+        part_sums = np.asarray(part.sum(axis=1, dtype=np.float64)).reshape(-1)
+        _refuse_values(part, part_sums, start, name)
+        sums[start : start + step] = part_sums
     off = np.flatnonzero(np.abs(sums - 1.0) > SUM_TOLERANCE)
     if len(off):
         raise ValueError(
@@ -136,9 +144,11 @@ def _matrix(values: ArrayLike, n_classes: int | None, name: str) -> Any:
     return array
 
 
-def _refuse_values(values: Any, part: Any, start: int, name: str) -> None:
-    # The least and the sum tell at once whether any value is unsound.
-    if values.size == 0 or (values.min() >= 0 and np.isfinite(values.max())):
+def _refuse_values(part: Any, sums: FloatArray, start: int, name: str) -> None:
+    # The least value and the sums tell at once whether any value is unsound, but for sums too large for a float.
+    if 0 in part.shape or (
+        part.min() >= 0 and (np.isfinite(sums).all() or np.isfinite(part.max()))
+    ):
         return
     dense = part.toarray() if sparse.issparse(part) else part
     faults = ~np.isfinite(dense)

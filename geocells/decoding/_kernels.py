@@ -19,7 +19,7 @@ TIE = 2.0**-36
 """Utilities nearer than this to the highest are as good: sums of the same numbers in another order are equal."""
 
 LEFT_OUT = 0.05
-"""Probability of the least likely classes that bounds count as if all of it were near every candidate."""
+"""Probability of the least likely families that their bounds count as if all of it were near every candidate."""
 
 FLOAT32_ANGLE = 1e-6
 """Radians (6 m) that an angle stored as float32 may be off."""
@@ -155,8 +155,8 @@ def table_of_blocks(
     farthest = radii[n_radii - 1]
     for block in range(first, last):
         ball = block_balls[block]
-        tile = tile_edges[block] if writes else np.int64(0)
-        constant = constant_edges[block] if writes else np.int64(0)
+        tile = np.int64(tile_edges[block] if writes else 0)
+        constant = np.int64(constant_edges[block] if writes else 0)
         for k in range(class_counts.size):
             own = class_balls[k]
             apart = angle(ball[0], ball[1], ball[2], own[0], own[1], own[2])
@@ -208,18 +208,15 @@ def table_of_blocks(
 
 
 @kernel
-def bounds_of_table(
-    first,
-    last,
-    weights,
-    units,
-    family_of_class,
-    entries,
-    bounds,
-):
-    """Most that a family of probability 1 adds to the utility of any candidate of a block, (n_families, n_blocks)."""
+def bounds_of_table(first, last, weights, units, family_of_class, entries, bounds, families):
+    """Most that a class, and a family, of probability 1 adds to the utility of any candidate of a block.
+
+    Those of families are (n_families, n_blocks); those of the classes of a block stand where its entries do, from
+    ``tile_edges[block] + constant_edges[block]`` up to ``ends[block]``: ``ends, classes, most``.
+    """
     tile_edges, tile_classes, tile_radii, tiles = entries[:4]
     constant_edges, constant_classes, constant_radii, constants = entries[4:]
+    ends, classes, most = bounds
     own = np.zeros(units.size)
     sums = np.empty(WIDTH)
     for block in range(first, last):
@@ -227,7 +224,7 @@ def bounds_of_table(
         for e in range(constant_edges[block], constant_edges[block + 1]):
             k = constant_classes[e]
             own[k] += weights[constant_radii[e]] * constants[e] / units[k]
-        e = tile_edges[block]
+        e = np.int64(tile_edges[block])
         while e < tile_edges[block + 1]:
             k = tile_classes[e]
             sums[:] = 0.0
@@ -236,23 +233,28 @@ def bounds_of_table(
                 for c in range(WIDTH):
                     sums[c] += weight * tiles[e, c]
                 e += 1
-            most = 0.0
-            for c in range(WIDTH):
-                most = max(most, sums[c])
-            own[k] += most / units[k]
+            own[k] += sums.max() / units[k]
+        e = np.int64(tile_edges[block] + constant_edges[block])
         for k in range(units.size):
-            family = family_of_class[k]
-            bounds[family, block] = max(bounds[family, block], np.float32(own[k] * (1.0 + 1e-7)))
+            if own[k] > 0.0:
+                classes[e], most[e] = k, own[k] * (1.0 + 1e-7)
+                family = family_of_class[k]
+                families[family, block] = max(families[family, block], most[e])
+                e += 1
+        ends[block] = e
 
 
 @kernel
-def add_columns(first, last, columns, group_of_column, groups):
-    """Write into rows ``first:last`` of ``groups`` (n, n_groups) the sum of the columns of each group."""
+def add_columns(first, last, columns, sums, class_of_column, classes):
+    """Write into rows ``first:last`` of ``classes`` (n, n_classes) the columns of each class, over the row's sum."""
+    shares = np.empty(class_of_column.size)
     for row in range(first, last):
-        own = groups[row]
+        own, total = classes[row], sums[row]
+        for k in range(shares.size):
+            shares[k] = columns[row, k] / total
         own[:] = 0.0
-        for k in range(group_of_column.size):
-            own[group_of_column[k]] += columns[row, k]
+        for k in range(shares.size):
+            own[class_of_column[k]] += shares[k]
 
 
 @inline_kernel
@@ -261,7 +263,7 @@ def add_bounds(masses, bounds, most_utility, bound):
 
     Families more probable than a limit, lowered until they hold enough, add what they can add at most in each block;
     the others add all that they hold times ``most_utility``. ``masses`` are the families' probabilities, ``bounds``
-    those of `ShareTable.bounds`.
+    what a family adds in which blocks.
     """
     edges, blocks, most = bounds
     bound[:] = 0.0
@@ -288,38 +290,52 @@ def search_table(
     last,
     probabilities,
     counts,
-    masses,
+    family_of_class,
     bounds,
+    bounds_of_families,
     weights,
     places,
     entries,
     chosen,
     utilities,
 ):
-    """Best candidate of rows ``first:last``: blocks by falling bound, until no bound can beat the best candidate."""
+    """Best candidate of rows ``first:last``.
+
+    From the block of the highest bound on, each block is searched whose bounds, that of the families and then that of
+    the classes, can beat the best candidate so far.
+    """
     tile_edges, tile_classes, tile_radii, tiles = entries[:4]
     constant_edges, constant_classes, constant_radii, constants = entries[4:]
+    ends, classes, most = bounds
     sums = np.empty(WIDTH)
     n_blocks = places.shape[0]
     mosts, bests = np.empty(n_blocks), np.empty(n_blocks, dtype=np.int64)
     bound = np.empty(n_blocks, dtype=np.float32)
-    own = np.empty(counts.size)
+    masses = np.empty(bounds_of_families[0].size - 1)
     for row in range(first, last):
-        add_bounds(masses[row], bounds, weights.sum(), bound)
+        own = probabilities[row]
+        masses[:] = 0.0
         for k in range(counts.size):
-            own[k] = probabilities[row, k] / counts[k]
-        n_seen, best_utility = 0, -1.0
-        while True:
-            block = highest(bound)
-            if bound[block] < 0.0 or bound[block] <= best_utility - TIE:
-                break
-            bound[block] = -1.0
+            masses[family_of_class[k]] += own[k]
+        add_bounds(masses, bounds_of_families, weights.sum(), bound)
+        n_seen, best_utility, likeliest = 0, -1.0, highest(bound)
+        for step in range(n_blocks):
+            block = (likeliest + step) % n_blocks
+            if bound[block] <= best_utility - TIE:
+                continue
+            sharper = 0.0
+            for e in range(tile_edges[block] + constant_edges[block], ends[block]):
+                sharper += own[classes[e]] * most[e]
+            if sharper <= best_utility - TIE:
+                continue
             base = 0.0
             for e in range(constant_edges[block], constant_edges[block + 1]):
-                base += own[constant_classes[e]] * weights[constant_radii[e]] * constants[e]
+                k = constant_classes[e]
+                base += own[k] / counts[k] * weights[constant_radii[e]] * constants[e]
             sums[:] = base
             for e in range(tile_edges[block], tile_edges[block + 1]):
-                share = own[tile_classes[e]] * weights[tile_radii[e]]
+                k = tile_classes[e]
+                share = own[k] / counts[k] * weights[tile_radii[e]]
                 if share > 0.0:
                     tile = tiles[e]
                     for c in range(WIDTH):

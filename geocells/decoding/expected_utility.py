@@ -18,7 +18,7 @@ from geocells.decoding._checks import (
     check_probabilities,
     locations_of,
 )
-from geocells.decoding._search import PointSearch, ShareTable, added_up, in_parts
+from geocells.decoding._search import PointSearch, ShareTable, in_parts
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 from geocells.validation import check_coords, check_count, check_positive
 
@@ -339,8 +339,22 @@ class ExpectedUtility:
 
     def _batches(self, checked: Probabilities) -> Iterator[tuple[int, int, FloatArray]]:
         """Yield start, stop and probabilities of the classes, of some rows at a time."""
-        for start, stop, rows in checked.batches(self._rows_at_once()):
-            yield start, stop, added_up(rows, self._images.class_of_column)
+        images = self._images
+        for start, stop in checked.spans(self._rows_at_once()):
+            if len(images.counts) == checked.n_classes:
+                yield start, stop, checked.rows(start, stop)
+                continue
+            columns = np.ascontiguousarray(checked.dense(start, stop), dtype=np.float64)
+            classes = np.empty((len(columns), len(images.counts)))
+            in_parts(
+                _kernels.add_columns,
+                len(columns),
+                columns,
+                checked.sums[start:stop],
+                images.class_of_column,
+                classes,
+            )
+            yield start, stop, classes
 
     def _rows_at_once(self) -> int:
         room = max(self.max_memory_bytes - self.nbytes_, self.max_memory_bytes // 8)

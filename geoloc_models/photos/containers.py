@@ -19,7 +19,8 @@ _WEBP_KEPT = {b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"}
 _WEBP_EXIF_FLAG, _WEBP_XMP_FLAG = 0x08, 0x04
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
-_APP0, _APP2, _APP14 = 0xE0, 0xE2, 0xEE
+_APP0 = 0xE0
+_START_OF_KEPT = {0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}  # APP2, APP14
 _OF_THE_PICTURE = range(0xC0, 0xE0)  # frames, tables, scans, the end
 _RESTARTS = range(0xD0, 0xD8)
 
@@ -64,13 +65,7 @@ def bare_jpeg(content: bytes, orientation: int) -> bytes:
             header = payload[:12] + b"\0\0"
             kept.append(b"\xff\xe0" + struct.pack(">H", len(header) + 2) + header)
             place_of_exif = len(kept)
-        elif marker == _APP2:
-            if payload.startswith(b"ICC_PROFILE\0"):
-                kept.append(segment)
-        elif marker == _APP14:
-            if payload.startswith(b"Adobe"):
-                kept.append(segment)
-        elif marker in _OF_THE_PICTURE:
+        elif marker in _OF_THE_PICTURE or payload.startswith(_START_OF_KEPT.get(marker, ())):
             kept.append(segment)
     if orientation != 1:
         exif = b"Exif\0\0" + orientation_only_exif(orientation)

@@ -115,11 +115,9 @@ def reencode_photo(content: bytes, name: str) -> tuple[bytes, str]:
         lossy = image.format in _LOSSY
     pixels = open_photo(content, name=name)
     options = {"icc_profile": profile} if profile else {}
+    options |= {"quality": _JPEG_QUALITY, "subsampling": 0} if lossy else {}
     file = BytesIO()
-    if lossy:
-        pixels.save(file, "JPEG", quality=_JPEG_QUALITY, subsampling=0, **options)
-    else:
-        pixels.save(file, "PNG", **options)
+    pixels.save(file, "JPEG" if lossy else "PNG", **options)
     return file.getvalue(), ".jpg" if lossy else ".png"
 
 
@@ -164,17 +162,15 @@ def strip_file(
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise BrokenImageError(f"{source}: cannot be read ({reason})") from error
-    try:
+    with open_header(content, name=str(source)) as image:
+        can_be_stripped = image.format in _BARE
+    if can_be_stripped or not reencode:
         bare = strip_photo(content, str(source))
-    except BrokenImageError:
-        with open_header(content, name=str(source)) as image:
-            other_kind = image.format not in _BARE
-        if not (reencode and other_kind):
-            raise
-        if target is None:
-            raise GeolocError(
-                f"{source} would become another kind of file; name a folder for it (--output)."
-            ) from None
+    elif target is None:
+        raise GeolocError(
+            f"{source} would become another kind of file; name a folder for it (--output)."
+        )
+    else:
         bare, suffix = reencode_photo(content, str(source))
         written = written.with_suffix(suffix)
     if target is None:

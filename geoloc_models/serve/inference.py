@@ -11,6 +11,7 @@ from PIL import Image
 
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.inference.class_locations import ClassLocations
+from geoloc_models.inference.inputs import PhotoList
 from geoloc_models.inference.map import map_content, tile_source
 from geoloc_models.inference.model import Model
 from geoloc_models.inference.predictions import PhotoPredictions
@@ -113,7 +114,7 @@ class PhotoPlacer:
         self._map(self._predict(Image.new("RGB", (side, side), (128, 128, 128))))
 
     def _predict(self, pixels: Image.Image) -> PhotoPredictions:
-        predictions = self.model.predict(_OnePhoto(pixels), decoder=self.decoder, batch_size=1)
+        predictions = self.model.predict(_YourPhoto([pixels]), decoder=self.decoder, batch_size=1)
         if len(predictions) == 0:
             raise BrokenImageError(f"The photo {predictions.broken[0][1]}.")
         if self._exact_places:
@@ -134,19 +135,7 @@ def _rounded(classes: ClassLocations) -> ClassLocations:
     return replace(classes, coords=np.round(classes.coords, _PLACE_DECIMALS), images=images)
 
 
-class _OnePhoto:
-    """A collection of one photo, in memory."""
-
-    def __init__(self, pixels: Image.Image) -> None:
-        self._pixels = pixels
-
-    def __len__(self) -> int:
-        return 1
-
-    def load(self, row: int) -> Image.Image:
-        """The photo; a copy, as the map makes a small one of what it gets."""
-        return self._pixels.copy()
-
+class _YourPhoto(PhotoList):
     def describe(self, row: int) -> str:
         """What the map calls it."""
         return "Your photo"

@@ -31,10 +31,10 @@ def stream_start(stream: str, seed: int) -> int:
         From 0 to 2**64 - 1.
     """
     text = f"geoloc/{HASH_VERSION}/{stream}".encode()
-    state = _mix_number(seed & _MASK)
+    state = _mix(np.array([seed], dtype=np.uint64))
     for begin in range(0, len(text), 8):
-        state = _mix_number(state ^ int.from_bytes(text[begin : begin + 8], "little"))
-    return _mix_number(state ^ len(text))
+        state = _mix(state ^ np.uint64(int.from_bytes(text[begin : begin + 8], "little")))
+    return int(_mix(state ^ np.uint64(len(text)))[0])
 
 
 def hash_texts(
@@ -120,10 +120,3 @@ def _mix(words: np.ndarray) -> np.ndarray:
     words = (words ^ (words >> np.uint64(27))) * np.uint64(_FACTOR_2)
     mixed: np.ndarray = words ^ (words >> np.uint64(31))
     return mixed
-
-
-def _mix_number(word: int) -> int:
-    word = (word + _STEP) & _MASK
-    word = ((word ^ (word >> 30)) * _FACTOR_1) & _MASK
-    word = ((word ^ (word >> 27)) * _FACTOR_2) & _MASK
-    return word ^ (word >> 31)

@@ -176,7 +176,7 @@ def select_photos(
             names = paths[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
             refuse_if_none(cleaners, names)
             chooser.refuse_if_none(names)
-    dropped = sum((each.dropped for each in (*cleaners, chooser)), Counter())
+    dropped = sum((cleaner.dropped for cleaner in cleaners), Counter()) + chooser.dropped
     return MetadataReport(
         n_read=sum(cleaner.n_read for cleaner in cleaners),
         n_kept=sum(chooser.kept.values()),

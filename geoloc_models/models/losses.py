@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from geocells import sphere
-from geoloc_models._errors import GeolocError
 from geoloc_models.models.float64 import Float64Buffers
 
 
@@ -240,10 +239,6 @@ def nt_xent(
     image, location = _unit_rows(image), _unit_rows(location)
     false_locations = _unit_rows(false_locations)
     views = image if image.ndim == 3 else image[:, None]  # (B, V, D)
-    if len(views) != len(location):
-        raise GeolocError(
-            f"{len(views)} images need as many locations of their own; got {len(location)}."
-        )
     with torch.autocast(device_type=image.device.type, enabled=False):  # it would halve these
         true = torch.einsum("bvd,bpd->bvp", views, location[:, None]) / temperature
         false = torch.einsum("bvd,md->bvm", views, false_locations) / temperature

@@ -141,19 +141,17 @@ def _fit_cells(
         }
         if rank_by in ("features", "learned"):
             feats = _features_of(table, train, features)
-    return (
-        CellBuilder(
-            plan.min_images or auto_min_images(len(train)),
-            method=plan.method,
-            min_cell_size=plan.min_cell_size,
-            max_images=plan.max_images,
-            grid=plan.grid,
-            location=plan.location,
-            **options,
-        )
-        .fit(coords[train], feats, groups=countries[train])
-        .cells_
+    builder = CellBuilder(
+        plan.min_images or auto_min_images(len(train)),
+        method=plan.method,
+        min_cell_size=plan.min_cell_size,
+        max_images=plan.max_images,
+        grid=plan.grid,
+        location=plan.location,
+        **options,
     )
+    cells: CellPartition = builder.fit(coords[train], feats, groups=countries[train]).cells_
+    return cells
 
 
 def _features_of(

@@ -144,10 +144,5 @@ def decode_argmax(
     -------
     Predictions
     """
-    if probabilities.ndim != 2 or probabilities.shape[1] != answers.n_classes:
-        raise GeolocError(
-            f"Probabilities of shape {probabilities.shape} do not fit {answers.n_classes} "
-            "classes; one column per class is needed."
-        )
     best = probabilities.argmax(axis=1)
     return Predictions(answers.coords[best], answers.countries[best], probabilities, rows)

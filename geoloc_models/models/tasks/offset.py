@@ -72,31 +72,10 @@ class CountryBoxes:
         """Number of boxes."""
         return len(self.countries)
 
-    def offsets(
-        self, coords: npt.ArrayLike, country: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
-        """Place of each image in its country's box.
-
-        Parameters
-        ----------
-        coords : array-like
-            (n, 2) latitude and longitude in degrees.
-        country : ndarray
-            (n,) int64, row of the box.
-
-        Returns
-        -------
-        ndarray
-            (n, 2) float64, share of the height from the south and of the width from the west:
-            in [0, 1] for training images.
-        """
-        points = np.asarray(coords, dtype=np.float64).reshape(-1, 2)
-        return np.column_stack(_shares(points, self.boxes[country]))
-
     def places(
         self, offsets: npt.ArrayLike, country: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:
-        """Coordinates of offsets: the inverse of :meth:`offsets`, for offsets kept in [0, 1]."""
+        """Coordinates of (n, 2) offsets, kept in [0, 1]: the inverse of :func:`offsets_in_boxes`."""
         share = np.clip(np.asarray(offsets, dtype=np.float64), 0.0, 1.0)
         south, west, height, width = self.boxes[country].T
         longitude = west + share[:, 1] * width
@@ -105,13 +84,17 @@ class CountryBoxes:
         return np.column_stack([latitude, longitude])
 
 
-def _shares(points: Any, boxes: Any) -> list[Any]:
-    """Shares of height and width at which (n, 2) points lie in (n, 4) boxes: arrays or tensors."""
+def offsets_in_boxes(points: Tensor, boxes: Tensor) -> Tensor:
+    """Place of each point in its box, (n, 2): in [0, 1] for training images.
+
+    ``points`` (n, 2) float64, in degrees; ``boxes`` (n, 4) of :class:`CountryBoxes`. Shares of the
+    height from the south and of the width from the west.
+    """
     south, west, height, width = boxes.T
     east = (points[:, 1] - west) % 360.0
     # What lies just west of the box is at -1 degree, not at 359.
     east = east - 360.0 * (east > 180.0 + width / 2)
-    return [(points[:, 0] - south) / height, east / width]
+    return torch.stack([(points[:, 0] - south) / height, east / width], dim=1)
 
 
 def _box(points: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:
@@ -219,7 +202,7 @@ class OffsetTask(PlaceTask):
         """
         country = batch["country"] if self.multi_task else torch.zeros_like(batch["country"])
         boxes = self._boxes.values[country.clamp(min=0)]
-        true = torch.stack(_shares(batch["coords"].double(), boxes), dim=1).float()
+        true = offsets_in_boxes(batch["coords"].double(), boxes).float()
         logits, offset = self(batch["image"])
         loss = offset_loss(logits, offset, country, true, alpha=self.alpha)
         if self.multi_task:

@@ -273,14 +273,7 @@ class StoredPhotos:
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Log density of the cells at each photo, and its likeness, (n, m) float32 each."""
         queries = unit_rows(vectors, "vectors", dim=self._unit.shape[1])
-        of_cells = np.asarray(probabilities)
-        expected = (len(queries), self._shares.shape[1])
-        if of_cells.shape != expected:
-            raise GeolocError(
-                f"Probabilities must have a row an image and a column a cell of all partitions, shape {expected}; got "
-                f"{of_cells.shape}."
-            )
-        density = (self._shares @ of_cells.T).T
+        density = (self._shares @ np.asarray(probabilities).T).T
         return np.log(np.maximum(density, np.float32(_LEAST))), queries @ self._unit.T
 
 

@@ -10,7 +10,6 @@ from sklearn.metrics.pairwise import haversine_distances
 from sklearn.utils.class_weight import compute_class_weight
 
 from geocells import sphere
-from geoloc_models._errors import GeolocError
 from geoloc_models.models.losses import (
     LocationQueue,
     accuracy,
@@ -220,11 +219,6 @@ def test_nt_xent_is_not_halved_by_autocast():
     expected = nt_xent(*arguments)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(nt_xent(*arguments), expected)
-
-
-def test_images_and_locations_of_different_numbers_are_refused():
-    with pytest.raises(GeolocError, match="4 images"):
-        nt_xent(*map(torch.tensor, (IMAGE, LOCATION[:1], FALSE)))
 
 
 def test_false_locations_count_more_the_nearer_and_nothing_within_the_radius():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from geocells import CellBuilder
-from geoloc_models._errors import GeolocError
 from geoloc_models.models.tasks import (
     Answers,
     answers_of_cells,
@@ -23,11 +22,6 @@ def test_the_most_probable_class_answers():
     assert guesses.countries.tolist() == ["A", "B", "A"]
     assert guesses.rows.tolist() == [7, 3, 5]
     np.testing.assert_array_equal(guesses.confidence, np.float32([0.9, 0.8, 0.5]))
-
-
-def test_a_column_too_many_is_an_error():
-    with pytest.raises(GeolocError, match="do not fit 2 classes"):
-        decode_argmax(np.zeros((1, 3), np.float32), TWO, np.array([0]))
 
 
 def test_a_country_answers_with_its_training_centre():

@@ -104,13 +104,6 @@ def test_files_of_two_bundles_are_told_apart(task, tmp_path):
         PooledTask.from_card(card, tmp_path, build_encoder("tiny"))
 
 
-def test_probabilities_of_other_partitions_are_refused(task):
-    photos = stored(task, outputs(task, 40)).photos
-    of_images = outputs(task, 2)
-    with pytest.raises(GeolocError, match="column a cell of all partitions"):
-        photos.evidence(of_images["probabilities"][:, 1:], task.vectors(of_images["features"]))
-
-
 def test_nothing_is_asked_of_a_model_without_photos(task):
     task.tune(outputs(task, 2), TABLE.coords[:2])
     with pytest.raises(GeolocError, match="call store first"):

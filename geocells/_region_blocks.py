@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,50 +136,46 @@ class _Borders:
 
     def __init__(self, outlines: ObjectArray) -> None:
         self._outlines = outlines
-        self._points: list[FloatArray] | None = None
         self._trees: dict[int, Any] = {}
+
+    @cached_property
+    def _points(self) -> list[FloatArray]:
+        """Points of each region's border, (n, 3) unit vectors."""
+        points, owners = border_points(self._outlines)
+        return np.split(points, np.searchsorted(owners, np.arange(1, len(self._outlines))))
+
+    @cached_property
+    def _balls(self) -> tuple[FloatArray, FloatArray]:
+        """Middle and radius of a ball that holds each region's points."""
+        centres = np.array([each.mean(axis=0) for each in self._points])
+        pairs = zip(self._points, centres, strict=True)
+        return centres, np.array([np.linalg.norm(own - c, axis=1).max() for own, c in pairs])
 
     def middle(self, regions: list[int]) -> FloatArray:
         """Direction of the mean of the regions' border points."""
-        points = self._measured()
-        mean: FloatArray = np.concatenate([points[region] for region in regions]).mean(axis=0)
+        points = np.concatenate([self._points[region] for region in regions])
+        mean: FloatArray = points.mean(axis=0)
         return mean / max(float(np.linalg.norm(mean)), 1e-12)
-
-    def _measured(self) -> list[FloatArray]:
-        if self._points is None:
-            points, owners = border_points(self._outlines)
-            edges = np.searchsorted(owners, np.arange(len(self._outlines) + 1))
-            self._points = [points[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
-            self._centres = np.array([each.mean(axis=0) for each in self._points])
-            self._radii = np.array(
-                [
-                    np.linalg.norm(each - centre, axis=1).max()
-                    for each, centre in zip(self._points, self._centres, strict=True)
-                ]
-            )
-        return self._points
 
     def nearest(self, regions_here: list[int], others: dict[int, list[int]]) -> int:
         """Block whose border comes nearest to that of ``regions_here``; of equal ones the lowest."""
         from scipy.spatial import cKDTree
 
-        every = self._measured()
-        here = np.concatenate([every[region] for region in regions_here])
+        here = np.concatenate([self._points[region] for region in regions_here])
         centre = here.mean(axis=0)
         radius = np.linalg.norm(here - centre, axis=1).max()
         block_of = {region: block for block, regions in others.items() for region in regions}
         regions = np.array(sorted(block_of))
         # No point of a region is nearer than this; so most need not be looked at.
-        bounds = (
-            np.linalg.norm(self._centres[regions] - centre, axis=1) - radius - self._radii[regions]
-        )
+        centres, radii = (each[regions] for each in self._balls)
+        bounds = np.linalg.norm(centres - centre, axis=1) - radius - radii
         best = (np.inf, -1)
         for place in np.argsort(bounds, kind="stable"):
             if bounds[place] > best[0]:
                 break
             region = int(regions[place])
             if region not in self._trees:
-                self._trees[region] = cKDTree(every[region])
+                self._trees[region] = cKDTree(self._points[region])
             distance = float(self._trees[region].query(here)[0].min())
             best = min(best, (distance, block_of[region]))
         return best[1]

@@ -360,26 +360,18 @@ def _merged_moments(parts: list[tuple[IntArray, Moments]]) -> tuple[IntArray, Mo
     return owners, Moments(*map(np.concatenate, columns)).merged(target, len(owners))
 
 
-@dataclass(frozen=True)
-class Held:
-    """What the pass of sums needs: the cells' ranges, and whether the bins of no cell are summed up too."""
-
-    encoding: Encoding
-    ranges: Ranges
-    n_cells: int
-    hands_over: bool
-    n_images: int
-
-
-def _sums(images: Images, held: Held) -> tuple[CodeArray, SphereSums]:
+def _sums(
+    images: Images, context: tuple[Encoding, Ranges, int, bool, int]
+) -> tuple[CodeArray, SphereSums]:
     """Sums of unit vectors, by the first code of a cell, or by the bin's code where no cell is."""
-    codes = held.encoding.codes_of(images)
+    encoding, ranges, n_cells, hands_over, n_images = context
+    codes = encoding.codes_of(images)
     labels, bins = fitting.label_codes(
-        codes, images.weights, held.ranges, held.n_cells, hands_over=held.hands_over
+        codes, images.weights, ranges, n_cells, hands_over=hands_over
     )
-    keys = np.concatenate([held.ranges.first_codes(held.n_cells), bins])
+    keys = np.concatenate([ranges.first_codes(n_cells), bins])
     weights = NO_WEIGHTS if images.weights is None else images.weights
-    sums = SphereSums.from_coords(images.coords.array, labels, len(keys), weights, held.n_images)
+    sums = SphereSums.from_coords(images.coords.array, labels, len(keys), weights, n_images)
     present = np.flatnonzero(sums.counts)
     return keys[present], SphereSums(sums.sums[present], sums.counts[present], sums.scale)
 
@@ -564,8 +556,8 @@ def fit(
         return every
 
     def sums_of(ranges: Ranges, n_cells: int, hands_over: bool) -> tuple[CodeArray, SphereSums]:
-        held = Held(encoding, ranges, n_cells, hands_over, n_images)
-        keys, sums = run("sums", _sums, _merged_sums, held)
+        context = encoding, ranges, n_cells, hands_over, n_images
+        keys, sums = run("sums", _sums, _merged_sums, context)
         labels, unassigned = fitting.label_codes(keys, None, ranges, n_cells, hands_over=True)
         return unassigned, sums.merged(labels, n_cells + len(unassigned))
 

@@ -50,8 +50,8 @@ class CellIndex(Protocol):
         centroids: FloatArray,
         group_of_cell: IntArray | None,
     ) -> IntArray:
-        """Cell that answers, (n,) int64, for coordinates that none holds."""
-        ...
+        """Cell that answers, (n,) int64, for coordinates that none holds: that with the nearest centroid."""
+        return nearest_points(coords, centroids, group_of_row, group_of_cell)
 
     def polygons(self, n_cells: int) -> ObjectArray:
         """Polygon of each cell in (longitude, latitude) degrees, cut at the antimeridian."""
@@ -70,7 +70,7 @@ class CellIndex(Protocol):
 
 
 @dataclass(frozen=True)
-class CodeRangeIndex:
+class CodeRangeIndex(CellIndex):
     """Disjoint ranges of leaf codes, a cell each; see `CellIndex`.
 
     Attributes
@@ -110,16 +110,6 @@ class CodeRangeIndex:
             cells[rows[nearer]] = held[nearer]
             nearest_km[rows[nearer]] = km[nearer]
         return cells
-
-    def nearest_cells(
-        self,
-        coords: FloatArray,
-        group_of_row: IntArray | None,
-        centroids: FloatArray,
-        group_of_cell: IntArray | None,
-    ) -> IntArray:
-        """Cell with the nearest centroid."""
-        return nearest_points(coords, centroids, group_of_row, group_of_cell)
 
     def polygons(self, n_cells: int) -> ObjectArray:
         """Union of the quadtree cells that the ranges cut into; holes are holes."""

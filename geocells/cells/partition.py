@@ -170,16 +170,9 @@ class CellPartition:
             raise TypeError(f"A cell is named by its number, as in cells[3]; got {label!r}.")
         if not 0 <= label < self.n_cells:
             raise IndexError(f"There is no cell {label}: cells are 0 to {self.n_cells - 1}.")
-        latitude, longitude = self.locations[label].tolist()
+        count, level = int(self.counts[label]), int(self.levels[label])
         group = None if self.groups is None else self.groups[label]
-        return Cell(
-            int(label),
-            latitude,
-            longitude,
-            int(self.counts[label]),
-            int(self.levels[label]),
-            group,
-        )
+        return Cell(int(label), *self.locations[label].tolist(), count, level, group)
 
     def __eq__(self, other: object) -> bool:
         """Tell whether both have the same cells, numbers and groups, and answer alike."""

@@ -120,6 +120,7 @@ def test_unsound_input_is_refused_with_its_row_its_value_and_the_remedy(given, m
         (CellBuilder(method="bottom-up"), ValueError, "method must be one of .*'top_down'.*got 'bottom-up'"),
         (CellBuilder(leftover="drop"), ValueError, "leftover must be one of 'nearest', 'cell', 'noise'; got 'drop'"),
         (CellBuilder(outside="error"), ValueError, "outside must be one of 'nearest', 'noise', 'raise'"),
+        (CellBuilder(location="median"), ValueError, "location must be one of 'mean', 'medoid', 'mode'; got 'median'"),
         (CellBuilder(competition="none"), ValueError, "competition must be one of"),
         (CellBuilder(rank_by="entropy"), ValueError, "rank_by must be one of"),
         (CellBuilder(overlap=3), ValueError, "overlap must be one of"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import coordinates
 
 from geocells import CellBuilder, load_cells, sphere
-from geocells.cells import RepresentativePoints, TrainingImages
+from geocells.cells import RepresentativePoints
 from geocells.cells.representative_points import _distinct_points, measure_from, medoids_and_modes
 
 KM = 180.0 / (np.pi * sphere.EARTH_RADIUS_KM)
@@ -108,14 +108,6 @@ def test_images_of_no_cell_and_rows_of_no_image_are_passed_over():
     assert np.isnan(one_cell([(1.0, 2.0)], weights=[0])).all()
 
 
-def test_places_can_tell_when_points_or_images_are_known():
-    coords = np.zeros((1, 2))
-    assert RepresentativePoints((coords, coords)).is_known
-    images = TrainingImages(coords, np.zeros(1, int), np.ones(1, int))
-    assert RepresentativePoints(images=images).is_known
-    assert not RepresentativePoints().is_known
-
-
 # ------------------------------------------------------------------------------------------- twins
 
 
@@ -129,6 +121,10 @@ def close_by(n: int = 40) -> st.SearchStrategy[list[tuple[float, float]]]:
 
 @given(st.one_of(coordinates(max_rows=40), close_by()))
 @example([(0.0, 0.0), (0.0, 180.0), (0.0, 90.0), (90.0, 0.0), (-90.0, 0.0), (0.0, -90.0)])
+# The formula for near points, taken for these, would give another medoid, by 280 to 450 km.
+@example([(-80, 80), (-50, -110), (-60, -50), (10, 0), (60, 130)])
+@example([(-70, 10), (-90, -110), (-10, 40), (90, 120), (-60, -140), (-40, 150)])
+@example([(-30, -10), (60, -170), (30, 10), (-40, 90), (-60, 0), (-70, 10)])
 def test_medoids_equal_those_of_the_slow_twin(coords):
     images = [tuple(map(float, row)) for row in np.asarray(coords) + 0.0]
     found, _ = one_cell(images)
@@ -158,6 +154,11 @@ def test_weights_are_repetitions(coords, data):
     assert one_cell(coords, weights) == one_cell(np.repeat(coords, weights, axis=0))
 
 
+def mode_of_all_pairs(coords: np.ndarray, weights: object = 1, radius_km: float = 1.0) -> tuple:
+    counts = ((sphere.haversine_matrix(coords, coords) <= radius_km) * weights).sum(axis=1)
+    return min(map(tuple, coords[np.flatnonzero(counts == counts.max())]))
+
+
 @pytest.mark.parametrize("spread", [0.003, 0.3, 30.0])
 def test_many_points_keep_their_exact_medoid_and_mode(spread):
     rng = np.random.default_rng(7)
@@ -166,11 +167,8 @@ def test_many_points_keep_their_exact_medoid_and_mode(spread):
     coords[:, 1] = (coords[:, 1] + 180) % 360 - 180
     km = sphere.haversine_matrix(coords, coords)
     medoid, mode = one_cell(coords)
-    sums = km.sum(axis=1)
-    assert medoid == tuple(coords[sums.argmin()])
-    counts = (km <= 1.0).sum(axis=1)
-    best = np.flatnonzero(counts == counts.max())
-    assert mode == min(map(tuple, coords[best]))
+    assert medoid == tuple(coords[km.sum(axis=1).argmin()])
+    assert mode == mode_of_all_pairs(coords)
 
 
 @pytest.mark.parametrize(("near", "spread"), [(True, 1e-6), (True, 0.1), (True, 2), (False, 90)])
@@ -209,9 +207,7 @@ def test_the_mode_is_found_in_whichever_leaf_of_the_tree_it_lies(seed):
     crowd = rng.normal(rng.uniform((46.8, 7.8), (47.2, 8.2)), 0.2 * KM, size=(4, 2))
     coords = np.concatenate([rng.uniform((46.8, 7.8), (47.2, 8.2), size=(96, 2)), crowd])
     weights = np.repeat([1, 25], [96, 4])
-    counts = (sphere.haversine_matrix(coords, coords) <= 1.0) @ weights
-    best = np.flatnonzero(counts == counts.max())
-    assert one_cell(coords, weights)[1] == min(map(tuple, coords[best]))
+    assert one_cell(coords, weights)[1] == mode_of_all_pairs(coords, weights)
 
 
 @pytest.mark.parametrize("radius_km", [0.2, 0.5, 1.0, 3.0])
@@ -221,23 +217,8 @@ def test_the_mode_of_a_dense_cell_counts_the_images_of_whole_boxes(radius_km, se
     rng = np.random.default_rng(seed)
     coords = np.array([47.0, 8.0]) + rng.normal(0.0, 0.8 * KM, size=(150, 2))
     weights = rng.integers(1, 9, size=150)
-    counts = (sphere.haversine_matrix(coords, coords) <= radius_km) @ weights
-    best = np.flatnonzero(counts == counts.max())
-    assert one_cell(coords, weights, radius_km=radius_km)[1] == min(map(tuple, coords[best]))
-
-
-@pytest.mark.parametrize(
-    "coords",
-    [
-        # The formula for near points, taken for these, would give another medoid, by 280 to 450 km.
-        [(-80, 80), (-50, -110), (-60, -50), (10, 0), (60, 130)],
-        [(-70, 10), (-90, -110), (-10, 40), (90, 120), (-60, -140), (-40, 150)],
-        [(-30, -10), (60, -170), (30, 10), (-40, 90), (-60, 0), (-70, 10)],
-    ],
-)
-def test_points_all_over_the_globe_keep_their_exact_medoid(coords):
-    images = [tuple(map(float, point)) for point in coords]
-    assert one_cell(images)[0] == naive.medoid(images)
+    mode = one_cell(coords, weights, radius_km=radius_km)[1]
+    assert mode == mode_of_all_pairs(coords, weights, radius_km)
 
 
 def test_points_on_a_circle_which_no_bound_tells_apart_keep_their_exact_medoid():
@@ -289,12 +270,9 @@ def test_cells_answer_with_the_location_that_was_asked_for(location):
     assert np.array_equal(cells.locations, chosen[location])
     assert cells.parameters["location"] == location
     assert not np.array_equal(cells.medoids, cells.modes)
-
-
-def test_the_location_changes_neither_cells_nor_means():
-    mean, mode = fitted("mean"), fitted("mode")
-    assert np.array_equal(mean.labels_, mode.labels_)
-    assert np.array_equal(mean.centroids_, mode.centroids_)
+    # It changes neither cells nor means.
+    assert np.array_equal(cells.centroids, fitted().centroids_)
+    assert np.array_equal(cells.assign(COORDS), fitted().labels_)
 
 
 def test_medoids_and_modes_of_a_partition_are_those_of_its_images():
@@ -355,10 +333,5 @@ def test_cells_without_images_say_that_they_cannot_tell(tmp_path):
     loaded = load_cells(asked.save(tmp_path / "asked.parquet"))
     assert np.array_equal(loaded.medoids, medoids)
     assert np.array_equal(loaded.modes, asked.modes)
-
-
-def test_an_unknown_location_is_refused():
-    with pytest.raises(
-        ValueError, match="location must be one of 'mean', 'medoid', 'mode'; got 'median'"
-    ):
-        fitted("median")
+    assert loaded.representative_points.is_known
+    assert fitted().cells_.representative_points.is_known

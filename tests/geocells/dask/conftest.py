@@ -29,3 +29,9 @@ def client(cluster):
     with Client(cluster, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=600)
         yield client
+
+
+@pytest.fixture
+def _in_this_thread():
+    with dask.config.set(scheduler="synchronous"):
+        yield

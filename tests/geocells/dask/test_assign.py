@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
@@ -12,6 +11,8 @@ import pytest
 from geocells import CellBuilder
 from geocells import dask as over_dask
 
+pytestmark = pytest.mark.usefixtures("_in_this_thread")
+
 RNG = np.random.default_rng(1)
 COORDS = RNG.normal((47.0, 8.0), 0.5, (900, 2))
 GROUPS = np.where(COORDS[:, 1] < 8.0, "SE", "CH").astype(object)
@@ -20,12 +21,6 @@ BY_GROUP = CellBuilder(50, method="consolidated").fit(COORDS, groups=GROUPS).cel
 NEW = RNG.normal((47.0, 8.0), 1.0, (500, 2))
 COUNTRIES = np.where(np.arange(500) % 3 == 0, "SE", np.where(np.arange(500) % 3, "CH", "?"))
 UNEVEN = (0, 200, 1, 0, 299)
-
-
-@pytest.fixture(autouse=True)
-def _in_this_thread():
-    with dask.config.set(scheduler="synchronous"):
-        yield
 
 
 @pytest.fixture

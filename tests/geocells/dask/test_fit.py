@@ -17,6 +17,8 @@ from strategies import coordinates, groups_of, leftovers, min_cell_sizes
 from geocells import CellBuilder, LatLonGrid, load_cells
 from geocells import dask as over_dask
 
+pytestmark = pytest.mark.usefixtures("_in_this_thread")
+
 RNG = np.random.default_rng(0)
 COORDS = np.concatenate(
     [RNG.normal((47.0, 8.0), 0.4, (1500, 2)), RNG.uniform((-60.0, -180.0), (70.0, 180.0), (300, 2))]
@@ -25,12 +27,6 @@ FEATS = RNG.normal(size=(1800, 6)).astype(np.float32)
 GROUPS = np.where(COORDS[:, 1] < 8.0, "SE", "CH").astype(object)
 WEIGHTS = RNG.integers(0, 3, 1800)
 UNEVEN = (0, 700, 1, 0, 1000, 99, 0)
-
-
-@pytest.fixture(autouse=True)
-def _in_this_thread():
-    with dask.config.set(scheduler="synchronous"):
-        yield
 
 
 def cut(array, chunks=UNEVEN):

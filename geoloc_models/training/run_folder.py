@@ -128,10 +128,10 @@ def check_resumable(run_dir: Path, content: dict[str, Any], split: Split) -> Non
     if not (run_dir / "options.json").is_file():
         return  # nothing to go on with: start anew
     before = run_options(run_dir)
-    is_cosine = content["training"]["schedule"] == "cosine"  # it depends on the number of epochs
+    has_schedule = content["training"]["schedule"] != "constant"  # it depends on how many epochs
     for part in ("plan", "training", "source"):
         for name, value in content[part].items():
-            if name in _CHANGEABLE and not (name == "epochs" and is_cosine):
+            if name in _CHANGEABLE and not (name == "epochs" and has_schedule):
                 continue
             if part == "source" and name in _LOCATIONS:
                 continue

@@ -194,6 +194,13 @@ def test_results_of_fewer_epochs_do_not_outlive_a_run_that_goes_on(source, tmp_p
     assert load_bundle(tmp_path / "bundle").record["epochs"] == len(history) == 2
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "warmup"])
+def test_a_schedule_is_not_gone_on_with_over_more_epochs(schedule, source, tmp_path):
+    run(source, tmp_path, changed={"schedule": schedule})
+    with pytest.raises(GeolocError, match="epochs = 1, not 2"):
+        run(source, tmp_path, changed={"schedule": schedule, "epochs": 2}, resume=True)
+
+
 def raise_interrupt(*arguments):
     raise KeyboardInterrupt
 

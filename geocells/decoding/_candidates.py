@@ -278,13 +278,9 @@ class ImageGroups:
             None,
             np.empty((0, 4)),
             np.ones(len(coords), dtype=np.int64),
-            np.arange(len(coords)),
-            np.arange(len(coords)),
+            np.arange(len(coords), dtype=np.uint32),
+            np.arange(len(coords), dtype=np.uint32),
         )
-
-    def shares(self, probabilities: FloatArray) -> FloatArray:
-        """Probability of each single image, (n, n_images), from those of the classes, (n, n_classes)."""
-        return (probabilities / self.counts)[:, self.class_of_image]
 
     def masses(self, probabilities: FloatArray) -> FloatArray:
         """Probability of each group, (n, n_groups), from those of the classes, (n, n_classes)."""

@@ -32,10 +32,12 @@ ROUNDING = 1e-12
 
 
 @inline_kernel
-def angle(x, y, z, u, v, w):
-    """Angle between two unit vectors in radians, sure at 0 and at pi."""
-    apart = (x - u) * (x - u) + (y - v) * (y - v) + (z - w) * (z - w)
-    together = (x + u) * (x + u) + (y + v) * (y + v) + (z + w) * (z + w)
+def angle(one, other):
+    """Angle between two unit vectors in radians, sure at 0 and at pi; of balls, between their centres."""
+    apart = together = 0.0
+    for axis in range(3):
+        apart += (one[axis] - other[axis]) * (one[axis] - other[axis])
+        together += (one[axis] + other[axis]) * (one[axis] + other[axis])
     return 2.0 * math.atan2(math.sqrt(apart), math.sqrt(together))
 
 
@@ -100,45 +102,27 @@ def add_counts(block, low, high, vectors, chord2, opened, counts):
 
 
 @inline_kernel
-def share_of_class(block, ball, k, radii, chord2, groups, group_balls, vectors, counts, opened):
+def share_of_class(block, ball, k, radii, chord2, images, counts, opened):
     """Write into ``counts`` (n_radii, 64) the images of class k within each radius of each candidate of a block."""
+    _, _, groups, group_balls, vectors = images
     counts[:] = 0.0
     for group in range(groups[k], groups[k + 1]):
-        low, high = group_balls[group, 4], group_balls[group, 5]
-        n = high - low
-        apart = angle(
-            ball[0],
-            ball[1],
-            ball[2],
-            group_balls[group, 0],
-            group_balls[group, 1],
-            group_balls[group, 2],
-        )
-        reach = ball[3] + group_balls[group, 3]
+        own = group_balls[group]
+        low, high = int(own[4]), int(own[5])
+        apart, reach = angle(ball, own), ball[3] + own[3]
         any_open = False
         for r in range(radii.size):
             opened[r] = False
             if apart + reach <= radii[r]:
-                own = counts[r]
-                for c in range(WIDTH):
-                    own[c] += n
+                counts[r] += high - low
             elif apart - reach <= radii[r]:
                 opened[r] = any_open = True
         if any_open:
-            add_counts(block, int(low), int(high), vectors, chord2, opened, counts)
+            add_counts(block, low, high, vectors, chord2, opened, counts)
 
 
 @kernel
-def table_of_blocks(
-    first,
-    last,
-    writes,
-    blocks,
-    radii,
-    chord2,
-    images,
-    entries,
-):
+def table_of_blocks(first, last, writes, blocks, radii, chord2, images, entries):
     """Images of each class within each radius of each candidate, for blocks ``first:last``.
 
     Where all candidates of a block see the same number of a class it is a *constant*, else a *tile* of 64 numbers.
@@ -146,7 +130,7 @@ def table_of_blocks(
     fills them in from ``tile_edges[block]`` and ``constant_edges[block]`` on. Numbers of 0 are left out.
     """
     _, block_vectors, block_balls = blocks
-    class_balls, class_counts, groups, group_balls, vectors = images
+    class_balls, class_counts = images[:2]
     tile_edges, tile_classes, tile_radii, tiles = entries[:4]
     constant_edges, constant_classes, constant_radii, constants = entries[4:]
     n_radii = radii.size
@@ -159,7 +143,7 @@ def table_of_blocks(
         constant = np.int64(constant_edges[block] if writes else 0)
         for k in range(class_counts.size):
             own = class_balls[k]
-            apart = angle(ball[0], ball[1], ball[2], own[0], own[1], own[2])
+            apart = angle(ball, own)
             reach = ball[3] + own[3]
             if apart - reach > farthest:
                 continue
@@ -167,18 +151,8 @@ def table_of_blocks(
             for r in range(n_radii):
                 any_open |= apart - reach <= radii[r] and apart + reach > radii[r]
             if any_open:
-                share_of_class(
-                    block_vectors[block],
-                    ball,
-                    k,
-                    radii,
-                    chord2,
-                    groups,
-                    group_balls,
-                    vectors,
-                    counts,
-                    opened,
-                )
+                block_of = block_vectors[block]
+                share_of_class(block_of, ball, k, radii, chord2, images, counts, opened)
             for r in range(n_radii):
                 least = most = 0.0
                 if any_open:
@@ -285,28 +259,17 @@ def add_bounds(masses, bounds, most_utility, bound):
 
 
 @kernel
-def search_table(
-    first,
-    last,
-    probabilities,
-    counts,
-    family_of_class,
-    bounds,
-    bounds_of_families,
-    weights,
-    places,
-    entries,
-    chosen,
-    utilities,
-):
-    """Best candidate of rows ``first:last``.
+def search_table(first, last, probabilities, classes, bounds, weights, places, entries, answers):
+    """Best candidate of rows ``first:last`` and its utility.
 
     From the block of the highest bound on, each block is searched whose bounds, that of the families and then that of
     the classes, can beat the best candidate so far.
     """
     tile_edges, tile_classes, tile_radii, tiles = entries[:4]
     constant_edges, constant_classes, constant_radii, constants = entries[4:]
-    ends, classes, most = bounds
+    counts, family_of_class = classes
+    (ends, bounded, most), bounds_of_families = bounds
+    chosen, utilities = answers
     sums = np.empty(WIDTH)
     n_blocks = places.shape[0]
     mosts, bests = np.empty(n_blocks), np.empty(n_blocks, dtype=np.int64)
@@ -325,7 +288,7 @@ def search_table(
                 continue
             sharper = 0.0
             for e in range(tile_edges[block] + constant_edges[block], ends[block]):
-                sharper += own[classes[e]] * most[e]
+                sharper += own[bounded[e]] * most[e]
             if sharper <= best_utility - TIE:
                 continue
             base = 0.0
@@ -353,10 +316,7 @@ def ball_distances(first, last, block_balls, group_balls, apart):
     for block in range(first, last):
         ball = block_balls[block]
         for group in range(group_balls.shape[0]):
-            own = group_balls[group]
-            apart[block, group] = np.float32(
-                angle(ball[0], ball[1], ball[2], own[0], own[1], own[2])
-            )
+            apart[block, group] = np.float32(angle(ball, group_balls[group]))
 
 
 @kernel
@@ -373,13 +333,15 @@ def bounds_of_balls(first, last, block_balls, group_balls, apart, radii, weights
 
 
 @inline_kernel
-def bound_of_group(ball, own, mass, low, high, vectors, centre, reach, radii, wide, weights):
-    """Most that the points ``low:high`` of a group add to the utility of any point of a ball.
+def bound_of_group(ball, own, mass, group, centre, points, radii, wide, weights):
+    """Most that the points of a group add to the utility of any point of a ball.
 
-    ``centre`` is the angle to the centre of the group, ``reach`` that of the group itself; ``wide`` are the squared
-    chords of the radii widened by the ball. Only where the group lies across a widened radius are its points looked at.
+    ``centre`` is the angle to the centre of the group; ``wide`` are the squared chords of the radii widened by the
+    ball. Only where the group lies across a widened radius are its points looked at.
     """
+    edges, group_balls, vectors = points
     x, y, z = ball[0], ball[1], ball[2]
+    reach = group_balls[group, 3] + FLOAT32_ANGLE
     bound = 0.0
     for r in range(radii.size):
         if weights[r] == 0.0 or centre - reach > radii[r] + ball[3]:
@@ -388,7 +350,7 @@ def bound_of_group(ball, own, mass, low, high, vectors, centre, reach, radii, wi
             bound += mass * weights[r]
             continue
         within = 0.0
-        for j in range(low, high):
+        for j in range(edges[group], edges[group + 1]):
             dx, dy, dz = vectors[0, j] - x, vectors[1, j] - y, vectors[2, j] - z
             within += own[j] if dx * dx + dy * dy + dz * dz <= wide[r] else 0.0
         bound += within * weights[r]
@@ -415,42 +377,24 @@ def add_points(block, own, low, high, vectors, chord2, weights, opened, sums):
 
 
 @kernel
-def search_points(
-    first,
-    last,
-    shares,
-    masses,
-    bounds,
-    weights,
-    radii,
-    chord2,
-    blocks,
-    points,
-    apart,
-    chosen,
-    utilities,
-):
-    """Best candidate of rows ``first:last``, as `search_table` finds it, from probabilities of single points.
+def search_points(first, last, shares, masses, bounds, utility, blocks, points, apart, answers):
+    """Best candidate of rows ``first:last`` and its utility, from probabilities of single points.
 
     ``shares`` (n, n_points) and ``masses`` (n, n_groups) are the probabilities of points and of groups of points;
-    ``bounds`` (n, n_blocks) is used up. A block whose bound by balls is too high is looked at point by point against
-    its own ball before its candidates are.
+    ``bounds`` (n, n_blocks) is used up: blocks are searched by falling bound, until none can beat the best candidate.
+    A block whose bound by balls is too high is looked at point by point against its own ball before its candidates are.
     """
     places, block_vectors, block_balls = blocks
     edges, group_balls, vectors = points
-    n_groups = edges.size - 1
+    weights, radii, chord2 = utility
+    chosen, utilities = answers
     sums = np.empty(WIDTH)
     mosts, bests = np.empty(bounds.shape[1]), np.empty(bounds.shape[1], dtype=np.int64)
     wide = np.empty(radii.size)
     opened = np.empty(radii.size, dtype=np.bool_)
-    used = np.empty(n_groups, dtype=np.int64)
     for row in range(first, last):
         own, mass = shares[row], masses[row]
-        n_used = 0
-        for group in range(n_groups):
-            if mass[group] > 0.0:
-                used[n_used] = group
-                n_used += 1
+        used = np.flatnonzero(mass > 0.0)
         n_seen, best_utility = 0, -1.0
         while True:
             block = highest(bounds[row])
@@ -462,28 +406,16 @@ def search_points(
             for r in range(radii.size):
                 wide[r] = chord2_of_angle(radii[r] + ball[3])
             sharper = 1e-9
-            for place in range(n_used):
-                group = used[place]
+            for group in used:
+                centre = apart[block, group]
                 sharper += bound_of_group(
-                    ball,
-                    own,
-                    mass[group],
-                    edges[group],
-                    edges[group + 1],
-                    vectors,
-                    apart[block, group],
-                    group_balls[group, 3] + FLOAT32_ANGLE,
-                    radii,
-                    wide,
-                    weights,
+                    ball, own, mass[group], group, centre, points, radii, wide, weights
                 )
             if sharper <= best_utility - TIE:
                 continue
             base = 0.0
             sums[:] = 0.0
-            for place in range(n_used):
-                group = used[place]
-                low, high = edges[group], edges[group + 1]
+            for group in used:
                 centre = apart[block, group]
                 reach = ball[3] + group_balls[group, 3] + FLOAT32_ANGLE
                 any_open = False
@@ -494,11 +426,9 @@ def search_points(
                     elif centre - reach <= radii[r] and weights[r] > 0.0:
                         opened[r] = any_open = True
                 if any_open:
-                    add_points(
-                        block_vectors[block], own, low, high, vectors, chord2, weights, opened, sums
-                    )
-            for c in range(WIDTH):
-                sums[c] += base
+                    low, high, block_of = edges[group], edges[group + 1], block_vectors[block]
+                    add_points(block_of, own, low, high, vectors, chord2, weights, opened, sums)
+            sums += base
             mosts[n_seen], bests[n_seen] = best_of_block(sums, places[block])
             best_utility = max(best_utility, mosts[n_seen])
             n_seen += 1
@@ -507,11 +437,12 @@ def search_points(
 
 
 @inline_kernel
-def mass_of_images(point, own, classes, low, high, vectors, chord2):
-    """Probability of those images of ``low:high`` that are within the chord of a point."""
+def mass_of_group(point, own, group, images, chord2):
+    """Probability of those images of a group that are within the chord of a point."""
+    classes, edges, _, vectors = images
     x, y, z = point[0], point[1], point[2]
     mass = 0.0
-    for j in range(low, high):
+    for j in range(edges[group], edges[group + 1]):
         dx, dy, dz = vectors[0, j] - x, vectors[1, j] - y, vectors[2, j] - z
         mass += own[classes[j]] if dx * dx + dy * dy + dz * dz <= chord2 else 0.0
     return mass
@@ -520,51 +451,34 @@ def mass_of_images(point, own, classes, low, high, vectors, chord2):
 @kernel
 def mass_within(first, last, shares, masses, points, radii, images, within):
     """Probability within each radius of a row's point; ``radii`` (n, n_radii) or (1, n_radii), in radians."""
-    classes, edges, group_balls, vectors = images
+    group_balls = images[2]
     for row in range(first, last):
         point, own = points[row], shares[row]
         limits = radii[row if radii.shape[0] > 1 else 0]
         within[row] = 0.0
-        for group in range(edges.size - 1):
+        for group in range(len(group_balls)):
             mass = masses[row, group]
             if mass <= 0.0:
                 continue
             ball = group_balls[group]
-            apart = angle(point[0], point[1], point[2], ball[0], ball[1], ball[2])
+            apart = angle(point, ball)
             for r in range(limits.size):
                 if apart + ball[3] <= limits[r]:
                     within[row, r] += mass
                 elif apart - ball[3] <= limits[r]:
-                    within[row, r] += mass_of_images(
-                        point,
-                        own,
-                        classes,
-                        edges[group],
-                        edges[group + 1],
-                        vectors,
-                        chord2_of_angle(limits[r]),
-                    )
+                    chord2 = chord2_of_angle(limits[r])
+                    within[row, r] += mass_of_group(point, own, group, images, chord2)
 
 
 @kernel
-def mass_radius(
-    first,
-    last,
-    shares,
-    masses,
-    points,
-    level,
-    beyond,
-    images,
-    radii,
-):
+def mass_radius(first, last, shares, masses, points, level, beyond, images, radii):
     """Least angle around a row's point that holds a mass of ``level``, or with ``beyond`` more than that.
 
     Bisection; groups wholly inside the smallest angle, or outside the largest, are left behind on the way. Infinite
     where the whole earth does not hold as much.
     """
-    classes, edges, group_balls, vectors = images
-    n_groups = edges.size - 1
+    group_balls = images[2]
+    n_groups = len(group_balls)
     active = np.empty(n_groups, dtype=np.int64)
     apart = np.empty(n_groups)
     goal = level + ROUNDING if beyond else level - ROUNDING
@@ -574,8 +488,7 @@ def mass_radius(
         total = 0.0
         for group in range(n_groups):
             if masses[row, group] > 0.0:
-                ball = group_balls[group]
-                apart[group] = angle(point[0], point[1], point[2], ball[0], ball[1], ball[2])
+                apart[group] = angle(point, group_balls[group])
                 active[n_active] = group
                 n_active += 1
                 total += masses[row, group]
@@ -594,9 +507,7 @@ def mass_radius(
                 if apart[group] + reach <= middle:
                     mass += masses[row, group]
                 elif apart[group] - reach <= middle:
-                    mass += mass_of_images(
-                        point, own, classes, edges[group], edges[group + 1], vectors, chord2
-                    )
+                    mass += mass_of_group(point, own, group, images, chord2)
             if mass > goal if beyond else mass >= goal:
                 high = middle
             else:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from geocells._jit import n_threads, run_blocks
-from geocells._types import FloatArray, IntArray
+from geocells._types import FloatArray
 from geocells.decoding import _kernels
 from geocells.decoding._candidates import GROUP_SIZE, CandidateBlocks, ImageGroups
 from geocells.sphere import EARTH_RADIUS_KM
@@ -172,24 +172,20 @@ class ShareTable:
         return bounds, (rows.indptr.astype(np.uint32), rows.indices.astype(np.uint32), rows.data)
 
     def search(
-        self, probabilities: FloatArray, weights: FloatArray, bounds: tuple[Any, ...]
-    ) -> tuple[IntArray, FloatArray]:
-        """Best candidate and its utility for each row of (n, n_classes) probabilities."""
-        chosen, utilities = np.empty(len(probabilities), np.int64), np.empty(len(probabilities))
+        self, probabilities: FloatArray, weights: FloatArray, bounds: tuple[Any, ...], answers: Any
+    ) -> None:
+        """Write the best candidate and its utility for each row of (n, n_classes) probabilities into ``answers``."""
         in_parts(
             _kernels.search_table,
             len(probabilities),
             probabilities,
-            self.counts,
-            self.family_of_class,
-            *bounds,
+            (self.counts, self.family_of_class),
+            bounds,
             weights,
             self.blocks.places,
             self.entries,
-            chosen,
-            utilities,
+            answers,
         )
-        return chosen, utilities
 
 
 @dataclass(frozen=True)
@@ -248,24 +244,21 @@ class PointSearch:
         return bounds
 
     def search(
-        self, probabilities: FloatArray, weights: FloatArray, bounds: NDArray[np.float32]
-    ) -> tuple[IntArray, FloatArray]:
-        """Best candidate and its utility for each row of (n, n_points) probabilities."""
-        chosen, utilities = np.empty(len(probabilities), np.int64), np.empty(len(probabilities))
-        masses = self.points.masses(probabilities)
+        self, probabilities: FloatArray, weights: FloatArray, bounds: Any, answers: Any
+    ) -> None:
+        """Write the best candidate and its utility for each row of (n, n_points) probabilities into ``answers``."""
+        points = self.points
+        masses = points.masses(probabilities)
         in_parts(
             _kernels.search_points,
             len(probabilities),
-            self.points.shares(probabilities),
+            probabilities[:, points.class_of_image],
             masses,
             bounds_of_rows(masses, bounds),
-            weights,
-            *angles_and_chords(self.radii_km),
+            (weights, *angles_and_chords(self.radii_km)),
             self.blocks.arrays,
-            (self.points.edges, self.points.balls, self.points.vectors),
+            (points.edges, points.balls, points.vectors),
             self.apart,
-            chosen,
-            utilities,
+            answers,
             parts=8,
         )
-        return chosen, utilities

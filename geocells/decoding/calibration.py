@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray
-from geocells.decoding._checks import (
-    BATCH_BYTES,
-    check_labels,
-    check_probabilities,
-    check_scores,
-)
+from geocells.decoding._checks import BATCH_BYTES, check_labels, check_probabilities, check_scores
 from geocells.validation import check_choice, check_count
 
 if TYPE_CHECKING:
@@ -101,11 +96,7 @@ def temperature_scaling(logits: ArrayLike, labels: ArrayLike) -> float:
 
 
 def reliability(
-    probabilities: ArrayLike,
-    labels: ArrayLike,
-    n_bins: int = 15,
-    *,
-    bins: str = "uniform",
+    probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15, *, bins: str = "uniform"
 ) -> pd.DataFrame:
     """How often answers are right, by how sure they are: the numbers of a reliability diagram.
 

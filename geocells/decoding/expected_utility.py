@@ -12,12 +12,7 @@ from numpy.typing import NDArray
 from geocells._types import ArrayLike, FloatArray, IntArray
 from geocells.decoding import _kernels
 from geocells.decoding._candidates import CandidateBlocks, ImageGroups, thinned
-from geocells.decoding._checks import (
-    Probabilities,
-    check_labels,
-    check_probabilities,
-    locations_of,
-)
+from geocells.decoding._checks import Probabilities, check_labels, check_probabilities, locations_of
 from geocells.decoding._search import PointSearch, ShareTable, in_parts
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 from geocells.validation import check_coords, check_count, check_positive
@@ -316,9 +311,8 @@ class ExpectedUtility:
             self._bounds = (weights.tobytes(), self._search.bounds(weights))
         chosen, utilities = np.empty(len(checked), dtype=np.int64), np.empty(len(checked))
         for start, stop, rows in self._batches(checked):
-            chosen[start:stop], utilities[start:stop] = self._search.search(
-                rows, weights, self._bounds[1]
-            )
+            answers = chosen[start:stop], utilities[start:stop]
+            self._search.search(rows, weights, self._bounds[1], answers)
         return chosen, utilities
 
     def _weights_of(self, radii_km: Sequence[float] | None) -> FloatArray:
@@ -404,12 +398,7 @@ class ExpectedUtility:
         return np.minimum(within, 1.0)
 
     def mass_radius(
-        self,
-        probabilities: ArrayLike,
-        points: ArrayLike,
-        mass: float,
-        *,
-        beyond: bool = False,
+        self, probabilities: ArrayLike, points: ArrayLike, mass: float, *, beyond: bool = False
     ) -> FloatArray:
         """Least radius around a point that holds a given probability: how spread out the answer is.
 
@@ -459,11 +448,7 @@ class ExpectedUtility:
             )
         images = self._images
         for start, stop, rows in self._batches(checked):
-            yield (
-                start,
-                stop,
-                (rows / images.counts, images.masses(rows), vectors[start:stop]),
-            )
+            yield (start, stop, (rows / images.counts, images.masses(rows), vectors[start:stop]))
 
 
 def _one_after_another(

@@ -22,13 +22,10 @@ def world():
     return demo_places("world", n_world=3000, seed=1)
 
 
-def test_the_gallery_holds_a_hundred_thousand_coordinates():
+def test_of_the_gallerys_places_1007_lie_in_sweden_and_1011_in_switzerland(places):
     coords = gallery_coordinates()
     assert coords.shape == (100_000, 2)
     assert np.isfinite(coords).all()
-
-
-def test_sweden_has_1007_places_and_switzerland_1011(places):
     assert (places.countries == "SE").sum() == 1007
     assert (places.countries == "CH").sum() == 1011
     assert places.n_rows == 2018
@@ -55,9 +52,6 @@ def test_the_world_sample_repeats_nothing_and_lies_in_countries(world):
     assert len(np.unique(world.coords, axis=0)) == 3000
     np.testing.assert_array_equal(country_of(world.coords), world.countries)
     assert len(set(world.countries)) > 80
-
-
-def test_the_seed_decides_the_world_sample(world):
     again = demo_places("world", n_world=3000, seed=1)
     other = demo_places("world", n_world=3000, seed=2)
     np.testing.assert_array_equal(world.coords, again.coords)
@@ -124,12 +118,12 @@ def test_the_widening_stops_near_the_poles(plate_carree):
 
 
 def test_a_crop_goes_on_across_the_antimeridian(plate_carree):
-    first, second, third = (
+    first, *others = (
         crop_at((0, longitude), plate_carree, width_km=1000, size=32)
         for longitude in (180, -180, 540)
     )
-    np.testing.assert_array_equal(first, second)
-    np.testing.assert_array_equal(first, third)
+    for other in others:
+        np.testing.assert_array_equal(first, other)
     assert first[:, :14, 0].min() > 230  # the last columns of the world on the left
     assert first[:, 18:, 0].max() < 10  # the first on the right
 
@@ -192,16 +186,8 @@ def test_an_unreadable_satellite_image_is_named(tmp_path):
         SatelliteCrops([[0, 0]], path=tmp_path / "world.png").load(0)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "words"),
-    [
-        (
-            ("nowhere-data", "nowhere_data", "a.jpg"),
-            r"nowhere-data.*pip install '\.\[demo\]'",
-        ),
-        (("numpy", "numpy", "none.txt"), r"none\.txt of the package numpy"),
-    ],
-)
-def test_a_missing_file_is_named_with_what_to_install(wanted, words):
-    with pytest.raises(GeolocError, match=words):
-        find_installed_file(*wanted)
+def test_a_missing_file_is_named_with_what_to_install():
+    with pytest.raises(GeolocError, match=r"nowhere-data.*pip install '\.\[demo\]'"):
+        find_installed_file("nowhere-data", "nowhere_data", "a.jpg")
+    with pytest.raises(GeolocError, match=r"none\.txt of the package numpy"):
+        find_installed_file("numpy", "numpy", "none.txt")

@@ -2,11 +2,7 @@
 
 import pytest
 from geoloc_models_photos import encoded, noise
-from geoloc_models_serve import (
-    hostile_uploads,
-    photo,
-    png_bomb,
-)
+from geoloc_models_serve import hostile_uploads, photo, png_bomb
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError

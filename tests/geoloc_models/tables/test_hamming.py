@@ -13,10 +13,8 @@ def nearest_slowly(queries, targets, max_distance):
     found = []
     for query in queries.tolist():
         distances = [(query ^ target).bit_count() for target in targets.tolist()]
-        best = min(range(len(distances)), key=distances.__getitem__, default=-1)
-        found.append(
-            (best, distances[best]) if best >= 0 and distances[best] <= max_distance else (-1, -1)
-        )
+        near = [(d, place) for place, d in enumerate(distances) if d <= max_distance]
+        found.append(min(near, default=(-1, -1))[::-1])
     return found
 
 
@@ -80,19 +78,16 @@ def test_the_order_of_blocks_does_not_matter(monkeypatch):
     np.testing.assert_array_equal(nearest_within(values[::2], values[1::2], 4), whole)
 
 
-def test_no_hashes_have_no_neighbours():
+def test_no_hashes_have_no_neighbours_and_distances_out_of_range_are_refused():
     none = np.empty(0, dtype=np.uint64)
     assert nearest_within(none, hashes(3, 0), 6)[0].shape == (0,)
     assert nearest_within(hashes(2, 0), none, 6)[0].tolist() == [-1, -1]
+    for max_distance in (-1, MAX_DISTANCE + 1):
+        with pytest.raises(ValueError, match="max_distance"):
+            nearest_within(hashes(1, 0), hashes(1, 0), max_distance)
 
 
 def test_differing_bits_are_counted():
     left = np.array([[0, 1], [2**64 - 1, 5]], dtype=np.uint64)
     right = np.array([[0, 0], [0, 6]], dtype=np.uint64)
     assert n_different_bits(left, right).tolist() == [[0, 1], [64, 2]]
-
-
-@pytest.mark.parametrize("max_distance", [-1, MAX_DISTANCE + 1])
-def test_distances_out_of_range_are_refused(max_distance):
-    with pytest.raises(ValueError, match="max_distance"):
-        nearest_within(hashes(1, 0), hashes(1, 0), max_distance)

@@ -151,25 +151,6 @@ def conformal_radii(trial: Trial, temperature: float) -> pd.DataFrame:
     return pd.DataFrame(lines).T
 
 
-def calibration(trial: Trial, temperature: float) -> pd.DataFrame:
-    """Calibration error, and the size of credible regions, before and after the temperature."""
-    lines = {}
-    for name, at in (("as trained", 1.0), (f"temperature {temperature:.2f}", temperature)):
-        rows = decoding.softmax(trial.test.logits, at)
-        line: dict[str, object] = {
-            "calibration error %": round(
-                100 * decoding.expected_calibration_error(rows, trial.test.labels), 2
-            )
-        }
-        for level in (0.5, 0.9):
-            region = decoding.credible_region(rows, level)
-            inside = np.asarray(region[np.arange(len(rows)), trial.test.labels]).reshape(-1) > 0
-            line[f"cells of {level:.0%} region, median"] = int(np.median(np.diff(region.indptr)))
-            line[f"true cell in {level:.0%} region, %"] = round(100 * inside.mean(), 1)
-        lines[name] = line
-    return pd.DataFrame(lines).T
-
-
 def retrieval(trial: Trial) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Points from a distribution over the gallery of training places."""
     tree = cKDTree(sphere.to_unit_vectors(trial.training))
@@ -219,7 +200,6 @@ def main(
             cell_decoders(trial, probabilities), trial.test.coords, "likeliest cell, mean"
         ),
         "retrieval": table_of(*retrieval(trial), "likeliest place"),
-        "calibration": calibration(trial, temperature),
         "radii": conformal_radii(trial, temperature),
     }
     for name, table in tables.items():

@@ -1,9 +1,8 @@
-"""Which decoder is best on the demo's data, and do the radii hold what they promise?
+"""Do the radii hold what they promise on the demo's data?
 
 Trains the demo's three kinds of cells on features of the frozen encoder whose weights come in a package, calibrates
 each on the validation images, and prints for the test images
 
-- every decoder of ``geocells.decoding``, with paired differences to the mean of the likeliest cell;
 - the share of images within the 90 % radius, beside what chance allows, and the calibration error;
 - the same share when validation and test images are parted anew, 100 times, since a single parting is one draw: image
   by image, which is what the radius promises for, and by whole blocks of 10 km, which is what places that validation
@@ -11,7 +10,7 @@ each on the validation images, and prints for the test images
 
 ``--splits 10`` trains on ten splits and counts how often the promise holds. ``python examples/how_sure.py`` takes about
 a minute on two cores, ``--region world`` about ten, most of it for the features of 20 000 images; a second call reads
-what is done.
+what is done. How the decoders compare on these data stands in the report of ``geoloc reproduce --demo``.
 """
 
 from __future__ import annotations
@@ -23,21 +22,13 @@ import cyclopts
 import numpy as np
 
 from geocells import decoding, sphere
-from geoloc_models.inference import CalibrationReport, judge_decoders, load_model
+from geoloc_models.inference import CalibrationReport, load_model
 from geoloc_models.models import ModelPlan, TrainingOptions
-from geoloc_models.reports import (
-    Table,
-    calibration_table,
-    differences_table,
-    markdown_table,
-    model_title,
-    results_table,
-)
+from geoloc_models.reports import Table, calibration_table, markdown_table, model_title
 from geoloc_models.tables import Split, place_blocks
 from geoloc_models.training import (
     PhotoSource,
     bundle_outputs,
-    decode_run,
     demo_source,
     run_model,
     split_source,
@@ -50,17 +41,6 @@ MIN_IMAGES = {"sweden-switzerland": 20, "world": 50}
 FRACTIONS = {"sweden-switzerland": (0.8, 0.1, 0.1), "world": (0.7, 0.2, 0.1)}
 """Training, validation, test. Twice as many images to calibrate on as to test on, where there are enough: the binomial
 interval knows nothing of the calibration's own chance."""
-
-
-def decoders(run_dir: Path, source: PhotoSource, rows: np.ndarray) -> str:
-    """Tables of every decoder, and of the differences to the first."""
-    table = source.table
-    answers = decode_run(run_dir, source, rows)
-    judged = judge_decoders(answers, table.coords, table.countries).titled()
-    return "\n\n".join(
-        markdown_table(each)
-        for each in (results_table(judged.evaluations), differences_table(judged.differences))
-    )
 
 
 def parted_anew(
@@ -129,7 +109,7 @@ def main(
     epochs: int = 30,
     output: Path = Path("runs/how_sure"),
 ) -> None:
-    """Hold decoders and radii of the demo's models against its test images.
+    """Hold the radii of the demo's models against its test images.
 
     Parameters
     ----------
@@ -180,16 +160,14 @@ def main(
 def report_of_split(
     folder: Path, source: PhotoSource, split: Split, reports: dict[str, CalibrationReport]
 ) -> str:
-    """Decoders, calibration and partings of the runs in a folder, as Markdown."""
-    parts = [f"## {name}\n\n{decoders(folder / name, source, split.test)}" for name in reports]
-    parts.append(f"## How sure\n\n{markdown_table(calibration_table(reports))}")
-    parts.append(f"Parted anew {N_PARTINGS} times, the 90 % radius holds (mean, deviation):")
-    parts += [
+    """Calibration and partings of the runs in a folder, as Markdown."""
+    lines = [
         f"- {name}, {way}: {100 * held.mean():.1f} %, {100 * held.std():.1f}"
         for name in reports
         for way, held in parted_anew(folder / name, source, split.validation, split.test).items()
     ]
-    return "\n\n".join(parts)
+    title = f"Parted anew {N_PARTINGS} times, the 90 % radius holds (mean, deviation):"
+    return "\n\n".join([markdown_table(calibration_table(reports)), title, "\n".join(lines)])
 
 
 if __name__ == "__main__":

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +20,7 @@ from geoloc_models.evaluation import (
     results_content,
 )
 from geoloc_models.features import row_keys
-from geoloc_models.inference import CalibrationReport, JudgedDecoders
+from geoloc_models.inference import JudgedDecoders
 from geoloc_models.reports import (
     ABSTAINING_NOTE,
     CALIBRATION_NOTE,
@@ -40,86 +38,62 @@ from geoloc_models.reports import (
     table_note,
     write_report,
 )
-from geoloc_models.tables import PhotoTable, Split, largest_block, place_blocks
+from geoloc_models.tables import largest_block, place_blocks
 from geoloc_models.training import ModelRun, PhotoSource
 
 if TYPE_CHECKING:
-    from geoloc_models.examples.reproduce_paper import Ablation, Settings
+    from geoloc_models.examples.reproduce_paper import Key, Reproduction
 
 N_EXAMPLES = 12
 N_TSNE = 2000
 
 
-@dataclass
 class Report:
-    """Finished runs, and what they make of a report.
+    """Tables and figures of finished runs.
 
     Parameters
     ----------
+    work : Reproduction
+        Its split, settings and ablations.
     source : PhotoSource
         Photos with their features.
-    split : Split
-        Of the photos.
-    settings : Settings
-        Of the reproduction.
-    ablations : sequence of Ablation
-        To be shown.
-    remarks : str
-        Markdown: what these photos can and cannot show.
-    seeds : dict of str to list of ModelRun
-        Runs of each model of Table 1, a seed each.
-    models : dict of str to ModelRun
-        First run of each model of Table 1, and of the ablations.
-    sizes : dict of int to dict of str to ModelRun
-        By the number of training images.
-    augmented : dict of str to ModelRun
-        Runs that differ in augmentation.
+    runs : dict of (str, int, int or None) to ModelRun
+        By name, seed and number of training images, as ``work.jobs()``.
     decoders : dict of str to JudgedDecoders
         By model.
     """
 
-    source: PhotoSource
-    split: Split
-    settings: Settings
-    ablations: Sequence[Ablation]
-    remarks: str
-    seeds: dict[str, list[ModelRun]]
-    models: dict[str, ModelRun]
-    sizes: dict[int, dict[str, ModelRun]]
-    augmented: dict[str, ModelRun]
-    decoders: dict[str, JudgedDecoders]
+    def __init__(
+        self,
+        work: Reproduction,
+        source: PhotoSource,
+        runs: dict[Key, ModelRun],
+        decoders: dict[str, JudgedDecoders],
+    ) -> None:
+        self.work, self.source, self.decoders = work, source, decoders
+        self.photos, self.split, self.settings = source.table, work.split, work.settings
+        self.seeds = {
+            name: [runs[name, seed, None] for seed in range(work.settings.seeds)]
+            for name in work.table_plans
+        }
+        first = {name: run for (name, seed, size), run in runs.items() if not seed and not size}
+        self.table = {name: first[name] for name in work.table_plans}
+        self.models = {**self.table, **{name: first[name] for name in work.ablation_plans}}
+        self.augmented = {name: run for name, run in first.items() if name.startswith("augment_")}
+        self.sizes: dict[int, dict[str, ModelRun]] = {}
+        for (name, _, size), run in runs.items():
+            if size is not None:
+                self.sizes.setdefault(size, {})[name] = run
+        self.calibration = {name: run.calibration_report for name, run in self.table.items()}
+        self.best = min(self.table, key=lambda name: self.table[name].evaluation.median_km.value)
+        self.country_names: dict[str, str] = load_countries()["name"].to_dict()
 
-    @property
-    def photos(self) -> PhotoTable:
-        """Table of all photos."""
-        return self.source.table
-
-    @property
-    def table(self) -> dict[str, ModelRun]:
-        """First run of each model of Table 1."""
-        return {name: runs[0] for name, runs in self.seeds.items()}
-
-    @property
-    def calibration(self) -> dict[str, CalibrationReport | None]:
-        """How sure each model of Table 1 is."""
-        return {name: run.calibration_report for name, run in self.table.items()}
-
-    @property
-    def best(self) -> str:
-        """Model of Table 1 with the lowest median error."""
-        return min(self.table, key=lambda name: self.table[name].evaluation.median_km.value)
-
-    @cached_property
-    def country_names(self) -> dict[str, str]:
-        """English names of countries by their codes."""
-        names: dict[str, str] = load_countries()["name"].to_dict()
-        return names
-
-    def write(self, folder: Path, output: Path) -> None:
-        """Draw the figures into ``folder``; write report and results to ``output``."""
+    def write(self) -> None:
+        """Draw the figures; write report and results."""
+        output = self.work.output
         pictures = {}
         for name, figure in self.draw().items():
-            pictures[name] = folder / f"{name}.png"
+            pictures[name] = output / "pictures" / f"{name}.png"
             figures.save_figure(figure, pictures[name])
         sections = [
             self.about(),
@@ -170,7 +144,7 @@ Every model of the tables is a head on features of the frozen encoder `{training
 {training.image_size} pixels, trained for {training.epochs} epochs with Adam at {training.learning_rate:g}; the epoch
 with the lowest validation loss is tested. Cells hold {self.settings.min_images} training images at least.
 
-{self.remarks}
+{self.work.remarks}
 """
         return Section("What was done", text)
 
@@ -253,7 +227,7 @@ with the lowest validation loss is tested. Cells hold {self.settings.min_images}
             "95 % intervals; a star marks those that leave out 0."
         )
         sections = [Section("Ablations", text)]
-        for ablation in self.ablations:
+        for ablation in self.work.ablations:
             base = self.models[ablation.base].predictions
             names = [ablation.base, *ablation.variants]
             differences = {}
@@ -385,13 +359,11 @@ with the lowest validation loss is tested. Cells hold {self.settings.min_images}
     def tsne(self) -> Any:
         """Features of images that could be read, in the plane."""
         cache = self.source.features
-        assert cache is not None
         rows = cache.rows_of(row_keys(self.photos))
         whole = np.flatnonzero(~np.isin(rows, cache.broken_rows))
         chosen = np.sort(np.random.default_rng(0).permutation(whole)[:N_TSNE])
-        features = cache.gather(rows[chosen]).astype(np.float32)
         return figures.tsne_of_features(
-            features, self.photos.countries[chosen], names=self.country_names
+            cache.gather(rows[chosen]), self.photos.countries[chosen], names=self.country_names
         )
 
     def examples(self) -> Any:

@@ -5,15 +5,15 @@
     python examples/reproduce_paper.py --demo
     python examples/reproduce_paper.py --data split.parquet
 
-The work is cut into stages: a stage that is done is kept, another option computes only what depends on it, and an
-interrupted stage goes on after its last whole epoch.
+A model that is trained is kept: a second call trains only what another option changes, and an interrupted model goes
+on after its last whole epoch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,23 +22,23 @@ import cyclopts
 import numpy as np
 from geoloc_models.examples.paper_report import Report
 
-from geoloc_models.evaluation import read_predictions, write_predictions
-from geoloc_models.features import FeatureCache, row_keys
+from geoloc_models.features import row_keys
 from geoloc_models.inference import judge_decoders
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.tables import PhotoTable, Split, subset_ranks
 from geoloc_models.training import (
-    ModelRun,
     PhotoSource,
     decode_run,
     demo_source,
-    load_run,
     run_model,
     split_source,
     table_source,
     with_features,
 )
 
+Key = tuple[str, int, int | None]
+"""Name of a model, number of its seed, and of training images where these are not all."""
+Job = tuple[Split, ModelPlan, TrainingOptions]
 AUGMENTATIONS = ("none", "crop", "simclr")
 SIZED = ("country", "cells_bottom_up", "retrieval_rff")
 """Models of Figure 8."""
@@ -201,59 +201,11 @@ def ablations(settings: Settings) -> list[Ablation]:
     ]
 
 
-# ------------------------------------------------------------------------------ stages
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A piece of work that is done once.
-
-    Parameters
-    ----------
-    name, title : str
-        Fit for a folder's name, and unique; what it is at, for the reader.
-    options : dict
-        Plain values that decide what comes out.
-    make : callable
-        ``make(folder, folders)`` works in ``folder``, where an interrupted attempt may have left
-        something; ``folders`` are those of the stages before, by name.
-    needs : sequence of str
-        Stages whose results it reads; they come before it.
-    """
-
-    name: str
-    title: str
-    options: dict[str, Any]
-    make: Callable[[Path, Mapping[str, Path]], None]
-    needs: Sequence[str] = ()
-
-
-def run_stages(root: Path, stages: Sequence[Stage]) -> dict[str, Path]:
-    """Do what is not done yet; the folder of each stage, by name.
-
-    The folder is ``NAME-KEY``. The key is a digest of the options and of the keys of what the stage
-    needs: another option makes another folder for it and what depends on it, and for no other.
-    """
-    keys: dict[str, str] = {}
-    for stage in stages:
-        content = [stage.name, stage.options, [keys[name] for name in stage.needs]]
-        text = json.dumps(content, sort_keys=True, allow_nan=False)
-        keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()[:10]
-    folders = {name: root / f"{name}-{key}" for name, key in keys.items()}
-    waiting = [stage for stage in stages if not (folders[stage.name] / "done").exists()]
-    if len(waiting) < len(stages):
-        print(f"{len(stages) - len(waiting)} of {len(stages)} stages are done already.")
-    for number, stage in enumerate(waiting, start=1):
-        print(f"[{number}/{len(waiting)}] {stage.title}", flush=True)
-        folder = folders[stage.name]
-        folder.mkdir(parents=True, exist_ok=True)
-        stage.make(folder, folders)
-        (folder / "done").touch()
-    return folders
+# ------------------------------------------------------------------------------ the runs
 
 
 class Reproduction:
-    """All stages over some photos.
+    """All models over some photos.
 
     Parameters
     ----------
@@ -262,7 +214,7 @@ class Reproduction:
     settings : Settings
         How large it is. The split of the photos is that of ``settings.training.seed``.
     output : Path
-        Gets report.html, report.md, results.json and stages/.
+        Gets report.html, report.md, results.json, the features, and runs/, a folder a model.
     remarks : str
         Markdown: what these photos can and cannot show.
     """
@@ -282,126 +234,50 @@ class Reproduction:
             if changes
         }
 
-    def run(self) -> dict[str, Path]:
-        """Do everything that is not done yet; the folder of each stage, by name."""
-        data = {"origin": self.source.origin, "digest": digest(self.source, self.split)}
-        training = self.settings.training
-        encoder = {name: getattr(training, name) for name in ("encoder", "weights", "image_size")}
-        n_images = self.source.table.n_rows
-        stages = [
-            Stage(
-                "features",
-                f"Features of {n_images} images by the frozen {training.encoder}",
-                {**data, **encoder},
-                lambda folder, _: self._features(folder),
-            )
-        ]
+    def jobs(self) -> dict[Key, Job]:
+        """What is to be trained; runs on pixels are called ``augment_...``."""
+        training, n = self.settings.training, self.settings.min_images
+        jobs: dict[Key, Job] = {}
         for seed in range(self.settings.seeds):
-            stages += [self._model(plan, seed=seed) for plan in self.table_plans.values()]
-        stages += [self._model(plan) for plan in self.ablation_plans.values()]
-        for size in self.subsets:
-            stages += [self._model(self.table_plans[name], size=size) for name in SIZED]
-        stages += [self._pixels(augment, data) for augment in AUGMENTATIONS]
-        stages += [self._decoders(name) for name in DECODED]
-        stages.append(
-            Stage(
-                "report",
-                "Tables, figures and the report",
-                {"remarks": self.remarks, "ablations": [each.title for each in self.ablations]},
-                lambda folder, folders: self.report(folders).write(folder, self.output),
-                needs=[stage.name for stage in stages],
-            )
-        )
-        return run_stages(self.output / "stages", stages)
+            options = replace(training, seed=training.seed + seed)
+            for name, plan in self.table_plans.items():
+                jobs[name, seed, None] = self.split, plan, options
+        for name, plan in self.ablation_plans.items():
+            jobs[name, 0, None] = self.split, plan, training
+        for size, split in self.subsets.items():
+            for name in SIZED:
+                jobs[name, 0, size] = split, self.table_plans[name], training
+        for augment in AUGMENTATIONS:
+            plan = ModelPlan("cells", "consolidated", n, label=f"augment_{augment}")
+            options = replace(self.settings.pixels, augment=augment)
+            jobs[plan.name, 0, None] = self.split, plan, options
+        return jobs
 
-    def _features(self, folder: Path) -> PhotoSource:
-        training = self.settings.training
-        return with_features(self.source, training, folder / "features.npy")
-
-    def with_features(self, folders: Mapping[str, Path]) -> PhotoSource:
-        """The source with the features of the first stage."""
-        cache = FeatureCache.open(folders["features"] / "features.npy")
-        origin = {**self.source.origin, "features": cache.card.fingerprint}
-        return replace(self.source, origin=origin, features=cache)
-
-    def _model(self, plan: ModelPlan, *, seed: int = 0, size: int | None = None) -> Stage:
-        training = self.settings.training
-        options = replace(training, seed=training.seed + seed)
-        split = self.split if size is None else self.subsets[size]
-
-        def make(folder: Path, folders: Mapping[str, Path]) -> None:
-            run_model(self.with_features(folders), split, plan, options, folder, resume=True)
-
-        about = f", {size} training images" if size is not None else ""
-        about += f", seed {options.seed}" if seed else ""
-        return Stage(
-            stage_name(plan.name, seed, size),
-            f"{plan.name}{about}",
-            {"plan": plan.to_dict(), "training": options.to_dict(), "size": size},
-            make,
-            needs=["features"],
-        )
-
-    def _pixels(self, augment: Any, data: dict[str, Any]) -> Stage:
-        options = replace(self.settings.pixels, augment=augment)
-        name = f"augment_{augment}"
-        plan = ModelPlan("cells", "consolidated", self.settings.min_images, label=name)
-
-        def make(folder: Path, folders: Mapping[str, Path]) -> None:
-            run_model(self.source, self.split, plan, options, folder, resume=True)
-
-        title = f"End to end, augmentation {augment} ({options.encoder})"
-        content = {**data, "plan": plan.to_dict(), "training": options.to_dict()}
-        return Stage(name, title, content, make)
-
-    def _decoders(self, name: str) -> Stage:
-        """Answers of the model's first run by every decoder, a file each."""
-
-        def make(folder: Path, folders: Mapping[str, Path]) -> None:
-            answers = decode_run(folders[name], self.with_features(folders), self.split.test)
-            for number, (decoder, predictions) in enumerate(answers.items()):
-                write_predictions(folder / f"{number:02}-{decoder}.parquet", predictions)
-
-        needs = ["features", name]
-        return Stage(f"decoders-{name}", f"{name} by every decoder", {}, make, needs)
-
-    def report(self, folders: Mapping[str, Path]) -> Report:
-        """Read all runs again."""
-        source, photos = self.with_features(folders), self.source.table
-
-        def run(name: str, seed: int = 0, size: int | None = None) -> ModelRun:
-            return load_run(folders[stage_name(name, seed, size)], source)
-
-        seeds = {
-            name: [run(name, seed) for seed in range(self.settings.seeds)]
-            for name in self.table_plans
-        }
-        table = {name: runs[0] for name, runs in seeds.items()}
-        sizes = {size: {name: run(name, size=size) for name in SIZED} for size in self.subsets}
-        sizes[len(self.split.train)] = {name: table[name] for name in SIZED}
+    def run(self) -> None:
+        """Train what is not trained yet, and write the report."""
+        training, table, test = self.settings.training, self.source.table, self.split.test
+        print(f"Features of {table.n_rows} images by the frozen {training.encoder}", flush=True)
+        key = digest([training.encoder, training.weights, training.image_size])
+        features = with_features(self.source, training, self.output / f"features-{key}.npy")
+        runs, jobs = {}, self.jobs()
+        for number, ((name, seed, size), (split, plan, options)) in enumerate(jobs.items(), 1):
+            about = name + (f"-n{size}" if size else "") + (f"-seed{seed}" if seed else "")
+            print(f"[{number}/{len(jobs)}] {about}", flush=True)
+            parts = [rows.tolist() for rows in (split.train, split.validation, split.test)]
+            key = digest([plan.to_dict(), options.to_dict(), parts])
+            photos = self.source if name.startswith("augment_") else features
+            folder = self.output / "runs" / f"{about}-{key}"
+            run = run_model(photos, split, plan, options, folder, resume=True)
+            # The report needs no probabilities, and those of all models would fill the memory.
+            answers = replace(run.predictions, probabilities=None)
+            runs[name, seed, size] = replace(run, predictions=answers)
         decoders = {}
         for name in DECODED:
-            paths = sorted(folders[f"decoders-{name}"].glob("*.parquet"))
-            answers = {path.stem[3:]: read_predictions(path) for path in paths}
-            decoders[name] = judge_decoders(answers, photos.coords, photos.countries)
-        return Report(
-            source,
-            self.split,
-            self.settings,
-            self.ablations,
-            self.remarks,
-            seeds,
-            models={**table, **{name: run(name) for name in self.ablation_plans}},
-            sizes=sizes,
-            augmented={f"augment_{name}": run(f"augment_{name}") for name in AUGMENTATIONS},
-            decoders=decoders,
-        )
-
-
-def stage_name(plan_name: str, seed: int = 0, size: int | None = None) -> str:
-    """Name of the stage of a model."""
-    about_size = "" if size is None else f"-n{size}"
-    return f"{plan_name}{about_size}{f'-seed{seed}' if seed else ''}"
+            every = decode_run(runs[name, 0, None].run_dir, features, test)
+            decoders[name] = judge_decoders(every, table.coords, table.countries)
+        for name in SIZED:
+            runs[name, 0, len(self.split.train)] = runs[name, 0, None]
+        Report(self, features, runs, decoders).write()
 
 
 def nested_subsets(table: PhotoTable, split: Split, sizes: Sequence[int]) -> dict[int, Split]:
@@ -415,12 +291,9 @@ def nested_subsets(table: PhotoTable, split: Split, sizes: Sequence[int]) -> dic
     return {n: replace(split, train=np.sort(rows[:n])) for n in sizes if n < len(rows)}
 
 
-def digest(source: PhotoSource, split: Split) -> str:
-    """Of the photos and their parts."""
-    content = hashlib.sha256(source.digest().encode())
-    for part in (split.train, split.validation, split.test):
-        content.update(np.asarray(part, dtype=np.int64).tobytes())
-    return content.hexdigest()[:16]
+def digest(content: Any) -> str:
+    """Ten digits of plain values: another option makes another folder, for what depends on it alone."""
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:10]
 
 
 # ------------------------------------------------------------------------------ the command
@@ -445,7 +318,7 @@ def reproduce(
 ) -> None:
     """Train all models of the paper and write a report.
 
-    Finished stages are kept: a second run computes only what a changed option affects, and an
+    Finished models are kept: a second run trains only what a changed option affects, and an
     interrupted run continues.
 
     Parameters
@@ -455,7 +328,7 @@ def reproduce(
     demo : bool
         Use the demo's places and satellite crops instead.
     output : Path
-        Folder for the report and its stages.
+        Folder for the report and its runs.
     encoder : str, optional
         Frozen encoder of all models. Default: resnet50; efficientnet_lite0 in the demo.
     weights : str

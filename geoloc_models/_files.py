@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from geocells._files import holding, locked, replacing, replacing_folder
-from geoloc_models._errors import GeolocError
+from geoloc_models._errors import GeolocError, reason_of
 
-__all__ = ["holding", "locked", "read_json", "replacing", "replacing_folder", "write_json"]
+__all__ = [
+    "holding",
+    "locked",
+    "read_json",
+    "read_record",
+    "replacing",
+    "replacing_folder",
+    "write_json",
+    "write_record",
+]
+
+Record = TypeVar("Record")
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -40,6 +51,36 @@ def read_json(path: str | Path) -> Any:
         raise GeolocError(f"There is no file {path}.") from None
     except (OSError, ValueError, RecursionError) as error:
         raise GeolocError(f"{path} cannot be read as JSON: {error}.") from error
+
+
+def write_record(path: str | Path, kind: str, version: int, content: Mapping[str, Any]) -> None:
+    """Write JSON that names its format and version."""
+    write_json(path, {"format": kind, "version": version, **content})
+
+
+def read_record(
+    path: str | Path,
+    kind: str,
+    version: int,
+    build: Callable[[dict[str, Any]], Record],
+    *,
+    remedy: str = "Train the model again, or use the release that wrote it.",
+) -> Record:
+    """Build what :func:`write_record` wrote; GeolocError for another format or version, or a damaged file."""
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("format", None) != kind:
+        raise GeolocError(f"{path} is no file of the format {kind}.")
+    found = content.pop("version", None)
+    if found != version:
+        raise GeolocError(
+            f"{path} is of version {found}; this release reads version {version}. {remedy}"
+        )
+    try:
+        return build(content)
+    except GeolocError:
+        raise
+    except Exception as error:  # of damaged content in many ways
+        raise GeolocError(f"{path} is incomplete or damaged: {reason_of(error)}.") from error
 
 
 def _finite(kind: type) -> Callable[[str], Any]:

@@ -77,13 +77,8 @@ def compare(
     def differences(rows: RowIndex = ...) -> FloatArray:
         return first.figures(rows) - second.figures(rows)
 
-    country, *within, geoscore, median = bootstrap(differences, left.n_rows, n_bootstrap, seed)
-    return {
-        "country": country,
-        **{f"{float(r):g} km": share for r, share in zip(radii_km, within, strict=True)},
-        "median_km": median,
-        "geoscore": geoscore,
-    }
+    figures = bootstrap(differences, left.n_rows, n_bootstrap, seed)
+    return Evaluation.from_figures(figures, radii_km, left.n_rows).figures()
 
 
 def over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
@@ -125,17 +120,15 @@ def over_seeds(evaluations: Sequence[Evaluation]) -> Evaluation:
     radii = [list(evaluation.within_km) for evaluation in evaluations]
     if any(each != radii[0] for each in radii):
         raise GeolocError("Runs can only be averaged where they were evaluated at the same radii.")
-    return Evaluation(
-        n_test=min(evaluation.n_test for evaluation in evaluations),
-        country=_over_runs([run.country for run in evaluations], 100.0),
-        within_km={
-            radius: _over_runs([run.within_km[radius] for run in evaluations], 100.0)
-            for radius in radii[0]
-        },
-        median_km=_over_runs([run.median_km for run in evaluations], np.inf),
-        geoscore=_over_runs([run.geoscore for run in evaluations], GEOSCORE_BEST),
-        n_runs=len(evaluations),
-    )
+    most = {"median_km": np.inf, "geoscore": GEOSCORE_BEST}
+    runs = [evaluation.figures() for evaluation in evaluations]
+    means = {
+        name: _over_runs([run[name] for run in runs], most.get(name, 100.0)) for name in runs[0]
+    }
+    median, geoscore = means.pop("median_km"), means.pop("geoscore")
+    n_test = min(evaluation.n_test for evaluation in evaluations)
+    figures = [*means.values(), geoscore, median]
+    return Evaluation.from_figures(figures, radii[0], n_test, len(evaluations))
 
 
 def _over_runs(figures: Sequence[Interval], most: float) -> Interval:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -137,6 +137,11 @@ class Interval:
         """The interval alone, lower bound first."""
         return [self.low, self.high]
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is an interval."""
+        return bool(np.isfinite(self.bounds).all())
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -187,11 +192,20 @@ class Evaluation:
                 "geoscore": part(self.geoscore),
             }
 
-        def bounds(figure: Interval) -> list[float] | None:
-            return figure.bounds if np.isfinite(figure.bounds).all() else None
-
-        content = {**arranged(lambda figure: figure.value), "interval": arranged(bounds)}
+        content = {
+            **arranged(lambda figure: figure.value),
+            "interval": arranged(lambda figure: figure.bounds if figure.is_known else None),
+        }
         return content if self.n_runs == 1 else {**content, "n_runs": self.n_runs}
+
+    @classmethod
+    def from_figures(
+        cls, figures: Sequence[Interval], radii_km: Sequence[float], n_test: int, n_runs: int = 1
+    ) -> Self:
+        """Evaluation of figures in the order of :meth:`Scored.figures`."""
+        country, *within, geoscore, median = figures
+        within_km = dict(zip(map(float, radii_km), within, strict=True))
+        return cls(n_test, country, within_km, median, geoscore, n_runs)
 
 
 @dataclass(frozen=True)
@@ -307,11 +321,5 @@ def evaluate(
     """
     scored = score(predictions, true_coords, true_countries, radii_km)
     n = len(scored.distances)
-    country, *within, geoscore, median = bootstrap(scored.figures, n, n_bootstrap, seed)
-    return Evaluation(
-        n_test=n,
-        country=country,
-        within_km=dict(zip(map(float, radii_km), within, strict=True)),
-        median_km=median,
-        geoscore=geoscore,
-    )
+    figures = bootstrap(scored.figures, n, n_bootstrap, seed)
+    return Evaluation.from_figures(figures, radii_km, n)

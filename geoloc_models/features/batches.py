@@ -20,6 +20,9 @@ _IN_MEMORY_BYTES = 2 << 30
 class FeatureDataset:
     """Cached features with coordinates, country and cell.
 
+    Up to 2 GiB of features are copied into memory, in the cache's dtype; of more, every batch is
+    read from the file.
+
     Parameters
     ----------
     cache : FeatureCache
@@ -35,9 +38,6 @@ class FeatureDataset:
     rows : array-like (m,) int, optional
         Rows of the table that belong to the dataset, in this order; by default all. Others need
         not be in the cache.
-    in_memory : bool, optional
-        Whether to copy the features into memory, in the cache's dtype; by default up to 2 GiB.
-        Otherwise every batch is read from the file.
 
     Raises
     ------
@@ -67,7 +67,6 @@ class FeatureDataset:
         *,
         cell_labels: ArrayLike | None = None,
         rows: ArrayLike | None = None,
-        in_memory: bool | None = None,
     ) -> None:
         labels = PhotoLabels(len(keys), coords, country_index, cell_labels=cell_labels, rows=rows)
         self.cache = cache
@@ -80,8 +79,8 @@ class FeatureDataset:
         self._cell = torch.from_numpy(labels.cell_labels[self.rows])
         self._row = torch.from_numpy(self.rows.copy())
         n_bytes = len(self.rows) * cache.dim * cache.features.dtype.itemsize
-        in_memory = n_bytes <= _IN_MEMORY_BYTES if in_memory is None else in_memory
-        self._features = torch.from_numpy(cache.gather(self._cache_rows)) if in_memory else None
+        is_small = n_bytes <= _IN_MEMORY_BYTES
+        self._features = torch.from_numpy(cache.gather(self._cache_rows)) if is_small else None
 
     def __len__(self) -> int:
         return len(self.rows)

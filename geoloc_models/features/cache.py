@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_json
+from geoloc_models._errors import GeolocError, reason_of
+from geoloc_models._files import read_record
 from geoloc_models.tables.hashing import hash_texts, stream_start
 from geoloc_models.tables.photo_ids import refuse_repeated
 from geoloc_models.tables.photo_table import PhotoTable
 
-FORMAT = "geoloc-features"
-VERSION = 1
+FORMAT, VERSION = "geoloc-features", 1
 DTYPES = ("float32", "float16")
 
 PENDING, DONE, BROKEN = 0, 1, 2  # states of a row
@@ -116,27 +115,12 @@ class FeatureCard:
         size = self.preprocessing.get("image_size")
         return f"{self.encoder} at {size} pixels (fingerprint {self.fingerprint})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """All values, with the format and its version."""
-        return {"format": FORMAT, "version": VERSION, **asdict(self)}
-
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any], source: Path) -> FeatureCard:
-        """Make a card again from :meth:`to_dict`; ``source`` is its file, for messages."""
-        if not isinstance(content, Mapping) or content.get("format") != FORMAT:
-            raise GeolocError(f"{source} does not describe a feature cache of geoloc embed.")
-        if content.get("version") != VERSION:
-            raise GeolocError(
-                f"{source} describes a feature cache of version {content.get('version')}; this "
-                f"release reads version {VERSION}. Embed the photos again, or use the release that "
-                "wrote it."
-            )
-        try:
-            values = {"weights": None, **content}
-            card = cls(**{field.name: values[field.name] for field in fields(cls)})
-            return replace(card, dim=int(card.dim), n_rows=int(card.n_rows))
-        except (KeyError, TypeError, ValueError) as error:
-            raise GeolocError(f"{source} is incomplete or damaged: {error}.") from error
+    def from_dict(cls, content: Mapping[str, Any]) -> FeatureCard:
+        """Make a card again from its values."""
+        values = {"weights": None, **content}
+        card = cls(**{field.name: values[field.name] for field in fields(cls)})
+        return replace(card, dim=int(card.dim), n_rows=int(card.n_rows))
 
 
 class FeatureCache:
@@ -403,7 +387,8 @@ def read_card(files: FeatureFiles) -> FeatureCard:
             + (f": {files.card.name} is missing" if files.features.exists() else "")
             + ". Make it with geoloc embed."
         )
-    return FeatureCard.from_dict(read_json(files.card), files.card)
+    remedy = "Embed the photos again, or use the release that wrote it."
+    return read_record(files.card, FORMAT, VERSION, FeatureCard.from_dict, remedy=remedy)
 
 
 def open_array(path: Path, dtype: str, shape: tuple[int, ...], *, mapped: bool) -> np.ndarray:
@@ -414,8 +399,8 @@ def open_array(path: Path, dtype: str, shape: tuple[int, ...], *, mapped: bool) 
         raise GeolocError(f"The feature cache is incomplete: {path} is missing.") from None
     except (OSError, ValueError, EOFError) as error:
         raise GeolocError(
-            f"{path} is damaged or cut short ({' '.join(str(error).split())}). Restore a "
-            "complete copy, or embed the photos again."
+            f"{path} is damaged or cut short ({reason_of(error)}). Restore a complete copy, or "
+            "embed the photos again."
         ) from error
     if array.dtype != np.dtype(dtype) or array.shape != shape:
         raise GeolocError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,7 @@ from geoloc_models.features.cache import FeatureCache, FeatureCard, FeatureFiles
 from geoloc_models.features.embed_options import EmbedOptions
 from geoloc_models.features.shards import Shards
 from geoloc_models.features.writer import FeatureWriter
-from geoloc_models.photos.dataset import (
-    BrokenImages,
-    PhotoDataset,
-    make_loader,
-)
+from geoloc_models.photos.dataset import BrokenImages, PhotoDataset, make_loader
 from geoloc_models.photos.images import ImageSource
 
 if TYPE_CHECKING:
@@ -174,13 +170,10 @@ def embed(
         raise GeolocError(f"{len(images)} images cannot be divided into {n_shards} shards.")
     files = FeatureFiles(Path(path))
     own = files if n_shards == 1 else files.shard(number, n_shards)
-    runner = _Runner(  # checks its options, before an older cache is replaced
-        encoder,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        device=device,
-        precision=_precision_of([own, files], options),
-    )
+    if options.precision == "auto" and options.resume:  # goes on as the cache was begun
+        begun = [read_card(each) for each in (own, files) if each.card.is_file()]
+        options = replace(options, precision=begun[0].precision if begun else "auto")
+    runner = _Runner(encoder, options, device)  # checks them, before an older cache is replaced
     card = FeatureCard(
         encoder=encoder.name,
         fingerprint=encoder.fingerprint(),
@@ -226,7 +219,15 @@ def _embed_pending(
     n_embedded = 0
     flushed = time.perf_counter()
     n_rows = writer.card.n_rows
-    with _bar(n_rows, n_rows - len(rows), progress) as bar:
+    bar = tqdm(
+        total=n_rows,
+        initial=n_rows - len(rows),
+        desc="Embedding",
+        unit="image",
+        disable=not progress or None,
+        leave=False,
+    )
+    with bar:
         for whole, features, broken in runner.run(images, rows + offset):
             writer.write(whole - offset, features)
             writer.mark_broken([(row - offset, reason) for row, reason in broken])
@@ -238,79 +239,18 @@ def _embed_pending(
     return n_embedded
 
 
-def _bar(n_images: int, n_done: int, progress: bool) -> Any:
-    return tqdm(
-        total=n_images,
-        initial=n_done,
-        desc="Embedding",
-        unit="image",
-        disable=not progress or None,
-        leave=False,
-    )
-
-
-@_lost_workers_in_words()
-def embed_images(
-    images: ImageSource,
-    encoder: ImageEncoder,
-    *,
-    batch_size: int | None = None,
-    workers: int | None = None,
-    device: torch.device | str | None = None,
-    precision: str = "auto",
-    progress: bool = False,
-) -> np.ndarray:
-    """Features of a few images, in memory; every one must be whole.
-
-    Parameters
-    ----------
-    images : ImageSource
-        One per row (n).
-    encoder, device, progress
-        As in :func:`embed`.
-    batch_size, workers, precision
-        As in :class:`EmbedOptions`.
-
-    Returns
-    -------
-    ndarray (n, D) float32
-
-    Raises
-    ------
-    GeolocError
-        If an image is broken.
-    """
-    runner = _Runner(
-        encoder, batch_size=batch_size, workers=workers, device=device, precision=precision
-    )
-    features = np.zeros((len(images), encoder.dim), dtype=np.float32)
-    with _bar(len(images), 0, progress) as bar:
-        for rows, values, broken in runner.run(images, np.arange(len(images))):
-            if broken:
-                raise GeolocError(f"An image has no feature: {broken[0][1]}.")
-            features[rows] = values
-            bar.update(len(rows))
-    return features
-
-
 class _Runner:
     """An encoder on its device, and the batch size that fits there."""
 
     def __init__(
-        self,
-        encoder: ImageEncoder,
-        *,
-        batch_size: int | None = None,
-        workers: int | None = None,
-        device: torch.device | str | None = None,
-        precision: str = "auto",
+        self, encoder: ImageEncoder, options: EmbedOptions, device: torch.device | str | None
     ) -> None:
         self.device = best_device() if device is None else torch.device(device)
-        self.precision = resolve_precision(precision, self.device)
+        self.precision = resolve_precision(options.precision, self.device)
         # Channels last is up to twice as fast on a CPU, and what tensor cores want.
         self.encoder = encoder.eval().to(self.device).to(memory_format=torch.channels_last)
-        self.workers = workers
-        self.batch_size = batch_size or 0  # 0: to be found
+        self.workers = options.workers
+        self.batch_size = options.batch_size or 0  # 0: to be found
 
     @torch.inference_mode()
     def run(
@@ -390,12 +330,3 @@ class _Runner:
         free, _ = torch.cuda.mem_get_info(self.device)
         fitting = _SHARE_OF_MEMORY * free / max(used / _PROBED_IMAGES, 1)
         return int(2 ** np.floor(np.log2(np.clip(fitting, _PROBED_IMAGES, _LARGEST_BATCH))))
-
-
-def _precision_of(files: Sequence[FeatureFiles], options: EmbedOptions) -> str:
-    """``auto`` goes on as the cache was begun."""
-    if options.precision == "auto" and options.resume:
-        for candidate in files:
-            if candidate.card.is_file():
-                return read_card(candidate).precision
-    return options.precision

@@ -6,7 +6,7 @@ import csv
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import holding, replacing, write_json
+from geoloc_models._files import holding, replacing, write_record
 from geoloc_models.features.cache import (
     BROKEN,
     DONE,
+    FORMAT,
     PENDING,
+    VERSION,
     FeatureCache,
     FeatureCard,
     FeatureFiles,
@@ -178,7 +180,7 @@ def _create(files: FeatureFiles, key_hashes: np.ndarray, card: FeatureCard) -> N
         shape = (card.n_rows, card.dim)
         np.lib.format.open_memmap(partial, mode="w+", dtype=np.dtype(card.dtype), shape=shape)
         _reserve(partial, files.features)
-    write_json(files.card, card.to_dict())
+    write_record(files.card, FORMAT, VERSION, asdict(card))
 
 
 def _reserve(partial: Path, target: Path) -> None:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from geoloc_models._errors import GeolocError, reason_of
-from geoloc_models._files import read_json, replacing_folder, write_json
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import read_record, replacing_folder, write_record
 from geoloc_models.evaluation.references import TrainingSummary
 from geoloc_models.models.encoders import CachedFeatures, Preprocessing, build_encoder
 from geoloc_models.models.options import check_number
 from geoloc_models.models.tasks import TASKS, PlaceTask
 
-if TYPE_CHECKING:
-    import torch
-
-FORMAT = "geoloc-model"
-VERSION = 2
+FORMAT, VERSION = "geoloc-model", 2
 
 # What the numbers of a card may be, and whether they are whole.
 _NUMBERS = {
@@ -92,9 +88,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> None:
             "A model of cached features cannot place photos; put the encoder that made them into "
             "task.encoder before saving it."
         )
-    card: dict[str, Any] = {
-        "format": FORMAT,
-        "version": VERSION,
+    card = {
         "task": task.name,
         "task_options": task.card(),
         "encoder": task.encoder.name,
@@ -107,7 +101,7 @@ def save_bundle(bundle: Bundle, path: str | Path) -> None:
         state = {name: tensor.contiguous().cpu() for name, tensor in task.state_dict().items()}
         save_file(state, folder / "model.safetensors")
         task.write_files(folder)
-        write_json(folder / "card.json", card)
+        write_record(folder / "card.json", FORMAT, VERSION, card)
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -132,31 +126,26 @@ def load_bundle(path: str | Path) -> Bundle:
     for name in ("card.json", "model.safetensors"):
         if not (path / name).is_file():
             raise GeolocError(f"{path} is no model bundle: {name} is missing.")
-    card = read_json(path / "card.json")
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise GeolocError(f"{path / 'card.json'} is not the card of a {FORMAT} bundle.")
-    if card.get("version") != VERSION:
-        raise GeolocError(
-            f"{path} is a bundle of version {card.get('version')}; this release reads version "
-            f"{VERSION}. Train it again, or use the release that wrote it."
-        )
-    try:
-        options = dict(card["training_options"])
-        summary = _summary(card["training_summary"])
-        for part in ("task_options", "preprocessing", "training_summary"):
-            _check_values(part, card[part], path / "card.json")
-        _check_layers(card["task_options"], path)
-        task = _build(card, path)
-        record = dict(card["record"])
-    except GeolocError:
-        raise
-    except Exception as error:  # whatever a layer of such a size raises
-        raise GeolocError(
-            f"{path / 'card.json'} is incomplete or damaged: {reason_of(error)}."
-        ) from error
-    _load_weights(task, path / "model.safetensors")
-    task.eval()
-    return Bundle(task, options, summary, record)
+    bundle = read_record(path / "card.json", FORMAT, VERSION, lambda card: _build(card, path))
+    _load_weights(bundle.task, path / "model.safetensors")
+    bundle.task.eval()
+    return bundle
+
+
+def _build(card: dict[str, Any], path: Path) -> Bundle:
+    """Make an untrained task of the card's architecture, and what the card says besides."""
+    for part in ("task_options", "preprocessing", "training_summary"):
+        _check_values(part, card[part], path / "card.json")
+    _check_layers(card["task_options"], path)
+    preprocessing = Preprocessing.from_dict(card["preprocessing"])
+    encoder = build_encoder(card["encoder"], image_size=preprocessing.image_size)
+    encoder.preprocessing = preprocessing
+    if card["task"] not in TASKS:
+        raise GeolocError(f"{path} holds a model of the unknown task {card['task']!r}.")
+    task = TASKS[card["task"]].from_card(card["task_options"], path, encoder)
+    latitude, longitude = card["training_summary"]["centre"]
+    summary = TrainingSummary(**{**card["training_summary"], "centre": (latitude, longitude)})
+    return Bundle(task, dict(card["training_options"]), summary, dict(card["record"]))
 
 
 def _check_values(name: str, value: Any, card: Path) -> None:
@@ -172,15 +161,6 @@ def _check_values(name: str, value: Any, card: Path) -> None:
     elif isinstance(value, dict):
         for key, item in value.items():
             _check_values(key, item, card)
-
-
-def _summary(content: dict[str, Any]) -> TrainingSummary:
-    latitude, longitude = content["centre"]
-    return TrainingSummary(
-        int(content["n_train"]),
-        str(content["majority_country"]),
-        (float(latitude), float(longitude)),
-    )
 
 
 def _check_layers(task_options: dict[str, Any], path: Path) -> None:
@@ -199,16 +179,6 @@ def _check_layers(task_options: dict[str, Any], path: Path) -> None:
                     f"{path / 'card.json'} asks for a layer of {hidden} by {size} numbers "
                     f"({name}), more than its weights hold; were files of two bundles mixed?"
                 )
-
-
-def _build(card: dict[str, Any], path: Path) -> PlaceTask:
-    """Make an untrained task of the card's architecture."""
-    preprocessing = Preprocessing.from_dict(card["preprocessing"])
-    encoder = build_encoder(card["encoder"], image_size=preprocessing.image_size)
-    encoder.preprocessing = preprocessing
-    if card["task"] not in TASKS:
-        raise GeolocError(f"{path} holds a model of the unknown task {card['task']!r}.")
-    return TASKS[card["task"]].from_card(card["task_options"], path, encoder)
 
 
 def _load_weights(task: PlaceTask, path: Path) -> None:
@@ -230,14 +200,10 @@ def _load_weights(task: PlaceTask, path: Path) -> None:
             f"{len(wrong)} tensors in {path} do not fit the model of its card (first: "
             f"{wrong[0]}); were files of two bundles mixed?"
         )
-    unsound = next((name for name, numbers in state.items() if not _is_finite(numbers)), None)
-    if unsound is not None:
+    unsound = [name for name, numbers in state.items() if not numbers.isfinite().all()]
+    if unsound:
         raise GeolocError(
-            f"{path} holds numbers that are not finite (first: in {unsound}). Restore a complete copy, "
+            f"{path} holds numbers that are not finite (first: in {unsound[0]}). Restore a complete copy, "
             "or train it again."
         )
     task.load_state_dict(state)
-
-
-def _is_finite(numbers: torch.Tensor) -> bool:
-    return not numbers.is_floating_point() or bool(numbers.isfinite().all())

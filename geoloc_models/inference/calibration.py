@@ -14,15 +14,14 @@ from scipy import sparse
 
 from geocells import decoding, sphere
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_json, write_json
+from geoloc_models._files import read_record, write_record
 from geoloc_models.tables.coordinates import as_coords
 
 FloatArray = npt.NDArray[np.float64]
 Probabilities: TypeAlias = Any  # (n, C), an array or a sparse one
 
 CALIBRATION_FILE = "calibration.json"
-FORMAT = "geoloc-calibration"
-VERSION = 1
+FORMAT, VERSION = "geoloc-calibration", 1
 LEVEL = 0.9
 METHODS = ("mass", "spread", "fixed")
 PROMISED_KM = (1.0, 25.0, 200.0, 750.0)
@@ -120,7 +119,6 @@ def fit_calibration(
     points: npt.ArrayLike | None = None,
     labels: npt.ArrayLike | None = None,
     decoder_name: str = "expected_utility",
-    method: str | None = None,
 ) -> Calibration:
     """Calibrate a model on its validation photos.
 
@@ -129,7 +127,7 @@ def fit_calibration(
     probabilities : array-like or None
         (n, C) of the validation photos, as the model gives them; None for a model without.
     coords : array-like
-        (n, 2) where the photos were taken, in degrees.
+        (n, 2) where the photos were taken, in degrees; at least one.
     decoder : ExpectedUtility, optional
         Fitted; knows where the classes are.
     points : array-like, optional
@@ -140,19 +138,18 @@ def fit_calibration(
         them the probabilities stay as they are.
     decoder_name : str
         Whose answers these are: a prediction with another decoder gets no radius.
-    method : {"mass", "spread", "fixed"}, optional
-        See :class:`Calibration`. By default ``"mass"``; ``"spread"`` where more than a tenth of
-        the photos lie beyond all that the model thought possible, so that no mass is enough; and
-        ``"fixed"`` where there are no probabilities.
 
     Returns
     -------
     Calibration
+        Of the method ``"mass"``; ``"spread"`` where more than a tenth of the photos lie beyond all
+        that the model thought possible, so that no mass is enough; and ``"fixed"`` without
+        probabilities or decoder.
 
     Raises
     ------
     GeolocError
-        If there are no photos, lengths differ, or something that the method needs is missing.
+        If no photo has a true class, or there are neither points nor a decoder.
 
     Notes
     -----
@@ -161,77 +158,40 @@ def fit_calibration(
     exchangeability with new ones by the order of 1/n.
     """
     truth = as_coords(coords)
-    n = len(truth)
-    if n == 0:
-        raise GeolocError("A calibration needs at least one validation photo.")
-    if probabilities is not None and probabilities.shape[0] != n:
-        raise GeolocError(
-            f"There are {n} validation photos but probabilities of {probabilities.shape[0]}."
-        )
     temperature = 1.0
     if probabilities is not None and labels is not None:
         temperature = _temperature(probabilities, np.asarray(labels))
         probabilities = scaled(probabilities, temperature)
     if points is None:
-        if decoder is None or probabilities is None:
+        if decoder is None:
             raise GeolocError("Pass the answered points, or a decoder and probabilities.")
         points = decoder.predict(probabilities)
     answers = as_coords(points)
-    if len(answers) != n:
-        raise GeolocError(f"There are {n} validation photos but {len(answers)} answers.")
-    has_mass = decoder is not None and probabilities is not None
-    chosen = method or ("mass" if has_mass else "fixed")
-    if chosen not in METHODS:
-        raise GeolocError(f"Unknown method {chosen!r}; choose one of {', '.join(METHODS)}.")
-    if chosen != "fixed" and not has_mass:
-        raise GeolocError(f"The method {chosen!r} needs a decoder and probabilities.")
-    promises = {}
-    if has_mass and decoder is not None:
-        promises = _promises(
-            decoder.mass_within(probabilities, answers, PROMISED_KM), answers, truth
-        )
-    parameter = _parameter(chosen, probabilities, truth, answers, decoder)
-    if chosen == "mass" and method is None and parameter > _ALL_MASS:
-        chosen = "spread"
-        parameter = _parameter(chosen, probabilities, truth, answers, decoder)
-    return Calibration(decoder_name, chosen, parameter, n, temperature, promises)
-
-
-def _promises(masses: FloatArray, answers: FloatArray, truth: FloatArray) -> dict[float, float]:
     errors_km = sphere.haversine(answers, truth)
-    return {
-        km: max(-1.0, decoding.promise_threshold(mass, errors_km <= km, share=LEVEL))
-        for km, mass in zip(PROMISED_KM, masses.T, strict=True)
-    }
-
-
-def _parameter(
-    method: str,
-    probabilities: Probabilities | None,
-    truth: FloatArray,
-    answers: FloatArray,
-    decoder: decoding.ExpectedUtility | None,
-) -> float:
-    alpha = 1.0 - LEVEL
-    if method == "mass" and decoder is not None:
-        fitted = decoding.ConformalMass(decoder, alpha).fit(probabilities, answers, truth)
-        return float(fitted.mass_)
-    errors_km = sphere.haversine(answers, truth)
+    method, promises, alpha = "fixed", {}, 1.0 - LEVEL
     radius = decoding.ConformalRadius(alpha, offset_km=_OFFSET_KM)
-    if method == "fixed" or decoder is None:
-        return float(radius.fit(errors_km).quantile_)
-    spreads_km = decoder.mass_radius(probabilities, answers, _SPREAD_MASS)
-    return float(radius.fit(errors_km, spreads_km).quantile_)
+    if decoder is None or probabilities is None:
+        parameter = radius.fit(errors_km).quantile_
+    else:
+        masses = decoder.mass_within(probabilities, answers, PROMISED_KM)
+        for km, mass in zip(PROMISED_KM, masses.T, strict=True):
+            threshold = decoding.promise_threshold(mass, errors_km <= km, share=LEVEL)
+            promises[km] = max(-1.0, threshold)
+        method = "mass"
+        parameter = decoding.ConformalMass(decoder, alpha).fit(probabilities, answers, truth).mass_
+        if parameter > _ALL_MASS:
+            method = "spread"
+            spreads_km = decoder.mass_radius(probabilities, answers, _SPREAD_MASS)
+            parameter = radius.fit(errors_km, spreads_km).quantile_
+    return Calibration(decoder_name, method, float(parameter), len(truth), temperature, promises)
 
 
 def _temperature(probabilities: Probabilities, labels: npt.NDArray[Any]) -> float:
-    if sparse.issparse(probabilities):
-        raise GeolocError("A temperature is fitted on a matrix of probabilities, not a sparse one.")
     known = labels >= 0
-    if labels.shape != (probabilities.shape[0],) or not known.any():
+    if not known.any():
         raise GeolocError(
-            f"The temperature needs the true class of each of the {probabilities.shape[0]} "
-            f"validation photos; got {int(known.sum())} classes of shape {labels.shape}."
+            f"The temperature needs photos with a true class; none of {len(labels)} validation photos "
+            "has one. Do their countries occur among the training photos?"
         )
     logits = np.log(np.maximum(np.asarray(probabilities)[known], _LEAST))
     return decoding.temperature_scaling(logits, labels[known])
@@ -245,19 +205,10 @@ def scaled(probabilities: Probabilities, temperature: float) -> Probabilities:
     return decoding.softmax(logits, temperature).astype(np.float32)
 
 
-def save_calibration(calibration: Calibration, folder: str | Path) -> Path:
-    """Write ``calibration.json`` into a bundle that has been saved; returns its path."""
-    path = Path(folder) / CALIBRATION_FILE
-    if not (path.parent / "card.json").is_file():
-        raise GeolocError(f"{folder} is no model bundle: card.json is missing. Save it first.")
-    content = {
-        "format": FORMAT,
-        "version": VERSION,
-        "level": LEVEL,
-        **calibration.to_dict(),
-    }
-    write_json(path, content)
-    return path
+def save_calibration(calibration: Calibration, folder: str | Path) -> None:
+    """Write ``calibration.json`` into a bundle that has been saved."""
+    content = {"level": LEVEL, **calibration.to_dict()}
+    write_record(Path(folder) / CALIBRATION_FILE, FORMAT, VERSION, content)
 
 
 def _finite(value: float) -> float | None:
@@ -275,26 +226,21 @@ def load_calibration(folder: str | Path) -> Calibration | None:
     path = Path(folder) / CALIBRATION_FILE
     if not path.is_file():
         return None
-    content = read_json(path)
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise GeolocError(f"{path} is not the calibration of a model.")
-    if content.get("version") != VERSION or content.get("level") != LEVEL:
-        raise GeolocError(
-            f"{path} is of version {content.get('version')} and level {content.get('level')}; this "
-            f"release reads version {VERSION} and level {LEVEL}. Calibrate the model again."
-        )
-    try:
-        promises = content.get("promises", {}).items()  # older bundles have none
-        return Calibration(
-            str(content["decoder"]),
-            str(content["method"]),
-            _or_infinite(content["parameter"]),
-            int(content["n_photos"]),
-            float(content["temperature"]),
-            {float(km): _or_infinite(least) for km, least in promises},
-        )
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise GeolocError(f"{path} is incomplete or damaged: {error}.") from error
+    return read_record(path, FORMAT, VERSION, _from_dict)
+
+
+def _from_dict(content: dict[str, Any]) -> Calibration:
+    if content["level"] != LEVEL:
+        raise ValueError(f"its level is {content['level']}, not {LEVEL}")
+    promises = content.get("promises", {}).items()  # older bundles have none
+    return Calibration(
+        str(content["decoder"]),
+        str(content["method"]),
+        _or_infinite(content["parameter"]),
+        int(content["n_photos"]),
+        float(content["temperature"]),
+        {float(km): _or_infinite(least) for km, least in promises},
+    )
 
 
 def _or_infinite(value: Any) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from geocells import decoding, sphere
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_json, write_json
+from geoloc_models._files import read_record, write_record
 from geoloc_models.evaluation.coverage import Coverage, chance_interval, coverage
 from geoloc_models.inference.calibration import LEVEL
 from geoloc_models.inference.class_locations import predict_proba
@@ -72,7 +72,7 @@ class Abstaining:
 
     Parameters
     ----------
-    held : tuple of float
+    held : sequence of float
         Share (0 to 1) of the surest quarter, half, three quarters, and of all test photos that lie
         within 25 km of their answer.
     risk_area : float
@@ -83,7 +83,7 @@ class Abstaining:
         Share of these that are; None where there is none.
     """
 
-    held: tuple[float, float, float, float]
+    held: Sequence[float]
     risk_area: float
     promised: float
     promised_held: float | None
@@ -158,27 +158,14 @@ class CalibrationReport:
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """Build it again from what :meth:`to_dict` gave.
-
-        Raises
-        ------
-        GeolocError
-            If something is missing or unknown.
-        """
-        try:
-            values = dict(content)
-            counted = values.pop("coverage")
-            for name, kind in (("regions", Region), ("classes", Bin), ("within_25_km", Bin)):
-                values[name] = tuple(kind(**each) for each in values[name])
-            abstaining = values.pop("abstaining", None)
-            if abstaining is not None:
-                held = tuple(abstaining.pop("held"))
-                values["abstaining"] = Abstaining(held, **abstaining)
-            return cls(coverage=None if counted is None else Coverage(**counted), **values)
-        except (KeyError, TypeError) as error:
-            raise GeolocError(
-                f"The calibration report is incomplete or damaged: {error}."
-            ) from error
+        """Build it again from what :meth:`to_dict` gave; KeyError or TypeError if it is something else."""
+        values = dict(content)
+        for name, kind in (("regions", Region), ("classes", Bin), ("within_25_km", Bin)):
+            values[name] = tuple(kind(**each) for each in values[name])
+        for name, record in (("coverage", Coverage), ("abstaining", Abstaining)):
+            if values.get(name) is not None:
+                values[name] = record(**values[name])
+        return cls(**values)
 
 
 def judge_calibration(
@@ -228,21 +215,20 @@ def judge_calibration(
     decoded = model.decode(arrays, calibration.decoder)
     distances = sphere.haversine(decoded.coords, truth)
     labels = None if model.classes is None else model.classes.labels_of(truth, names)
-    errors: list[float | None] = [None, None]
-    regions: list[Region] = []
+    before = after = None
+    regions: tuple[Region, ...] = ()
     of_classes: tuple[Bin, ...] = ()
-    if labels is not None and decoded.probabilities is not None:
+    if labels is not None and (labels >= 0).any():
         known = labels >= 0
-        if known.any():
-            true_labels = labels[known]
-            trained = np.asarray(predict_proba(model.task, arrays))[known]
-            at_temperature = np.asarray(decoded.probabilities)[known]
-            errors = [
-                decoding.expected_calibration_error(each, true_labels, _N_BINS)
-                for each in (trained, at_temperature)
-            ]
-            of_classes = _bins(at_temperature, true_labels)
-            regions = [_region(at_temperature, true_labels, level) for level in LEVELS]
+        true_labels = labels[known]
+        trained = np.asarray(predict_proba(model.task, arrays))[known]
+        at_temperature = np.asarray(decoded.probabilities)[known]
+        before, after = (
+            decoding.expected_calibration_error(each, true_labels, _N_BINS)
+            for each in (trained, at_temperature)
+        )
+        of_classes = _bins(at_temperature, true_labels)
+        regions = tuple(_region(at_temperature, true_labels, level) for level in LEVELS)
     within: tuple[Bin, ...] = ()
     abstaining = None
     sure, right = decoded.probability_within_25_km, distances <= WITHIN_KM
@@ -256,9 +242,9 @@ def judge_calibration(
         n_calibration=calibration.n_photos,
         temperature=calibration.temperature,
         coverage=coverage(distances, decoded.radius_90_km, LEVEL),
-        error_as_trained=errors[0],
-        error_calibrated=errors[1],
-        regions=tuple(regions),
+        error_as_trained=before,
+        error_calibrated=after,
+        regions=regions,
         classes=of_classes,
         within_25_km=within,
         abstaining=abstaining,
@@ -270,10 +256,9 @@ def _abstaining(
 ) -> Abstaining:
     curve = decoding.risk_coverage(sure, right)
     ends = curve["coverage"].searchsorted([0.25, 0.5, 0.75, 1.0 - 1e-9])
-    first, second, third, last = (1.0 - curve["risk"].to_numpy()[ends]).tolist()
     given = sure > threshold
     return Abstaining(
-        held=(first, second, third, last),
+        held=(1.0 - curve["risk"].to_numpy()[ends]).tolist(),
         risk_area=float(np.average(curve["risk"], weights=np.diff(curve["coverage"], prepend=0.0))),
         promised=float(given.mean()),
         promised_held=float(right[given].mean()) if given.any() else None,
@@ -297,7 +282,7 @@ def _bins(probabilities: npt.NDArray[Any], labels: npt.NDArray[Any]) -> tuple[Bi
 
 def write_calibration_report(path: str | Path, report: CalibrationReport) -> None:
     """Write a record as JSON."""
-    write_json(path, {"format": FORMAT, "version": VERSION, **report.to_dict()})
+    write_record(path, FORMAT, VERSION, report.to_dict())
 
 
 def read_calibration_report(path: str | Path) -> CalibrationReport:
@@ -308,9 +293,4 @@ def read_calibration_report(path: str | Path) -> CalibrationReport:
     GeolocError
         If the file is missing, damaged or of another version.
     """
-    content = read_json(path)
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise GeolocError(f"{path} is no calibration report.")
-    if content.pop("version", None) != VERSION:
-        raise GeolocError(f"{path} is of another version than {VERSION}. Train the model again.")
-    return CalibrationReport.from_dict(content)
+    return read_record(path, FORMAT, VERSION, CalibrationReport.from_dict)

@@ -232,8 +232,8 @@ def predict_proba(
     return task.answer(arrays, np.arange(n)).probabilities
 
 
-def save_decoder(folder: str | Path, coords: npt.ArrayLike, labels: npt.ArrayLike) -> Path:
-    """Store where the training images of each class are, beside a model's bundle.
+def save_decoder(folder: str | Path, coords: npt.ArrayLike, labels: npt.ArrayLike) -> None:
+    """Store where the training images of each class are, as ``decoder.parquet`` of a bundle.
 
     Parameters
     ----------
@@ -245,29 +245,16 @@ def save_decoder(folder: str | Path, coords: npt.ArrayLike, labels: npt.ArrayLik
         (n,) class of each, as the model's probabilities count them: cells, or countries in the
         order of their names. -1 for none, which leaves the image out.
 
-    Returns
-    -------
-    Path
-        ``decoder.parquet``, with the columns ``latitude``, ``longitude`` and ``cell``.
-
     Raises
     ------
     GeolocError
-        If a coordinate is not on the globe, the lengths differ, or no image has a class.
+        If no image has a class.
 
     Notes
     -----
     Whoever gets the bundle gets these coordinates.
     """
-    folder = Path(folder)
-    if not (folder / "card.json").is_file():
-        raise GeolocError(f"{folder} is no model bundle: card.json is missing. Save it first.")
     points, classes = as_coords(coords), np.asarray(labels)
-    if classes.dtype.kind not in "iu" or classes.shape != (len(points),):
-        raise GeolocError(
-            f"Each of the {len(points)} training images needs one integer as its class; got "
-            f"{classes.dtype} of shape {classes.shape}."
-        )
     has_class = classes >= 0
     if not has_class.any():
         raise GeolocError("No training image has a class: there is nothing to decode by.")
@@ -278,10 +265,8 @@ def save_decoder(folder: str | Path, coords: npt.ArrayLike, labels: npt.ArrayLik
             "cell": classes[has_class].astype(np.int32),
         }
     )
-    path = folder / DECODER_FILE
-    with replacing(path) as partial:
+    with replacing(Path(folder) / DECODER_FILE) as partial:
         pq.write_table(table, partial)
-    return path
 
 
 def read_decoder(folder: str | Path, n_classes: int) -> Images | None:

@@ -13,15 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing, write_json
+from geoloc_models._files import replacing, write_record
 from geoloc_models.inference.calibration import load_calibration
 from geoloc_models.inference.class_locations import classes_of
 from geoloc_models.models.tasks import HierarchyTask, OffsetTask, PlaceTask, RetrievalTask
 
 logger = logging.getLogger(__name__)
 
-FORMAT = "geoloc-onnx"
-VERSION = 1
+FORMAT, VERSION = "geoloc-onnx", 1
 TOLERANCE = 1e-4
 """Largest difference between the outputs of torch and of onnxruntime that passes the check."""
 
@@ -44,12 +43,15 @@ class _Network(nn.Module):
             self.temperature = float(task.temperature.detach())
             self.gallery = torch.from_numpy(task.gallery.vectors)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+    def named(self, image: Tensor) -> dict[str, Tensor]:
         outputs = self.task.outputs(image)
         if self.gallery is not None:
             similarity = outputs["embedding"] @ self.gallery.T
             outputs["probabilities"] = torch.softmax(similarity / self.temperature, dim=1)
-        return tuple(outputs.values())
+        return outputs
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.named(image).values())
 
 
 def export_onnx(task: PlaceTask, path: str | Path, *, folder: str | Path) -> dict[str, Any]:
@@ -107,14 +109,13 @@ def export_onnx(task: PlaceTask, path: str | Path, *, folder: str | Path) -> dic
     size = preprocessing.image_size
     example = torch.randn(3, 3, size, size, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        expected = [values.numpy() for values in network(example)]
-        names = _output_names(task, example[:1])
+        expected = {name: values.numpy() for name, values in network.named(example).items()}
     with replacing(target) as partial:
-        _export(network, example[:2], partial, names)
+        _export(network, example[:2], partial, list(expected))
         exported = _run(onnxruntime, partial, example.numpy())
         difference = max(
             float(np.abs(ours - theirs).max())
-            for ours, theirs in zip(expected, exported, strict=True)
+            for ours, theirs in zip(expected.values(), exported, strict=True)
         )
         if not difference <= TOLERANCE:
             raise GeolocError(
@@ -122,8 +123,6 @@ def export_onnx(task: PlaceTask, path: str | Path, *, folder: str | Path) -> dic
                 f"than {TOLERANCE:g}; the export is not kept."
             )
         card = {
-            "format": FORMAT,
-            "version": VERSION,
             "task": task.name,
             "encoder": task.encoder.name,
             "input": {
@@ -133,20 +132,12 @@ def export_onnx(task: PlaceTask, path: str | Path, *, folder: str | Path) -> dic
                 "to the size and the middle cut out",
                 **preprocessing.to_dict(),
             },
-            "outputs": {
-                name: ["batch", *values.shape[1:]]
-                for name, values in zip(names, expected, strict=True)
-            },
+            "outputs": {name: ["batch", *values.shape[1:]] for name, values in expected.items()},
             **_meaning(task, Path(folder)),
             "largest_difference": difference,
         }
-        write_json(target.with_suffix(".json"), card)
+        write_record(target.with_suffix(".json"), FORMAT, VERSION, card)
     return card
-
-
-def _output_names(task: PlaceTask, image: Tensor) -> list[str]:
-    names = list(task.outputs(image))
-    return [*names, "probabilities"] if isinstance(task, RetrievalTask) else names
 
 
 def _export(network: nn.Module, example: Tensor, path: Path, names: list[str]) -> None:
@@ -168,7 +159,7 @@ def _export(network: nn.Module, example: Tensor, path: Path, names: list[str]) -
         raise GeolocError(_MISSING) from error
     except Exception as error:  # the exporter raises errors of many kinds
         logger.debug("export failed", exc_info=True)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
         raise GeolocError(f"The network cannot be exported to ONNX ({reason}).") from error
 
 

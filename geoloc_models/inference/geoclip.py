@@ -78,7 +78,7 @@ def import_geoclip(clip: str | Path, folder: str | Path, *, encoder: str = CLIP_
     task = RetrievalTask(
         network, location, coords, countries, n_false=4096, false_from="queue", hidden=768
     )
-    perceptron = _installed("image_encoder_mlp_weights.pth")
+    perceptron = read_state_dict(_installed("image_encoder_mlp_weights.pth"))
     task.head.layers.load_state_dict(
         {
             "0.weight": perceptron["0.weight"] @ projection.float(),
@@ -89,7 +89,7 @@ def import_geoclip(clip: str | Path, folder: str | Path, *, encoder: str = CLIP_
             "6.bias": perceptron["2.bias"],
         }
     )
-    scale = torch.load(_installed_path("logit_scale_weights.pth"), weights_only=True)
+    scale = torch.load(_installed("logit_scale_weights.pth"), weights_only=True)
     task.log_temperature.data.copy_(-scale.detach())
     options = TrainingOptions(encoder=encoder, image_size=network.preprocessing.image_size)
     summary = summarise_training(coords, countries)
@@ -97,10 +97,8 @@ def import_geoclip(clip: str | Path, folder: str | Path, *, encoder: str = CLIP_
 
 
 def _weights_file(path: Path) -> Path:
-    if not path.is_dir():
-        return path
-    names = ("model.safetensors", "pytorch_model.bin")
-    return next((path / name for name in names if (path / name).is_file()), path / names[0])
+    named = [path / name for name in ("model.safetensors", "pytorch_model.bin") if path.is_dir()]
+    return next((file for file in named if file.is_file()), (named or [path])[0])
 
 
 def _image_side(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -121,9 +119,5 @@ def _image_side(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _installed(name: str) -> dict[str, Tensor]:
-    return read_state_dict(_installed_path(name))
-
-
-def _installed_path(name: str) -> Path:
+def _installed(name: str) -> Path:
     return find_installed_file("geoclip", "geoclip", f"model/weights/{name}")

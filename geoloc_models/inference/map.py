@@ -16,7 +16,6 @@ import shapely
 from PIL import Image
 
 from geocells import web_map
-from geoloc_models._errors import GeolocError
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -118,18 +117,17 @@ def draw_map(
 
     Raises
     ------
-    GeolocError
-        If jinja2 is missing, or the tiles are unknown.
+    ValueError
+        If the tiles are unknown.
+    ModuleNotFoundError
+        If jinja2 or xyzservices is missing.
     """
     scripts, styles = [_package_file("map.js")], [_package_file("map.css")]
     if len(photos) > 1:
         scripts.insert(0, _package_file("leaflet.markercluster.js"))
         styles.insert(0, _package_file("leaflet.markercluster.css"))
     content = map_content(photos, tiles=tiles, credit=credit)
-    try:
-        return web_map.map_page("Where photos were taken", content, scripts, styles)
-    except ModuleNotFoundError as error:
-        raise GeolocError(str(error)) from error
+    return web_map.map_page("Where photos were taken", content, scripts, styles)
 
 
 def map_content(
@@ -138,7 +136,7 @@ def map_content(
     """What ``drawMap`` of map.js draws, as JSON; the parameters are those of :func:`draw_map`."""
     bounds = _bounds(photos)
     return {
-        "tiles": None if tiles is None else tile_source(tiles),
+        "tiles": None if tiles is None else web_map.tile_source(tiles),
         "borders": web_map.country_borders(bounds),
         "bounds": bounds,
         "credit": credit,
@@ -147,14 +145,6 @@ def map_content(
             for number, photo in enumerate(photos)
         ],
     }
-
-
-def tile_source(name: str) -> dict[str, Any]:
-    """Address, attribution and deepest zoom of a map background; GeolocError if it is unknown."""
-    try:
-        return web_map.tile_source(name)
-    except (ValueError, ModuleNotFoundError) as error:
-        raise GeolocError(str(error)) from error
 
 
 def _photo_content(photo: MappedPhoto, *, detailed: bool) -> dict[str, Any]:

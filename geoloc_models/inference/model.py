@@ -180,9 +180,10 @@ class Model:
         if isinstance(self.task, PooledTask) and self.task.photos is not None:
             return "expected_utility"
         is_classifier = isinstance(self.task, CellTask | CountryTask | HierarchyTask)
-        refines = isinstance(self.task, RefinedCellTask)
-        knows_images = self.classes is not None and self.classes.images is not None
-        return "expected_utility" if is_classifier and not refines and knows_images else "argmax"
+        has_own_answer = not is_classifier or isinstance(self.task, RefinedCellTask)
+        if has_own_answer or self.classes is None or self.classes.images is None:
+            return "argmax"
+        return "expected_utility"
 
     def predict(
         self,
@@ -247,9 +248,17 @@ class Model:
             self.task, loader, device=device, description="Placing photos", progress=progress
         )
         decoded = _doubting(self.decode(outputs.arrays, decoder, promise_km=promise_km))
-        places, notes = self._places_and_notes(decoded, decoder, names)
-        if promise_km is not None:
-            notes += (self._promise_note(promise_km, decoder, decoded.promised),)
+        notes = answer_notes(self.classes, self.calibration, decoder) if len(outputs.rows) else []
+        places = None
+        if names is not False:
+            try:
+                places = self._places_of(decoded)
+            except GeolocError as error:
+                if names:
+                    raise
+                notes.append(f"{error}.")
+        if decoded.promised is not None and promise_km is not None:
+            notes.append(self._promise_note(promise_km, decoder, decoded.promised))
         return PhotoPredictions(
             **vars(decoded),
             images=photos,
@@ -261,39 +270,24 @@ class Model:
                 (photos.describe(row), reason.removeprefix(f"{photos.describe(row)}: "))
                 for row, reason in outputs.broken
             ),
-            notes=notes,
+            notes=tuple(notes),
             model=self,
         )
 
-    def _places_and_notes(
-        self, decoded: DecodedOutputs, decoder: str, names: bool | None
-    ) -> tuple[tuple[NearestPlace | None, ...] | None, tuple[str, ...]]:
-        """Places nearest to answers, and what a reader has to know.
+    def _places_of(self, decoded: DecodedOutputs) -> tuple[NearestPlace | None, ...]:
+        """Place nearest to each answer; None for a photo unlike any that was seen.
 
-        An answer that is the point of a scattered class has no place: its country alone names it. Nor has
-        one for a photo unlike any that was seen.
+        None also for the point of a scattered class: its country alone names it.
         """
-        coords = decoded.coords
-        notes = answer_notes(self.classes, self.calibration, decoder) if len(coords) else []
-        if names is False:
-            return None, tuple(notes)
-        try:
-            places = nearest_places(coords)
-            classes = self.classes
-            middles = set()
-            if classes is not None:
-                middles = set(map(tuple, classes.coords[classes.is_scattered].tolist()))
-            unlike = decoded.unlike_training
-            unlike = np.zeros(len(coords), dtype=bool) if unlike is None else unlike
-            named = [
-                None if is_unlike or tuple(point) in middles else place
-                for point, place, is_unlike in zip(coords.tolist(), places, unlike, strict=True)
-            ]
-            return tuple(named), tuple(notes)
-        except GeolocError as error:
-            if names:
-                raise
-            return None, (*notes, f"{error}.")
+        middles: set[tuple[float, ...]] = set()
+        if self.classes is not None:
+            middles = set(map(tuple, self.classes.coords[self.classes.is_scattered].tolist()))
+        return tuple(
+            None if decoded.is_unlike(number) or tuple(point) in middles else place
+            for number, (point, place) in enumerate(
+                zip(decoded.coords.tolist(), nearest_places(decoded.coords), strict=True)
+            )
+        )
 
     def check_decoder(self, decoder: str | None) -> str:
         """Name of the decoder to use; GeolocError for one that does not suit the model."""
@@ -326,16 +320,15 @@ class Model:
             )
         return calibration.promises[km]
 
-    def _promise_note(self, km: float, decoder: str, promised: npt.NDArray[np.bool_] | None) -> str:
+    def _promise_note(self, km: float, decoder: str, promised: npt.NDArray[np.bool_]) -> str:
         if self.calibration is not None and math.isinf(self.check_promise(km, decoder)):
             return (
                 f"No answer within {km:g} km can be promised: the model's {self.calibration.n_photos} "
                 "validation photos are too few, or it placed too few of them so near."
             )
-        n_given, n = (0, 0) if promised is None else (int(promised.sum()), len(promised))
         return (
-            f"{n_given} of {n} photos get an answer; of such answers {100 * LEVEL:.0f} % lie within "
-            f"{km:g} km, as the validation photos promise."
+            f"{promised.sum()} of {len(promised)} photos get an answer; of such answers "
+            f"{100 * LEVEL:.0f} % lie within {km:g} km, as the validation photos promise."
         )
 
     def calibrate(
@@ -467,18 +460,15 @@ class Model:
         if self.classes is not None and self.classes.kind == "gallery":
             step = max(1, _GALLERY_NUMBERS // self.classes.n_classes)
         parts = [
-            vars(
-                self._decode_part(
-                    {name: array[start : start + step] for name, array in arrays.items()},
-                    decoder,
-                    promise_km,
-                )
+            self._decode_part(
+                {name: array[start : start + step] for name, array in arrays.items()},
+                decoder,
+                promise_km,
             )
             for start in range(0, n, step)
         ]
-        return DecodedOutputs(
-            **{name: _joined([part[name] for part in parts]) for name in parts[0]}
-        )
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return DecodedOutputs(*map(_joined, columns))
 
     def _points(
         self, arrays: Arrays, decoder: str, probabilities: Any
@@ -583,7 +573,7 @@ def answer_notes(
     return notes
 
 
-def _joined(parts: list[Any]) -> Any:
+def _joined(parts: tuple[Any, ...]) -> Any:
     """One array of the arrays of several parts, sparse ones included; None of none."""
     if len(parts) == 1 or parts[0] is None:
         return parts[0]

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_json, write_json
+from geoloc_models._files import read_record, write_record
 from geoloc_models.countries.names import country_name
 
 if TYPE_CHECKING:
@@ -101,9 +100,7 @@ other place. Of 203 test photos it placed 46 % within 25 km.
 
 def save_model_card(card: ModelCard, folder: str | Path) -> None:
     """Write ``model_card.json`` into a bundle."""
-    write_json(
-        Path(folder) / MODEL_CARD_FILE, {"format": FORMAT, "version": VERSION, **asdict(card)}
-    )
+    write_record(Path(folder) / MODEL_CARD_FILE, FORMAT, VERSION, asdict(card))
 
 
 def load_model_card(folder: str | Path) -> ModelCard | None:
@@ -117,12 +114,4 @@ def load_model_card(folder: str | Path) -> ModelCard | None:
     path = Path(folder) / MODEL_CARD_FILE
     if not path.is_file():
         return None
-    content = read_json(path)
-    try:
-        if (content.pop("format"), content.pop("version")) != (FORMAT, VERSION):
-            raise GeolocError(f"{path} is no {FORMAT} of version {VERSION}. Train the model again.")
-        return ModelCard(**content)
-    except GeolocError:
-        raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise GeolocError(f"{path} is incomplete or damaged: {error}.") from error
+    return read_record(path, FORMAT, VERSION, lambda content: ModelCard(**content))

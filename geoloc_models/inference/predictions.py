@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -150,7 +151,7 @@ class PhotoPredictions(DecodedOutputs):
         rest = f"<p>and {n_more} more</p>" if n_more else ""
         return table + rest + self.explore(tiles=None)._repr_html_()
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Path, or other name, of each photo that was read."""
         return [self.images.describe(int(row)) for row in self.rows]
@@ -167,7 +168,7 @@ class PhotoPredictions(DecodedOutputs):
         name = f"{place.name} ({place.country})" if is_abroad else place.name
         return name if place.distance_km < 10 else f"{place.distance_km:,.0f} km from {name}"
 
-    @property
+    @cached_property
     def errors_km(self) -> FloatArray | None:
         """(n,) distance of each answer from the photo's EXIF position, NaN without one."""
         if self.exif_coords is None:
@@ -268,9 +269,10 @@ class PhotoPredictions(DecodedOutputs):
 
     def likeliest_of(self, number: int, k: int) -> list[dict[str, Any]]:
         """Rows of :meth:`likeliest` of one photo, counted from 0, without its name."""
-        if self.probabilities is None or self.classes is None or self.is_unlike(number):
+        shares = self._shares(number)
+        if self.classes is None or shares is None:
             return []
-        labels, shares = self._ranked(number, k)
+        labels, shares = self._ranked(shares, k)
         coords = self.classes.coords[labels]
         names: list[str | None] = [None] * len(labels)
         if self.places is not None:
@@ -290,13 +292,20 @@ class PhotoPredictions(DecodedOutputs):
             for rank, (label, share) in enumerate(zip(labels, shares, strict=True), start=1)
         ]
 
+    def _shares(self, number: int) -> FloatArray | None:
+        """(C,) probabilities of a photo; None where there are none to rely on."""
+        if self.probabilities is None or self.is_unlike(number):
+            return None
+        row = self.probabilities[[number]]
+        dense = row.toarray() if sparse.issparse(row) else row
+        return np.asarray(dense[0], dtype=np.float64)
+
     def _ranked(
-        self, number: int, k: int | None = None
+        self, probabilities: FloatArray, k: int | None = None
     ) -> tuple[npt.NDArray[np.int64], FloatArray]:
-        """Classes of the k highest probabilities of a photo, and these; all above 0 by default."""
-        dense = self._dense(number)
-        labels = np.flatnonzero(dense > 0)
-        shares: Any = dense[labels]
+        """Classes of the k highest probabilities, and these; all above 0 by default."""
+        labels = np.flatnonzero(probabilities > 0)
+        shares: Any = probabilities[labels]
         if self.classes is not None and self.classes.kind == "gallery" and len(labels):
             _, first, group = np.unique(
                 self.classes.coords[labels], axis=0, return_index=True, return_inverse=True
@@ -381,8 +390,7 @@ class PhotoPredictions(DecodedOutputs):
             Each photo at its answer; its credible regions of 50 and 90 %, the surface of its
             probability and its 90 % radius. A notebook shows it; ``.save("map.html")`` writes it.
         """
-        photos = list(self.mapped(thumbnails=thumbnails))
-        return draw_map(photos, tiles=tiles, credit=self.credit)
+        return draw_map(list(self.mapped(thumbnails=thumbnails)), tiles=tiles, credit=self.credit)
 
     @property
     def credit(self) -> str:
@@ -400,11 +408,12 @@ class PhotoPredictions(DecodedOutputs):
         cells = None if self.classes is None else self.classes.cells
         outlines = None if cells is None else cells.polygons()
         for number, name in enumerate(self.names):
-            has_exif = self.exif_coords is not None and not np.isnan(self.exif_coords[number]).any()
+            shares, exif = self._shares(number), None
+            if self.exif_coords is not None and np.isfinite(self.exif_coords[number]).all():
+                exif = tuple(self.exif_coords[number].tolist())
             surface = None
-            has_surface = self.probabilities is not None and not self.is_unlike(number)
-            if has_surface and self.classes is not None:
-                surface = self.classes.spread(self._dense(number))
+            if self.classes is not None and shares is not None:
+                surface = self.classes.spread(shares)
             yield MappedPhoto(
                 name=name,
                 latitude=float(self.coords[number, 0]),
@@ -412,11 +421,9 @@ class PhotoPredictions(DecodedOutputs):
                 facts=self._facts(number),
                 thumbnail=self._thumbnail(number) if thumbnails else None,
                 radius_km=_plain(self.radius_90_km[number]),
-                region=self._region(number, outlines),
+                region=self._region(shares, outlines),
                 surface=surface,
-                exif=tuple(self.exif_coords[number].tolist())
-                if has_exif and self.exif_coords is not None
-                else None,
+                exif=exif,
             )
 
     def _thumbnail(self, number: int) -> Any:
@@ -427,21 +434,13 @@ class PhotoPredictions(DecodedOutputs):
         thumbnail.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
         return thumbnail
 
-    def _dense(self, number: int) -> FloatArray:
-        probabilities: Any = self.probabilities
-        row = probabilities[[number]]
-        dense = row.toarray() if sparse.issparse(row) else row
-        return np.asarray(dense[0], dtype=np.float64)
-
     def _region(
-        self, number: int, outlines: npt.NDArray[np.object_] | None
+        self, shares: FloatArray | None, outlines: npt.NDArray[np.object_] | None
     ) -> tuple[RegionCell, ...]:
         """Cells of the 90 % region, the likeliest first; points where the classes have no outline."""
-        if self.probabilities is None or self.classes is None or self.classes.kind == "countries":
+        if shares is None or self.classes is None or self.classes.kind == "countries":
             return ()
-        if self.is_unlike(number):
-            return ()
-        labels, shares = self._ranked(number)
+        labels, shares = self._ranked(shares)
         shares = shares / shares.sum()
         n_core, n_whole = (
             decoding.credible_region(shares[None], level).nnz for level in REGION_LEVELS
@@ -471,9 +470,8 @@ class PhotoPredictions(DecodedOutputs):
             facts.append(("Within 25 km", percent(within)))
         if math.isfinite(radius):
             facts.append(("90 % radius", f"{radius:,.0f} km"))
-        errors = self.errors_km
-        if errors is not None and math.isfinite(errors[number]):
-            facts.append(("From EXIF position", f"{errors[number]:,.1f} km"))
+        if self.errors_km is not None and math.isfinite(self.errors_km[number]):
+            facts.append(("From EXIF position", f"{self.errors_km[number]:,.1f} km"))
         return tuple(facts)
 
 

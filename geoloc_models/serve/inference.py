@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from geocells import web_map
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.inference.class_locations import ClassLocations
 from geoloc_models.inference.inputs import PhotoList
-from geoloc_models.inference.map import map_content, tile_source
+from geoloc_models.inference.map import map_content
 from geoloc_models.inference.model import Model
 from geoloc_models.inference.predictions import PhotoPredictions
 from geoloc_models.photos.guarded import GuardedDecoder
@@ -61,7 +62,7 @@ class PhotoPlacer:
         self.limits = Limits() if limits is None else limits
         self.tiles = tiles
         if tiles is not None:
-            tile_source(tiles)
+            web_map.tile_source(tiles)
         self.decoder = model.check_decoder(decoder)
         self._exact_places = exact_places
         self._classes = model.classes

@@ -176,13 +176,11 @@ def map_of_cells(
         title = title or next(iter(partitions))
     figure, axes, bottom = _maps(blocks, title, width_mm)
     rim = to_rgba(mpl.rcParams["text.color"], 0.5)
-    for index, (_, block) in enumerate(blocks):
+    for index in range(len(blocks)):
         each = list(partitions.values())[index if len(partitions) > 1 else 0]
         frame = each.to_geodataframe()
         frame["colour"] = list(shades()(norm(each.counts)))
-        for axis, panel in zip(
-            axes[index], [panel for band in block for panel in band], strict=True
-        ):
+        for axis, panel in axes[index]:
             outlines = draw_outlines(axis, panel, countries)
             shown = _ending_at_borders(_part_inside(frame, panel), outlines)
             how: dict[str, Any] = {"ax": axis, "aspect": None, "linewidth": 0.3, "zorder": 2}
@@ -258,7 +256,7 @@ def map_of_photos(
         ]
     figure, axes, bottom = _maps([("", [[panel]]) for panel in panels], title, width_mm, 12.0)
     all_hexagons = []
-    for (axis,), panel in zip(axes, panels, strict=True):
+    for ((axis, panel),) in axes:
         draw_outlines(axis, panel, polygons)
         shown = coords[panel.holds(coords)]
         axis.set_title(f"{panel.title}\n{len(shown):,} photos".removeprefix("\n"), fontsize=7)
@@ -277,8 +275,8 @@ def map_of_photos(
             hexagons.set_norm(norm)
         counts_bar(bottom, norm, "Photos in a hexagon")
     for line in lines:
-        axes[0][0].plot([], [], " ", label=line)
-    legend_below(figure, axes[0][0])
+        axes[0][0][0].plot([], [], " ", label=line)
+    legend_below(figure, axes[0][0][0])
     return figure
 
 
@@ -287,8 +285,8 @@ def _maps(
     title: str,
     width_mm: float,
     words_mm: float = 6.0,
-) -> tuple[Figure, list[list[Any]], Any]:
-    """Figure of blocks of maps, their axes, and the space under them.
+) -> tuple[Figure, list[list[tuple[Any, MapPanel]]], Any]:
+    """Figure of blocks of maps, their axes and panels, and the space under them.
 
     A block has a title and bands of maps; the maps of a band are of one height, and have
     ``words_mm`` for words. Blocks without titles stand side by side, equally high; those with
@@ -311,7 +309,7 @@ def _maps(
     top, bottom = halves
     widths = None if blocks[0][0] else shapes
     parts = top.subfigures(n_rows, n_columns, squeeze=False, width_ratios=widths).ravel()
-    axes: list[list[Any]] = []
+    axes: list[list[tuple[Any, MapPanel]]] = []
     for part, (name, bands) in zip(parts, blocks, strict=False):
         part.suptitle(name)
         heights = [1.0 / sum(panel.aspect for panel in band) for band in bands]
@@ -322,7 +320,7 @@ def _maps(
             for column, panel in enumerate(band):
                 axis = part.add_subplot(cells[column])
                 axis.set_title(panel.title, fontsize=7.5)
-                axes[-1].append(axis)
+                axes[-1].append((axis, panel))
     return figure, axes, bottom
 
 

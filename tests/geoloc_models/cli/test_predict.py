@@ -211,7 +211,7 @@ def test_a_damaged_decoder_or_calibration_is_told(bundle, photos, tmp_path):
     assert "decoder.parquet is damaged" in geoloc_refuses(*arguments)
     (folder / "decoder.parquet").unlink()
     (folder / "calibration.json").write_text("{}")
-    assert "is not the calibration of a model" in geoloc_refuses(*arguments)
+    assert "is no file of the format geoloc-calibration" in geoloc_refuses(*arguments)
 
 
 def test_export_says_what_it_wrote_and_refuses_in_one_sentence(bundle, photos, monkeypatch):

@@ -8,6 +8,7 @@ import torch
 from fresh_process import loaded_by
 
 from geoloc_models._errors import GeolocError
+from geoloc_models.features import batches
 from geoloc_models.features import writer as feature_writer_module
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.features.cache import FeatureCache, FeatureCard, hash_keys, row_keys
@@ -231,7 +232,7 @@ DAMAGES = {
         "damaged or cut short",
     ),
     "version": (lambda path: damage_card(path, version=99), "of version 99"),
-    "format": (lambda path: damage_card(path, format="x"), "does not describe a feature cache"),
+    "format": (lambda path: damage_card(path, format="x"), "no file of the format geoloc-features"),
     "card lacks a value": (
         lambda path: damage_card(path, dim=None),
         "is incomplete or damaged: 'dim'",
@@ -262,7 +263,7 @@ def test_a_kill_while_the_files_are_made_leaves_none_that_opens(path, monkeypatc
     def killed(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(feature_writer_module, "write_json", killed)
+    monkeypatch.setattr(feature_writer_module, "write_record", killed)
     with pytest.raises(KeyboardInterrupt):
         FeatureWriter(path, KEYS, card())
     monkeypatch.undo()
@@ -332,17 +333,14 @@ def make_dataset(path, *, rows=None, **options):
         np.arange(n) % 2,
         cell_labels=np.arange(n) * 10,
         rows=rows,
-        in_memory=IN_MEMORY.get(path.name),
     )
 
 
-IN_MEMORY = {"memory.npy": True, "file.npy": False}
-
-
-@pytest.mark.parametrize("name", IN_MEMORY)
+@pytest.mark.parametrize("memory", [0, 1 << 20])  # read from the file, or copied
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_a_batch_holds_features_and_labels_of_the_tables_rows(tmp_path, name, dtype):
-    dataset = make_dataset(tmp_path / name, rows=[0, 2, 6, 5], dtype=dtype)
+def test_a_batch_holds_features_and_labels_of_the_tables_rows(path, memory, dtype, monkeypatch):
+    monkeypatch.setattr(batches, "_IN_MEMORY_BYTES", memory)
+    dataset = make_dataset(path, rows=[0, 2, 6, 5], dtype=dtype)
     assert (len(dataset), dataset.dim) == (4, 3)
     first, second = dataset.batches([3, 2, 0], batch_size=2)
     assert first["image"].dtype == torch.float32

@@ -18,7 +18,8 @@ from geoloc_models._devices import is_out_of_memory, resolve_precision
 from geoloc_models._errors import GeolocError
 from geoloc_models.features import embedding
 from geoloc_models.features.cache import FeatureCache
-from geoloc_models.features.embedding import embed, embed_images
+from geoloc_models.features.embed_options import EmbedOptions
+from geoloc_models.features.embedding import embed
 from geoloc_models.models.encoders import ImageEncoder, Preprocessing
 
 # Convolutions of other batch sizes add up in another order: float32 rounding of values near 1.
@@ -45,23 +46,15 @@ def test_a_feature_is_the_encoders_whatever_the_batch_and_workers(tmp_path, expe
     assert record.images_per_second > 0
 
 
-def test_features_in_memory_are_those_of_the_file(expected):
-    features = embed_images(NoisyImages(40), tiny_encoder(), batch_size=16)
-    assert features.dtype == np.float32
-    np.testing.assert_allclose(features, expected, atol=ROUNDING)
-    assert embed_images(NoisyImages(0), tiny_encoder()).shape == (0, 128)
-    with pytest.raises(GeolocError, match=r"no feature: 5\.jpg: is not an image"):
-        embed_images(NoisyImages(8, broken=[5]), tiny_encoder())
-
-
-def test_images_are_resized_as_the_encoder_wants_them():
+def test_images_are_resized_as_the_encoder_wants_them(tmp_path):
     encoder = tiny_encoder().eval()
     encoder.preprocessing = Preprocessing(16, interpolation="bicubic")
     images = NoisyImages(3)
     transform = encoder.preprocessing.transform()
     with torch.inference_mode():
         expected = encoder(torch.stack([transform(images.load(row)) for row in range(3)])).numpy()
-    np.testing.assert_allclose(embed_images(images, encoder), expected, atol=ROUNDING)
+    record = embedded(images, tmp_path / "f.npy", encoder)
+    np.testing.assert_allclose(record.cache.features, expected, atol=ROUNDING)
 
 
 def test_float16_keeps_three_digits(tmp_path, expected):
@@ -157,24 +150,22 @@ def test_the_batch_is_halved_until_it_fits_and_recorded(tmp_path, error):
     images = NoisyImages(19)
     record = embedded(images, tmp_path / "f.npy", small_encoder(3, error), batch_size=8)
     assert record.batch_size == 2
-    whole = embed_images(images, small_encoder(99, error))
+    whole = embedded(images, tmp_path / "g.npy", small_encoder(99, error)).cache.features
     np.testing.assert_allclose(record.cache.features, whole, atol=ROUNDING)
 
 
-def test_one_image_too_large_is_told():
-    with pytest.raises(GeolocError, match="too little memory for one image of 16 x 16"):
-        embed_images(NoisyImages(3), small_encoder(0, OUT_OF_MEMORY[0]))
-
-
-def test_other_errors_pass_through():
+@pytest.mark.parametrize(
+    ("encoder", "words"),
+    [
+        (small_encoder(0, OUT_OF_MEMORY[0]), "too little memory for one image of 16 x 16"),
+        (small_encoder(0, RuntimeError("a bug")), "a bug"),
+        (small_encoder(9, None, dim=5), r"must give features of 5 numbers.*\(3, 3\)"),
+    ],
+)
+def test_what_an_encoder_cannot_do_is_told(tmp_path, encoder, words):
+    with pytest.raises(RuntimeError if words == "a bug" else GeolocError, match=words):
+        embedded(NoisyImages(3), tmp_path / "f.npy", encoder)
     assert not is_out_of_memory(ValueError("out of memory"))
-    with pytest.raises(RuntimeError, match="a bug"):
-        embed_images(NoisyImages(3), small_encoder(0, RuntimeError("a bug")))
-
-
-def test_an_encoder_that_breaks_its_word_is_refused():
-    with pytest.raises(GeolocError, match=r"must give features of 5 numbers.*\(3, 3\)"):
-        embed_images(NoisyImages(3), small_encoder(9, None, dim=5))
 
 
 def test_features_that_are_not_finite_are_refused(tmp_path):
@@ -223,6 +214,6 @@ def test_a_cpu_computes_in_32_unless_told_otherwise():
 def test_batches_shrink_with_the_area_of_the_images():
     sizes = {}
     for size in (64, 224, 448, 1024):
-        runner = embedding._Runner(tiny_encoder(image_size=size), device="cpu", precision="32")
+        runner = embedding._Runner(tiny_encoder(image_size=size), EmbedOptions(), "cpu")
         sizes[size] = runner._fitting_batch_size()
     assert sizes == {64: 64, 224: 16, 448: 4, 1024: 1}

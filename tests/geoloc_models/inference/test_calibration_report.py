@@ -117,8 +117,8 @@ def test_a_record_survives_its_file(calibrated, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format": "x"}, "no calibration report"),
-        ({"version": 9}, "another version"),
+        ({"format": "x"}, "no file of the format"),
+        ({"version": 9}, "of version 9"),
         ({"regions": [{"level": 0.5}]}, "is incomplete or damaged:"),
         ({"mood": 1}, "is incomplete or damaged:"),
     ],

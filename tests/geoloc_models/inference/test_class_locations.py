@@ -18,7 +18,6 @@ IMAGES = (np.array([(59.0, 18.0), (59.6, 18.0), (47.0, 8.0)]), np.array([0, 0, 1
 
 
 def test_what_is_kept_is_read_again_without_images_of_no_class(tmp_path):
-    (tmp_path / "card.json").write_text("{}")
     save_decoder(tmp_path, np.vstack([IMAGES[0], [(0.0, 0.0)]]), [*IMAGES[1], -1])
     coords, labels = read_decoder(tmp_path, 2)
     np.testing.assert_array_equal(coords, IMAGES[0])
@@ -27,7 +26,8 @@ def test_what_is_kept_is_read_again_without_images_of_no_class(tmp_path):
 
 def test_no_file_is_nothing_known_and_a_damaged_one_is_refused(tmp_path):
     assert read_decoder(tmp_path, 2) is None
-    (tmp_path / "card.json").write_text("{}")
+    with pytest.raises(GeolocError, match="No training image"):
+        save_decoder(tmp_path, IMAGES[0], [-1, -1, -1])
     save_decoder(tmp_path, *IMAGES)
     with pytest.raises(GeolocError, match="two bundles"):
         read_decoder(tmp_path, 1)
@@ -39,16 +39,6 @@ def test_no_file_is_nothing_known_and_a_damaged_one_is_refused(tmp_path):
         pd.DataFrame(columns).to_parquet(tmp_path / DECODER_FILE)
         with pytest.raises(GeolocError, match="is damaged"):
             read_decoder(tmp_path, 2)
-
-
-def test_what_cannot_be_kept_is_refused(tmp_path):
-    with pytest.raises(GeolocError, match="no model bundle"):
-        save_decoder(tmp_path, *IMAGES)
-    (tmp_path / "card.json").write_text("{}")
-    with pytest.raises(GeolocError, match="one integer"):
-        save_decoder(tmp_path, IMAGES[0], [0, 1])
-    with pytest.raises(GeolocError, match="No training image"):
-        save_decoder(tmp_path, IMAGES[0], [-1, -1, -1])
 
 
 def test_a_point_is_in_the_country_of_the_nearest_image_across_the_antimeridian():

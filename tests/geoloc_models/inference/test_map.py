@@ -14,7 +14,6 @@ import shapely
 from geoloc_models_photos import gps_exif, noise
 from PIL import Image
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.inference import map as answers_map
 from geoloc_models.inference.map import (
     MappedPhoto,
@@ -158,10 +157,10 @@ def test_borders_lie_below_the_tiles_if_there_are_any():
     online = content(photo())
     assert online["borders"] == offline["borders"]
     assert "tile.openstreetmap.org" in online["tiles"]["url"]
-    assert "OpenTopoMap" in answers_map.tile_source("OpenTopoMap")["attribution"]
+    assert "OpenTopoMap" in content(tiles="OpenTopoMap")["tiles"]["attribution"]
     for unknown in ("nobody's", "https://example.com/{z}/{x}/{y}.png"):
-        with pytest.raises(GeolocError, match="Unknown background"):
-            answers_map.tile_source(unknown)
+        with pytest.raises(ValueError, match="Unknown background"):
+            content(tiles=unknown)
 
 
 def test_the_surface_is_darkest_where_most_probability_lies():
@@ -211,7 +210,7 @@ def test_the_box_of_one_photo_is_that_of_its_region_or_else_of_its_radius():
 
 def test_without_jinja2_the_error_names_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(GeolocError, match=r"pip install '\.\[plot\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install '\.\[plot\]'"):
         draw_map([photo()])
 
 

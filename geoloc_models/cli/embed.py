@@ -28,7 +28,7 @@ def embed(
 ) -> None:
     """Compute an encoder's features of all photos, once.
 
-    The same command continues after a stop. To train on these features takes seconds or minutes.
+    The same command continues after a stop. Training on the features takes seconds or minutes.
 
     Parameters
     ----------

@@ -79,8 +79,8 @@ def predict(
     batch_size : int
         Images per step.
     workers : int, optional
-        Processes that load images; 0: the main process. Default: with a GPU one per core, at most
-        16, else 0.
+        Processes that load images; 0: the main process. Default: 0, with a GPU one per core up to
+        16.
     """
     chosen = [
         name for name, flag in zip(_FORMATS, (as_json, as_csv, as_geojson), strict=True) if flag

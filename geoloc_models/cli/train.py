@@ -128,8 +128,8 @@ def evaluate(
         Folder for results.json, predictions.parquet and skipped.csv. Default: RUN_DIR, or
         RUN_DIR/on-TABLE.
     workers : int, optional
-        Processes that load images; 0: the main process. Default: with a GPU one per core, at most
-        16, else 0.
+        Processes that load images; 0: the main process. Default: 0, with a GPU one per core up to
+        16.
     """
     import numpy as np
 

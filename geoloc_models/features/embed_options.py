@@ -15,23 +15,23 @@ class EmbedOptions:
     Parameters
     ----------
     batch_size : int, optional
-        Images per step; halved when memory runs out. Default: 16 at 224 pixels on a CPU; what fits
-        half of a GPU's free memory.
+        Images per step; halved when memory runs out. Default: on a CPU 16 at 224 pixels, on a GPU
+        what fits half of its free memory.
     workers : int, optional
-        Processes that load images; 0: the main process. Default: with a GPU one per core, at most
-        16, else 0.
+        Processes that load images; 0: the main process. Default: 0, with a GPU one per core up to
+        16.
     precision : {"auto", "32", "bf16", "16"}
         Precision of the encoder. auto: bf16 or 16 on a GPU, 32 on a CPU, or that of the cache to be
         continued.
     dtype : {"float32", "float16"}
         Type of the stored numbers; float16 takes half the space and rounds by 0.05 %.
     resume : bool
-        Continue a cache that is there; otherwise replace it.
+        Continue an unfinished cache instead of replacing it.
     retry_broken : bool
         Try images again that could not be read.
     shard : str, optional
-        i/k, such as 2/4: compute the i-th of k parts of the photos, while other processes compute
-        the others. The last one to finish merges them.
+        Compute part i of k, written i/k, such as 2/4, while other processes compute the others. The
+        last one to finish merges them.
 
     Raises
     ------

@@ -138,8 +138,8 @@ class TrainingOptions(_Options):
     seed : int
         Seed of the weights, the order of images and the augmentation.
     workers : int, optional
-        Processes that load images; 0: the main process. Default: with a GPU one per core, at most
-        16, else 0.
+        Processes that load images; 0: the main process. Default: 0, with a GPU one per core up to
+        16.
     precision : {"auto", "32", "16", "bf16"}
         auto: mixed bf16 or 16 where the device has it, else 32.
     augment : {"none", "crop", "simclr"}

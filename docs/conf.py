@@ -10,6 +10,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 from sphinx.errors import ExtensionError
+from sphinx.pycode import ModuleAnalyzer
 from sphinx_gallery.scrapers import figure_rst
 from sphinx_gallery.sorting import FileNameSortKey
 
@@ -57,6 +58,7 @@ exclude_patterns = [
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_domain_indices = False
+toc_object_entries_show_parents = "hide"
 html_title = f"geocells {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
@@ -163,7 +165,17 @@ def skip_borrowed(app, what, name, obj, skip, options):
     return skip or (what == "class" and not is_ours) or None
 
 
+def read_constant(app, what, name, obj, options, lines):
+    """Read what a constant is in the file that defines it; Sphinx looks in the package that hands it out."""
+    if what == "data":
+        package, _, constant = name.rpartition(".")
+        modules = [each for each in sys.modules if each.startswith(package)]
+        texts = (ModuleAnalyzer.for_module(each).find_attr_docs() for each in modules)
+        lines[:] = next(text["", constant] for text in texts if ("", constant) in text)
+
+
 def setup(app):
     """Connect the hooks above."""
     app.connect("autodoc-skip-member", skip_borrowed)
+    app.connect("autodoc-process-docstring", read_constant)
     app.connect("build-finished", check_pictures)

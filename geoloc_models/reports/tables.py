@@ -62,6 +62,8 @@ PAPER_NOTE = (
     "Paper: its figures, of another data set (180 K photos of Sweden and Switzerland). Compare the "
     "order of the models, not the figures."
 )
+"""What the paper's figures in a table mean, as one paragraph."""
+
 CALIBRATION_NOTE = (
     "The 90 % radius is calibrated by split conformal prediction on the validation images. In "
     "brackets: what an exact radius covers in 95 of 100 test sets (binomial), and in 95 of 100 draws "

@@ -78,6 +78,7 @@ class MapPanel:
 
 
 WORLD_PANEL = MapPanel("World", (-60.0, -180.0, 84.0, 180.0))
+"""All land but the Antarctic."""
 
 
 def panels_of_countries(

@@ -103,7 +103,7 @@ class DownloadSummary:
             lines.append(f"{'not tried yet':<16} {n_left:>{width},}")
         lines.append("")
         lines.append(f"Dead share: {100 * self.dead_share:.1f} % of {_photos(self.n_done)} tried.")
-        lines.append(f"On disk: {_size(self.bytes_on_disk)} of images.")
+        lines.append(f"On disk: {self.bytes_on_disk / 1e6:,.1f} MB of images.")
         if self.n_recovered:
             lines.append(
                 f"{_photos(self.n_recovered)} fetched by a run that was cut off, and kept."
@@ -355,10 +355,3 @@ def _disk_errors(folder: Path) -> Iterator[None]:
 
 def _photos(n: int) -> str:
     return "1 photo" if n == 1 else f"{n:,} photos"
-
-
-def _size(n_bytes: int) -> str:
-    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if n_bytes >= size:
-            return f"{n_bytes / size:.1f} {unit}"
-    return f"{n_bytes} bytes"

@@ -137,7 +137,7 @@ def select_photos(
                 encoding=options.encoding,
             )
             files.append((file, file.find_columns(wanted, role_names=layout.columns)))
-        addresses = None if options.urls is None else _Addresses(options.urls)
+        addresses = None if options.urls is None else _Addresses(Path(options.urls))
         makes_urls = {"url"} if addresses is not None or layout.flickr_url is not None else set()
         present = {"country"}.union(makes_urls, *(taken for _, taken in files))
         seen = SeenIds()
@@ -259,7 +259,7 @@ class _Addresses:
 
 def _with_paths_from(rows: pa.Table, file: TableFile, root: Path | None, output: Path) -> pa.Table:
     """Relative paths rewritten so that they start from the folder of the output."""
-    folder = root or file.path.parent
+    folder = file.path.parent if root is None else Path(root)
     prefix = path_between(folder, output.parent)
     if not prefix:
         return rows

@@ -147,11 +147,11 @@ def _as_pairs(coords: ArrayLike, name: str) -> Any:
             f"{name} must hold one (latitude, longitude) pair per row, shape (n, 2); got shape {pairs.shape}.{short} "
             "Reshape your data: a single point is [[latitude, longitude]]."
         )
-    return _as_numbers(pairs, f"{name} must hold numbers, latitude and longitude in degrees")
+    return as_numbers(pairs, f"{name} must hold numbers, latitude and longitude in degrees")
 
 
-def _as_numbers(values: Any, must: str) -> FloatArray:
-    """Values as float64; the message names the first row that holds no number."""
+def as_numbers(values: Any, must: str) -> FloatArray:
+    """Return values as float64; the message names the first row that holds no number."""
     try:
         numbers_: FloatArray = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -162,7 +162,7 @@ def _as_numbers(values: Any, must: str) -> FloatArray:
                 raise type(error)(
                     f"{must}; row {row} holds {value!s} ({error}). Correct or drop it."
                 ) from None
-        raise
+        raise type(error)(f"{must}; the rows differ in length.") from None
     return numbers_
 
 
@@ -345,7 +345,7 @@ def check_sample_weight(
             f"sample_weight must have one number per row, shape ({n_rows},) like coords; got shape {weights.shape}."
         )
     _refuse_missing(weights, "sample_weight", "a number")
-    weights = _as_numbers(weights, "sample_weight must hold numbers")
+    weights = as_numbers(weights, "sample_weight must hold numbers")
     refuse_rows(
         ~(np.isfinite(weights) & (weights >= 0)),
         "sample_weight says how many images a row stands for, a number of at least 0",

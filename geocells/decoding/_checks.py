@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from geocells._types import ArrayLike, FloatArray, IntArray
-from geocells.validation import check_coords
+from geocells._errors import refuse_rows
+from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray
+from geocells.validation import as_numbers, check_coords
 
 SUM_TOLERANCE = 0.01
 """A row may add up to 1 within this and is then divided by its sum: half-precision softmax is that far off."""
+
+MOST_FINITE = float(np.finfo(np.float64).max)
 
 BATCH_BYTES = 4 * 2**20
 """Rows are worked on in batches whose float64 copy is about this large and stays in the cache."""
@@ -106,6 +109,42 @@ def check_probabilities(
     return Probabilities(array, sums)
 
 
+def check_numbers(
+    values: ArrayLike,
+    name: str,
+    axes: str = "(n,)",
+    *,
+    least: float = -np.inf,
+    most: float = MOST_FINITE,
+) -> FloatArray:
+    """Return float64 numbers from ``least`` to ``most``, finite by default, of a shape with the named axes."""
+    kind = "numbers" if most == np.inf else "finite numbers"
+    if least > -np.inf:
+        kind += (
+            f" of at least {least:g}" if most >= MOST_FINITE else f" from {least:g} to {most:.15g}"
+        )
+    array = as_numbers(values, f"{name} must hold {kind}")
+    if array.ndim != len(axes.replace(",)", ")").split(",")):
+        raise ValueError(f"{name} must have the shape {axes}; got {array.shape}.")
+    unsound: Any = ~((array >= least) & (array <= most))
+    refuse_rows(
+        unsound if array.ndim == 1 else unsound.any(axis=1),
+        f"{name} must hold {kind}",
+        "do not",
+        lambda row: array[row].tolist(),
+        "Correct or drop them.",
+    )
+    return array
+
+
+def as_array(values: ArrayLike, name: str) -> Any:
+    """Return an array of whatever ``values`` hold, in rows of one length."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        return as_numbers(values, f"{name} must hold numbers")
+
+
 def check_scores(scores: ArrayLike, n_classes: int | None = None, *, name: str = "scores") -> Any:
     """Return finite real numbers (n, n_classes), of any sign: logits, say."""
     array = _matrix(scores, n_classes, name)
@@ -125,7 +164,7 @@ def _matrix(values: ArrayLike, n_classes: int | None, name: str) -> Any:
     else:
         if hasattr(values, "to_numpy"):
             values = values.to_numpy()
-        array = np.asarray(values)
+        array = as_array(values, name)
         if array.size == 0 and array.ndim == 1:
             array = array.reshape(0, n_classes or 0).astype(np.float64)
     if array.dtype.kind not in "fiub":
@@ -172,21 +211,33 @@ def locations_of(cells: Any) -> FloatArray:
     return check_coords(cells, name="cells").array
 
 
-def check_labels(labels: ArrayLike, n_rows: int, n_classes: int | None, *, least: int) -> IntArray:
+def check_labels(
+    labels: ArrayLike, n_rows: int, n_classes: int | None, *, least: int, name: str = "labels"
+) -> IntArray:
     """Return one whole number a row, (n_rows,) int64, from ``least`` to ``n_classes - 1``."""
     array = np.asarray(labels)
     if array.shape != (n_rows,):
         raise ValueError(
-            f"labels must name one cell per row, shape ({n_rows},); got shape {array.shape}."
+            f"{name} must name one cell per row, shape ({n_rows},); got shape {array.shape}."
         )
     if array.dtype.kind not in "iu" and n_rows:
-        raise TypeError(f"labels must be whole numbers; got {array.dtype}.")
+        raise TypeError(f"{name} must be whole numbers; got {array.dtype}.")
     array = array.astype(np.int64)
     bad = np.flatnonzero((array < least) | (array >= (n_classes if n_classes else np.inf)))
     if len(bad):
         most = "" if n_classes is None else f" to {n_classes - 1}"
         raise ValueError(
-            f"labels must run from {least}{most}; {len(bad)} of {n_rows} rows do not (first: row {bad[0]}, "
+            f"{name} must run from {least}{most}; {len(bad)} of {n_rows} rows do not (first: row {bad[0]}, "
             f"{array[bad[0]]})."
         )
     return array
+
+
+def check_truth(truth: ArrayLike, n_rows: int, name: str) -> BoolArray:
+    """Return whether each of some answers or events is true, (n_rows,) bool."""
+    array = np.asarray(truth)
+    if array.shape != (n_rows,) or not np.isin(array, (0, 1)).all():
+        raise ValueError(
+            f"{name} must hold one boolean for each of the {n_rows} answers; got {array.dtype} of shape {array.shape}."
+        )
+    return array.astype(np.bool_)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from geocells._types import ArrayLike, BoolArray, FloatArray
+from geocells.decoding._checks import check_numbers, check_truth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,15 +133,5 @@ def promise_threshold(
 
 
 def _sure_and_true(confidences: ArrayLike, right: ArrayLike) -> tuple[FloatArray, BoolArray]:
-    sure, true = np.asarray(confidences, dtype=np.float64), np.asarray(right)
-    if sure.ndim != 1 or not np.isfinite(sure).all():
-        raise ValueError(
-            f"confidences must be finite numbers, one per answer; got shape {sure.shape}, "
-            f"{np.count_nonzero(~np.isfinite(sure))} not finite."
-        )
-    if true.shape != sure.shape or not np.isin(true, (0, 1)).all():
-        raise ValueError(
-            f"right must hold one boolean for each of the {len(sure)} answers; got {true.dtype} of "
-            f"shape {true.shape}."
-        )
-    return sure, true.astype(np.bool_)
+    sure = check_numbers(confidences, "confidences")
+    return sure, check_truth(right, len(sure), "right")

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray
-from geocells.decoding._checks import BATCH_BYTES, check_labels, check_probabilities, check_scores
+from geocells.decoding._checks import (
+    BATCH_BYTES,
+    check_labels,
+    check_numbers,
+    check_probabilities,
+    check_scores,
+    check_truth,
+)
 from geocells.validation import check_choice, check_count
 
 if TYPE_CHECKING:
@@ -190,16 +197,8 @@ def _confidence_and_truth(
     probabilities: ArrayLike, labels: ArrayLike
 ) -> tuple[FloatArray, BoolArray]:
     if np.ndim(probabilities) == 1:
-        confidence = np.asarray(probabilities, dtype=np.float64)
-        if not ((confidence >= 0) & (confidence <= 1)).all():
-            raise ValueError("probabilities must lie between 0 and 1; some are NaN or do not.")
-        truth: Any = np.asarray(labels)
-        if truth.shape != confidence.shape or not np.isin(truth, (0, 1)).all():
-            raise ValueError(
-                f"labels must hold one boolean for each of the {len(confidence)} events; got "
-                f"{truth.dtype} of shape {truth.shape}."
-            )
-        return confidence, truth.astype(np.bool_)
+        confidence = check_numbers(probabilities, "probabilities", least=0, most=1)
+        return confidence, check_truth(labels, len(confidence), "labels")
     checked = check_probabilities(probabilities)
     own = check_labels(labels, len(checked), checked.n_classes, least=0)
     confidence, answers = np.empty(len(checked)), np.empty(len(checked), dtype=np.int64)

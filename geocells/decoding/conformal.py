@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 
 from geocells._types import ArrayLike, FloatArray
+from geocells.decoding._checks import check_numbers
 from geocells.decoding.expected_utility import ExpectedUtility
 from geocells.sphere import haversine
 from geocells.validation import check_coords
@@ -83,14 +84,7 @@ def conformal_quantile(scores: ArrayLike, alpha: float = 0.1) -> float:
     inf
     """
     alpha = _checked_alpha(alpha)
-    values = np.asarray(scores, dtype=np.float64)
-    if values.ndim != 1:
-        raise ValueError(f"scores must be one number per image, shape (n,); got {values.shape}.")
-    if np.isnan(values).any():
-        raise ValueError(
-            f"scores must not be NaN; {int(np.isnan(values).sum())} of {len(values)} are (first: row "
-            f"{int(np.argmax(np.isnan(values)))})."
-        )
+    values = check_numbers(scores, "scores", most=np.inf)
     rank = conformal_rank(len(values), alpha)
     if rank > len(values):
         return float("inf")
@@ -162,7 +156,7 @@ class ConformalRadius:
         ValueError
             When a distance or spread is NaN or negative, or their numbers differ.
         """
-        distances = _checked_km(distances_km, "distances_km")
+        distances = check_numbers(distances_km, "distances_km", least=0, most=np.inf)
         self._has_spreads = spreads_km is not None
         scales = np.ones(len(distances))
         if spreads_km is not None:
@@ -198,10 +192,7 @@ class ConformalRadius:
     def _scales(self, spreads_km: ArrayLike) -> FloatArray:
         if not self.offset_km > 0:
             raise ValueError(f"offset_km must be a number of km above 0; got {self.offset_km!r}.")
-        spreads = _checked_km(spreads_km, "spreads_km")
-        if not np.isfinite(spreads).all():
-            raise ValueError("spreads_km must be finite.")
-        return spreads + self.offset_km
+        return check_numbers(spreads_km, "spreads_km", least=0) + self.offset_km
 
 
 class ConformalMass:
@@ -298,12 +289,3 @@ def _checked_alpha(alpha: float) -> float:
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie between 0 and 1, 0.1 for 90 % say; got {alpha!r}.")
     return float(alpha)
-
-
-def _checked_km(values: ArrayLike, name: str) -> FloatArray:
-    array = np.asarray(values, dtype=np.float64)
-    if array.ndim != 1:
-        raise ValueError(f"{name} must be one number per image, shape (n,); got {array.shape}.")
-    if not (array >= 0).all():
-        raise ValueError(f"{name} must be at least 0 km; NaN or negative ones are among them.")
-    return array

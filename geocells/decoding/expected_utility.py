@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from geocells._types import ArrayLike, FloatArray, IntArray
 from geocells.decoding import _kernels
 from geocells.decoding._candidates import CandidateBlocks, ImageGroups, thinned
-from geocells.decoding._checks import Probabilities, check_labels, check_probabilities, locations_of
+from geocells.decoding._checks import (
+    Probabilities,
+    as_array,
+    check_labels,
+    check_numbers,
+    check_probabilities,
+    locations_of,
+)
 from geocells.decoding._search import PointSearch, ShareTable, in_parts
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 from geocells.validation import check_coords, check_count, check_positive
@@ -203,13 +210,7 @@ class ExpectedUtility:
                     "labels may be left out only where cells is a CellPartition, which assigns the coordinates."
                 )
             labels = self.cells.assign(coordinates)
-        try:
-            labels = np.asarray(labels)
-        except ValueError as error:
-            raise ValueError(
-                "labels of several partitions must be a row each, of one cell for each of the "
-                f"{len(coordinates)} images; the rows differ in length."
-            ) from error
+        labels = as_array(labels, "labels")
         if n_cells is None and labels.ndim == 2 and len(labels):
             coordinates, labels = _one_after_another(coordinates, labels)
         classes = check_labels(labels, len(coordinates), n_cells, least=-1)
@@ -457,7 +458,7 @@ def _one_after_another(
     """Images once for each partition, and classes counted on from one partition to the next."""
     classes, n_classes = [], 0
     for number, partition in enumerate(labels):
-        own = check_labels(partition, len(coordinates), None, least=-1)
+        own = check_labels(partition, len(coordinates), None, least=-1, name=f"labels[{number}]")
         if (own < 0).all():
             raise ValueError(f"No image has a cell in partition {number}: every label is -1.")
         classes.append(np.where(own >= 0, own + n_classes, -1))
@@ -467,10 +468,10 @@ def _one_after_another(
 
 def check_radii(radii_km: ArrayLike) -> FloatArray:
     """Return distinct, rising radii in km, (n_radii,) float64."""
-    radii = np.atleast_1d(np.asarray(radii_km, dtype=np.float64))
-    if radii.ndim != 1 or not len(radii):
-        raise ValueError(f"radii_km must hold at least one radius; got shape {radii.shape}.")
-    if not (np.isfinite(radii).all() and (radii > 0).all() and (np.diff(radii) > 0).all()):
+    radii = check_numbers(np.atleast_1d(as_array(radii_km, "radii_km")), "radii_km")
+    if not len(radii):
+        raise ValueError("radii_km must hold at least one radius; got none.")
+    if radii[0] <= 0 or (np.diff(radii) <= 0).any():
         raise ValueError(
             f"radii_km must be numbers of km above 0, each larger than the one before; got {radii.tolist()}."
         )
@@ -484,13 +485,11 @@ def _weighted_radii(
     radii = check_radii(radii_km)
     if weights is None:
         return radii, np.full(len(radii), 1.0 / len(radii))
-    given = np.asarray(weights, dtype=np.float64)
+    given = check_numbers(weights, "weights", least=0)
     if given.shape != radii.shape:
         raise ValueError(
             f"weights must be one number for each of the {len(radii)} radii; got shape {given.shape}."
         )
-    if not (np.isfinite(given).all() and (given >= 0).all() and given.any()):
-        raise ValueError(
-            f"weights must be finite, not negative and not all zero; got {given.tolist()}."
-        )
+    if not given.any():
+        raise ValueError("weights must not all be zero: every point would be as good.")
     return radii, given

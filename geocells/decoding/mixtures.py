@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from geocells._types import ArrayLike, FloatArray
-from geocells.decoding._checks import check_probabilities
+from geocells.decoding._checks import check_numbers, check_probabilities
 
 OPTIMAL_TO = 1e-7
 """What the mean log-likelihood of fitted weights may fall short of the best."""
@@ -63,10 +63,10 @@ def mixture(posteriors: Sequence[ArrayLike], weights: ArrayLike | None = None) -
                 f"posteriors must be of the same photos: posteriors[{number}] has {len(part)} rows, the first "
                 f"{len(parts[0])}."
             )
-    given = np.ones(len(parts)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if given.shape != (len(parts),) or not (np.isfinite(given).all() and (given >= 0).all()):
+    given = check_numbers(np.ones(len(parts)) if weights is None else weights, "weights", least=0)
+    if len(given) != len(parts):
         raise ValueError(
-            f"weights must be {len(parts)} finite numbers of at least 0, one a partition; got {given.tolist()}."
+            f"weights must be one number for each of the {len(parts)} posteriors; got {len(given)}."
         )
     if not given.any():
         raise ValueError(
@@ -118,17 +118,7 @@ def fit_mixture(likelihoods: ArrayLike) -> FloatArray:
     >>> fit_mixture([[1, 0], [1, 0], [1, 0], [0, 1]]).round(3).tolist()
     [0.75, 0.25]
     """
-    given = np.asarray(likelihoods, dtype=np.float64)
-    if given.ndim != 2 or given.shape[1] == 0:
-        raise ValueError(
-            f"likelihoods must hold one row per photo and one column per partition, shape (n, n_partitions); "
-            f"got {given.shape}."
-        )
-    bad = np.flatnonzero(~(np.isfinite(given) & (given >= 0)).all(axis=1))
-    if len(bad):
-        raise ValueError(
-            f"likelihoods must be finite and not negative; row {bad[0]} holds {given[bad[0]].tolist()}."
-        )
+    given = check_numbers(likelihoods, "likelihoods", "(n, n_partitions)", least=0)
     given = given[given.any(axis=1)]
     if not len(given):
         raise ValueError(

@@ -9,7 +9,8 @@ import numpy as np
 from scipy import sparse, special
 
 from geocells._types import ArrayLike, FloatArray
-from geocells.decoding._checks import check_probabilities, check_scores
+from geocells.decoding._checks import check_numbers, check_probabilities, check_scores
+from geocells.validation import as_numbers
 
 ROUNDING = 1e-12
 """What sums of probabilities may be off."""
@@ -38,7 +39,7 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> FloatArray:
     >>> softmax([[2.0, 0.0]], temperature=4.0).round(3).tolist()
     [[0.622, 0.378]]
     """
-    scores = np.asarray(logits, dtype=np.float64)
+    scores = as_numbers(logits, "logits must hold numbers")
     if scores.ndim != 2:
         raise ValueError(f"logits must have the shape (n, n_classes); got {scores.shape}.")
     if not temperature > 0:
@@ -163,21 +164,18 @@ def nearest_images(
     >>> nearest_images([[2, 0]], 3, weights=[[3.0, 1.0]]).toarray().tolist()
     [[0.25, 0.0, 0.75]]
     """
-    rows = np.asarray(indices)
-    if rows.ndim != 2 or rows.shape[1] == 0 or rows.dtype.kind not in "iu":
+    rows = check_numbers(indices, "indices", "(n, k)", least=0, most=n_images - 1)
+    if np.asarray(indices).dtype.kind not in "iu" or rows.shape[1] == 0:
         raise ValueError(
-            f"indices must hold whole numbers, the same number of neighbours per row, shape (n, k); got "
-            f"{rows.dtype} of shape {rows.shape}."
+            f"indices must hold whole numbers, at least one neighbour per row; got {np.asarray(indices).dtype} of "
+            f"shape {rows.shape}."
         )
-    if rows.size and (rows.min() < 0 or rows.max() >= n_images):
+    counted = check_numbers(
+        np.ones(rows.shape) if weights is None else weights, "weights", "(n, k)", least=0
+    )
+    if counted.shape != rows.shape:
         raise ValueError(
-            f"indices must run from 0 to {n_images - 1}; they run from {rows.min()} to {rows.max()}."
-        )
-    counted = np.ones(rows.shape) if weights is None else np.asarray(weights, dtype=np.float64)
-    if counted.shape != rows.shape or not (np.isfinite(counted).all() and (counted >= 0).all()):
-        raise ValueError(
-            f"weights must be finite, not negative and one per neighbour, shape {rows.shape}; got shape "
-            f"{counted.shape}."
+            f"weights must be one per neighbour, shape {rows.shape}; got shape {counted.shape}."
         )
     sums = counted.sum(axis=1, keepdims=True)
     if not (sums > 0).all():
@@ -187,7 +185,7 @@ def nearest_images(
     matrix = sparse.coo_array(
         (
             (counted / sums).reshape(-1),
-            (np.repeat(np.arange(len(rows)), rows.shape[1]), rows.reshape(-1)),
+            (np.repeat(np.arange(len(rows)), rows.shape[1]), rows.reshape(-1).astype(np.int64)),
         ),
         shape=(len(rows), n_images),
     )

@@ -55,7 +55,11 @@ def test_what_cannot_be_promised_and_what_needs_no_threshold():
 @pytest.mark.parametrize(
     ("arguments", "options", "message"),
     [
-        (([0.5, np.nan], [True, True]), {}, "1 not finite"),
+        (
+            ([0.5, np.nan], [True, True]),
+            {},
+            "finite numbers; 1 of 2 rows do not .first: row 1, nan",
+        ),
         (([0.5], [True, True]), {}, "each of the 1 answers"),
         (([0.5], [2]), {}, "one boolean for each"),
         (([0.5], [True]), {"share": 1}, "share must be"),

@@ -105,11 +105,17 @@ def test_masses_too_few_to_calibrate_give_infinite_radii():
     ("call", "message"),
     [
         (lambda: conformal_quantile([1.0], 0.0), "alpha must lie between 0 and 1"),
-        (lambda: conformal_quantile([1.0, np.nan]), "1 of 2 are \\(first: row 1\\)"),
+        (lambda: conformal_quantile([1.0, np.nan]), "1 of 2 rows do not \\(first: row 1, nan"),
         (lambda: conformal_quantile([[1.0]]), "shape \\(n,\\)"),
-        (lambda: ConformalRadius().fit([-1.0]), "distances_km must be at least 0 km"),
+        (
+            lambda: ConformalRadius().fit([-1.0]),
+            "distances_km must hold numbers of at least 0; .*row 0, -1",
+        ),
         (lambda: ConformalRadius().fit([1.0], [1.0, 2.0]), "each of the 1 distances; got 2"),
-        (lambda: ConformalRadius().fit([1.0], [np.inf]), "spreads_km must be finite"),
+        (
+            lambda: ConformalRadius().fit([1.0], [np.inf]),
+            "spreads_km must hold finite numbers of at least 0; .*row 0, inf",
+        ),
         (lambda: ConformalRadius(offset_km=0).fit([1.0], [1.0]), "offset_km must be"),
         (lambda: ConformalRadius().predict([1.0]), "not calibrated"),
         (

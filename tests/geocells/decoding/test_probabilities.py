@@ -139,7 +139,9 @@ def test_a_level_that_is_no_probability_is_refused(level):
     [
         (([0, 1], 3), "shape \\(n, k\\)"),
         (([[0.5]], 3), "whole numbers"),
-        (([[0, 3]], 3), "run from 0 to 2; they run from 0 to 3"),
+        (([[0, 1], [0, 3]], 3), r"numbers from 0 to 2; .*row 1, \[0.0, 3.0\]"),
+        (([[0, 1], [0]], 3), "indices .* rows differ in length"),
+        (([[0, 1]], 3, [[1.0, -1.0]]), r"weights must hold .*row 0, \[1.0, -1.0\]"),
         (([[0, 1]], 3, [[1.0]]), "one per neighbour, shape \\(1, 2\\)"),
         (([[0, 1]], 3, [[0.0, 0.0]]), "row 0 has weights of 0 only"),
     ],

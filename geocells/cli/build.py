@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 from docstring_parser import parse
 
 from geocells import CellBuilder, CellPartition
+from geocells._errors import refuse_rows
 from geocells._files import replacing
 from geocells._output import say, without_formulas
 from geocells.builder import usual_min_images
@@ -136,13 +137,18 @@ def build(
         feats = None if features is None else read_features(features, n_rows, path)
         weights = None
         if weight_column is not None:
-            weights, missing, wrong = numbers(read.table[weight_column])
-            if (missing | wrong).any():
-                row = int((missing | wrong).argmax())
-                value = read.table[weight_column][row].as_py()
-                raise TableError(
-                    f"Column {weight_column!r} of {path.name} must hold whole numbers; row {row + 1} holds {value!r}."
-                )
+            column = read.table[weight_column]
+            weights, missing, wrong = numbers(column)
+            refuse_rows(
+                missing | wrong,
+                f"Column {weight_column!r} must hold numbers of photos",
+                "do not",
+                lambda row: repr(column[row].as_py()),
+                "Correct or remove these rows.",
+                where=path.name,
+                first_row=1,
+                error=TableError,
+            )
         if "min_images" not in given:
             n_images = n_rows if weights is None else int(weights.sum())
             builder.set_params(min_images=usual_min_images(n_images))

@@ -212,7 +212,8 @@ def test_unsound_rows_are_named(tmp_path):
     table.write_text("lat,lon,land,n\n1,2,NA,1\n1,3,NULL,few\n")
     message = refused("build", table, "--group-column", "land", "-o", out)
     assert "'land'; 1 of 2 rows of table.csv have none (first: row 2)" in message
-    assert "row 2 holds 'few'" in refused("build", table, "--weight-column", "n", "-o", out)
+    message = refused("build", table, "--weight-column", "n", "-o", out)
+    assert "1 of 2 rows of table.csv do not (first: row 2, 'few'). Correct" in message
 
 
 def test_options_that_cannot_be_are_refused_before_anything_is_read(photos, tmp_path):

@@ -136,6 +136,11 @@ class ModelPhotos:
         The true one.
     options : TrainingOptions
         Sizes and augmentation.
+
+    Raises
+    ------
+    GeolocError
+        If the features are another encoder's, or cannot be augmented as the options ask.
     """
 
     def __init__(
@@ -143,7 +148,10 @@ class ModelPhotos:
     ) -> None:
         self.source, self.labels, self.options = source, labels, options
         self.encoder = encoder
-        if source.features is not None and (options.augment != "none" or options.views > 1):
+        if source.features is None:
+            return
+        source.features.require_encoder(encoder.fingerprint(), title=encoder.name)
+        if options.augment != "none" or options.views > 1:
             raise GeolocError(
                 "Cached features cannot be augmented; leave out augment and views, or train without "
                 "--features."

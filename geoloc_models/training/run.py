@@ -214,8 +214,6 @@ def run_model(
         labels = make_labels(plan, table, split.train, features, cells)
         seed_run(options.seed)
         encoder = options.build_encoder()
-        if source.features is not None:
-            source.features.require_encoder(encoder.fingerprint(), title=encoder.name)
         photos = ModelPhotos(source, labels, encoder, options)
         seed_run(options.seed)  # however many numbers the encoder's own start has drawn
         task = make_task(plan, options, photos.task_encoder, table, split.train, labels)
@@ -396,9 +394,7 @@ def bundle_outputs(
         TrainingOptions.from_dict(bundle.options), workers=workers, augment="none", views=1
     )
     photos = ModelPhotos(source, unknown, encoder, options)
-    if source.features is not None:
-        source.features.require_encoder(encoder.fingerprint(), title=encoder.name)
-        task.encoder = photos.task_encoder
+    task.encoder = photos.task_encoder
     try:
         return run_network(task, photos.batches(rows), description=description, progress=progress)
     finally:

@@ -308,19 +308,18 @@ def _efficientnet_lite0() -> _Recipe:
 def _timm(name: str) -> _Recipe:
     model = name.removeprefix(TIMM_PREFIX)
     settings = _timm_settings(model)
-    _, height, _ = settings["input_size"]
     return _Recipe(
         partial(_timm_backbone, model),
-        Preprocessing(height, mean=settings["mean"], std=settings["std"]),
+        Preprocessing(settings.input_size[1], mean=settings.mean, std=settings.std),
         _timm_stages,
-        fixed_size=bool(settings["fixed_input_size"]),
-        classifier=str(settings["classifier"]),
+        fixed_size=settings.fixed_input_size,
+        classifier=str(settings.classifier or "head"),
         load_imagenet=partial(_load_timm, model),
     )
 
 
 @lru_cache(maxsize=64)
-def _timm_settings(model: str) -> dict[str, Any]:
+def _timm_settings(model: str) -> Any:
     timm = _import_timm(model)
     if not timm.is_model(model):
         close = difflib.get_close_matches(model, timm.list_models(), n=3)
@@ -329,14 +328,7 @@ def _timm_settings(model: str) -> dict[str, Any]:
     settings = timm.get_pretrained_cfg(model)
     if settings is None:
         raise GeolocError(f"timm does not say what images its model {model!r} takes.")
-    values: dict[str, Any] = settings.to_dict()
-    return {
-        "input_size": tuple(values.get("input_size") or (3, 224, 224)),
-        "mean": tuple(values.get("mean") or (0.5, 0.5, 0.5)),
-        "std": tuple(values.get("std") or (0.5, 0.5, 0.5)),
-        "fixed_input_size": values.get("fixed_input_size", False),
-        "classifier": values.get("classifier") or "head",
-    }
+    return settings
 
 
 def _timm_backbone(model: str) -> tuple[nn.Module, int]:

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import subprocess
+from functools import partial
 
 import pytest
 from geoloc_models_download import jpeg, quick, states, write_photos
@@ -43,21 +44,15 @@ def test_a_storage_that_is_full_ends_with_a_sentence_and_goes_on_later(
 
     def finish(self, records):
         records = list(records)
-        if records and not left[0]:
+        if records and not left[-1]:
             raise OSError(28, "No space left on device")
-        left[0] -= len(records)
+        left[-1] -= len(records)
         return real(self, records)
 
     monkeypatch.setattr(DownloadQueue, "finish", finish)
     with PhotoServer(images) as server:
-        options = quick(shard_size=shard_size)
-        check_full_disk(
-            tmp_path / "images",
-            table_of(tmp_path, server),
-            options,
-            server,
-            lambda: left.__setitem__(0, 99),
-        )
+        table, options = table_of(tmp_path, server), quick(shard_size=shard_size)
+        check_full_disk(tmp_path / "images", table, options, server, lambda: left.append(99))
 
 
 @pytest.mark.parametrize("shard_size", [None, 1000])
@@ -74,14 +69,9 @@ def test_a_real_full_disk_ends_with_a_sentence_and_a_readable_ledger(tmp_path, s
     try:
         images = {str(k): jpeg(k, 300, 200, quality=95) for k in range(60)}
         with PhotoServer(images) as server:
-            options = quick(shard_size=shard_size)
-            check_full_disk(
-                disk / "images",
-                table_of(tmp_path, server),
-                options,
-                server,
-                lambda: mount("remount", "size=20m"),
-            )
+            table, options = table_of(tmp_path, server), quick(shard_size=shard_size)
+            make_room = partial(mount, "remount", "size=20m")
+            check_full_disk(disk / "images", table, options, server, make_room)
     finally:
         subprocess.run(["umount", disk], check=True)
 

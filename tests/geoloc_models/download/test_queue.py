@@ -181,19 +181,13 @@ def test_a_damaged_ledger_is_named_with_the_remedy(tmp_path, content):
         DownloadQueue(tmp_path)
 
 
-def test_a_damaged_queue_is_named_with_the_remedy(tmp_path):
+def test_what_is_no_queue_or_ledger_is_refused(tmp_path):
+    with pytest.raises(GeolocError, match="There is no ledger"):
+        read_ledger(tmp_path)
+    pq.write_table(pa.table({"id": ["a"]}), tmp_path / LEDGER)
+    with pytest.raises(GeolocError, match="no ledger of a download"):
+        DownloadQueue(tmp_path)
     (tmp_path / QUEUE).write_bytes(b"no database" * 1000)
     for read in (DownloadQueue, read_ledger):
         with pytest.raises(GeolocError, match=r"queue\.sqlite cannot be read.*Remove it"):
             read(tmp_path)
-
-
-def test_another_table_is_no_ledger(tmp_path):
-    pq.write_table(pa.table({"id": ["a"]}), tmp_path / LEDGER)
-    with pytest.raises(GeolocError, match="no ledger of a download"):
-        DownloadQueue(tmp_path)
-
-
-def test_a_folder_without_a_ledger_is_an_error(tmp_path):
-    with pytest.raises(GeolocError, match="There is no ledger"):
-        read_ledger(tmp_path)

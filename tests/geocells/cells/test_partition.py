@@ -128,6 +128,10 @@ def test_rows_with_groups_are_answered_from_cells_without_any():
     assert nearest_points(coords, centroids, groups, groups).tolist() == [0, 1]
 
 
+def test_of_points_equally_near_the_first_answers():
+    assert nearest_points(np.zeros((1, 2)), np.array([(0.0, 9.0), (0.0, -9.0)]), None, None) == [0]
+
+
 def test_groups_are_refused_by_cells_built_without_them():
     with pytest.raises(ValueError, match="built without groups: leave groups out"):
         by_hand().assign([(1, 1)], ["CH"])

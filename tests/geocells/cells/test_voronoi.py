@@ -120,6 +120,11 @@ def test_both_names_of_the_antimeridian_give_one_answer():
     assert found[0] == found[1]
 
 
+def test_no_sites_hold_no_places():
+    none = np.empty((0, 2))
+    assert VoronoiIndex(none).cells_that_hold(np.zeros((2, 2)), None, none).tolist() == [-1, -1]
+
+
 def test_each_group_has_voronoi_cells_of_its_own():
     sites = np.array([(0.0, 0.0), (0.0, 90.0), (10.0, 10.0)])
     cell_index = VoronoiIndex(sites, np.array([0, 0, 1]))

@@ -14,6 +14,7 @@ from strategies import coordinates
 
 from geocells import HealpixGrid, LatLonGrid, S2Grid
 from geocells.grids import OUTSIDE, grid_from_dict, n_codes
+from geocells.grids.base import morton
 
 GRIDS = {
     "latlon": functools.partial(LatLonGrid, -90, -180, 90, 180),
@@ -112,3 +113,8 @@ def test_levels_that_a_grid_has_not_are_refused(kind, deepest):
             kind(max_level=level)
     with pytest.raises(ValueError, match=r"level must lie in 0\.\.30"):
         S2Grid().cell_ids(np.zeros((1, 2)), deepest + 2)
+
+
+def test_bits_of_rows_and_columns_alternate_in_a_morton_code():
+    rows, columns = np.array([0b0, 0b1, 0b11, 2**32 - 1]), np.array([0b1, 0b0, 0b10, 0])
+    assert morton(rows, columns).tolist() == [0b01, 0b10, 0b1110, 0xAAAA_AAAA_AAAA_AAAA]

@@ -350,40 +350,27 @@ def _from_heat_maps(
     options: Options, faces: list[_Face], bins: Bins, moments_of: MomentsOf
 ) -> PrioritizedRanges:
     """Heat maps of every root, one pass over the features, then the cells root by root."""
-    least, overlap = options.min_images, 1 if options.method == "optimal" else options.overlap
+    least = options.min_images
+    limits = {"overlap": 1 if options.method == "optimal" else options.overlap, "min_images": least}
     maps = [
-        constructions.heat_maps(
-            face.bins(bins),
-            face.grid.max_level,
-            face.deepest,
-            overlap=overlap,
-            min_images=least,
-        )
+        constructions.heat_maps(face.bins(bins), face.grid.max_level, face.deepest, **limits)
         for face in faces
     ]
-    moments = [Moments.empty(len(heat_map.node_level), 0) for heat_map in maps]
+    pairs = list(zip(faces, maps, strict=True))
+    nodes = PrioritizedRanges.concatenate([face.in_grid(own.node_ranges()) for face, own in pairs])
+    moments = Moments.empty(nodes.n_cells, 0)
     if options.reads_features:
         # Every image belongs to the finest sub-bin that a window needs.
-        nodes = PrioritizedRanges.concatenate(
-            [
-                face.in_grid(heat_map.node_ranges())
-                for face, heat_map in zip(faces, maps, strict=True)
-            ]
-        )
-        all_moments = moments_of(Ranges.flatten(nodes), nodes.n_cells)
-        ends = np.cumsum([len(heat_map.node_level) for heat_map in maps])
-        moments = [
-            all_moments[end - len(heat_map.node_level) : end]
-            for heat_map, end in zip(maps, ends, strict=True)
-        ]
-    parts = []
-    for face, heat_map, of_nodes in zip(faces, maps, moments, strict=True):
+        moments = moments_of(Ranges.flatten(nodes), nodes.n_cells)
+    parts, stop = [], 0
+    for face, heat_map in pairs:
+        start, stop = stop, stop + len(heat_map.node_level)
         if options.method == "optimal":
-            cells = constructions.optimal(heat_map, of_nodes, min_images=least)
+            cells = constructions.optimal(heat_map, moments[start:stop], min_images=least)
         else:
             cells = constructions.bottom_up(
                 heat_map,
-                of_nodes,
+                moments[start:stop],
                 min_images=least,
                 competition=options.competition,
                 rank_by=options.rank_by,

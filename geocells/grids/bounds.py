@@ -117,23 +117,14 @@ def _box_of_polygons(polygons: Any) -> Box:
     parts = parts[~shapely.is_empty(parts)]
     if len(parts) == 0:
         raise ValueError("bounds holds only empty polygons.")
-    wests, souths, easts, norths = shapely.bounds(parts).T
-    if not (
-        souths.min() >= -90.0
-        and norths.max() <= 90.0
-        and wests.min() >= -180.0
-        and easts.max() <= 360.0
-    ):
+    west, south, east, north = shapely.total_bounds(parts).tolist()
+    if south < -90.0 or north > 90.0 or west < -180.0 or east > 360.0:
         raise ValueError(
             "bounds must lie on the globe, in degrees (longitude as x, latitude as y); its polygons reach from "
-            f"({wests.min()}, {souths.min()}) to ({easts.max()}, {norths.max()})."
+            f"({west}, {south}) to ({east}, {north})."
         )
-    if easts.max() > 180.0:
-        return (
-            float(souths.min()),
-            wrap(float(wests.min())),
-            float(norths.max()),
-            wrap(float(easts.max())),
-        )
+    if east > 180.0:
+        return south, wrap(west), north, wrap(east)
+    wests, _, easts, _ = shapely.bounds(parts).T
     west, east = shortest_arc(wests, easts)
-    return float(souths.min()), west, float(norths.max()), east
+    return south, west, north, east

@@ -23,10 +23,9 @@ from typing import Any
 
 import cyclopts
 import pandas as pd
-from tqdm import tqdm
 
 from geoloc_models.countries import load_countries
-from geoloc_models.download import DownloadOptions, DownloadSummary, download_photos
+from geoloc_models.download import DownloadOptions, download_photos
 from geoloc_models.evaluation import Evaluation
 from geoloc_models.features import EmbeddingRecord, embed, row_keys
 from geoloc_models.models import ModelPlan, TrainingOptions, build_encoder
@@ -168,14 +167,14 @@ def download(output: Path, server: PhotoServer, stored_pixels: int) -> dict[str,
         rate=0,  # one's own server may be asked as fast as it answers; a stranger's may not
         backoff=0.05,
     )
-    first = fetch(output, options)
+    first = download_photos(output / "photos.parquet", output / "images", options)
     n_requests = sum(server.requests.values())
     print(first.text())
     print(
         f"\n{100 * first.dead_share:.1f} % of the links are dead; of the paper's, a fifth were. "
         f"The server was asked {n_requests:,} times."
     )
-    again = fetch(output, options)
+    again = download_photos(output / "photos.parquet", output / "images", options)
     n_requests_again = sum(server.requests.values()) - n_requests
     print(f"The same once more: the server was asked {n_requests_again} times.")
     return {
@@ -186,18 +185,6 @@ def download(output: Path, server: PhotoServer, stored_pixels: int) -> dict[str,
         "asked_again": n_requests_again,
         "requests": dict(server.requests),
     }
-
-
-def fetch(output: Path, options: DownloadOptions) -> DownloadSummary:
-    """Download with a progress bar."""
-    with tqdm(unit=" photos", disable=None, leave=False) as bar:
-
-        def show(n_new: int, n_left: int) -> None:
-            if not n_new:
-                bar.reset(total=n_left)
-            bar.update(n_new)
-
-        return download_photos(output / "photos.parquet", output / "images", options, progress=show)
 
 
 def split(output: Path, split_file: Path, size: Size, seed: int) -> tuple[Any, Any]:

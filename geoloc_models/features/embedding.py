@@ -172,7 +172,8 @@ def embed(
     own = files if n_shards == 1 else files.shard(number, n_shards)
     if options.precision == "auto" and options.resume:  # goes on as the cache was begun
         begun = [read_card(each) for each in (own, files) if each.card.is_file()]
-        options = replace(options, precision=begun[0].precision if begun else "auto")
+        precision: Any = begun[0].precision if begun else "auto"
+        options = replace(options, precision=precision)
     runner = _Runner(encoder, options, device)  # checks them, before an older cache is replaced
     card = FeatureCard(
         encoder=encoder.name,

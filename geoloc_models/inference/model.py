@@ -470,21 +470,6 @@ class Model:
         columns = zip(*(vars(part).values() for part in parts), strict=True)
         return DecodedOutputs(*map(_joined, columns))
 
-    def _points(
-        self, arrays: Arrays, decoder: str, probabilities: Any
-    ) -> tuple[FloatArray, npt.NDArray[np.object_]]:
-        """Answers of a decoder: (n, 2) points, and (n,) countries."""
-        classes = self.classes
-        exact = None if classes is None else classes.decoder
-        if classes is not None and decoder == "top_k":
-            coords = decoding.top_k_mean(probabilities, classes.coords, k=TOP_K)
-        elif classes is not None and decoder == "expected_utility" and exact is not None:
-            coords = exact.predict(probabilities)
-        else:
-            answer = self.task.answer(arrays, np.arange(_n_images(arrays)))
-            return answer.coords, answer.countries
-        return coords, classes.country_at(coords)
-
     def _decode_part(
         self, arrays: Arrays, decoder: str, promise_km: float | None
     ) -> DecodedOutputs:
@@ -498,7 +483,15 @@ class Model:
             probabilities = predict_proba(self.task, arrays)
             if calibration is not None:
                 probabilities = scaled(probabilities, calibration.temperature)
-        coords, countries = self._points(arrays, decoder, probabilities)
+        if classes is None or decoder == "argmax":
+            answer = self.task.answer(arrays, np.arange(n))
+            coords, countries = answer.coords, answer.countries
+        else:
+            if exact is None or decoder == "top_k":
+                coords = decoding.top_k_mean(probabilities, classes.coords, k=TOP_K)
+            else:
+                coords = exact.predict(probabilities)
+            countries = classes.country_at(coords)
         if classes is not None:
             highest = probabilities.max(axis=1)
             highest = highest.toarray() if sparse.issparse(highest) else highest

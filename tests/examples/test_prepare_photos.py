@@ -12,12 +12,9 @@ import pandas as pd
 import prepare_photos
 import pytest
 from photo_server import mixed_faults
-from PIL import Image
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.download import State, read_ledger
-from geoloc_models.features.cache import FeatureCache, row_keys
-from geoloc_models.tables.photo_table import read_photo_table
 from geoloc_models.tables.split import place_blocks
 
 pytestmark = [
@@ -116,12 +113,6 @@ def test_nothing_is_fetched_twice_and_nothing_from_elsewhere(prepared, selected)
     assert "The same once more: the server was asked 0 times." in prepared.text
 
 
-def test_images_are_on_disk_at_the_size_asked_for(prepared, split):
-    for path in split["path"].iloc[::20]:
-        with Image.open(prepared.output / path) as image:
-            assert max(image.size) == prepare_photos.QUICK.stored_pixels
-
-
 def test_a_block_is_in_one_part_and_subsets_are_nested(prepared, split, ledger):
     assert set(split["id"]) == set(ledger.index[ledger["state"] == State.OK])
     block = place_blocks(split[["latitude", "longitude"]].to_numpy(), prepare_photos.BLOCK_KM)
@@ -134,20 +125,13 @@ def test_a_block_is_in_one_part_and_subsets_are_nested(prepared, split, ledger):
     assert report.subsets.sum().to_dict() == {n: n for n in prepare_photos.QUICK.subsets}
 
 
-def test_no_image_and_no_place_is_on_both_sides(prepared):
+def test_no_image_and_no_place_is_on_both_sides_and_the_map_is_drawn(prepared):
     leakage = prepared.reports["leakage"]
     assert leakage.n_broken == 0
     for reason in ("same image", "same coordinate"):
         assert leakage.count(reason, "test", "train") == 0
     assert (prepared.output / "leakage.parquet").is_file()
-
-
-def test_every_photo_has_its_features(prepared):
-    table = read_photo_table(prepared.output / "split.parquet")
-    cache = FeatureCache.open(prepared.output / "features.npy")
-    cache.require_finished(cache.rows_of(row_keys(table)))
-    assert len(cache) == table.n_rows
-    assert len(cache.broken_rows) == 0
+    assert (prepared.output / "photos_map.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_each_subset_has_a_model_and_all_are_tested_on_the_same_photos(prepared, split):
@@ -162,15 +146,6 @@ def test_each_subset_has_a_model_and_all_are_tested_on_the_same_photos(prepared,
     assert {len(predictions) for predictions in tested} == {int(is_test.sum())}
     assert tested[-1]["row"].tolist() == np.flatnonzero(is_test).tolist()
     assert all(name in prepared.text for name in evaluations)
-
-
-def test_the_map_is_a_picture(prepared):
-    with Image.open(prepared.output / "photos_map.png") as picture:
-        assert picture.format == "PNG"
-        assert 800 <= picture.width <= 4000
-        assert 400 <= picture.height <= 4000
-        colours = picture.convert("RGB").getcolors(picture.width * picture.height)
-    assert len(colours) > 50
 
 
 def test_a_second_call_keeps_what_takes_long(prepared):

@@ -23,16 +23,8 @@ def test_figures_of_a_case_worked_by_hand():
     assert figures.median_km.value == pytest.approx(55.0, rel=1e-9)
     points = [5000 * np.exp(-distance / 1492.7) for distance in (0.5, 10.0, 100.0, 5000.0)]
     assert figures.geoscore.value == pytest.approx(np.mean(points), rel=1e-9)
-    assert list(figures.figures()) == [
-        "country",
-        "1 km",
-        "25 km",
-        "200 km",
-        "750 km",
-        "2500 km",
-        "median_km",
-        "geoscore",
-    ]
+    radii = [f"{radius:g} km" for radius in (1, 25, 200, 750, 2500)]
+    assert list(figures.figures()) == ["country", *radii, "median_km", "geoscore"]
     assert figures.figures()["25 km"] == figures.within_km[25.0]
 
 

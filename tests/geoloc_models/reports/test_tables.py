@@ -40,14 +40,18 @@ REFERENCES = {"majority_country": 55.5, "centre_median_km": 807.4}
 EXPECTED = ["50.0", "50.0", "50.0", "100.0", "100.0", "100.0", "55.6", "4821", "2"]
 
 
+def report(n_calibration=5, coverage=None, errors=(None, None), **changes):
+    """Of 200 photos at temperature 1.25."""
+    how = ("top_k", "mass", n_calibration, 1.25)
+    return CalibrationReport(200, *how, coverage, *errors, **changes)
+
+
 def test_results_on_a_terminal_fit_80_columns_and_stand_under_their_titles():
     figures = figures_of()
-    report = CalibrationReport(
-        200, "top_k", "mass", 202, 1.0, Coverage(200, 181, 0.9, 0.86, 0.94, 178.0), 0.12, 0.045
-    )
-    few = CalibrationReport(200, "top_k", "mass", 5, 1.0, None, None, None)
+    full = report(202, Coverage(200, 181, 0.9, 0.86, 0.94, 178.0), (0.12, 0.045))
     name = "cells_consolidated_pretrained"
-    text = table_text({"country": figures, name: figures}, REFERENCES, {name: report, "few": few})
+    reports = {name: full, "few": report()}
+    text = table_text({"country": figures, name: figures}, REFERENCES, reports)
     lines = text.splitlines()
     assert max(map(len, lines)) <= 80
     assert re.split(" {2,}", lines[0]) == [
@@ -145,14 +149,8 @@ def test_a_star_marks_a_difference_whose_interval_leaves_out_zero(figure, cell):
 
 def test_the_paper_s_figures_stand_under_ours_and_say_whose_they_are():
     table = comparison_table({"nearest": figures_of(), "offset": figures_of(radii_km=[25.0])})
-    assert table.header[1:] == [
-        "Figures of",
-        "Country %",
-        "1 km %",
-        "25 km %",
-        "200 km %",
-        "750 km %",
-    ]
+    radii = [f"{radius} km %" for radius in (1, 25, 200, 750)]
+    assert table.header[1:] == ["Figures of", "Country %", *radii]
     rows = table.rows
     assert rows[0] == ["Nearest images", "this run", "50.0", "50.0", "50.0", "100.0", "100.0"]
     # A radius that was not asked for is empty.
@@ -165,52 +163,42 @@ def test_the_paper_s_figures_stand_under_ours_and_say_whose_they_are():
 
 
 def test_every_figure_stands_in_its_column():
-    full = CalibrationReport(
-        200,
-        "expected_utility",
-        "mass",
+    full = report(
         150,
-        1.25,
         Coverage(200, 181, 0.9, 0.855, 0.94, 31.4),
-        0.25,
-        0.051,
-        (Region(0.5, 0.61, 1.0), Region(0.9, 0.92, 2.5)),
+        (0.25, 0.051),
+        regions=(Region(0.5, 0.61, 1.0), Region(0.9, 0.92, 2.5)),
     )
-    poor = CalibrationReport(200, "argmax", "fixed", 5, 1.0, None, None, None)
-    endless = CalibrationReport(
-        200, "argmax", "mass", 50, 1.0, Coverage(200, 200, 0.9, 0.85, 0.94, np.inf), None, None
-    )
-    table = calibration_table(
-        {"cells_top_down": full, "offset": poor, "nearest": endless, "country": None}
-    )
-    assert [row[0] for row in table.rows] == [
-        "Cells, top-down",
-        "Regression, multi-task",
-        "Nearest images",
-    ]
-    cells = dict(zip(table.header, table.rows[0], strict=True))
-    assert cells["90 % radius holds %"] == "90.5 [85.5, 94.0]"
+    endless = report(50, Coverage(200, 200, 0.9, 0.85, 0.94, np.inf))
+    reports = {"cells_top_down": full, "offset": report(), "nearest": endless, "country": None}
+    table = calibration_table(reports)
+    titles = ["Cells, top-down", "Regression, multi-task", "Nearest images"]
+    assert [row[0] for row in table.rows] == titles
     # Beta-binomial of 150 and 200 photos, by its own sums.
     cumulated = np.cumsum(stats.betabinom.pmf(np.arange(201), 200, 136, 15))
     low, high = np.searchsorted(cumulated, [0.025, 0.975])
-    assert cells["by both draws"] == f"[{low / 2:.1f}, {high / 2:.1f}]"
-    assert cells["radius, median km"] == "31"
-    assert cells["temperature"] == "1.25"
-    assert cells["calibration error %"] == "25.0 to 5.1"
-    assert cells["50 % region holds %"] == "61.0"
-    assert cells["90 % region holds %"] == "92.0"
-    assert cells["classes of 90 % region, median"] == "2.5"
-    assert table.rows[1][2:] == ["", "", "", "", "", "", "", "", "200"]
+    assert dict(zip(table.header, table.rows[0], strict=True)) == {
+        "Model": "Cells, top-down",
+        "decoder": "top k",
+        "90 % radius holds %": "90.5 [85.5, 94.0]",
+        "by both draws": f"[{low / 2:.1f}, {high / 2:.1f}]",
+        "radius, median km": "31",
+        "temperature": "1.25",
+        "calibration error %": "25.0 to 5.1",
+        "50 % region holds %": "61.0",
+        "90 % region holds %": "92.0",
+        "classes of 90 % region, median": "2.5",
+        "n": "200",
+    }
+    assert table.rows[1][2:] == [*[""] * 8, "200"]
     assert table.rows[2][4] == "no bound"
 
 
 def test_abstaining_has_a_row_a_model_that_knows_its_probability():
     sure = Abstaining((0.95, 0.9, 0.8, 0.7), 0.12, 0.4, 0.925)
     mute = Abstaining((0.2, 0.2, 0.2, 0.2), 0.8, 0.0, None)
-    reports = {
-        name: CalibrationReport(200, "argmax", "fixed", 5, 1.0, None, None, None, abstaining=told)
-        for name, told in {"pooled": sure, "nearest": mute, "offset": None}.items()
-    }
+    told = {"pooled": sure, "nearest": mute, "offset": None}
+    reports = {name: report(abstaining=each) for name, each in told.items()}
     table = abstaining_table({**reports, "country": None})
     assert table.rows == [
         ["Pooled partitions", "95 %", "90 %", "80 %", "70 %", "12 %", "40 %", "92 %"],

@@ -1,0 +1,13 @@
+from .comparison import compare as compare
+from .comparison import over_seeds as over_seeds
+from .references import nearest_km as nearest_km
+from .references import summarise_training as summarise_training
+from .results import read_predictions as read_predictions
+from .results import results_content as results_content
+from .results import write_predictions as write_predictions
+from .results import write_results as write_results
+from .scores import Evaluation as Evaluation
+from .scores import Predictions as Predictions
+from .scores import errors_km as errors_km
+from .scores import evaluate as evaluate
+from .scores import geoscores as geoscores

@@ -1,0 +1,16 @@
+from .report import Section as Section
+from .report import write_report as write_report
+from .tables import ABSTAINING_NOTE as ABSTAINING_NOTE
+from .tables import CALIBRATION_NOTE as CALIBRATION_NOTE
+from .tables import PAPER_NOTE as PAPER_NOTE
+from .tables import Table as Table
+from .tables import abstaining_table as abstaining_table
+from .tables import calibration_table as calibration_table
+from .tables import comparison_table as comparison_table
+from .tables import differences_table as differences_table
+from .tables import markdown_table as markdown_table
+from .tables import model_title as model_title
+from .tables import results_table as results_table
+from .tables import table_note as table_note
+from .tables import table_text as table_text
+from .tables import text_table as text_table

@@ -1,0 +1,17 @@
+from .confusion_matrix import confusion as confusion
+from .curves import accuracy_by_dataset_size as accuracy_by_dataset_size
+from .curves import error_against_distance as error_against_distance
+from .curves import error_curves as error_curves
+from .curves import reliability_diagrams as reliability_diagrams
+from .curves import risk_coverage_curves as risk_coverage_curves
+from .curves import training_curves as training_curves
+from .embeddings import tsne_of_features as tsne_of_features
+from .examples import Example as Example
+from .examples import example_sheet as example_sheet
+from .examples import examples_of as examples_of
+from .maps import WORLD_PANEL as WORLD_PANEL
+from .maps import MapPanel as MapPanel
+from .maps import map_of_cells as map_of_cells
+from .maps import map_of_photos as map_of_photos
+from .maps import panels_of_countries as panels_of_countries
+from .style import save_figure as save_figure

@@ -195,8 +195,7 @@ def test_readers_ask_for_their_encoder(path):
 
 def damage_card(path, **change):
     sidecar = path.with_name("features.json")
-    content = json.loads(sidecar.read_text()) | change
-    sidecar.write_text(json.dumps({k: v for k, v in content.items() if v is not None}))
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | change))
 
 
 def cut(path, name, n_bytes):
@@ -231,14 +230,7 @@ DAMAGES = {
         lambda path: np.save(path, np.array([print] * 10, dtype=object), allow_pickle=True),
         "damaged or cut short",
     ),
-    "version": (lambda path: damage_card(path, version=99), "of version 99"),
-    "format": (lambda path: damage_card(path, format="x"), "no file of the format geoloc-features"),
-    "card lacks a value": (
-        lambda path: damage_card(path, dim=None),
-        "is incomplete or damaged: 'dim'",
-    ),
     "card is garbled": (lambda path: damage_card(path, n_rows="many"), "is incomplete or damaged:"),
-    "no JSON": (lambda path: cut(path, "features.json", 20), "cannot be read as JSON"),
 }
 
 

@@ -89,8 +89,6 @@ DAMAGES = {
     "no card": (lambda path: (path / "card.json").unlink(), "card.json"),
     "no weights": (lambda path: (path / "model.safetensors").unlink(), "model.safetensors"),
     "no cells": (lambda path: (path / "cells.parquet").unlink(), "cells.parquet"),
-    "version": (lambda path: edit_card(path, version=99), "version 99"),
-    "format": (lambda path: edit_card(path, format="other"), "no file of the format geoloc-model"),
     "task": (lambda path: edit_card(path, task="poetry"), "unknown task 'poetry'"),
     "options": (
         lambda path: edit_card(path, task_options={"hidden": 32}),

@@ -130,9 +130,7 @@ def test_what_is_kept_is_what_was_fitted(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"version": 9}, "version 9"),
         ({"level": 0.5}, "its level is 0.5"),
-        ({"format": "x"}, "no file of the format geoloc-calibration"),
         ({"method": "guess"}, "Unknown method 'guess'"),
         ({"temperature": 0}, "temperature must be above 0"),
         ({"parameter": "much"}, "is incomplete or damaged:"),

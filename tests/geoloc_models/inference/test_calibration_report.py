@@ -114,22 +114,13 @@ def test_a_record_survives_its_file(calibrated, tmp_path):
     assert found.chance == chance_interval(30, 0.9, n_calibration=found.n_calibration)
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"format": "x"}, "no file of the format"),
-        ({"version": 9}, "of version 9"),
-        ({"regions": [{"level": 0.5}]}, "is incomplete or damaged:"),
-        ({"mood": 1}, "is incomplete or damaged:"),
-    ],
-)
-def test_a_garbled_file_is_refused(tmp_path, changes, words):
+@pytest.mark.parametrize("changes", [{"regions": [{"level": 0.5}]}, {"mood": 1}])
+def test_a_garbled_file_is_refused(tmp_path, changes):
     path = tmp_path / "calibration_report.json"
-    write_calibration_report(
-        path, CalibrationReport(1, "argmax", "fixed", 5, 1.0, None, None, None)
-    )
+    report = CalibrationReport(1, "argmax", "fixed", 5, 1.0, None, None, None)
+    write_calibration_report(path, report)
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    with pytest.raises(GeolocError, match=words):
+    with pytest.raises(GeolocError, match="is incomplete or damaged:"):
         read_calibration_report(path)
 
 

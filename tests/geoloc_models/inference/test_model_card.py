@@ -77,8 +77,6 @@ def test_answers_are_short_at_a_prompt_and_a_map_in_a_notebook(folder, tmp_path,
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": "x"},
-        {"version": 2},
         {"date": "soon"},
         {"date": 7},
         {"n_photos": {"S\x1b[31mE": 1}},

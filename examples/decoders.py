@@ -25,12 +25,12 @@ import pandas as pd
 from scipy.spatial import cKDTree
 
 from geocells import CellBuilder, CellPartition, decoding, sphere
-from geoloc_models.evaluation import geoscores
+from geoloc_models.evaluation import Predictions
+from geoloc_models.inference import judge_decoders
 
 sys.path.insert(0, str(Path(__file__).parent))
 from cells_ablation import MIN_IMAGES, RADII_KM, LinearDiscriminant, load_places, simulated
 
-N_BOOTSTRAP = 2000
 N_RETRIEVED = 1000
 """Test photos of the retrieval table: each has a probability for every place of the gallery."""
 
@@ -78,31 +78,21 @@ def one_trial(coords: np.ndarray, places: np.ndarray, seed: int) -> Trial:
     return Trial(cells, decoder, coords[training], places[training], *parts)
 
 
-def hits(points: np.ndarray, truth: np.ndarray) -> pd.DataFrame:
-    """Of each photo: 100 where within the radius, and its GeoScore."""
-    km = sphere.haversine(points, truth)
-    columns = {f"{radius} km": 100.0 * (km <= radius) for radius in RADII_KM}
-    return pd.DataFrame({**columns, "GeoScore": geoscores(km), "km": km})
-
-
-def table_of(answers: dict[str, np.ndarray], truth: np.ndarray, against: str) -> pd.DataFrame:
-    """Means, and paired differences to one decoder with their 95 % bootstrap intervals."""
-    rng = np.random.default_rng(0)
-    draws = rng.multinomial(len(truth), np.full(len(truth), 1 / len(truth)), size=N_BOOTSTRAP)
-    draws = draws / len(truth)
-    scored = {name: hits(points, truth) for name, points in answers.items()}
-    lines = {}
-    for name, scores in scored.items():
-        line = {}
-        for column in scores.columns[:-1]:
-            line[column] = f"{scores[column].mean():.{0 if column == 'GeoScore' else 1}f}"
-            if name != against:
-                difference = (scores[column] - scored[against][column]).to_numpy()
-                low, high = np.quantile(draws @ difference, (0.025, 0.975))
-                line[column] += f" ({difference.mean():+.1f}: {low:+.1f} to {high:+.1f})"
-        line["median km"] = f"{scores['km'].median():.0f}"
-        lines[name] = line
-    return pd.DataFrame(lines).T
+def table_of(answers: dict[str, np.ndarray], truth: np.ndarray) -> pd.DataFrame:
+    """Figures, and paired differences to the first decoder with their 95 % bootstrap intervals."""
+    nowhere, rows = np.full(len(truth), ""), np.arange(len(truth))  # countries are not asked for
+    predictions = {
+        name: Predictions(points, nowhere, None, rows) for name, points in answers.items()
+    }
+    judged = judge_decoders(predictions, truth, nowhere)
+    lines = {
+        name: {column: f"{figure.value:.1f}" for column, figure in each.figures().items()}
+        for name, each in judged.evaluations.items()
+    }
+    for name, differences in judged.differences.items():
+        for column, each in differences.items():
+            lines[name][column] += f" ({each.value:+.1f}: {each.low:+.1f} to {each.high:+.1f})"
+    return pd.DataFrame(lines).T.drop(columns="country")
 
 
 def cell_decoders(trial: Trial, probabilities: np.ndarray) -> dict[str, np.ndarray]:
@@ -196,10 +186,8 @@ def main(
     probabilities = decoding.softmax(trial.test.logits, temperature)
     print(f"{trial.cells.n_cells} cells, {len(trial.test.coords)} test photos.")
     tables = {
-        "decoders": table_of(
-            cell_decoders(trial, probabilities), trial.test.coords, "likeliest cell, mean"
-        ),
-        "retrieval": table_of(*retrieval(trial), "likeliest place"),
+        "decoders": table_of(cell_decoders(trial, probabilities), trial.test.coords),
+        "retrieval": table_of(*retrieval(trial)),
         "radii": conformal_radii(trial, temperature),
     }
     for name, table in tables.items():

@@ -20,13 +20,13 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import quote, unquote, urlsplit
 
 Fault = Callable[["Reply"], Awaitable[None]]
 
 UNAVAILABLE = "/static/photo_unavailable.png"
-_REASONS = {200: "OK", 302: "Found", 404: "Not Found", 410: "Gone", 429: "Too Many Requests"}
 _PAGE = b"<!DOCTYPE html><html><title>Photos</title><body>Please log in.</body></html>"
 
 
@@ -157,7 +157,7 @@ class Reply:
     visit: int
     image: bytes | None
     writer: asyncio.StreamWriter
-    keeps_open: bool = field(default=True)
+    keeps_open: bool = True
 
     async def send(
         self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
@@ -167,7 +167,7 @@ class Reply:
         await self.write(body)
 
     async def start(self, status: int, headers: Mapping[str, str]) -> None:
-        lines = [f"HTTP/1.1 {status} {_REASONS.get(status, 'Status')}"]
+        lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         await self.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
 

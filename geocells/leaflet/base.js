@@ -5,7 +5,10 @@ function baseMap(holder, content, options) {
   map.attributionControl.setPrefix("Leaflet");
   L.control.scale().addTo(map);
   if (content.bounds) {
-    map.fitBounds(content.bounds, { maxZoom: 12, padding: [20, 20] });
+    const fit = () => map.fitBounds(content.bounds, { maxZoom: 12, padding: [20, 20] });
+    fit();
+    // A frame further down a page has no size until it is shown.
+    if (!map.getSize().x) map.once("resize", fit);
   } else {
     map.setView([0, 0], 1);
   }

@@ -131,7 +131,7 @@ class CodeRangeIndex(CellIndex):
         order = np.argsort(self.ranges.cells, kind="stable")
         edges = np.searchsorted(self.ranges.cells[order], np.arange(n_cells + 1))
         offsets = pa.array(edges, type=pa.int32())
-        return {"grids": self.grid.to_dicts()}, {
+        return {"grids": [grid.to_dict() for grid in self.grid.grids]}, {
             name: pa.ListArray.from_arrays(offsets, pa.array(codes[order], type=pa.uint64()))
             for name, codes in (
                 ("code_start", self.ranges.starts),

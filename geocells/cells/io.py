@@ -79,7 +79,9 @@ def write(
     ValueError
         When no format has such a suffix or encoding.
     """
-    suffix = check_suffix(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ValueError(f"Cells are saved as {', '.join(SUFFIXES)}; got {path.name!r}.")
     choices = ENCODINGS if suffix == ".parquet" else ENCODINGS[:1]
     check_choice(geometry_encoding, f"geometry_encoding of a {suffix} file", choices)
     import pandas as pd
@@ -112,14 +114,6 @@ def write(
         )
         pq.write_table(table, draft, compression="zstd")
     return path
-
-
-def check_suffix(path: Path) -> str:
-    """Suffix of a file of cells, in lower case."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"Cells are saved as {', '.join(SUFFIXES)}; got {path.name!r}.")
-    return suffix
 
 
 def _write_layer(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import shapely
@@ -132,10 +131,6 @@ class GroupedGrid:
         return np.array([grid.max_level for grid in self.grids], dtype=np.int64)[
             self.group_of_code(codes)
         ]
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Plain values of every grid, in the order of the groups."""
-        return [grid.to_dict() for grid in self.grids]
 
 
 def common_grid(grids: Sequence[GroupedGrid]) -> GroupedGrid:

@@ -97,11 +97,6 @@ class SphereSums:
     counts: IntArray
     scale: float
 
-    @staticmethod
-    def scale_for(n_images: int) -> float:
-        """Scale with which so many images cannot overflow."""
-        return float(2 ** min(50, 61 - n_images.bit_length()))
-
     @classmethod
     def from_coords(
         cls,
@@ -118,7 +113,7 @@ class SphereSums:
         """
         if total is None:
             total = int(weights.sum()) if len(weights) else len(coords)
-        scale = cls.scale_for(total)
+        scale = float(2 ** min(50, 61 - total.bit_length()))  # so many images cannot overflow
         blocks = row_blocks(len(coords))
         sums = np.zeros((len(blocks), n_labels, 4), dtype=np.int64)
         run_blocks(
@@ -164,7 +159,7 @@ class SphereSums:
         for label in np.flatnonzero(lengths <= CANCELLED):
             rows = np.flatnonzero((labels == label) & (weights > 0 if len(weights) else True))
             if len(rows):
-                means[label] = first_point(coords[rows])
+                means[label] = min(coords[rows].tolist())
         return means
 
 
@@ -204,12 +199,6 @@ def spherical_mean(coords: ArrayLike) -> FloatArray:
     labels = np.zeros(len(pairs), dtype=np.int64)
     mean: FloatArray = SphereSums.from_coords(pairs, labels, 1).means_of(pairs, labels)[0]
     return mean
-
-
-def first_point(coords: FloatArray) -> FloatArray:
-    """Return the first of (n, 2) coordinates by latitude, then longitude."""
-    first: FloatArray = coords[np.lexsort((coords[:, 1], coords[:, 0]))[0]]
-    return first
 
 
 CHUNK = 512

@@ -222,6 +222,8 @@ def test_cells_beyond_the_antimeridian_are_shifted_and_those_across_it_cut():
         ((0, 5, 8, 5), "west and east to differ"),
         ((0, -181, 8, 8), r"\[-180, 180\]"),
         ((0, 0, 8, 200), r"\[-180, 180\]"),
+        ((0, 200, 8, 0), r"\[-180, 180\]"),
+        ((0, 0, 8, -181), r"\[-180, 180\]"),
         ((0, 0, 1e-3, 1e-3), r"too small to tell apart in float64.*lower max_level"),
         ((0, 0, 1e-3, 90), "too small to tell apart"),
         ((0, 0, 90, 1e-3), "too small to tell apart"),

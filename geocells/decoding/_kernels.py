@@ -74,16 +74,6 @@ def first_of_ties(mosts, bests, best_utility):
 
 
 @inline_kernel
-def highest(values):
-    """Index of the highest value, the first of equal ones."""
-    best = 0
-    for k in range(1, values.size):
-        if values[k] > values[best]:
-            best = k
-    return best
-
-
-@inline_kernel
 def add_counts(block, low, high, vectors, chord2, opened, counts):
     """Add to ``counts`` (n_radii, 64) the images ``low:high`` within each opened radius of each candidate."""
     xs, ys, zs = block[0], block[1], block[2]
@@ -165,16 +155,12 @@ def table_of_blocks(first, last, writes, blocks, radii, chord2, images, entries)
                     continue
                 if least == most:
                     if writes:
-                        constant_classes[constant] = k
-                        constant_radii[constant] = r
+                        constant_classes[constant], constant_radii[constant] = k, r
                         constants[constant] = most
                     constant += 1
                 else:
                     if writes:
-                        tile_classes[tile] = k
-                        tile_radii[tile] = r
-                        for c in range(WIDTH):
-                            tiles[tile, c] = counts[r, c]
+                        tile_classes[tile], tile_radii[tile], tiles[tile, :] = k, r, counts[r]
                     tile += 1
         if not writes:
             tile_edges[block + 1] = tile
@@ -281,7 +267,7 @@ def search_table(first, last, probabilities, classes, bounds, weights, places, e
         for k in range(counts.size):
             masses[family_of_class[k]] += own[k]
         add_bounds(masses, bounds_of_families, weights.sum(), bound)
-        n_seen, best_utility, likeliest = 0, -1.0, highest(bound)
+        n_seen, best_utility, likeliest = 0, -1.0, bound.argmax()
         for step in range(n_blocks):
             block = (likeliest + step) % n_blocks
             if bound[block] <= best_utility - TIE:
@@ -397,7 +383,7 @@ def search_points(first, last, shares, masses, bounds, utility, blocks, points, 
         used = np.flatnonzero(mass > 0.0)
         n_seen, best_utility = 0, -1.0
         while True:
-            block = highest(bounds[row])
+            block = bounds[row].argmax()
             bound = bounds[row, block]
             if bound < 0.0 or bound <= best_utility - TIE:
                 break

@@ -16,7 +16,7 @@ from geocells.decoding._checks import (
     check_scores,
     check_truth,
 )
-from geocells.validation import check_choice, check_count
+from geocells.validation import check_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -102,9 +102,7 @@ def temperature_scaling(logits: ArrayLike, labels: ArrayLike) -> float:
     return float(1.0 / inverse)
 
 
-def reliability(
-    probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15, *, bins: str = "uniform"
-) -> pd.DataFrame:
+def reliability(probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15) -> pd.DataFrame:
     """How often answers are right, by how sure they are: the numbers of a reliability diagram.
 
     Parameters
@@ -115,9 +113,7 @@ def reliability(
     labels : array-like, (n,)
         True classes; or whether the event came true.
     n_bins : int
-        Bins of confidence.
-    bins : {"uniform", "quantile"}
-        Bins as wide as each other, or with as many rows as each other.
+        Bins of confidence, as wide as each other.
 
     Returns
     -------
@@ -143,8 +139,6 @@ def reliability(
     confidence, right = _confidence_and_truth(probabilities, labels)
     n_bins = check_count(n_bins, "n_bins")
     edges = np.arange(n_bins + 1) / n_bins
-    if check_choice(bins, "bins", ("uniform", "quantile")) == "quantile" and len(confidence):
-        edges[1:-1] = np.quantile(confidence, edges[1:-1])
     bin_of_row = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, n_bins - 1)
     counts = np.bincount(bin_of_row, minlength=n_bins)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -166,7 +160,7 @@ def reliability(
 
 
 def expected_calibration_error(
-    probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15, *, bins: str = "uniform"
+    probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15
 ) -> float:
     """Mean gap between confidence and accuracy over the bins of :func:`reliability`, weighted by their rows.
 
@@ -185,7 +179,7 @@ def expected_calibration_error(
     >>> round(expected_calibration_error([[0.9, 0.1], [0.9, 0.1]], [0, 1]), 3)
     0.4
     """
-    table = reliability(probabilities, labels, n_bins, bins=bins)
+    table = reliability(probabilities, labels, n_bins)
     counts = table["count"].to_numpy()
     if not counts.sum():
         return float("nan")

@@ -74,7 +74,7 @@ class ExpectedUtility:
         Candidates are training coordinates, thinned so that each has a candidate this near; 0 keeps all. Left out, half
         the smallest radius.
     max_memory_bytes : int
-        Memory that the decoder may take: its table of images around candidates, and the rows at work.
+        Memory that the decoder may take: its table of images around candidates.
 
     Attributes
     ----------
@@ -352,8 +352,7 @@ class ExpectedUtility:
             yield start, stop, classes
 
     def _rows_at_once(self) -> int:
-        room = max(self.max_memory_bytes - self.nbytes_, self.max_memory_bytes // 8)
-        return int(max(1, min(BATCH_BYTES, room) // self._search.row_bytes))
+        return int(max(1, BATCH_BYTES // self._search.row_bytes))
 
     def mass_within(
         self, probabilities: ArrayLike, points: ArrayLike, radii_km: ArrayLike

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse, special
 
 from geocells._types import ArrayLike, FloatArray
-from geocells.decoding._checks import check_numbers, check_probabilities, check_scores
+from geocells.decoding._checks import check_numbers, check_probabilities
 from geocells.validation import as_numbers
 
 ROUNDING = 1e-12
@@ -57,19 +57,15 @@ def softmax(logits: ArrayLike, temperature: float = 1.0) -> FloatArray:
     return probabilities
 
 
-def hierarchical(
-    levels: Sequence[ArrayLike], hierarchy: Any, *, logits: bool = False
-) -> FloatArray:
+def hierarchical(levels: Sequence[ArrayLike], hierarchy: Any) -> FloatArray:
     """Probabilities of the finest cells from classifiers of every level.
 
     Parameters
     ----------
     levels : sequence of array-like (n, n_cells of the level)
-        Probabilities, or logits, of each partition of the hierarchy, coarse to fine.
+        Probabilities of each partition of the hierarchy, coarse to fine.
     hierarchy : CellHierarchy
         Its partitions must be nested: ``hierarchy.is_nested_``.
-    logits : bool
-        Whether ``levels`` holds logits, whose softmax is then taken.
 
     Returns
     -------
@@ -112,10 +108,11 @@ def hierarchical(
             f"Partition {gaps[0] + 1} is not nested in partition {gaps[0]}, so its cells have no ancestors there. Use "
             "hierarchy.intersections().vote(...), or CellHierarchy(..., nested=True)."
         )
-    logarithms = [
-        _logarithms(level, cells.n_cells, f"level {number}", logits)
-        for number, (level, cells) in enumerate(zip(levels, partitions, strict=True))
-    ]
+    logarithms = []
+    for number, (level, cells) in enumerate(zip(levels, partitions, strict=True)):
+        checked = check_probabilities(level, cells.n_cells, name=f"level {number}")
+        with np.errstate(divide="ignore"):
+            logarithms.append(np.log(checked.rows(0, len(checked))))
     finest = logarithms[-1]
     for number, level in enumerate(logarithms):
         if len(level) != len(finest):
@@ -128,15 +125,6 @@ def hierarchical(
         total = total + logarithms[number][:, ancestors]
     contradict = np.isneginf(total).all(axis=1, keepdims=True)
     return softmax(np.where(contradict, finest, total))
-
-
-def _logarithms(level: ArrayLike, n_cells: int, name: str, logits: bool) -> FloatArray:
-    if logits:
-        scores = np.asarray(check_scores(level, n_cells, name=name), dtype=np.float64)
-        return special.log_softmax(scores, axis=1) if scores.size else scores
-    checked = check_probabilities(level, n_cells, name=name)
-    with np.errstate(divide="ignore"):
-        return np.log(checked.rows(0, len(checked)))
 
 
 def nearest_images(

@@ -90,12 +90,6 @@ def test_the_likeliest_class_is_the_answer():
     assert expected_calibration_error(rows, [0, 1], 5) == pytest.approx((0.3 + 0.6) / 2)
 
 
-def test_bins_of_as_many_rows_each():
-    confidences = np.linspace(0.9, 1.0, 100)
-    table = reliability(confidences, np.ones(100, dtype=bool), 4, bins="quantile")
-    assert table["count"].tolist() == [25] * 4
-
-
 def test_no_rows_make_an_empty_table():
     table = reliability(np.empty((0, 3)), np.empty(0, dtype=np.int64), 4)
     assert table["count"].sum() == 0
@@ -114,7 +108,6 @@ def test_no_rows_make_an_empty_table():
         (lambda: reliability([0.5], [2]), "one boolean for each"),
         (lambda: reliability([0.5], [True, False]), "each of the 1 answers"),
         (lambda: reliability([0.5], [True], 0), "n_bins must be at least 1"),
-        (lambda: reliability([0.5], [True], bins="odd"), "bins must be one of"),
     ],
 )
 def test_unsound_rows_are_refused(call, message):

@@ -92,10 +92,8 @@ def feature_blocks(
     mapped: Any = getattr(feats, "_mmap", None)
     # A private map ("c") may hold changes that exist nowhere else.
     may_release = isinstance(mapped, mmap.mmap) and getattr(feats, "mode", "") in ("r", "r+")
-    is_shown = progress and len(starts) >= 32
-    for start in tqdm(
-        starts, desc="features", unit="block", disable=None if is_shown else True, delay=2
-    ):
+    is_hidden = not progress or len(starts) < 32
+    for start in tqdm(starts, desc="features", unit="block", disable=is_hidden or None, delay=2):
         stop = min(start + rows_a_block, n_rows)
         yield start, stop, np.ascontiguousarray(np.asarray(feats[start:stop]), dtype=dtype)
         if may_release:

@@ -115,12 +115,13 @@ def test_a_resumed_and_moved_run_is_an_uninterrupted_one(before, after, table, t
 def test_workers_live_through_training_and_validation_of_all_epochs(table, tmp_path):
     parts = [small_dataset(table, range(8), augment="crop"), small_dataset(table, range(8, 16))]
     note_who_loads(parts, tmp_path / "notes")
+    before = set(multiprocessing.active_children())
     fit(table, tmp_path / "run", replace(OPTIONS, workers=2), parts=parts)
     loaded_by = (tmp_path / "notes").read_text().split()
     assert len(loaded_by) == 3 * 16
     assert len(set(loaded_by)) == 2
     assert str(os.getpid()) not in loaded_by
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= before
 
 
 @pytest.mark.parametrize(

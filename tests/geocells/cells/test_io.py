@@ -73,19 +73,18 @@ def test_what_is_loaded_equals_what_was_saved(
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize(
-    "cells",
+    ("builder", "coords", "groups"),
     [
-        CellBuilder(20, min_cell_size=0.1).fit(COORDS, groups=GROUPS).cells_,
-        consolidated(20, grid="s2", location="medoid").fit(COORDS).cells_,
-        consolidated(3, grid="s2").fit([(90, 0), (-90, 0), (0, 180), (0, -179)] * 3).cells_,
-        consolidated(1, grid=LatLonGrid(-90, -180, 90, 180, 31))
-        .fit([(-90, 180), (90, 180)])
-        .cells_,
-        ClusteredCells(min_images=20).fit(COORDS, groups=GROUPS == "west").cells_,
-        RegionCells(QUARTERS.assign(half=[1, 1, 2, 2]), 20, group="half").fit(COORDS).cells_,
+        (CellBuilder(20, min_cell_size=0.1), COORDS, GROUPS),
+        (consolidated(20, grid="s2", location="medoid"), COORDS, None),
+        (consolidated(3, grid="s2"), [(90, 0), (-90, 0), (0, 180), (0, -179)] * 3, None),
+        (consolidated(1, grid=LatLonGrid(-90, -180, 90, 180, 31)), [(-90, 180), (90, 180)], None),
+        (ClusteredCells(min_images=20), COORDS, GROUPS == "west"),
+        (RegionCells(QUARTERS.assign(half=[1, 1, 2, 2]), 20, group="half"), COORDS, None),
     ],
 )
-def test_every_format_loads_the_same(tmp_path, suffix, cells):
+def test_every_format_loads_the_same(tmp_path, suffix, builder, coords, groups):
+    cells = builder.fit(coords, groups=groups).cells_
     path = cells.save(tmp_path / f"cells{suffix}")
     loaded = load_cells(path)
     for name in ("centroids", "locations", "counts", "levels"):

@@ -178,9 +178,7 @@ def flatten_nested(starts, stops, orders):
             if stops[top] > start:
                 break
             height -= 1
-        if index == n_claims or stops[index] <= start:
-            continue
-        if height == 0 or orders[stack[height - 1]] > orders[index]:
+        if index < n_claims and (height == 0 or orders[stack[height - 1]] > orders[index]):
             place = start
             stack[height] = index
             height += 1

@@ -382,7 +382,7 @@ DAMAGES = {
         "code_start", lambda values: [values[0], values[0][:1], *values[2:]], LISTS, "overlap or are empty",
     ),
     "ranges run off the grid": (
-        "code_stop", lambda values: [*values[:-1], [*values[-1][:-1], 2**62]], LISTS, "run off its grid",
+        "code_stop", lambda values: [*values[:-1], [*values[-1][:-1], 2 * values[-1][-1]]], LISTS, "run off its grid",
     ),
     "ranges are missing": ("code_start", lambda values: [None, *values[1:]], LISTS, "has missing codes"),
     "ranges are numbers": ("code_start", lambda values: [1] * len(values), pa.int64(), "not lists of codes"),

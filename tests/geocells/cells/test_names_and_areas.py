@@ -193,6 +193,7 @@ def test_cells_are_geojson_to_other_programs():
     cells = consolidated(1).fit([(1, 1), (2, 2)], groups=["A", "B"]).cells_
     written = json.loads(cells.to_geojson())
     assert [feature["properties"]["group"] for feature in written["features"]] == ["A", "B"]
+    assert not any("id" in feature for feature in written["features"])  # the column `cell` is it
     shapes = [shapely.geometry.shape(feature["geometry"]) for feature in written["features"]]
     assert shapely.equals(shapes, cells.polygons()).all()
     assert cells.__geo_interface__["type"] == "FeatureCollection"

@@ -159,6 +159,7 @@ def test_cells_are_frozen():
             array[0] = 0
     with pytest.raises(AttributeError):
         cells.outside = "noise"
+    assert (cells == "cells") is False
 
 
 def test_text_says_how_many_cells_and_images():

@@ -181,7 +181,14 @@ def test_renamed_cells_that_become_one_are_joined():
 
 
 @pytest.mark.parametrize(
-    "claims", [[(0, 8, 0), (4, 12, 1)], [(0, 8, 0), (0, 8, 0)], [(4, 4, 0)], [(8, 4, 0)]]
+    "claims",
+    [
+        [(0, 8, 0), (4, 12, 1)],
+        [(0, 8, 0), (0, 8, 0)],
+        [(0, 4, 0), (4, 12, 1), (8, 16, 2)],
+        [(4, 4, 0)],
+        [(8, 4, 0)],
+    ],
 )
 def test_ranges_that_overlap_or_are_empty_are_refused(claims):
     with pytest.raises(ValueError, match="overlap or are empty"):

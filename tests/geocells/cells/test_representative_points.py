@@ -12,7 +12,12 @@ from strategies import coordinates
 
 from geocells import CellBuilder, load_cells, sphere
 from geocells.cells import RepresentativePoints
-from geocells.cells.representative_points import _distinct_points, measure_from, medoids_and_modes
+from geocells.cells.representative_points import (
+    _distinct_points,
+    measure_from,
+    medoids_and_modes,
+    mode,
+)
 
 KM = 180.0 / (np.pi * sphere.EARTH_RADIUS_KM)
 """Degrees of latitude in a kilometre."""
@@ -84,6 +89,11 @@ def test_medoids_of_cases_worked_by_hand(coords, weights, medoid):
 )  # fmt: skip
 def test_modes_of_cases_worked_by_hand(coords, weights, mode):
     assert one_cell(coords, weights)[1] == mode
+
+
+def test_a_point_just_at_the_chord_of_a_mode_counts():
+    vectors = np.array([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    assert mode(np.arange(3), vectors, np.ones(3, np.int64), 2.0) == 0  # all three reach all
 
 
 def test_a_million_copies_of_one_point_are_one_point():
@@ -301,13 +311,16 @@ def test_images_changed_in_place_in_the_meantime_are_noticed():
     coords += 0.01
     with pytest.raises(ValueError, match="changed in place after fit"):
         _ = builder.cells_.medoids
+    coords = COORDS.copy()
+    builder = fitted(coords=coords)
+    coords[builder.labels_ == 0] += 0.01  # of one cell alone
+    with pytest.raises(ValueError, match="changed in place after fit"):
+        _ = builder.cells_.medoids
     builder = fitted()
-    builder.labels_[0] += 1
-    with pytest.raises(ValueError, match="changed in place after fit"):
-        _ = builder.cells_.modes
-    builder.labels_[0] = 10**6
-    with pytest.raises(ValueError, match="changed in place after fit"):
-        _ = builder.cells_.modes
+    for label in (builder.labels_[0] + 1, builder.n_cells_, 10**6):
+        builder.labels_[0] = label
+        with pytest.raises(ValueError, match="changed in place after fit"):
+            _ = builder.cells_.modes
 
 
 def test_noise_and_weightless_rows_have_no_say():

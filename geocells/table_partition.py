@@ -17,8 +17,7 @@ from geocells._files import replacing_folder
 from geocells._types import FloatArray, IntArray
 from geocells.builder import CellBuilder
 from geocells.cells import CellPartition
-from geocells.tables import TableError, coordinates, open_table
-from geocells.tables.reader import TableFile
+from geocells.tables import TableError, TableFile, coordinates, open_table
 from geocells.validation import check_count
 
 CELLS_FILE = "_cells.parquet"

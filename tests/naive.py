@@ -19,19 +19,22 @@ Claim = tuple[int, int, int]
 # ---------------------------------------------------------------------------------------------- sphere
 
 
-def haversine(a: Point, b: Point) -> float:
-    """Kilometres between two (latitude, longitude) in degrees, as the formula is printed."""
-    phi_a, lambda_a, phi_b, lambda_b = map(math.radians, (*a, *b))
-    h = (
-        math.sin((phi_b - phi_a) / 2) ** 2
-        + math.cos(phi_a) * math.cos(phi_b) * math.sin((lambda_b - lambda_a) / 2) ** 2
-    )
-    return 2 * EARTH_RADIUS_KM * math.asin(math.sqrt(min(1.0, max(0.0, h))))
-
-
 def unit_vector(point: Point) -> tuple[float, float, float]:
     phi, lam = math.radians(point[0]), math.radians(point[1])
     return math.cos(phi) * math.cos(lam), math.cos(phi) * math.sin(lam), math.sin(phi)
+
+
+def direction(x: float, y: float, z: float) -> Point:
+    """Latitude and longitude in degrees that a vector points to."""
+    return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
+
+
+def distance_km(a: Point, b: Point) -> float:
+    """Great-circle distance by Kahan's angle between vectors, sure to a micrometre even near the antipode."""
+    u, v = unit_vector(a), unit_vector(b)
+    apart = math.hypot(*(p - q for p, q in zip(u, v, strict=True)))
+    together = math.hypot(*(p + q for p, q in zip(u, v, strict=True)))
+    return 2 * EARTH_RADIUS_KM * math.atan2(apart, together)
 
 
 def mean_vector(points: Sequence[Point]) -> tuple[float, float, float]:
@@ -49,19 +52,44 @@ def spherical_mean(points: Sequence[Point]) -> Point:
     """Direction of the mean unit vector; the first point by latitude, longitude where it vanishes."""
     if resultant(points) <= 1e-9:
         return min(points)
-    x, y, z = mean_vector(points)
-    return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
+    return direction(*mean_vector(points))
 
 
 def nearest(point: Point, candidates: Sequence[Point]) -> tuple[int, bool]:
     """Index of the nearest candidate, and whether the runner-up is as near to within a millimetre."""
-    distances = [haversine(point, candidate) for candidate in candidates]
+    distances = [distance_km(point, candidate) for candidate in candidates]
     best = distances.index(min(distances))
     others = [d for k, d in enumerate(distances) if k != best]
     return best, bool(others) and min(others) - distances[best] < 1e-6
 
 
+def sum_of_distances(point: Point, images: Sequence[Point]) -> float:
+    return math.fsum(distance_km(point, other) for other in images)
+
+
+def medoid(images: Sequence[Point], slack_km: float = 1e-6) -> Point:
+    """Image with the least sum of distances; of those equal to a millimetre the lowest latitude, then longitude."""
+    sums = {point: sum_of_distances(point, images) for point in set(images)}
+    least = min(sums.values())
+    return min(point for point, own in sums.items() if own <= least + slack_km)
+
+
+def mode(images: Sequence[Point], radius_km: float = 1.0) -> Point:
+    """Coordinate with most images within the radius; of equal ones the lowest latitude, then longitude."""
+
+    def n_within(point: Point) -> int:
+        return sum(distance_km(point, other) <= radius_km for other in images)
+
+    return min(set(images), key=lambda point: (-n_within(point), point))
+
+
 # ------------------------------------------------------------------------------------------------ grid
+
+
+def morton(row: int, column: int) -> int:
+    """Binary digits of row and column in turn, row above column."""
+    digits = zip(f"{row:032b}", f"{column:032b}", strict=True)
+    return int("".join(a + b for a, b in digits), 2)
 
 
 @dataclass(frozen=True)
@@ -118,11 +146,8 @@ class Grid:
         return row, column
 
     def code(self, level: int, row: int, column: int) -> int:
-        """First leaf code of a cell: the binary digits of row and column in turn, then zeros."""
-        digits = ""
-        for bit in range(level - 1, -1, -1):
-            digits += f"{row >> bit & 1}{column >> bit & 1}"
-        return int(digits or "0", 2) * 4 ** (self.max_level - level)
+        """First leaf code of a cell."""
+        return morton(row, column) * 4 ** (self.max_level - level)
 
     def encode(self, point: Point) -> int | None:
         leaf = self.leaf(point)

@@ -10,14 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-
-def morton(row: int, column: int) -> int:
-    """Bits of row and column in turn, row above column."""
-    code = 0
-    for bit in range(32):
-        code |= ((row >> bit) & 1) << (2 * bit + 1) | ((column >> bit) & 1) << (2 * bit)
-    return code
+from naive import morton
 
 
 def wcss(feats: np.ndarray) -> float:

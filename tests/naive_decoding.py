@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from naive import Point, unit_vector
-from naive_locations import distance_km
+from naive import Point, direction, distance_km, unit_vector
 
 MICROMETRE = 1e-9
 """In km: how much farther than the radius still counts as within, as the library promises."""
@@ -89,8 +88,7 @@ def top_k_mean(row: Sequence[float], locations: Sequence[Point], k: int) -> Poin
     ]
     if math.hypot(*sums) < 1e-9:
         return locations[chosen[0]]
-    x, y, z = sums
-    return math.degrees(math.atan2(z, math.hypot(x, y))), math.degrees(math.atan2(y, x))
+    return direction(*sums)
 
 
 def hierarchical(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+from naive import morton
+
 LEVELS = 30
 SIZE = 1 << LEVELS
 
@@ -74,6 +76,5 @@ def to_morton(code: int, level: int) -> int:
     for i in range(2**level):
         for j in range(2**level):
             if hilbert_place(face, i, j, level) == place:
-                bits = "".join(a + b for a, b in zip(f"{i:032b}", f"{j:032b}", strict=True))
-                return face * 4**level + int(bits, 2)
+                return face * 4**level + morton(i, j)
     raise AssertionError(code)

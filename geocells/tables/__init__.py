@@ -1,9 +1,10 @@
 """Tables of photos, read and written: the same rules for every command of both packages."""
 
 from geocells.tables.columns import ROLE_NAMES, columns_note, find_columns, plain_name
-from geocells.tables.reader import TableFile, open_table, read_table
+from geocells.tables.parquet import read_parquet
+from geocells.tables.reader import open_table, read_table
 from geocells.tables.rows import Batch, TableError
-from geocells.tables.unpacked import read_parquet
+from geocells.tables.table_file import TableFile
 from geocells.tables.values import (
     as_numpy,
     check_coordinates,

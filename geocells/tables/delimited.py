@@ -90,7 +90,7 @@ class DelimitedParser:
         self._surplus: bool | None = None
         self._wanted = self.names if self.columns is None else self.columns
 
-    def parse(self, text: bytes, bytes_read: int = 0, *, last: bool = False) -> Batch:
+    def parse(self, text: bytes, bytes_read: int, last: bool) -> Batch:
         """Rows of the next block; ``last`` says that no other follows."""
         text = self._open + text
         while self.to_skip and text:

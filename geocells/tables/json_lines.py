@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from geocells.tables.rows import HALF_WRITTEN, NOT_JSON, NOT_TEXT, Batch, LostRow
+from geocells.tables.rows import HALF_WRITTEN, NOT_JSON, NOT_TEXT, Batch, LostRow, check_unpacked
 
 
 def keys_of(text: bytes, keys: dict[str, None]) -> None:
@@ -25,13 +26,15 @@ def keys_of(text: bytes, keys: dict[str, None]) -> None:
 class JsonLinesParser:
     """Turns blocks of whole lines into rows; numbers stay as they are written."""
 
-    def __init__(self, columns: list[str]) -> None:
-        self.columns = columns
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        self._path, self._columns = path, columns
         self._row = 0
 
-    def parse(self, text: bytes, bytes_read: int = 0, *, last: bool = False) -> Batch:
+    def parse(self, text: bytes, bytes_read: int, last: bool) -> Batch:
         """Rows of the next block; ``last`` says that no other follows."""
         lines = text.split(b"\n")
+        # A key of one line is a column of all.
+        check_unpacked(self._path, 4 * text.count(b"\n") * len(self._columns))
         rows: list[dict[str, Any]] = []
         numbers: list[int] = []
         lost: list[LostRow] = []
@@ -58,7 +61,7 @@ class JsonLinesParser:
         table = pa.table(
             {
                 name: pa.array([_text(row.get(name)) for row in rows], pa.string())
-                for name in self.columns
+                for name in self._columns
             }
         )
         return Batch(table, np.array(numbers, dtype=np.int64), lost, bytes_read)

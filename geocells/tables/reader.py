@@ -3,204 +3,29 @@
 from __future__ import annotations
 
 import codecs
-import json
-import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from geocells._output import printable
-from geocells.tables.columns import (
-    ROLE_NAMES,
-    candidates,
-    check_names,
-    columns_note,
-    find_columns,
-)
+from geocells.tables.columns import check_names
 from geocells.tables.delimited import (
     DelimitedParser,
     delimiter_of,
     fields_of,
     looks_like_a_row,
 )
+from geocells.tables.geometry import open_geojson
 from geocells.tables.json_lines import JsonLinesParser, keys_of
+from geocells.tables.parquet import PARQUET, open_parquet
 from geocells.tables.rows import Batch, TableError
+from geocells.tables.table_file import TableFile
 from geocells.tables.text import BLOCK_BYTES, COMPRESSED, text_blocks
-from geocells.tables.unpacked import check_unpacked, damage_of_parquet, parquet_batches
-from geocells.tables.values import texts
 
-logger = logging.getLogger(__name__)
-
-PARQUET = (".parquet", ".pq", ".geoparquet")
 _JSON = (".jsonl", ".ndjson", ".json")
-_GEOJSON = ".geojson"
-_BATCH_ROWS = 1 << 17
 
 Header = bool | Callable[[list[str]], Sequence[str] | None]
-
-
-@dataclass(frozen=True)
-class TableFile:
-    """A table whose layout is known and whose rows are not read yet; made by :func:`open_table`.
-
-    Parameters
-    ----------
-    path : Path
-    kind : {"parquet", "geojson", "json", "text"}
-    names : tuple of str
-        Columns. Points of GeoParquet and GeoJSON are the columns ``latitude`` and ``longitude``, where there are no
-        others that could be these.
-    metadata : dict
-        Of the Arrow schema: what pandas and GeoPandas noted in a Parquet file.
-    """
-
-    path: Path
-    kind: Literal["parquet", "geojson", "json", "text"]
-    names: tuple[str, ...]
-    metadata: Mapping[bytes, bytes] = field(default_factory=dict)
-    delimiter: str = ","
-    quoting: bool = True
-    n_header_lines: int = 0
-    encoding: str | None = None
-    block_bytes: int = BLOCK_BYTES
-    points: str | None = None
-
-    @property
-    def n_bytes(self) -> int:
-        """Size on disk."""
-        return self.path.stat().st_size
-
-    def find_columns(
-        self,
-        wanted: Mapping[str, str | None],
-        *,
-        needed: Collection[str] = ("latitude", "longitude"),
-        role_names: Mapping[str, Sequence[str]] = ROLE_NAMES,
-    ) -> dict[str, str]:
-        """Column of each role, see :func:`~geocells.tables.find_columns`; columns without a value come last.
-
-        Values are looked at only where two columns may hold one role, and only until the first one has a value.
-        """
-        groups = {
-            role: candidates(self.names, role, role_names)
-            for role, given in wanted.items()
-            if given is None
-        }
-        several = {role: names for role, names in groups.items() if len(names) > 1}
-        columns = find_columns(
-            self.names,
-            wanted,
-            needed=needed,
-            empty=self._empty_columns(several),
-            role_names=role_names,
-            where=self.path.name,
-        )
-        logger.info("%s: %s", self.path.name, columns_note(columns))
-        return columns
-
-    def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-        """All rows in the file's order; of these columns only, or of all."""
-        chosen = None if columns is None else list(dict.fromkeys(columns))
-        if self.kind == "parquet":
-            yield from self._parquet_batches(chosen)
-        elif self.kind == "geojson":
-            table = _read_geojson(self.path)
-            yield Batch.from_start(
-                table if chosen is None else table.select(chosen), 0, self.n_bytes
-            )
-        else:
-            yield from self._text_batches(chosen)
-
-    def read(self, columns: Sequence[str] | None = None, *, progress: bool = False) -> pa.Table:
-        """All rows at once; row i of the table is row i + 1 of the file.
-
-        Raises
-        ------
-        TableError
-            When the file has no rows, or a line that is no row.
-        """
-        from tqdm import tqdm
-
-        tables = []
-        with tqdm(
-            total=self.n_bytes, desc=f"reading {printable(self.path.name)}", unit="B", unit_scale=True, delay=2,
-            disable=not progress or None,
-        ) as bar:  # fmt: skip
-            for batch in self.batches(columns):
-                if batch.lost:
-                    raise batch.lost[0].error(self.path.name)
-                tables.append(batch.table)
-                bar.update(batch.bytes_read - bar.n)
-        table = pa.concat_tables(tables) if tables else None
-        if table is None or not table.num_rows:
-            raise TableError(f"{self.path.name} holds no rows. Give at least one photo.")
-        return table.replace_schema_metadata(dict(self.metadata) or None)
-
-    def _empty_columns(self, several: Mapping[str, list[str]]) -> set[str]:
-        """Columns without a value, among those of which one must be chosen."""
-        if not several:
-            return set()
-        unknown = {name for names in several.values() for name in names}
-        decisive = {names[0] for names in several.values()}
-        for role in ("latitude", "longitude"):
-            decisive.update(several.get(role, ()))
-        for batch in self.batches(sorted(unknown)):
-            for name in sorted(unknown):
-                values = texts(batch.table[name])
-                if values.null_count < len(values):
-                    unknown.discard(name)
-            if not unknown & decisive:
-                return set()
-        return unknown
-
-    def _parquet_batches(self, columns: list[str] | None) -> Iterator[Batch]:
-        stored = None if columns is None else [c for c in columns if not self._is_axis(c)]
-        if stored is not None and self.points is not None and len(stored) < len(columns or []):
-            stored = list(dict.fromkeys([*stored, self.points]))
-        with damage_of_parquet(self.path):
-            n_rows, n_read = max(pq.read_metadata(self.path).num_rows, 1), 0
-            for part in parquet_batches(self.path, stored):
-                part.validate(full=True)  # text that is no UTF-8 is found here
-                table = pa.Table.from_batches([part])
-                if self.points is not None:
-                    table = _with_axes(table, self.points, self.metadata, self.path.name, n_read)
-                    table = table if columns is None else table.select(columns)
-                batch = Batch.from_start(table, n_read, self.n_bytes * n_read // n_rows)
-                n_read += part.num_rows
-                yield batch
-            if not n_read:
-                table = pq.ParquetFile(self.path).read(columns=stored).slice(0, 0)
-                yield Batch.from_start(table, 0)
-
-    def _is_axis(self, name: str) -> bool:
-        return self.points is not None and name in ("latitude", "longitude")
-
-    def _text_batches(self, columns: list[str] | None) -> Iterator[Batch]:
-        parser: Any
-        if self.kind == "json":
-            parser = JsonLinesParser(list(self.names) if columns is None else columns)
-        else:
-            parser = DelimitedParser(
-                self.path.name, list(self.names), self.delimiter, self.quoting,
-                self.n_header_lines, columns,
-            )  # fmt: skip
-        blocks = text_blocks(self.path, block_bytes=self.block_bytes, encoding=self.encoding)
-        before = next(blocks, None)
-        for block in blocks:
-            assert before is not None
-            yield self._parsed(parser, *before)
-            before = block
-        yield self._parsed(parser, *(before or (b"", 0)), last=True)
-
-    def _parsed(self, parser: Any, text: bytes, bytes_read: int, *, last: bool = False) -> Batch:
-        if self.kind == "json":  # a key of one line is a column of all
-            check_unpacked(self.path, 4 * text.count(b"\n") * len(parser.columns))
-        batch: Batch = parser.parse(text, bytes_read, last=last)
-        return batch
 
 
 def open_table(
@@ -246,12 +71,13 @@ def open_table(
         suffixes.pop()
     suffix = suffixes[-1] if suffixes else ""
     if suffix in PARQUET:
-        return _open_parquet(path)
-    if suffix == _GEOJSON:
-        return TableFile(path, "geojson", tuple(_read_geojson(path).column_names))
+        return open_parquet(path)
+    if suffix == ".geojson":
+        return open_geojson(path)
     first = _first_line(path, encoding)
+    blocks = partial(text_blocks, path, block_bytes=block_bytes, encoding=encoding)
     if suffix in _JSON or first.lstrip()[:1] == "{":
-        return _open_json(path, first, encoding, block_bytes)
+        return _open_json(path, first, blocks)
     delimiter = delimiter or delimiter_of(first, suffix)
     fields = fields_of(first, delimiter, quoting=quoting)
     if not fields or "\r" in first:
@@ -259,18 +85,15 @@ def open_table(
             f"The first line of {path.name} cannot be split into columns. Save the file with a line feed at the end "
             "of each line."
         )
-    names = _names(fields, header, path.name)
-    check_names(names or [], path.name)
-    return TableFile(
-        path,
-        "text",
-        tuple(names or [name.strip() for name in fields]),
-        delimiter=delimiter,
-        quoting=quoting,
-        n_header_lines=int(names is None),
-        encoding=encoding,
-        block_bytes=block_bytes,
-    )
+    given = _names(fields, header, path.name)
+    names = [name.strip() for name in fields] if given is None else given
+    check_names(given or [], path.name)
+
+    def read(columns: list[str] | None) -> Iterator[Batch]:
+        parser = DelimitedParser(path.name, names, delimiter, quoting, int(given is None), columns)
+        return (parser.parse(*block) for block in blocks())
+
+    return TableFile(path, tuple(names), read)
 
 
 def read_table(
@@ -316,7 +139,7 @@ def _first_line(path: Path, encoding: str | None) -> str:
         except LookupError:
             raise TableError(f"There is no encoding {encoding!r}. Try latin-1.") from None
     blocks = text_blocks(path, block_bytes=1 << 16, encoding=encoding)
-    text, _ = next(blocks, (b"", 0))
+    text, _, _ = next(blocks, (b"", 0, True))
     blocks.close()  # type: ignore[attr-defined]
     if not text.strip():
         raise TableError(f"{path.name} is empty. It needs a header line and at least one photo.")
@@ -349,87 +172,23 @@ def _names(fields: list[str], header: Header, name: str) -> list[str] | None:
     return None
 
 
-def _open_json(path: Path, first: str, encoding: str | None, block_bytes: int) -> TableFile:
+def _open_json(
+    path: Path, first: str, blocks: Callable[[], Iterator[tuple[bytes, int, bool]]]
+) -> TableFile:
     if first.lstrip().startswith("["):
         raise TableError(
             f"{path.name} is one JSON array. Write one object a line (jq -c '.[]' does that)."
         )
     keys: dict[str, None] = {}
-    for text, _ in text_blocks(path, block_bytes=block_bytes, encoding=encoding):
+    for text, _, _ in blocks():
         keys_of(text, keys)
     if not keys:
         raise TableError(
             f"{path.name} does not hold one JSON object a line (line 1: {first[:40]!r})."
         )
-    return TableFile(path, "json", tuple(keys), encoding=encoding, block_bytes=block_bytes)
 
+    def read(columns: list[str] | None) -> Iterator[Batch]:
+        parser = JsonLinesParser(path, list(keys) if columns is None else columns)
+        return (parser.parse(*block) for block in blocks())
 
-def _open_parquet(path: Path) -> TableFile:
-    with damage_of_parquet(path):
-        schema = pq.read_schema(path)
-    names, metadata = list(schema.names), dict(schema.metadata or {})
-    check_names(names, path.name)
-    points = None
-    if b"geo" in metadata and not all(candidates(names, r) for r in ("latitude", "longitude")):
-        with damage_of_parquet(path):
-            points = str(json.loads(metadata[b"geo"])["primary_column"])
-        names = [
-            *(name for name in names if name not in ("latitude", "longitude")),
-            "latitude",
-            "longitude",
-        ]
-    return TableFile(path, "parquet", tuple(names), metadata, points=points)
-
-
-def _with_axes(
-    table: pa.Table, points: str, metadata: Mapping[bytes, bytes], name: str, n_before: int
-) -> pa.Table:
-    """Add the latitude and longitude of a column of points in well-known binary."""
-    import geopandas as gpd
-
-    if points not in table.column_names:
-        return table
-    crs = json.loads(metadata[b"geo"])["columns"][points].get("crs", "OGC:CRS84")
-    geometry = gpd.GeoSeries.from_wkb(table[points].to_pylist(), crs=crs)
-    return _with_axes_of(geometry, table, name, n_before)
-
-
-def _read_geojson(path: Path) -> pa.Table:
-    import geopandas as gpd
-    import pyogrio
-
-    try:
-        layer = pyogrio.read_info(path, force_feature_count=True)
-        check_unpacked(path, 8 * layer["features"] * len(layer["fields"]))
-        frame = gpd.read_file(path)
-        geometry = frame.geometry
-    except TableError:
-        raise
-    except Exception as error:  # GDAL's own, whatever its kind
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise TableError(
-            f"{path.name} cannot be read as GeoJSON ({reason}). Write it again."
-        ) from error
-    frame = frame.drop(columns=geometry.name)
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    table = _with_axes_of(geometry, table, path.name, 0)
-    check_names(table.column_names, path.name)
-    return table
-
-
-def _with_axes_of(geometry: Any, table: pa.Table, name: str, n_before: int) -> pa.Table:
-    """Table with the latitudes and longitudes of points in place of its own; NaN where there is none."""
-    kinds = geometry.geom_type
-    bad = (kinds.notna() & (kinds != "Point")).to_numpy()
-    if bad.any():
-        row = int(bad.argmax())
-        raise TableError(
-            f"{name} must hold points; row {n_before + row + 1} is a {kinds.iloc[row]}. Give one point per photo."
-        )
-    if geometry.crs is not None and not geometry.crs.is_geographic:
-        geometry = geometry.to_crs(4326)
-    axes = {"latitude": geometry.y, "longitude": geometry.x}
-    table = table.drop_columns([name for name in axes if name in table.column_names])
-    for axis, degrees in axes.items():
-        table = table.append_column(axis, pa.array(degrees.to_numpy()))
-    return table
+    return TableFile(path, tuple(keys), read)

@@ -1,8 +1,9 @@
-"""Rows of a table in batches, lines that are no rows, and the error of a table that cannot be read."""
+"""Rows of a table in batches, lines that are no rows, and the errors of a table that cannot be read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,9 @@ UNBALANCED = "a double quote that is not closed"
 HALF_WRITTEN = "half-written last line"
 NOT_TEXT = "not UTF-8 text"
 NOT_JSON = "not a JSON object"
+
+LEAST_LIMIT = 128 << 20
+MOST_TIMES = 100
 
 
 class TableError(ValueError):
@@ -82,3 +86,21 @@ class Batch:
         """Rows that follow each other in the file, ``start`` rows before them."""
         rows = np.arange(start + 1, start + 1 + table.num_rows, dtype=np.int64)
         return cls(table, rows, [], bytes_read)
+
+
+def check_unpacked(path: Path, n_bytes: float) -> None:
+    """Refuse a file that unpacks to more than 128 MB and more than 100 times its own size.
+
+    A small one of the same rows again and again must not fill memory.
+
+    Raises
+    ------
+    TableError
+        If ``n_bytes`` are more than that.
+    """
+    size = path.stat().st_size
+    if n_bytes > max(LEAST_LIMIT, MOST_TIMES * size):
+        raise TableError(
+            f"{path.name} has {size:,} bytes, which unpack to {n_bytes:,.0f} or more, as in a file made to fill "
+            "memory. If you trust it, save it as uncompressed CSV."
+        )

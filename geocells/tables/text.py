@@ -16,8 +16,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from geocells.tables.rows import TableError
-from geocells.tables.unpacked import check_unpacked
+from geocells.tables.rows import TableError, check_unpacked
 
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 BLOCK_BYTES = 16 << 20
@@ -31,8 +30,8 @@ _DAMAGE = (
 
 def text_blocks(
     path: Path, *, block_bytes: int = BLOCK_BYTES, encoding: str | None = None
-) -> Iterator[tuple[bytes, int]]:
-    """Whole lines of a file in UTF-8, and how far into the file on the disk reading has got.
+) -> Iterator[tuple[bytes, int, bool]]:
+    """Whole lines of a file in UTF-8, how far into the file on the disk reading has got, and whether no other follow.
 
     Parameters
     ----------
@@ -55,10 +54,13 @@ def text_blocks(
     """
     blocks = _blocks(path, block_bytes, encoding)
     with ThreadPoolExecutor(1) as thread:
+        block = thread.submit(next, blocks, None).result()
         pending = thread.submit(next, blocks, None)
-        while (block := pending.result()) is not None:
+        while block is not None:
+            following = pending.result()
             pending = thread.submit(next, blocks, None)
-            yield block
+            yield *block, following is None
+            block = following
 
 
 def _blocks(path: Path, block_bytes: int, encoding: str | None) -> Iterator[tuple[bytes, int]]:

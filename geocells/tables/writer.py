@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from geocells._files import replacing
 from geocells._types import FloatArray
-from geocells.tables.reader import PARQUET
+from geocells.tables.parquet import PARQUET
 from geocells.tables.rows import TableError
 
 WRITABLE = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz", ".geojson")

@@ -90,12 +90,12 @@ def predict(
     if map_file is not None and map_file.suffix.lower() not in (".html", ".htm"):
         raise GeolocError(f"The map is a page; {map_file} should end in .html.")
     files = _files(photos)
-    from geoloc_models.inference.inputs import PhotoList
     from geoloc_models.inference.model import load_model
+    from geoloc_models.photos.images import FileImages
 
     loaded = load_model(model)
     predictions = loaded.predict(
-        PhotoList(files, min_side=loaded.image_size),
+        FileImages(files, min_side=loaded.image_size),
         decoder=decoder,
         names=None if names else False,
         promise_km=promise,

@@ -9,49 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models.photos.exif import PhotoExif, read_exif
-from geoloc_models.photos.images import ImageSource
-from geoloc_models.photos.opening import is_photo, open_photo, split_tar_path
+from geoloc_models.photos.images import IN_MEMORY, FileImages, ImageSource
+from geoloc_models.photos.opening import is_photo, split_tar_path
 
-_IN_MEMORY = (Image.Image, np.ndarray)
 _PATHS = (str, os.PathLike)
-
-
-class PhotoList:
-    """A numbered collection of photos: an :class:`~geoloc_models.photos.images.ImageSource`.
-
-    Parameters
-    ----------
-    items : sequence
-        Paths of files (or members of tar files), pillow images, and arrays: (H, W, 3), (H, W, 4)
-        or (H, W) uint8.
-    min_side : int, optional
-        As for :class:`~geoloc_models.photos.images.FileImages`.
-    """
-
-    def __init__(self, items: Sequence[Any], *, min_side: int | None = None) -> None:
-        self._items = list(items)
-        self.min_side = min_side
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def describe(self, row: int) -> str:
-        """Path of a row's photo, or its number."""
-        item = self._items[row]
-        return f"image {row}" if isinstance(item, _IN_MEMORY) else os.fspath(item)
-
-    def load(self, row: int) -> Image.Image:
-        """A row's photo, upright, in RGB, without any metadata."""
-        return open_photo(self._items[row], name=self.describe(row), min_side=self.min_side)
-
-    def exif(self, row: int) -> PhotoExif:
-        """What the EXIF data of a row's photo say: no position for a photo without them."""
-        item = self._items[row]
-        return PhotoExif() if isinstance(item, np.ndarray) else read_exif(item)
 
 
 def as_photos(images: Any, *, min_side: int | None = None) -> ImageSource:
@@ -70,11 +33,11 @@ def as_photos(images: Any, *, min_side: int | None = None) -> ImageSource:
     GeolocError
         If a path does not exist, there is no photo, or something is no photo at all.
     """
-    if isinstance(images, ImageSource) and not isinstance(images, _IN_MEMORY):
+    if isinstance(images, ImageSource) and not isinstance(images, IN_MEMORY):
         return images
     if isinstance(images, np.ndarray) and images.ndim == 4:
         images = list(images)
-    if isinstance(images, (*_PATHS, *_IN_MEMORY)):
+    if isinstance(images, (*_PATHS, *IN_MEMORY)):
         images = [images]
     if not isinstance(images, Iterable):
         raise GeolocError(
@@ -83,7 +46,7 @@ def as_photos(images: Any, *, min_side: int | None = None) -> ImageSource:
         )
     items: list[Any] = []
     for item in images:
-        if isinstance(item, _IN_MEMORY):
+        if isinstance(item, IN_MEMORY):
             items.append(item)
         elif isinstance(item, _PATHS):
             items.extend(list_photos([os.fspath(item)]))
@@ -94,7 +57,7 @@ def as_photos(images: Any, *, min_side: int | None = None) -> ImageSource:
             )
     if not items:
         raise GeolocError("There is no photo in the input.")
-    return PhotoList(items, min_side=min_side)
+    return FileImages(items, min_side=min_side)
 
 
 def list_photos(names: Sequence[str], *, must_exist: bool = True) -> list[str]:

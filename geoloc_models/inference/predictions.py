@@ -19,10 +19,9 @@ from geoloc_models._errors import BrokenImageError
 from geoloc_models._files import replacing
 from geoloc_models.inference.class_locations import ClassLocations
 from geoloc_models.inference.familiarity import UNLIKE
-from geoloc_models.inference.inputs import PhotoList
 from geoloc_models.inference.map import MappedPhoto, RegionCell, draw_map
 from geoloc_models.inference.place_names import CREDIT, NearestPlace, nearest_places
-from geoloc_models.photos.images import ImageSource
+from geoloc_models.photos.images import FileImages, ImageSource
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -182,7 +181,7 @@ class PhotoPredictions(DecodedOutputs):
     def with_exif(self) -> PhotoPredictions:
         """Set the photos' own EXIF positions beside the answers."""
         positions = np.full((len(self), 2), np.nan)
-        if isinstance(self.images, PhotoList):
+        if isinstance(self.images, FileImages):
             for number, row in enumerate(self.rows):
                 try:
                     exif = self.images.exif(int(row))

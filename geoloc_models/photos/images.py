@@ -1,20 +1,24 @@
-"""Where images come from: a numbered collection, and the one that reads files."""
+"""Where images come from: a numbered collection, and the one of files and pictures in memory."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 from PIL import Image
 
 from geoloc_models._errors import GeolocError
+from geoloc_models.photos.exif import PhotoExif, read_exif
 from geoloc_models.photos.opening import open_photo
 
-__all__ = ["FileImages", "ImageSource"]
+__all__ = ["IN_MEMORY", "FileImages", "ImageSource"]
+
+IN_MEMORY = (Image.Image, np.ndarray)
+"""What holds a picture itself, and not its path."""
 
 
 @runtime_checkable
@@ -43,13 +47,14 @@ class ImageSource(Protocol):
 
 
 class FileImages:
-    """Images in files, or in tar shards.
+    """Images in files, in tar shards, or in memory.
 
     Parameters
     ----------
-    paths : sequence of path
+    paths : sequence of path, pillow image or ndarray
         One per row: a file, in whatever tree of folders, or a member of an uncompressed tar file as
-        ``shards/00012.tar/NAME.jpg`` (a component that ends in ``.tar`` and is a file).
+        ``shards/00012.tar/NAME.jpg`` (a component that ends in ``.tar`` and is a file); or a picture
+        as :func:`open_photo` takes it.
     root : path, optional
         Folder that relative paths start from.
     min_side : int, optional
@@ -79,7 +84,7 @@ class FileImages:
 
     def __init__(
         self,
-        paths: Sequence[str | Path] | np.ndarray,
+        paths: Sequence[Any] | np.ndarray,
         root: str | Path | None = None,
         *,
         min_side: int | None = None,
@@ -88,6 +93,9 @@ class FileImages:
             raise GeolocError(f"min_side must be at least 1 pixel; got {min_side}.")
         self.min_side = None if min_side is None else int(min_side)
         self._root = "" if root is None else str(root)
+        self._in_memory = {
+            row: item for row, item in enumerate(paths) if isinstance(item, IN_MEMORY)
+        }
         self._paths = pa.array(
             (_bytes_of(path, row) for row, path in enumerate(paths)), pa.large_binary()
         )
@@ -96,16 +104,27 @@ class FileImages:
         return len(self._paths)
 
     def describe(self, row: int) -> str:
-        """Path of a row's image."""
-        path = os.fsdecode(self._paths[row].as_py())
-        return str(Path(self._root, path))
+        """Path of a row's image, or its number."""
+        path = self._paths[row].as_py()
+        return f"image {row}" if path is None else str(Path(self._root, os.fsdecode(path)))
 
     def load(self, row: int) -> Image.Image:
         """Read a row's image, upright, in RGB."""
-        return open_photo(self.describe(row), min_side=self.min_side)
+        return open_photo(self._source(row), name=self.describe(row), min_side=self.min_side)
+
+    def exif(self, row: int) -> PhotoExif:
+        """What the EXIF data of a row's image say: nothing of an array."""
+        source = self._source(row)
+        return PhotoExif() if isinstance(source, np.ndarray) else read_exif(source)
+
+    def _source(self, row: int) -> str | Image.Image | np.ndarray:
+        return self._in_memory[row] if row in self._in_memory else self.describe(row)
 
 
-def _bytes_of(path: object, row: int) -> bytes:
-    if isinstance(path, str | bytes | os.PathLike):
-        return os.fsencode(path)
-    raise GeolocError(f"Every row needs the path of its image; row {row} has {path!r}.")
+def _bytes_of(item: object, row: int) -> bytes | None:
+    """Path of a file; None for a picture in memory."""
+    if isinstance(item, IN_MEMORY):
+        return None
+    if isinstance(item, str | bytes | os.PathLike):
+        return os.fsencode(item)
+    raise GeolocError(f"Every row needs the path of its image; row {row} has {item!r}.")

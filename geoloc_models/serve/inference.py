@@ -12,11 +12,11 @@ from PIL import Image
 from geocells import web_map
 from geoloc_models._errors import BrokenImageError
 from geoloc_models.inference.class_locations import ClassLocations
-from geoloc_models.inference.inputs import PhotoList
 from geoloc_models.inference.map import map_content
 from geoloc_models.inference.model import Model
 from geoloc_models.inference.predictions import PhotoPredictions
 from geoloc_models.photos.guarded import GuardedDecoder
+from geoloc_models.photos.images import FileImages
 from geoloc_models.serve.components import answer_html
 from geoloc_models.serve.nearby import TrainingPhotoIndex
 from geoloc_models.serve.upload import Limits, read_upload
@@ -136,7 +136,7 @@ def _rounded(classes: ClassLocations) -> ClassLocations:
     return replace(classes, coords=np.round(classes.coords, _PLACE_DECIMALS), images=images)
 
 
-class _YourPhoto(PhotoList):
+class _YourPhoto(FileImages):
     def describe(self, row: int) -> str:
         """What the map calls it."""
         return "Your photo"

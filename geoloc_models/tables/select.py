@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from geocells.tables import TableFile, ids, texts
-from geocells.tables.reader import PARQUET
+from geocells.tables.parquet import PARQUET
 from geoloc_models._errors import GeolocError, table_errors
 from geoloc_models._files import replacing
 from geoloc_models.countries.polygons import read_countries

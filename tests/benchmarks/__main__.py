@@ -8,17 +8,17 @@ import sys
 
 import numba
 
-from tests.benchmarks import cells, decoding, heads, loader, retrieval, table_partition
+from tests.benchmarks import cells, decoding, heads, loader, metadata, retrieval, table_partition
 from tests.benchmarks.timing import table
 
 SUITES = {
     "cells": cells.report,
     "heads": lambda: table(heads.rows()),
     "retrieval": lambda: table(retrieval.rows()),
-    "loader": lambda: table(loader.rows()),
-    "decoders": lambda: table(loader.decoders()),
+    "loader": lambda: table([*loader.decoders(), *loader.rows()]),
     "decoding": lambda: table(decoding.rows()),
     "table_partition": lambda: table(table_partition.rows()),
+    "metadata": lambda: table(metadata.rows()),
 }
 
 

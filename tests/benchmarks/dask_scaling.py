@@ -66,7 +66,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("millions", nargs="*", type=int, default=[10, 100, 300])
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--methods", nargs="+", default=["consolidated", "bottom_up"])
     options = parser.parse_args()
     print("| rows | workers | method | fit | cells | assign |")
     print("| --- | --- | --- | --- | --- | --- |")
@@ -83,7 +82,7 @@ def main() -> None:
         ):
             client.run(one_thread)
             rows = collection(n_millions * 1_000_000)
-            for method in options.methods:
+            for method in ("consolidated", "bottom_up"):
                 print(measure(rows, n_workers, method), flush=True)
 
 

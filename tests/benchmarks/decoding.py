@@ -1,8 +1,7 @@
 """Expected utility: fitting, predicting against the bare product of dense matrices, and memory.
 
-``python -m tests.benchmarks.decoding``; with ``check``, answers are compared with utilities of all images. 100 000 real
-coordinates; about 2 000 cells; 10 000 predictions by the classifier of ``examples/cells_ablation.py`` on its simulated
-features, cooled or heated to fit. The simulated features are kept in ``runs/ablation``; making them takes a minute.
+100 000 real coordinates; about 2 000 cells; 10 000 predictions by the classifier of ``examples/cells_ablation.py`` on
+its simulated features, cooled or heated to fit. These are kept in ``runs/ablation``; making them takes a minute.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from scipy import sparse
 
-from geocells import CellBuilder, decoding, sphere
+from geocells import CellBuilder, decoding
 from tests.benchmarks.real_density import gallery
-from tests.benchmarks.timing import ROOT, Row, in_turns, seconds, table
+from tests.benchmarks.timing import ROOT, Row, in_turns, seconds
 
 sys.path.insert(0, str(ROOT / "examples"))
 import cells_ablation as ablation
@@ -163,38 +162,3 @@ def rows() -> list[Row]:
         elapsed = seconds(lambda answers=answers: retrieval.predict(answers))
         measured.append(Row(name, "", 1000 * elapsed / N_RETRIEVED, "ms"))
     return measured
-
-
-def check(given: Problem, n_rows: int = 100, n_candidates: int = 4000) -> tuple[float, float]:
-    """Answers against utilities worked out from all images, in full.
-
-    Returns the largest error of the utility that an answer claims, and the most by which any of some candidates, drawn
-    at random, beats an answer; neither may exceed rounding.
-    """
-    decoder = decoding.ExpectedUtility(radii_km=RADII_KM).fit(given.coords, given.labels)
-    decoded = decoder.predict_with_confidence(given.probabilities[:n_rows])
-    rng = np.random.default_rng(0)
-    drawn = decoder.candidates_[rng.choice(len(decoder.candidates_), n_candidates, replace=False)]
-    by_image = given.probabilities[:n_rows].astype(np.float64)
-    by_image /= by_image.sum(axis=1, keepdims=True)
-    by_image = (by_image / np.bincount(given.labels))[:, given.labels]
-    images = sphere.to_unit_vectors(given.coords)
-    points = sphere.to_unit_vectors(np.concatenate([decoded.points, drawn]))
-    cosines = np.cos(np.array(RADII_KM) / sphere.EARTH_RADIUS_KM) - 1e-15
-    utilities = []
-    for start in range(0, len(points), 200):
-        near = images @ points[start : start + 200].T
-        worth = sum((near >= cosine).astype(np.float64) for cosine in cosines) / len(RADII_KM)
-        utilities.append(by_image @ worth)
-    in_full = np.concatenate(utilities, axis=1)
-    claimed = np.abs(np.diag(in_full[:, :n_rows]) - decoded.utilities).max()
-    beaten = (in_full[:, n_rows:].max(axis=1) - decoded.utilities).max()
-    return float(claimed), float(beaten)
-
-
-if __name__ == "__main__":
-    if "check" in sys.argv[1:]:
-        claimed, beaten = check(problem())
-        print(f"Utility wrong by {claimed:.1e} at most, beaten by {beaten:.1e} at most.")
-    else:
-        print(table(rows()))

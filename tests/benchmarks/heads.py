@@ -17,7 +17,7 @@ from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.models.tasks import CellTask
 from geoloc_models.training.fit import fit_task
 from tests.benchmarks.real_density import gallery
-from tests.benchmarks.timing import Row, seconds, table
+from tests.benchmarks.timing import Row, seconds
 
 N_ROWS, DIM, HIDDEN, BATCH = 100_000, 768, 256, 1024
 
@@ -76,7 +76,3 @@ def rows() -> list[Row]:
             detail=f"{min(epochs):.2f} s",
         )
     ]
-
-
-if __name__ == "__main__":
-    print(table(rows()))

@@ -1,6 +1,6 @@
 """Loading photos: images a second beside plain Pillow in one process.
 
-``python -m tests.benchmarks.loader``. The photos are made up: 1600 x 1200 pixels, JPEG of quality 85, smooth shapes
+The photos are made up: 1600 x 1200 pixels, JPEG of quality 85, smooth shapes
 with the noise of a sensor on them (about 0.3 MB each).
 """
 
@@ -23,7 +23,7 @@ from torchvision.transforms import v2
 from geoloc_models.photos.dataset import PhotoDataset, make_framing, make_loader
 from geoloc_models.photos.images import FileImages
 from geoloc_models.photos.opening import open_photo
-from tests.benchmarks.timing import Row, in_turns, table
+from tests.benchmarks.timing import Row, in_turns
 
 N_PHOTOS = 200
 N_DIFFERENT = 20
@@ -152,7 +152,3 @@ def decoders() -> list[Row]:
     measured = [Row(name, "-", 1000 * least[name], unit="ms") for name in ways]
     ratio = least[PILLOW] / least[DRAFT]
     return [*measured, Row("images by the same processor time", PILLOW, ratio, at_least=2.0)]
-
-
-if __name__ == "__main__":
-    print(f"{table(decoders())}\n\n{table(rows())}")

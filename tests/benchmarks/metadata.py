@@ -1,15 +1,14 @@
 """From metadata to splits at the size of the paper's data set: time and peak memory of each step.
 
-``python -m tests.benchmarks.metadata [n_rows]`` writes a table of made-up photos (real coordinates
-with jitter, ids, addresses, users, faults) to a temporary folder and runs the commands on it, each
-in a process of its own. 14 million rows by default: 4 GB of disk, some minutes.
+A table of 14 million made-up photos (real coordinates with jitter, ids, addresses, users, faults) is written to a
+temporary folder, and the commands run on it, each in a process of its own: 4 GB of disk, some minutes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-import sys
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from tests.benchmarks.real_density import BLOCK, gallery
-from tests.benchmarks.timing import Row, in_fresh_process, peak_gib, table
+from tests.benchmarks.timing import Row, fresh_process, peak_gib
 
 N_ROWS = 14_000_000
 JITTER_DEGREES = 0.01
@@ -49,17 +48,17 @@ def write_metadata(path: Path, n_rows: int) -> None:
         frame.to_csv(path, mode="a", header=start == 0, index=False)
 
 
-def run_command(words: list[str]) -> tuple[str, float, float]:
-    """What a command prints, its seconds from the import on, and GiB at its peak."""
+def run_command(words: list[str]) -> None:
+    """Print as JSON what a command prints, its seconds from the import on, and GiB at its peak."""
     start = time.perf_counter()
     from geoloc_models.cli import main
 
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         main(words)
-    return printed.getvalue(), time.perf_counter() - start, peak_gib()
+    print(json.dumps((printed.getvalue(), time.perf_counter() - start, peak_gib())))
 
 
-def rows(n_rows: int = N_ROWS) -> list[Row]:
+def rows() -> list[Row]:
     """Measure the steps, and all of them together."""
     lines, total = [], 0.0
     with tempfile.TemporaryDirectory(prefix="geoloc-metadata-") as name:
@@ -67,8 +66,8 @@ def rows(n_rows: int = N_ROWS) -> list[Row]:
             f"{name}/{file}"
             for file in ("metadata.csv", "two.parquet", "world.parquet", "split.parquet")
         )
-        write_metadata(Path(metadata), n_rows)
-        print(f"{n_rows:,} rows, {Path(metadata).stat().st_size / 1e9:.2f} GB", flush=True)
+        write_metadata(Path(metadata), N_ROWS)
+        print(f"{N_ROWS:,} rows, {Path(metadata).stat().st_size / 1e9:.2f} GB", flush=True)
         for step, words in (
             ("select SE,CH", ["select", metadata, "-o", two, "--countries", "SE,CH"]),
             (
@@ -77,7 +76,8 @@ def rows(n_rows: int = N_ROWS) -> list[Row]:
             ),
             ("split, the world", ["split", world, "-o", split]),
         ):
-            printed, seconds, gib = in_fresh_process("metadata.run_command", words)
+            code = f"from tests.benchmarks.metadata import run_command; run_command({words})"
+            printed, seconds, gib = json.loads(fresh_process(code))
             print(
                 f"\n$ geoloc {' '.join(Path(word).name for word in words)}\n{printed}", flush=True
             )
@@ -85,15 +85,3 @@ def rows(n_rows: int = N_ROWS) -> list[Row]:
             lines.append(Row(f"{step}: peak memory", "-", gib, unit="GiB", at_most=4))
             total += seconds
     return [*lines, Row("all steps: time", "-", total / 60, unit="min", at_most=10)]
-
-
-def main() -> int:
-    """Print the table of figures."""
-    n_rows = int(sys.argv[1]) if len(sys.argv) > 1 else N_ROWS
-    lines = rows(n_rows)
-    print(f"\nmetadata, {n_rows:,} rows\n{table(lines)}")
-    return int(any(line.holds is False for line in lines))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

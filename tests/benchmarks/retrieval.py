@@ -14,7 +14,7 @@ import torch
 from geoloc_models.models.encoders import LocationEncoder
 from geoloc_models.models.gallery import Gallery, embed_places
 from tests.benchmarks.real_density import gallery as gallery_coordinates
-from tests.benchmarks.timing import Row, in_turns, table
+from tests.benchmarks.timing import Row, in_turns
 
 N_QUERIES = 1_000
 K = 10
@@ -85,7 +85,3 @@ def rows() -> list[Row]:
         ),
         Row("answers that differ", "geoclip", float(not is_same), unit="", at_most=0),
     ]
-
-
-if __name__ == "__main__":
-    print(table(rows()))

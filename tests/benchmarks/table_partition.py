@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from geocells import LatLonGrid, partition_table
 from tests.benchmarks.real_density import resampled
-from tests.benchmarks.timing import Row, in_turns, table
+from tests.benchmarks.timing import Row, in_turns
 
 N_ROWS = 5_000_000
 MIN_ROWS = 10_000
@@ -106,7 +106,3 @@ def read(folder: Path, coords: np.ndarray) -> tuple[float, float, int, int]:
         len(paths),
         max(pq.read_metadata(path).num_rows for path in paths),
     )
-
-
-if __name__ == "__main__":
-    print(table(rows()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import statistics
 import subprocess
 import sys
@@ -11,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,8 +18,7 @@ ROOT = Path(__file__).parents[2]
 class Row:
     """One line of the table.
 
-    ``value`` is a ratio or a figure with its unit; ``at_most`` (or ``at_least``) is the bound it is held to, ``aim``
-    what we would like.
+    ``value`` is a ratio or a figure with its unit; ``at_most`` (or ``at_least``) is the bound it is held to.
     """
 
     what: str
@@ -30,31 +27,24 @@ class Row:
     unit: str = "x"
     at_most: float | None = None
     at_least: float | None = None
-    aim: float | None = None
     detail: str = ""
-
-    @property
-    def holds(self) -> bool | None:
-        if self.at_most is not None:
-            return self.value <= self.at_most
-        if self.at_least is not None:
-            return self.value >= self.at_least
-        return None
 
     def cells(self) -> list[str]:
         """What the table shows."""
         figure = f"{self.value:.2f} x" if self.unit == "x" else f"{self.value:.3g} {self.unit}"
-        bound = "-" if self.at_most is None else f"{self.at_most:g}"
+        bound, verdict = "-", ""
+        if self.at_most is not None:
+            bound = f"<= {self.at_most:g}"
+            verdict = "holds" if self.value <= self.at_most else "MISSED"
         if self.at_least is not None:
             bound = f">= {self.at_least:g}"
-        aim = "-" if self.aim is None else f"{self.aim:g}"
-        verdict = {True: "holds", False: "MISSED", None: ""}[self.holds]
-        return [self.what, self.against, figure, bound, aim, f"{verdict} {self.detail}".strip()]
+            verdict = "holds" if self.value >= self.at_least else "MISSED"
+        return [self.what, self.against, figure, bound, f"{verdict} {self.detail}".strip()]
 
 
 def table(rows: Sequence[Row]) -> str:
     """Rows as aligned text."""
-    header = ["what", "against", "measured", "at most", "aim", ""]
+    header = ["what", "against", "measured", "bound", ""]
     return aligned([header, *(row.cells() for row in rows)])
 
 
@@ -95,17 +85,6 @@ def in_turns(
             if number >= warm_up:
                 times[name].append(elapsed)
     return times
-
-
-def in_fresh_process(function: str, *arguments: object) -> Any:
-    """Answer of ``tests.benchmarks.MODULE.FUNCTION``, given as "MODULE.FUNCTION", in a process of its own."""
-    module, name = function.split(".")
-    return json.loads(
-        fresh_process(
-            f"import json; from tests.benchmarks.{module} import {name}\n"
-            f"print(json.dumps({name}(*{arguments!r})))"
-        )
-    )
 
 
 def fresh_process(code: str) -> str:

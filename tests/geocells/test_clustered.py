@@ -109,7 +109,7 @@ def twin(coords: np.ndarray, clusters: list[int], min_images: int) -> list[tuple
         nearest = min(
             others,
             key=lambda own: (
-                naive.haversine(here, naive.spherical_mean(own)),
+                naive.distance_km(here, naive.spherical_mean(own)),
                 naive.spherical_mean(own),
             ),
         )

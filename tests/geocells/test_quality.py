@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from naive import haversine
+from naive import distance_km
 from sklearn.cluster import KMeans
 from strategies import coordinates
 
@@ -105,7 +105,7 @@ def test_a_partition_reports_what_its_images_tell_one_by_one(coords, min_images)
     result = builder.cells_.report(coords)
     assert result.images_per_cell.tolist() == builder.counts_.tolist()
     kms = [
-        haversine(tuple(point), tuple(builder.cells_.locations[label]))
+        distance_km(tuple(point), tuple(builder.cells_.locations[label]))
         for point, label in zip(coords, builder.labels_, strict=True)
     ]
     # Near the antipode the formula itself is sure to 0.2 m only.

@@ -92,7 +92,7 @@ def twin(outlines, counts, places, min_images):
             k for k in blocks
             if k != short and any(outlines[a].intersects(outlines[b]) for a in blocks[k] for b in blocks[short])
         ]  # fmt: skip
-        target = min(touching, key=lambda k: naive.haversine(mean(k), mean(short)))
+        target = min(touching, key=lambda k: naive.distance_km(mean(k), mean(short)))
         kept, gone = min(short, target), max(short, target)
         blocks[kept] += blocks.pop(gone)
     out = [0] * len(outlines)

@@ -77,8 +77,8 @@ function mapDetails(photo) {
   return layers;
 }
 
-// What the drawn layers mean: of none that is not there.
-function addLegend(map, content) {
+// What the drawn layers mean: of none that is not there; folded where it would hide the map.
+function addLegend(map, content, isNarrow) {
   const details = content.photos.map((photo) => photo.details ?? {});
   const rows = [
     ["core", "half of the probability", "region"],
@@ -90,14 +90,19 @@ function addLegend(map, content) {
   if (content.credit) { rows.push(mapElement("div", "", content.credit)); }
   if (!rows.length) { return; }
   const legend = L.control({ position: "bottomleft" });
-  legend.onAdd = () => mapElement("div", "map-legend", ...rows);
+  legend.onAdd = () => {
+    const box = mapElement("details", "map-legend", mapElement("summary", "", "Legend"), ...rows);
+    box.open = !isNarrow;
+    L.DomEvent.disableClickPropagation(box);
+    return box;
+  };
   legend.addTo(map);
 }
 
 // Draw into an element what geoloc_models.inference.map.map_content says; returns Leaflet's map.
 function drawMap(holder, content) {
   const map = baseMap(holder, content, { worldCopyJump: true });
-  const alone = content.photos.length === 1;
+  const alone = content.photos.length === 1, isNarrow = holder.clientWidth < 500;
   const choices = {}, overlays = {};
   content.photos.filter((photo) => photo.details).forEach((photo, number) => {
     const layers = mapDetails(photo);
@@ -113,8 +118,8 @@ function drawMap(holder, content) {
   const markers = alone || !content.photos.length ? map : L.markerClusterGroup().addTo(map);
   for (const photo of content.photos) { markers.addLayer(mapMarker(photo)); }
   if (Object.keys({ ...choices, ...overlays }).length) {
-    L.control.layers(choices, overlays, { collapsed: content.photos.length > 12 || holder.clientWidth < 500 }).addTo(map);
+    L.control.layers(choices, overlays, { collapsed: content.photos.length > 12 || isNarrow }).addTo(map);
   }
-  addLegend(map, content);
+  addLegend(map, content, isNarrow);
   return map;
 }

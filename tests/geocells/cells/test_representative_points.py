@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
-import naive_locations as naive
+import naive
 import numpy as np
 import pyarrow.parquet as pq
 import pytest

@@ -190,7 +190,7 @@ def test_exif_positions_change_no_answer_and_are_shown_on_request(cells, photos,
     plain = Image.open(photos / "0.jpg")
     plain.save(tmp_path / "plain.png")
     plain.save(tmp_path / "placed.png", exif=gps_exif(-33.9, 151.2))
-    answers = cells.predict([tmp_path / "plain.png", tmp_path / "placed.png"])
+    answers = cells.predict(FileImages(["plain.png", "placed.png"], tmp_path))
     np.testing.assert_array_equal(*answers.probabilities)
     assert answers.errors_km is None
     frame = answers.with_exif().to_dataframe()

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from naive_locations import distance_km
+from naive import distance_km
 
 from geocells import sphere
 from geoloc_models.models import neighbours as module

@@ -57,7 +57,7 @@ def test_a_photo_gets_its_answer_and_a_visible_map(browser, tmp_path):
     put_in(browser, tmp_path / "photo.jpg", photo())
     wait_for(browser, lambda: "within 25 km" in text_of(browser, "#answer h2"))
     assert "321 km" not in text_of(browser, "#answer")  # folded away
-    found(browser, "#answer summary")[0].click()
+    found(browser, "#answer > details > summary")[0].click()
     answer = text_of(browser, "#answer details")
     assert "321 km" in answer
     assert "Nearest training photos" in answer
@@ -153,7 +153,9 @@ def test_a_saved_map_works_alone_and_shows_a_hostile_name_as_text(browser, tmp_p
         choices = text_of(browser, ".leaflet-control-layers")
         assert name in choices
         assert "b.jpg" in choices
-        assert found(browser, ".map-legend")[0].size["width"] < 320  # it does not hide the map
+        (legend,) = found(browser, ".map-legend")
+        assert legend.size["width"] < 320  # it does not hide the map
+        assert legend.get_property("open")
         assert browser.execute_script("return Boolean(window.hostile)") is False
         assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
     finally:
@@ -212,6 +214,7 @@ def test_the_page_fits_phones_and_screens(browser, offers, tmp_path, width, them
             own.click() if "button" in offer else own.send_keys(address)
             wait_for(browser, lambda: found(browser, "#answer h2"))
             wait_for(browser, lambda: n_drawn(browser) > 1000)
+            assert found(browser, ".map-legend")[0].get_property("open") is not is_phone
             for fold in found(browser, "summary"):
                 if fold.find_element("xpath", "..").get_attribute("open") is None:
                     fold.click()

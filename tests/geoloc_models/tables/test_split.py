@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from naive_locations import distance_km
+from naive import distance_km
 
 from geocells.decoding import conformal_quantile
 from geoloc_models._errors import GeolocError

@@ -1,20 +1,23 @@
-"""How much a file may unpack to: a small one of the same rows again and again must not fill memory."""
+"""Rows of Parquet and GeoParquet, in batches that fit into memory whatever the file says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from geocells.tables.rows import TableError
+from geocells.tables.columns import candidates, check_names
+from geocells.tables.geometry import AXES, with_axes
+from geocells.tables.rows import Batch, TableError, check_unpacked
+from geocells.tables.table_file import TableFile
 
-LEAST_LIMIT = 128 << 20
-MOST_TIMES = 100
-
+PARQUET = (".parquet", ".pq", ".geoparquet")
 _BATCH_ROWS = 1 << 17
 _BATCH_BYTES = 32 << 20
 _BYTES_OF_TYPE = {
@@ -22,20 +25,41 @@ _BYTES_OF_TYPE = {
 }  # fmt: skip
 
 
-def check_unpacked(path: Path, n_bytes: float) -> None:
-    """Refuse a file that unpacks to more than 128 MB and more than 100 times its own size.
+def open_parquet(path: Path) -> TableFile:
+    """Find the columns of a Parquet file, and its column of points if it has no coordinates in numbers."""
+    with damage_of_parquet(path):
+        schema = pq.read_schema(path)
+    names, metadata = list(schema.names), dict(schema.metadata or {})
+    check_names(names, path.name)
+    points = None
+    if b"geo" in metadata and not all(candidates(names, role) for role in AXES):
+        with damage_of_parquet(path):
+            points = str(json.loads(metadata[b"geo"])["primary_column"])
+        names = [*(name for name in names if name not in AXES), *AXES]
+    read = partial(_batches, path, points, metadata)
+    return TableFile(path, tuple(names), read, metadata, points)
 
-    Raises
-    ------
-    TableError
-        If ``n_bytes`` are more than that.
-    """
-    size = path.stat().st_size
-    if n_bytes > max(LEAST_LIMIT, MOST_TIMES * size):
-        raise TableError(
-            f"{path.name} has {size:,} bytes, which unpack to {n_bytes:,.0f} or more, as in a file made to fill "
-            "memory. If you trust it, save it as uncompressed CSV."
-        )
+
+def _batches(
+    path: Path, points: str | None, metadata: Mapping[bytes, bytes], columns: list[str] | None
+) -> Iterator[Batch]:
+    stored = columns
+    if points is not None and columns is not None and set(AXES) & set(columns):
+        stored = list(dict.fromkeys([*(c for c in columns if c not in AXES), points]))
+    with damage_of_parquet(path):
+        n_rows, n_read = max(pq.read_metadata(path).num_rows, 1), 0
+        n_bytes = path.stat().st_size
+        for part in parquet_batches(path, stored):
+            part.validate(full=True)  # text that is no UTF-8 is found here
+            table = pa.Table.from_batches([part])
+            if points is not None:
+                table = with_axes(table, points, metadata, path.name, n_read)
+                table = table if columns is None else table.select(columns)
+            batch = Batch.from_start(table, n_read, n_bytes * n_read // n_rows)
+            n_read += part.num_rows
+            yield batch
+        if not n_read:
+            yield Batch.from_start(pq.ParquetFile(path).read(columns=stored).slice(0, 0), 0)
 
 
 @contextmanager

@@ -70,10 +70,6 @@ def test_each_mutant_has_one_break_and_leaves_the_next_one_whole():
         assert len(differing) <= 1 or mutant.line == 2, mutant.what
 
 
-def test_what_runs_at_import_has_no_function():
-    assert {mutant.line for mutant in mutants(TOY) if not mutant.function} == {2, 5}
-
-
 def test_the_code_of_a_function_is_exchanged():
     names: dict[str, object] = {}
     exec(compile(TOY, "toy.py", "exec"), names)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import os
 import pickle
 import warnings
 from collections.abc import Callable
@@ -25,12 +24,11 @@ import pytest
 import scipy.sparse
 import shapely
 from numpy.typing import NDArray
-from sklearn import config_context
 from sklearn.base import clone, is_clusterer
 from sklearn.cluster import KMeans
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
-from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -73,7 +71,6 @@ HELD_BY = {
         "sample_weights_not_an_array sample_weights_pandas_series"
     ),
     "test_numbers_of_any_type_have_the_cells_of_float64": "estimators_dtypes",
-    "test_array_api_input": "array_api_input",
     "test_features_stand_in_the_place_of_y": "fit_score_takes_y positive_only_tag_during_fit",
     "test_a_fit_leaves_parameters_and_data_alone": (
         "dont_overwrite_parameters estimators_overwrite_params sample_weights_not_overwritten"
@@ -265,15 +262,6 @@ def test_numbers_of_any_type_have_the_cells_of_float64(builder, coords, dtype):
     labels = builder.fit(typed).predict(typed)
     assert labels.dtype == builder.labels_.dtype == np.int64
     assert np.array_equal(labels, builder.fit(typed.astype(np.float64)).predict(typed))
-
-
-def test_array_api_input(builder, coords, feats):
-    """Arrays of numpy give the same cells while scikit-learn dispatches by the array API."""
-    if not os.environ.get("SCIPY_ARRAY_API"):
-        pytest.skip("SCIPY_ARRAY_API is not set: scikit-learn refuses to dispatch.")
-    plain = outcome(builder.fit(coords, feats))
-    with config_context(array_api_dispatch=True):
-        assert outcome(builder.fit(coords, feats)) == plain
 
 
 def test_features_stand_in_the_place_of_y(builder, coords, feats):
@@ -543,28 +531,3 @@ def test_grid_search_hands_features_over_as_y(coords, feats, as_table):
     best = CellBuilder(**search.best_params_).fit(coords, feats)
     assert outcome(search.best_estimator_) == outcome(best)
     assert np.array_equal(search.predict(coords), best.labels_)
-
-
-def test_distance_alone_prefers_small_cells(coords):
-    """Why there is no default score: smaller cells are nearer, however little a classifier can learn of them."""
-    scores = [
-        cross_val_score(CellBuilder(n), coords, scoring=median_error, cv=KFold(3, shuffle=True,
-        random_state=0)).mean()
-        for n in (2, 10, 80)
-    ]  # fmt: skip
-    assert scores[0] > scores[1] > scores[2]
-
-
-@pytest.mark.filterwarnings("ignore:The scoring .* does not support sample_weight:UserWarning")
-def test_sample_weights_reach_the_builders_of_a_grid_search(coords):
-    weights = np.ones(len(coords), dtype=int)
-    weights[:30] = 10
-    search = GridSearchCV(CellBuilder(), {"min_images": [5]}, scoring=median_error, cv=KFold(2))
-    search.fit(coords, sample_weight=weights)
-    assert search.best_estimator_.counts_.sum() == weights.sum()
-
-
-def test_a_search_without_scoring_is_refused(coords):
-    search = GridSearchCV(CellBuilder(), {"min_images": [5, 60]}, cv=3)
-    with pytest.raises(TypeError, match="If no scoring is specified"):
-        search.fit(coords)

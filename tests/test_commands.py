@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 from command_line import run
+from fresh_process import run_python
 
 from geocells import cli as geocells_cli
 from geoloc_models import cli as geoloc_cli
@@ -82,3 +84,36 @@ def test_options_of_every_command_may_stand_anywhere(place, tmp_path):
         result = run(geoloc_cli.main, *words[:place], *option, *words[place:])
         assert result.exit_code == 2
         assert ("no.yaml" if len(option) == 2 else "There is no photo no.jpg") in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (geoloc_cli.main, ("embed", "--min-images", "retrieval", "--quiet")),
+        (geocells_cli.main, ("build", "--min-images", "bottom_up", "--quiet")),
+    ],
+)
+def test_a_shell_learns_commands_options_and_choices(program, words, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    script = tmp_path / "completion"
+    run(program, "--install-completion", "--shell", "bash", "--output", script)
+    assert set(words) <= set(re.findall(r"[\w-]+", script.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "words"),
+    [
+        ("PIL", "models", ["index", "."]),
+        ("aiohttp", "download", ["download", "photos.csv"]),
+        ("starlette", "serve", ["serve", "-m", "x"]),
+    ],
+)
+def test_a_command_without_its_extra_says_what_to_install(package, extra, words, tmp_path):
+    (tmp_path / "photos.csv").write_text("id,url\na,http://127.0.0.1/a\n")
+    code = f"import sys; sys.modules[{package!r}] = None\nfrom geoloc_models.cli import main; main({words})"
+    ended = run_python(code, cwd=tmp_path, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"Error: This command needs {package}, which is not installed: "
+        f"pip install '.[{extra}]' in the source folder.\n"
+    )

@@ -113,13 +113,13 @@ def peak_bytes():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 
-def work(name, seconds, seed, keep, plain):
+def work(name, seconds, seed, keep):
     """Fuzz in this process."""
     warnings.simplefilter("ignore")
-    atheris = None
-    if not plain:
-        with contextlib.suppress(ImportError):
-            import atheris
+    try:
+        import atheris
+    except ImportError:
+        atheris = None
     from tests.fuzz import targets
 
     make = targets.TARGETS[name]
@@ -180,13 +180,12 @@ def main():
     parser.add_argument("--seconds", type=int, default=600)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=None, help="folder of findings")
-    parser.add_argument("--plain", action="store_true", help="without atheris")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     keep = options.keep or Path(tempfile.mkdtemp(prefix=f"fuzz-{options.target}-"))
     keep.mkdir(parents=True, exist_ok=True)
     if options.worker:
-        work(options.target, options.seconds, options.seed, keep, options.plain)
+        work(options.target, options.seconds, options.seed, keep)
         return
     total = {"inputs": 0, "seconds": 0.0, "largest_rise_mb": 0, "longest_seconds": 0.0}
     findings, deadline, start = {}, time.monotonic() + options.seconds, 0
@@ -196,7 +195,7 @@ def main():
         command = [
             sys.executable, "-m", "tests.fuzz", options.target, "--seconds", str(left), "--seed",
             str(options.seed + start), "--keep", str(own), "--worker",
-        ] + ["--plain"] * options.plain  # fmt: skip
+        ]  # fmt: skip
         with (own / "log.txt").open("wb") as log:
             ended = subprocess.run(command, stdout=log, stderr=log, check=False).returncode
         state_file = own / "state.json"

@@ -562,7 +562,7 @@ def test_groups_may_be_categorical():
 
 def test_options_are_keyword_only():
     with pytest.raises(TypeError):
-        consolidated(200, "top_down")
+        CellBuilder(200, "top_down")
     with pytest.raises(ValueError, match="Invalid parameter 'min_pictures'"):
         CellBuilder().set_params(min_pictures=3)
 

@@ -262,14 +262,6 @@ def test_the_help_lists_every_command():
     assert set(COMMANDS) <= set(words)
 
 
-def test_a_shell_learns_commands_options_and_choices(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    script = tmp_path / "completion"
-    geocells("--install-completion", "--shell", "bash", "--output", script)
-    for word in ("build", "--min-images", "bottom_up", "--quiet"):
-        assert word in script.read_text(encoding="utf-8")
-
-
 def test_the_options_of_build_are_the_parameters_of_the_builder():
     parameters = inspect.signature(CellBuilder).parameters
     fields = {field.name: field.default for field in dataclasses.fields(BuilderOptions)}

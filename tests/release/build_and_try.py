@@ -70,22 +70,18 @@ def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--python", action="append", choices=VERSIONS, help="only these versions (repeatable)"
-    )
-    parser.add_argument(
         "--demo",
         metavar="VERSION",
         choices=(*VERSIONS, "none"),
         help="the Python that also runs the demo; the newest by default. It downloads torch.",
     )
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep sdist and wheel here")
     return parser.parse_args()
 
 
 def main() -> int:
     """Build, try, and print a table of what was tried."""
     chosen = arguments()
-    found = pythons(tuple(chosen.python or VERSIONS))
+    found = pythons()
     if not found:
         raise SystemExit("No Python of 3.11 to 3.14 was found, by pyenv or on PATH.")
     demo_on = chosen.demo or max(found, key=VERSIONS.index)
@@ -95,15 +91,14 @@ def main() -> int:
         )
     rows = []
     with tempfile.TemporaryDirectory(prefix="geocells-build-") as folder:
-        into = Path(folder) if chosen.keep is None else chosen.keep.resolve()
-        sdist, wheel = build(into)
+        sdist, wheel = build(Path(folder))
         untracked = check_sdist(sdist)
         print(
             f"{sdist.name} and {wheel.name}; the wheel of the tree and that of the sdist are equal"
         )
         if untracked:
             print(f"In the sdist, but not in git: {', '.join(untracked)}")
-        for version in chosen.python or VERSIONS:
+        for version in VERSIONS:
             if version not in found:
                 rows.append((version, "not found here", ""))
                 continue

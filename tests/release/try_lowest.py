@@ -35,13 +35,12 @@ def main() -> int:
     """Make the environment, run the tests; returns pytest's exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", action="store_true", help="the models extra too")
-    parser.add_argument("tests", nargs="*", help="what to run instead of all tests of the package")
     chosen = parser.parse_args()
     python = pythons((VERSION,)).get(VERSION)
     if python is None:
         raise SystemExit(f"Python {VERSION} was not found, by pyenv or on PATH.")
     lists = ["lowest.txt", *(["lowest_models.txt"] if chosen.models else [])]
-    wanted = chosen.tests or (MODELS_TESTS if chosen.models else ["tests/geocells"])
+    wanted = MODELS_TESTS if chosen.models else ["tests/geocells"]
     with tempfile.TemporaryDirectory(prefix="geocells-lowest-") as folder:
         pins = [f"--requirement={HERE / name}" for name in lists]
         extras = "plot,dask,models,timm,download,places,demo" if chosen.models else "plot,dask"

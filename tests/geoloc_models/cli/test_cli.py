@@ -139,25 +139,6 @@ def test_bad_rows_and_tables_are_named(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        (["--min-images", 0], ["min_images", "0"]),
-        (["--min-images", -5], ["min_images", "-5"]),
-        (["--min-cell-size", 0], ["min_cell_size", "0"]),
-        (["--encoder", "resnet99"], ["resnet99", "tiny"]),
-        (["--epochs", 0], ["epochs", "0"]),
-        (["--weights", "nowhere.pth"], ["nowhere.pth"]),
-        (["--max-images", 50], ["max_images"]),
-    ],
-)
-def test_unsound_options_are_refused(tmp_path, options, words):
-    table = save_small_photos(tmp_path, 12)
-    run = tmp_path / "run"
-    refused(("train", table, *QUICK, "--output", run, *options), *words)
-    assert not run.exists()
-
-
 def test_only_broken_photos_are_refused(tmp_path):
     table = save_small_photos(tmp_path, 12)
     for path in (tmp_path / "photos").iterdir():
@@ -246,14 +227,6 @@ def test_help_shows_the_options_that_matter_and_help_all_the_others():
     assert "Usage" in geoloc("evaluate", "--help").stdout
 
 
-def test_a_shell_learns_commands_options_and_choices(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    script = tmp_path / "completion"
-    geoloc("--install-completion", "--shell", "bash", "--output", script)
-    for word in ("embed", "--min-images", "retrieval", "--quiet"):
-        assert word in script.read_text(encoding="utf-8")
-
-
 def test_the_version_is_printed_and_a_command_that_is_none_refused():
     assert geoloc("--version").stdout.strip() == __version__
     refused(["trian"], "trian")
@@ -276,12 +249,3 @@ def test_an_interruption_exits_with_130_and_leaves_no_half_written_file(tmp_path
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
     assert not (tmp_path / "run" / "results.json").exists()
     assert not [path for path in (tmp_path / "run").rglob("*") if "part" in path.name]
-
-
-def test_a_command_without_its_extra_says_what_to_install(tmp_path):
-    lines = "import sys; sys.modules['PIL'] = None\nfrom geoloc_models.cli import main; main(['index', '.'])"
-    ended = run_python(lines, cwd=tmp_path, check=False)
-    assert ended.returncode == 2
-    assert ended.stderr == (
-        "Error: This command needs PIL, which is not installed: pip install '.[models]' in the source folder.\n"
-    )

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 import time
 
 import photo_server
@@ -98,15 +97,6 @@ def test_bad_input_is_one_sentence_and_exit_code_2(tmp_path, monkeypatch, argume
     (tmp_path / "broken" / "ledger.parquet").write_text("no ledger")
     (tmp_path / "garbled" / "download.json").write_text("{")
     assert words in geoloc_refuses("download", *arguments)
-
-
-def test_without_aiohttp_it_says_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "aiohttp", None)
-    for name in ("fetching", "client", "addresses"):
-        monkeypatch.delitem(sys.modules, f"geoloc_models.download.{name}", raising=False)
-    table = write_photos(tmp_path / "photos.parquet", ["a"], ["http://127.0.0.1/a"])
-    said = geoloc_refuses("download", table, "-o", tmp_path / "images")
-    assert "pip install '.[download]'" in said
 
 
 def lingering(fault):

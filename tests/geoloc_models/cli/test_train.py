@@ -97,6 +97,8 @@ def test_a_runs_options_are_those_of_another(prepared, tmp_path):
     ("arguments", "words"),
     [
         (["--features", "nothing.npy"], "nothing.npy"),
+        (["--weights", "nowhere.pth"], "nowhere.pth"),
+        (["--min-images", "0"], "min_images must be"),
         (["--sigmas", "one"], "--sigmas"),
         (["--task", "retrieval", "--projection", "mercator"], "mercator"),
         (["--train-encoder", "half"], '"half"'),
@@ -109,6 +111,7 @@ def test_a_runs_options_are_those_of_another(prepared, tmp_path):
 def test_bad_input_ends_in_one_sentence(prepared, tmp_path, arguments, words):
     small = ["--encoder", "tiny", "--image-size", "32", "--output", tmp_path / "run"]
     assert words in geoloc_refuses("train", prepared / "split.parquet", *small, *arguments)
+    assert not (tmp_path / "run").exists()
 
 
 def test_cells_of_any_kind_can_be_trained_on(prepared, tmp_path):

@@ -79,20 +79,6 @@ def test_every_fault_ends_in_its_state_after_so_many_requests(tmp_path):
     assert summary.dead_share == pytest.approx(3 / 25)
 
 
-@pytest.mark.parametrize(
-    ("fault", "limit", "reason"),
-    [
-        (photo_server.slow(0.02), {"total_timeout": 0.4}, "tried once: not there after 0.4 s"),
-        (photo_server.silent, {"read_timeout": 0.2}, "in time"),
-    ],
-)
-def test_slow_and_silent_servers_fail_with_the_reason(fault, limit, reason, tmp_path):
-    run_with(tmp_path, {"b": fault}, quick(attempts=1, **limit), ids=["b"])
-    row = row_of(tmp_path / "images", "b")
-    assert row["state"] == "failed"
-    assert reason in row["reason"]
-
-
 @pytest.mark.parametrize("shard_size", [None, 2])
 def test_rows_whose_image_is_there_are_written_with_its_path(tmp_path, shard_size):
     ids = ["1", "Ü/../x", "3", "4"]

@@ -8,7 +8,7 @@ import types
 
 import pytest
 from command_line import geoloc, geoloc_refuses
-from fresh_process import run_python, start_geoloc
+from fresh_process import start_geoloc
 from geoloc_models_serve import ask, hostile_uploads, photo, small_placer, upload
 
 COMPILERS = {"numba_cache", f"torchinductor_{os.environ.get('USER', 'root')}"}
@@ -17,16 +17,6 @@ COMPILERS = {"numba_cache", f"torchinductor_{os.environ.get('USER', 'root')}"}
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     return small_placer(tmp_path_factory.mktemp("command")).model.folder
-
-
-def test_without_starlette_one_sentence_says_what_to_install():
-    code = "import sys; sys.modules['starlette'] = None; from geoloc_models.cli import main; main()"
-    done = run_python(code, "serve", "-m", "x", check=False)
-    assert done.returncode == 2
-    assert done.stderr == (
-        "Error: This command needs starlette, which is not installed: "
-        "pip install '.[serve]' in the source folder.\n"
-    )
 
 
 def test_bad_input_is_told_in_one_sentence(bundle, tmp_path):

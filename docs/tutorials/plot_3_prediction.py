@@ -54,7 +54,7 @@ def batches(rows):
         model.task.encoder.preprocessing.transform(),
         rows=rows,
     )
-    return make_loader(dataset, batch_size=64, shuffle=False, seed=0)
+    return make_loader(dataset, batch_size=64)
 
 
 validation = run_network(model.task, batches(split.validation), progress=False)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from torch.utils.data import BatchSampler, DataLoader, Dataset, SequentialSampler
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.features.cache import FeatureCache
 from geoloc_models.photos.dataset import Batch, PhotoLabels
 
 _IN_MEMORY_BYTES = 2 << 30
 
 
-class FeatureDataset:
+class FeatureDataset(Dataset[Batch]):
     """Cached features with coordinates, country and cell.
 
     Up to 2 GiB of features are copied into memory, in the cache's dtype; of more, every batch is
@@ -44,6 +43,13 @@ class FeatureDataset:
     GeolocError
         If lengths differ, the cache lacks a row, or has not finished it.
 
+    Notes
+    -----
+    ``dataset[positions]`` is a batch, a dict: ``image`` float32 (B, D), the features; ``coords``
+    float64 (B, 2); ``country``, ``cell`` and ``row`` int64 (B,), ``row`` being the row in the
+    table; ``broken``, a list of (row, message). Photos that are broken are left out of B. Rows are
+    gathered by one call a batch; no Python code runs per photo.
+
     Examples
     --------
     >>> import numpy as np
@@ -53,9 +59,8 @@ class FeatureDataset:
     >>> country_index = np.unique(table.countries, return_inverse=True)[1]
     >>> cache = FeatureCache.open("features.npy")
     >>> dataset = FeatureDataset(cache, row_keys(table), table.coords, country_index)
-    >>> batch = next(iter(dataset.batches(np.arange(160), batch_size=64)))
-    >>> tuple(batch["image"].shape)
-    (64, 128)
+    >>> tuple(dataset[[2, 0, 1]]["image"].shape)
+    (3, 128)
     """
 
     def __init__(
@@ -102,21 +107,13 @@ class FeatureDataset:
         """Row of the table and reason of each photo without a feature."""
         return self._broken_of(np.flatnonzero(self._is_broken))
 
-    def batches(self, order: ArrayLike | None = None, batch_size: int = 256) -> FeatureBatches:
-        """Batches of one epoch.
+    def batches(self, batch_size: int = 256) -> DataLoader[Batch]:
+        """All photos in order, so many in a batch, less those whose image is broken."""
+        positions = BatchSampler(SequentialSampler(self), batch_size, drop_last=False)
+        return DataLoader(self, batch_size=None, sampler=positions, collate_fn=lambda batch: batch)
 
-        Parameters
-        ----------
-        order : array-like (k,) int, optional
-            Positions in the dataset, 0 to ``len(dataset) - 1``, in the order wanted; a permutation
-            for an epoch. By default 0, 1, 2, ...
-        batch_size : int
-            Photos per batch; the last one may be shorter, as is one with broken images.
-        """
-        return FeatureBatches(self, order, batch_size)
-
-    def take(self, positions: ArrayLike) -> Batch:
-        """Batch of these positions in the dataset; see :class:`FeatureBatches`."""
+    def __getitem__(self, positions: ArrayLike) -> Batch:
+        """Batch of these positions in the dataset."""
         places = np.asarray(positions, dtype=np.int64).reshape(-1)
         broken = self._is_broken[places]
         whole = places[~broken] if broken.any() else places
@@ -139,49 +136,3 @@ class FeatureDataset:
             return []
         reasons = self.cache.broken_reasons
         return [(int(self.rows[k]), reasons[int(self._cache_rows[k])]) for k in places]
-
-
-class FeatureBatches:
-    """One epoch's batches, as any loader gives them; iterating anew gives the same ones.
-
-    Parameters
-    ----------
-    dataset : FeatureDataset
-        Where they come from.
-    order : array-like (k,) int, optional
-        Positions in the dataset.
-    batch_size : int
-        Photos per batch.
-
-    Raises
-    ------
-    GeolocError
-        If the batch size is below 1 or a position does not exist.
-
-    Notes
-    -----
-    A batch is a dict: ``image`` float32 (B, D), the features; ``coords`` float64 (B, 2);
-    ``country``, ``cell`` and ``row`` int64 (B,), ``row`` being the row in the table; ``broken``, a
-    list of (row, message). B may be 0 where all images are broken. Rows are gathered by one call
-    per batch; no Python code runs per photo.
-    """
-
-    def __init__(self, dataset: FeatureDataset, order: ArrayLike | None, batch_size: int) -> None:
-        if batch_size < 1:
-            raise GeolocError(f"The batch size must be at least 1; got {batch_size}.")
-        n = len(dataset)
-        positions = np.arange(n) if order is None else np.asarray(order, dtype=np.int64).reshape(-1)
-        bad = (positions < 0) | (positions >= n)
-        if bad.any():
-            raise GeolocError(
-                f"Positions in the order must lie between 0 and {n - 1}; {bad.sum()} do not "
-                f"(first: {positions[int(bad.argmax())]})."
-            )
-        self.dataset, self.order, self.batch_size = dataset, positions, batch_size
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.order) / self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for begin in range(0, len(self.order), self.batch_size):
-            yield self.dataset.take(self.order[begin : begin + self.batch_size])

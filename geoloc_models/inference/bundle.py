@@ -39,7 +39,6 @@ _NUMBERS = {
     "smoothing_km": ("(0, inf)", False),
     "std": ("[1e-6, 1000]", False),
     "temperature": ("[0.001, 1000]", False),
-    "top_cells": ("[1, inf)", True),
 }
 _LISTS = ("boxes", "centre", "coords", "mean", "n_classes", "sigmas", "std")
 _MAY_LACK = ("smoothing_km",)

@@ -243,7 +243,7 @@ class Model:
         n = len(photos)
         transform = self.task.encoder.preprocessing.transform()
         dataset = PhotoDataset(photos, np.zeros((n, 2)), np.zeros(n, dtype=np.int64), transform)
-        loader = make_loader(dataset, batch_size=batch_size, shuffle=False, seed=0, workers=workers)
+        loader = make_loader(dataset, batch_size=batch_size, workers=workers)
         outputs = run_network(
             self.task, loader, device=device, description="Placing photos", progress=progress
         )

@@ -70,7 +70,7 @@ def run_network(
     >>> images = FileImages(["photos/0.jpg", "photos/1.jpg"])
     >>> transform = task.encoder.preprocessing.transform()
     >>> dataset = PhotoDataset(images, [[59.3, 18.0], [47.0, 8.0]], [0, 1], transform)
-    >>> batches = make_loader(dataset, batch_size=2, shuffle=False, seed=0)
+    >>> batches = make_loader(dataset, batch_size=2)
     >>> run_network(task, batches, progress=False).rows.tolist()
     [0, 1]
     """

@@ -348,12 +348,10 @@ def make_loader(
     dataset: Dataset[Sample],
     *,
     batch_size: int = 1,
-    shuffle: bool = False,
     batches: Iterable[list[Any]] | None = None,
-    seed: int = 0,
     workers: int | None = None,
 ) -> DataLoader[Any]:
-    """Loader of batches from :func:`collate_photos`.
+    """Loader of batches from :func:`collate_photos`, in the order of the dataset.
 
     Parameters
     ----------
@@ -361,13 +359,8 @@ def make_loader(
         Images and labels.
     batch_size : int
         Images per batch; the last one may be shorter.
-    shuffle : bool
-        Whether every epoch has a new order.
     batches : iterable of list, optional
         What to ask the dataset for, batch by batch, instead of batches of ``batch_size``.
-    seed : int
-        Seed of the order and of the workers: two loaders with one seed give the same order, epoch
-        by epoch. Random transforms without workers follow torch's global generator.
     workers : int, optional
         Processes that load images, and live as long as the loader; 0 loads in this one. By default
         as many as a graphics card asks for, and 64 images can be shared out to.
@@ -379,16 +372,13 @@ def make_loader(
     if workers < 0:
         raise GeolocError(f"The number of workers must be at least 0; got {workers}.")
     workers = min(workers, len(dataset))  # type: ignore[arg-type]
-    generator = torch.Generator()
-    generator.manual_seed(seed)
     return DataLoader(
         dataset,
         batch_size=batch_size,
-        shuffle=shuffle,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate_photos,
-        generator=generator,
+        generator=torch.Generator(),  # or each epoch would draw a number of torch's own
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
     )

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice, product
 from pathlib import Path
@@ -57,18 +57,20 @@ class FitRecord:
     ----------
     history : list of dict
         Losses and accuracies of each epoch.
-    best_epoch : int
-        The epoch with the lowest validation loss, counted from 1.
     broken : BrokenImages
         Training and validation images that could not be read.
     seconds : float
         Wall-clock time of this call.
     """
 
-    history: list[dict[str, float]]
-    best_epoch: int
-    broken: BrokenImages
-    seconds: float
+    history: list[dict[str, float]] = field(default_factory=list)
+    broken: BrokenImages = field(default_factory=BrokenImages)
+    seconds: float = 0.0
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the lowest validation loss, counted from 1; 0 where none was trained."""
+        return best_epoch(self.history)
 
 
 def seed_run(seed: int) -> None:
@@ -166,7 +168,6 @@ def fit_task(
         task.load_state_dict(record.best_weights)
     return FitRecord(
         history=record.epochs,
-        best_epoch=best_epoch(record.epochs),
         broken=record.broken,
         seconds=time.perf_counter() - started,
     )
@@ -293,7 +294,7 @@ class _Batches(pl.LightningDataModule):
             device = "cpu" if self.trainer is None else self.trainer.strategy.root_device
             on_device = [part.to(device) for part in self.parts]
             for part, positions, _ in self._keys():
-                yield on_device[part].take(positions)
+                yield on_device[part][positions]
             return
         keys = (
             [(part, *key) for key in zip(positions.tolist(), seeds.tolist(), strict=True)]

@@ -13,8 +13,10 @@ import numpy.typing as npt
 from geoloc_models._errors import GeolocError
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.features.cache import FeatureCache, row_keys
+from geoloc_models.inference.network import NetworkOutputs, run_network
 from geoloc_models.models.encoders import CachedFeatures, ImageEncoder
 from geoloc_models.models.options import TrainingOptions
+from geoloc_models.models.tasks import PlaceTask
 from geoloc_models.photos.dataset import PhotoDataset, make_loader
 from geoloc_models.photos.images import ImageSource
 from geoloc_models.tables.parts import split_of_table
@@ -130,12 +132,12 @@ class ModelPhotos:
     ----------
     source : PhotoSource
         With a feature cache, its features are taken.
-    labels : Labels
-        Of every row.
     encoder : ImageEncoder
         The true one.
     options : TrainingOptions
         Sizes and augmentation.
+    labels : Labels, optional
+        Of every row; only training needs them.
 
     Raises
     ------
@@ -144,10 +146,14 @@ class ModelPhotos:
     """
 
     def __init__(
-        self, source: PhotoSource, labels: Labels, encoder: ImageEncoder, options: TrainingOptions
+        self,
+        source: PhotoSource,
+        encoder: ImageEncoder,
+        options: TrainingOptions,
+        labels: Labels | None = None,
     ) -> None:
-        self.source, self.labels, self.options = source, labels, options
-        self.encoder = encoder
+        self.source, self.encoder, self.options = source, encoder, options
+        self.labels = labels or Labels(np.full(source.table.n_rows, -1, dtype=np.int64))
         if source.features is None:
             return
         source.features.require_encoder(encoder.fingerprint(), title=encoder.name)
@@ -203,3 +209,14 @@ class ModelPhotos:
             batch_size=self.options.images_a_step,
             workers=self.options.workers,
         )
+
+    def outputs(
+        self, task: PlaceTask, rows: npt.NDArray[np.int64], *, description: str, progress: bool
+    ) -> NetworkOutputs:
+        """What a task with the true encoder makes of these rows; ``description`` labels the bar."""
+        task.encoder = self.task_encoder
+        try:
+            batches = self.batches(rows)
+            return run_network(task, batches, description=description, progress=progress)
+        finally:
+            task.encoder = self.encoder

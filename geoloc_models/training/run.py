@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import pandas as pd
 
 from geocells import CellPartition, load_cells
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import locked, write_json
+from geoloc_models._files import locked, write_record
 from geoloc_models.evaluation import (
     Evaluation,
     Predictions,
@@ -38,9 +38,9 @@ from geoloc_models.inference.calibration_report import (
 from geoloc_models.inference.decoders import decode_every_way
 from geoloc_models.inference.model import Model, load_model
 from geoloc_models.inference.model_card import ModelCard, save_model_card
-from geoloc_models.inference.network import NetworkOutputs, answer_outputs, run_network
+from geoloc_models.inference.network import NetworkOutputs, answer_outputs
 from geoloc_models.models.options import ModelPlan, TrainingOptions
-from geoloc_models.models.tasks import CellTask, HierarchyTask, PooledTask
+from geoloc_models.models.tasks import CellTask, HierarchyTask, PlaceTask, PooledTask
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split
@@ -61,6 +61,9 @@ from geoloc_models.training.run_folder import (
     write_split,
 )
 from geoloc_models.training.sources import with_features
+
+if TYPE_CHECKING:
+    from geoloc_models.training.fit import FitRecord
 
 
 @dataclass(frozen=True)
@@ -188,8 +191,6 @@ def run_model(
     card = None if source.features is None else source.features.card
     options = options.resolve(card, len(split.train))
     content = {
-        "format": RUN_FORMAT,
-        "version": RUN_VERSION,
         "plan": plan.to_dict(),
         "training": options.to_dict(),
         "source": source.origin,
@@ -206,6 +207,7 @@ def run_model(
             raise GeolocError(
                 f"{run_dir} already holds a run; pass --resume to continue it, or another --output."
             )
+
         features = source.features
         if plan.rank_by == "learned":
             features = _learned_features(
@@ -214,19 +216,14 @@ def run_model(
         labels = make_labels(plan, table, split.train, features, cells)
         seed_run(options.seed)
         encoder = options.build_encoder()
-        photos = ModelPhotos(source, labels, encoder, options)
+        photos = ModelPhotos(source, encoder, options, labels)
         seed_run(options.seed)  # however many numbers the encoder's own start has drawn
         task = make_task(plan, options, photos.task_encoder, table, split.train, labels)
-
         if not resume:
             clear(run_dir)
-        (run_dir / "results.json").unlink(missing_ok=True)  # it stands for a whole run
-        write_json(run_dir / "options.json", content)
-        write_split(run_dir / "split.parquet", split)
-        if labels.first_cells is not None:
-            labels.first_cells.save(run_dir / "cells.parquet")
+        _begin(run_dir, content, split, labels)
 
-        record = FitRecord([], 0, BrokenImages(), 0.0)
+        record = FitRecord()
         if task.is_trained:
             record = fit_task(
                 task,
@@ -238,50 +235,27 @@ def run_model(
                 description=f"Training {plan.name}",
                 progress=progress,
             )
+        task.encoder = encoder  # in the place of cached features
 
         def read(rows: npt.NDArray[np.int64], what: str) -> NetworkOutputs:
-            description = f"{what} {plan.name}"
-            return run_network(
-                task, photos.batches(rows), description=description, progress=progress
+            outputs = photos.outputs(
+                task, rows, description=f"{what} {plan.name}", progress=progress
             )
+            record.broken.extend(outputs.broken)
+            return outputs
 
         if task.stores_images and (keep_places or not isinstance(task, PooledTask)):
             seen = read(split.train, "Reading training images of")
             if len(seen.rows) == 0:
                 raise GeolocError("No training image could be read; check the paths in the table.")
-            record.broken.extend(seen.broken)
             task.store(seen.arrays, table.coords[seen.rows], table.countries[seen.rows])
         validated, tested = read(split.validation, "Calibrating"), read(split.test, "Testing")
-        plain = answer_outputs(task, tested)
         task.tune(validated.arrays, table.coords[validated.rows])
-        record.broken.extend([*validated.broken, *tested.broken])
-        summary = summarise_training(table.coords[split.train], table.countries[split.train])
-        task.encoder = encoder  # in the place of cached features
-        bundle = Bundle(
-            task,
-            options.to_dict(),
-            summary,
-            {
-                "n_train": len(split.train),
-                "epochs": len(record.history),
-                "best_epoch": record.best_epoch,
-                "seconds": round(record.seconds, 1),
-            },
-        )
-        if (
-            keep_places
-            and isinstance(task, CellTask | HierarchyTask)
-            and task.cells.representative_points.is_known
-        ):
-            _ = task.cells.medoids  # and modes: places of photos, which are saved once asked for
-        save_bundle(bundle, run_dir / "bundle")
-        model = Model(bundle, run_dir / "bundle")
-        if keep_places:
-            model.store_images(table.coords[split.train], table.countries[split.train])
-        calibration_report = _calibrated(model, table, validated, tested)
-        if calibration_report is not None:
-            write_calibration_report(run_dir / CALIBRATION_REPORT_FILE, calibration_report)
+        model = _save(task, source, split, options, record, run_dir / "bundle", keep_places)
+
+        _calibrate(model, table, validated, tested, run_dir / CALIBRATION_REPORT_FILE)
         record.broken.write_csv(run_dir / "skipped.csv")
+        plain = answer_outputs(task, tested)
         write_predictions(run_dir / "predictions.parquet", _answers(model, plain, tested))
         write_predictions(run_dir / "predictions_plain.parquet", plain)
         run = load_run(run_dir, source)
@@ -315,6 +289,56 @@ def _learned_features(
     return with_features(source, trained, folder / "features.npy", progress=progress).features
 
 
+def _begin(run_dir: Path, content: dict[str, Any], split: Split, labels: Labels) -> None:
+    """Write what is known before training; results stand for a whole run, and go."""
+    (run_dir / "results.json").unlink(missing_ok=True)
+    write_record(run_dir / "options.json", RUN_FORMAT, RUN_VERSION, content)
+    write_split(run_dir / "split.parquet", split)
+    if labels.first_cells is not None:
+        labels.first_cells.save(run_dir / "cells.parquet")
+
+
+def _save(
+    task: PlaceTask,
+    source: PhotoSource,
+    split: Split,
+    options: TrainingOptions,
+    record: FitRecord,
+    folder: Path,
+    keep_places: bool,
+) -> Model:
+    """Save a trained task as a bundle, with the places of its training images if these are kept."""
+    coords, countries = source.table.coords[split.train], source.table.countries[split.train]
+    cells = task.cells if isinstance(task, CellTask | HierarchyTask) else None
+    if keep_places and cells is not None and cells.representative_points.is_known:
+        _ = cells.medoids  # and modes: places of photos, which are saved once asked for
+    about = {
+        "n_train": len(split.train),
+        "epochs": len(record.history),
+        "best_epoch": record.best_epoch,
+        "seconds": round(record.seconds, 1),
+    }
+    bundle = Bundle(task, options.to_dict(), summarise_training(coords, countries), about)
+    save_bundle(bundle, folder)
+    model = Model(bundle, folder)
+    if keep_places:
+        model.store_images(coords, countries)
+    return model
+
+
+def _calibrate(
+    model: Model, table: PhotoTable, validated: NetworkOutputs, tested: NetworkOutputs, path: Path
+) -> None:
+    """Calibrate on the validation images, and report on the test images; nothing without images."""
+    if len(validated.rows) == 0 or len(tested.rows) == 0:
+        return
+    rows = validated.rows
+    model.calibrate(validated.arrays, table.coords[rows], table.countries[rows])
+    rows = tested.rows
+    report = judge_calibration(model, tested.arrays, table.coords[rows], table.countries[rows])
+    write_calibration_report(path, report)
+
+
 def _answers(model: Model, plain: Predictions, outputs: NetworkOutputs) -> Predictions:
     """What the model answers with where no decoder is asked for."""
     if model.default_decoder == "argmax" or plain.n_rows == 0:
@@ -336,18 +360,6 @@ def _judged(
         plain_evaluation=None if is_plain else evaluate(plain, coords, countries),
         **rest,
     )
-
-
-def _calibrated(
-    model: Model, table: PhotoTable, validated: NetworkOutputs, tested: NetworkOutputs
-) -> CalibrationReport | None:
-    """Calibrate on the validation images and judge on the test images; None without images."""
-    if len(validated.rows) == 0 or len(tested.rows) == 0:
-        return None
-    rows = validated.rows
-    model.calibrate(validated.arrays, table.coords[rows], table.countries[rows])
-    rows = tested.rows
-    return judge_calibration(model, tested.arrays, table.coords[rows], table.countries[rows])
 
 
 def bundle_outputs(
@@ -388,17 +400,11 @@ def bundle_outputs(
     >>> bundle_outputs(bundle, source, np.arange(5), progress=False).rows.tolist()
     [0, 1, 2, 3, 4]
     """
-    task, encoder = bundle.task, bundle.task.encoder
-    unknown = Labels(np.full(source.table.n_rows, -1, dtype=np.int64))
     options = changed(
         TrainingOptions.from_dict(bundle.options), workers=workers, augment="none", views=1
     )
-    photos = ModelPhotos(source, unknown, encoder, options)
-    task.encoder = photos.task_encoder
-    try:
-        return run_network(task, photos.batches(rows), description=description, progress=progress)
-    finally:
-        task.encoder = encoder
+    photos = ModelPhotos(source, bundle.task.encoder, options)
+    return photos.outputs(bundle.task, rows, description=description, progress=progress)
 
 
 def evaluate_run(

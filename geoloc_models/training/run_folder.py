@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from geoloc_models._errors import GeolocError, reason_of
-from geoloc_models._files import read_json, replacing
+from geoloc_models._files import read_record, replacing
 from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.models.tasks import TASKS
 from geoloc_models.tables.split import Split
@@ -25,34 +25,24 @@ _LOCATIONS = ("path", "root", "features")
 
 
 def run_options(run_dir: str | Path) -> dict[str, Any]:
-    """Read the options.json of a run folder."""
-    run_dir = Path(run_dir)
-    if not (run_dir / "options.json").is_file():
+    """Read the options.json of a run folder: its plan, training options, source and digests."""
+    path = Path(run_dir) / "options.json"
+    if not path.is_file():
         raise GeolocError(f"{run_dir} is no run folder: options.json is missing.")
-    content = read_json(run_dir / "options.json")
-    if not isinstance(content, dict) or content.get("format") != RUN_FORMAT:
-        raise GeolocError(f"{run_dir / 'options.json'} does not describe a geoloc run.")
-    if content.get("version") != RUN_VERSION:
-        raise GeolocError(
-            f"{run_dir} is a run of version {content.get('version')}; this release reads version "
-            f"{RUN_VERSION}. Train it again, or use the release that wrote it."
-        )
+    return read_record(path, RUN_FORMAT, RUN_VERSION, _checked)
+
+
+def _checked(content: dict[str, Any]) -> dict[str, Any]:
     for part in ("plan", "training", "source"):
-        if not isinstance(content.get(part), dict):
-            raise GeolocError(
-                f"{run_dir / 'options.json'} is incomplete or damaged: its part {part!r}. Train it again."
-            )
+        if not isinstance(content[part], dict):
+            raise ValueError(f"its part {part!r}")
+    ModelPlan.from_dict(content["plan"])
     return content
 
 
 def plan_of_run(run_dir: str | Path) -> ModelPlan:
     """Read the plan of a run folder."""
-    try:
-        return ModelPlan.from_dict(run_options(run_dir)["plan"])
-    except (KeyError, TypeError) as error:
-        raise GeolocError(
-            f"{Path(run_dir) / 'options.json'} is incomplete or damaged: {error}."
-        ) from error
+    return ModelPlan.from_dict(run_options(run_dir)["plan"])
 
 
 def read_split(run_dir: str | Path) -> Split:

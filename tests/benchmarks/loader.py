@@ -85,7 +85,7 @@ def rows() -> list[Row]:
             images = FileImages(paths, folder, min_side=min_side)
             coords, countries = np.zeros((N_PHOTOS, 2)), np.zeros(N_PHOTOS)
             dataset = PhotoDataset(images, coords, countries, make_framing(SIZE))
-            return make_loader(dataset, batch_size=32, shuffle=True, seed=0, workers=workers)
+            return make_loader(dataset, batch_size=32, workers=workers)
 
         def pillow_alone() -> None:
             for path in in_tree:

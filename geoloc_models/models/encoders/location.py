@@ -103,7 +103,6 @@ class FourierFeatures(Float64Buffers):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.sigma = sigma
         self.precision = precision
         drawn = torch.randn(n_frequencies, 2, generator=generator, dtype=torch.float64)
         self.register_buffer("frequencies", drawn * sigma)

@@ -225,8 +225,10 @@ class RefinedCellTask(CellTask):
     ----------
     *args, **options
         As for :class:`CellTask`.
-    top_cells : int, default 5
-        Likeliest cells whose prototypes are compared.
+
+    Notes
+    -----
+    The prototypes of the five likeliest cells are compared.
 
     References
     ----------
@@ -236,9 +238,8 @@ class RefinedCellTask(CellTask):
     name = "refined"
     stores_images = True
 
-    def __init__(self, *args: Any, top_cells: int = 5, **options: Any) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.top_cells = top_cells
         self._prototypes: Prototypes | None = None
 
     def outputs(self, image: Tensor) -> dict[str, Tensor]:
@@ -266,14 +267,8 @@ class RefinedCellTask(CellTask):
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
         """Answer with the prototype, in the likeliest cells, that the image is most like."""
         probabilities = np.asarray(outputs["probabilities"])
-        coords, cells = self.prototypes.refine(
-            probabilities, outputs["features"], top_cells=self.top_cells
-        )
+        coords, cells = self.prototypes.refine(probabilities, outputs["features"])
         return Predictions(coords, self.answers.countries[cells], probabilities, rows)
-
-    def card(self) -> dict[str, Any]:
-        """Shape of the head, and how many cells are looked into."""
-        return {**super().card(), "top_cells": self.top_cells}
 
     def write_files(self, folder: Path) -> None:
         """Write the cells, and the prototypes in the order of their cells."""
@@ -286,7 +281,6 @@ class RefinedCellTask(CellTask):
     def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
         """Build the task with its prototypes, the weights yet to be loaded."""
         task = super().from_card(card, folder, encoder)
-        task.top_cells = card["top_cells"]
         vectors, coords, numbers = read_stored(folder / "prototypes", encoder.dim)
         task._prototypes = Prototypes(vectors, coords, numbers.astype(np.int64))
         return task

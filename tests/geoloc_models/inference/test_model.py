@@ -120,7 +120,7 @@ def test_every_kind_of_model_can_be_calibrated(kind, photos, tmp_path):
     assert len(again.predict(tmp_path / "validation")) == 24
     photos = small_dataset(files)
     photos.transform = again.task.encoder.preprocessing.transform()
-    loader = make_loader(photos, batch_size=12, shuffle=False, seed=0)
+    loader = make_loader(photos, batch_size=12)
     arrays = run_network(again.task, loader, progress=False).arrays
     calibration = again.calibrate(arrays, files.coords, files.countries)
     assert calibration.n_photos == 24

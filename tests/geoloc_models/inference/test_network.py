@@ -12,7 +12,7 @@ def test_every_whole_image_is_placed_once_in_order(tmp_path):
     for row in (2, 4, 5):  # a whole batch of two, and one of another
         (tmp_path / "photos" / f"{row}.jpg").write_bytes(b"broken")
     task = small_task("cells", table)
-    loader = make_loader(small_dataset(table), batch_size=2, shuffle=False, seed=0)
+    loader = make_loader(small_dataset(table), batch_size=2)
     outputs = run_network(task, loader, progress=False)
     predictions = answer_outputs(task, outputs)
     assert predictions.rows.tolist() == [0, 1, 3, 6, 7, 8, 9]
@@ -26,9 +26,7 @@ def test_every_whole_image_is_placed_once_in_order(tmp_path):
 def test_predictions_do_not_depend_on_the_batch(tmp_path):
     table = small_table(6, folder=tmp_path)
     task = small_task("country", table)
-    loaders = [
-        make_loader(small_dataset(table), batch_size=size, shuffle=False, seed=0) for size in (1, 6)
-    ]
+    loaders = [make_loader(small_dataset(table), batch_size=size) for size in (1, 6)]
     answers = [
         answer_outputs(task, run_network(task, loader, progress=False)).probabilities
         for loader in loaders

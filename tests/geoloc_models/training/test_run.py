@@ -102,8 +102,7 @@ def test_a_run_is_judged_calibrated_and_placed_again_by_its_bundle(task, source,
 
     model = load_model(tmp_path / "run")
     pixels = replace(photos, features=None)
-    labels = make_labels(plan("country"), photos.table, split.train, None)
-    batches = ModelPhotos(pixels, labels, model.task.encoder, options).batches(split.test)
+    batches = ModelPhotos(pixels, model.task.encoder, options).batches(split.test)
     again = model.decode(run_network(model.task, batches, progress=False).arrays)
     assert again.countries.tolist() == run.predictions.countries.tolist()
     np.testing.assert_allclose(again.coords, run.predictions.coords, atol=1e-4)

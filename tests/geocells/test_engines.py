@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import duckdb
 import engines
-import geopandas as gpd
 import numpy as np
 import pyogrio
 import pytest
@@ -67,21 +66,11 @@ def with_pyogrio(path):
     return shapely.from_wkb(polygons.to_numpy())
 
 
-def with_geopandas(path):
-    frame = gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
-    return frame.reset_index().sort_values("cell").geometry.to_numpy()
-
-
 @pytest.mark.parametrize(
     ("read", "suffix"),
     [
         (with_duckdb, ".parquet"),
-        (with_geopandas, ".parquet"),
-        *(
-            (read, suffix)
-            for read in (with_geopandas, with_pyogrio)
-            for suffix in (".geojson", ".gpkg", ".fgb")
-        ),
+        *((with_pyogrio, suffix) for suffix in (".geojson", ".gpkg", ".fgb")),
     ],
 )
 def test_other_programs_read_the_polygons(tmp_path, read, suffix):

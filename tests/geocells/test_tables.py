@@ -329,13 +329,6 @@ def test_geojson_gets_the_points_and_other_endings_are_refused(write, tmp_path):
         write_table(table, tmp_path / "out.xyz")
 
 
-def test_a_failed_write_leaves_the_earlier_file(tmp_path):
-    (tmp_path / "out.parquet").write_text("old")
-    with pytest.raises(TableError):
-        write_table(pa.table({"a": [1]}), tmp_path / "out.geojson")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.parquet"]
-
-
 def test_numbers_of_parquet_are_read_whatever_their_type(tmp_path):
     path = tmp_path / "a.parquet"
     latitude = pa.array([60, 2**63 - 1], pa.int64())

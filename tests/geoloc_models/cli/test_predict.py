@@ -203,17 +203,6 @@ def test_bad_input_is_one_sentence(bundle, photos, tmp_path, arguments, words):
     assert words in geoloc_refuses("predict", *arguments)
 
 
-def test_a_damaged_decoder_or_calibration_is_told(bundle, photos, tmp_path):
-    table = small_table()
-    folder = save_small_bundle("cells", table, tmp_path / "bundle")
-    (folder / "decoder.parquet").write_bytes(b"PAR1")
-    arguments = ["predict", "photos/0.jpg", "--model", folder]
-    assert "decoder.parquet is damaged" in geoloc_refuses(*arguments)
-    (folder / "decoder.parquet").unlink()
-    (folder / "calibration.json").write_text("{}")
-    assert "is no file of the format geoloc-calibration" in geoloc_refuses(*arguments)
-
-
 def test_export_says_what_it_wrote_and_refuses_in_one_sentence(bundle, photos, monkeypatch):
     from geoloc_models.inference import export
 

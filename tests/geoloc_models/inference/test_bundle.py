@@ -62,16 +62,6 @@ def test_save_and_load_give_equal_predictions(kind, tmp_path):
     assert loaded.record == {"epochs": 1}
 
 
-def test_saving_again_replaces_the_bundle_and_leaves_nothing_else(tmp_path):
-    saved("cells", tmp_path / "bundle")
-    saved("country", tmp_path / "bundle")
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
-    (tmp_path / "any").touch()
-    assert {path.stat().st_mode for path in (tmp_path / "bundle").iterdir()} == {
-        (tmp_path / "any").stat().st_mode
-    }
-
-
 def test_a_full_disk_leaves_the_bundle_as_it_was(tmp_path):
     saved("country", tmp_path / "bundle")
     with full_disk(), pytest.raises(OSError, match=r"too large.*bundle'$"):

@@ -191,17 +191,3 @@ def test_broken_images_are_noted_once_and_written_in_order(tmp_path):
             ["9", "i.jpg: truncated"],
         ]
     assert [file.name for file in path.parent.iterdir()] == ["broken.csv"]
-
-
-def test_an_interrupted_writing_leaves_the_former_file(tmp_path):
-    class Interrupted(BrokenImages):
-        def __iter__(self):
-            yield (1, "a")
-            raise KeyboardInterrupt
-
-    path = tmp_path / "broken.csv"
-    path.write_text("former")
-    with pytest.raises(KeyboardInterrupt):
-        Interrupted().write_csv(path)
-    assert path.read_text() == "former"
-    assert [file.name for file in tmp_path.iterdir()] == ["broken.csv"]

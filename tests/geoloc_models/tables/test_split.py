@@ -26,12 +26,6 @@ def check_partition(split, n_rows):
     assert sorted(np.concatenate(parts(split)).tolist()) == list(range(n_rows))
 
 
-def test_a_thousand_rows_are_split_800_100_100():
-    split = split_rows(1000)
-    check_partition(split, 1000)
-    assert sizes(split) == [800, 100, 100]
-
-
 def test_the_seed_alone_decides_and_the_global_generator_is_left_alone():
     np.random.seed(1)  # noqa: NPY002
     before = np.random.get_state()[1].tolist()  # noqa: NPY002
@@ -86,14 +80,6 @@ def test_no_group_is_trained_on_and_held_out(groups, seed, stratified):
     held_out = np.concatenate([split.validation, split.test])
     assert not set(groups[split.train].tolist()) & set(groups[held_out].tolist())
     assert abs(len(split.validation) - len(split.test)) <= 1
-
-
-def test_groups_are_shared_out_by_their_number_of_images():
-    rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(400), rng.geometric(0.2, 400))
-    split = split_rows(len(groups), groups=groups)
-    share = np.array(sizes(split)) / len(groups)
-    np.testing.assert_allclose(share, [0.8, 0.1, 0.1], atol=0.01)
 
 
 def test_one_large_group_goes_to_training_and_one_of_three_equal_ones_is_held_out():

@@ -10,7 +10,6 @@ from geoloc_models_small import small_table
 from geocells import load_cells, sphere
 from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import locked
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.features.embedding import embed
 from geoloc_models.inference.bundle import load_bundle
@@ -174,12 +173,6 @@ def test_photos_that_have_moved_are_the_same(tmp_path):
         photos.to_csv(folder / "photos.csv", index=False)
         digests.append(table_source(folder / "photos.csv").digest())
     assert digests[0] == digests[1]
-
-
-def test_a_run_has_one_process(source, tmp_path):
-    with locked(tmp_path / "run"), pytest.raises(BlockingIOError, match="Another process"):
-        run(source, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 def test_results_of_fewer_epochs_do_not_outlive_a_run_that_goes_on(source, tmp_path, monkeypatch):

@@ -25,14 +25,3 @@ def test_damaged_files_end_in_documented_errors(name, tmp_path, monkeypatch):
         path = tmp_path / target.files[number][0]
         path.write_bytes(data[1:])
         target.read(path, count, number)  # raises what is no documented error
-
-
-@pytest.mark.parametrize("name", TARGETS)
-def test_the_files_to_start_from_are_equal_in_every_run(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(_open, "MAX_PIXELS", _open.MAX_PIXELS)
-    made = []
-    for run in ("one", "two"):
-        (tmp_path / run).mkdir()
-        files = TARGETS[name](tmp_path / run).files
-        made.append((files, another(b"", files, random.Random("short-0"))))
-    assert made[0] == made[1]

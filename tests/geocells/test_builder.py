@@ -116,12 +116,6 @@ def test_cells_of_a_case_worked_by_hand(images, options, labels, levels):
         assert builder.centroids_[cell] == pytest.approx(mean, abs=1e-12)
 
 
-def test_cells_are_half_open_where_they_meet():
-    coords = [(1, 1)] * 3 + [(1, 7)] + [(7, 7)] * 2
-    builder = consolidated(3, min_cell_size=4, bounds=(0, 0, 8, 8)).fit(coords)
-    assert builder.assign([(5, 1), (3.999, 3.999), (4, 4)]).tolist() == [1, 0, 1]
-
-
 # --------------------------------------------------------------------------------------- the twin
 
 

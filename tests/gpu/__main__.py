@@ -201,15 +201,7 @@ def on_features(task_name: str, sizes: Sizes) -> float:
     n, rng = sizes.rows, np.random.default_rng(0)
     coords = np.column_stack([rng.uniform(40, 60, n), rng.uniform(0, 30, n)])
     keys = [str(row) for row in range(n)]
-    card = FeatureCard(
-        encoder="tiny",
-        fingerprint="",
-        preprocessing={"image_size": 64},
-        dim=768,
-        dtype="float32",
-        n_rows=n,
-        keys_digest="",
-    )
+    card = FeatureCard("tiny", "", {"image_size": 64}, 768, "float32", n, "")
     with tempfile.TemporaryDirectory() as name:
         with FeatureWriter(Path(name) / "f.npy", keys, card) as writer:
             writer.write(np.arange(n), rng.normal(size=(n, 768)).astype(np.float32))

@@ -36,8 +36,10 @@ def read_time(**tags):
     return read_exif(io.BytesIO(encoded(noise(8, 8), exif=exif))).time
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP", "AVIF"])
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF", "PNG", "WEBP", "AVIF", "HEIF"])
 def test_every_kind_of_file_gives_place_time_and_orientation(tmp_path, kind):
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
     exif = gps_exif(*ZURICH, orientation=6, time="2019:07:01 12:34:56", offset="+02:00")
     try:
         content = encoded(noise(16, 16), kind, exif=exif)
@@ -47,17 +49,8 @@ def test_every_kind_of_file_gives_place_time_and_orientation(tmp_path, kind):
     found = read_exif(tmp_path / "a")
     assert (found.latitude, found.longitude) == pytest.approx(ZURICH, abs=1e-7)
     assert found.time == "2019-07-01T12:34:56+02:00"
-    assert found.orientation == 6
+    assert found.orientation == (1 if kind == "HEIF" else 6)  # HEIF turns its pixels itself
     assert found.has_position
-
-
-def test_a_heic_photo_gives_place_and_time(tmp_path):
-    pillow_heif = pytest.importorskip("pillow_heif")
-    exif = gps_exif(*ZURICH, time="2019:07:01 12:34:56").tobytes()
-    pillow_heif.from_pillow(noise(64, 64)).save(tmp_path / "a.heic", exif=exif)
-    found = read_exif(tmp_path / "a.heic")
-    assert (found.latitude, found.longitude) == pytest.approx(ZURICH, abs=1e-7)
-    assert found.time == "2019-07-01T12:34:56"
 
 
 @pytest.mark.parametrize("latitude", [33.9, -33.9])

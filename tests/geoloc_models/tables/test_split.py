@@ -4,9 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive import distance_km
 
-from geocells.decoding import conformal_quantile
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation.coverage import chance_interval
 from geoloc_models.tables.split import largest_block, place_blocks, split_rows
 
 
@@ -140,20 +138,6 @@ def test_rows_of_one_stratum_are_exchangeable():
     # Two of each stratum's ten groups are held out, eight rows that come out even.
     assert (np.abs(held_out - 80) < 5 * 8).all()
     assert (np.abs(in_test - held_out / 2) < 5 * np.sqrt(held_out / 4)).all()
-
-
-def test_a_conformal_quantile_holds_between_the_parts_though_towns_err_as_one():
-    """Of 30 towns each has one error: whole towns in one part would be 3 draws, not 60."""
-    rng = np.random.default_rng(3)
-    groups = np.repeat(np.arange(30), 20)
-    shares = []
-    for seed in range(200):
-        errors = rng.exponential(100.0, 30)[groups] + rng.random(600)
-        split = split_rows(600, groups=groups, seed=seed)
-        shares.append((errors[split.test] <= conformal_quantile(errors[split.validation])).mean())
-    low, high = chance_interval(60, 0.9, n_calibration=60)
-    inside = np.mean([low <= share <= high for share in shares])
-    assert inside >= 0.95 - 3 * np.sqrt(0.05 * 0.95 / 200)
 
 
 @pytest.mark.parametrize(

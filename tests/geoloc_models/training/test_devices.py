@@ -30,15 +30,7 @@ KEYS = [f"photo-{row}" for row in range(TABLE.n_rows)]
 
 
 def small_cache(path):
-    card = FeatureCard(
-        encoder="tiny",
-        fingerprint="0123",
-        preprocessing={"image_size": 32},
-        dim=12,
-        dtype="float32",
-        n_rows=1,
-        keys_digest="",
-    )
+    card = FeatureCard("tiny", "0123", {"image_size": 32}, 12, "float32", 1, "")
     values = np.random.default_rng(0).normal(size=(TABLE.n_rows, 12)).astype(np.float32)
     with FeatureWriter(path, KEYS, card) as writer:
         writer.write(np.arange(TABLE.n_rows), values)

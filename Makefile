@@ -56,7 +56,6 @@ floors: $(VENV)/.dev-installed
 unit: $(VENV)/.dev-installed
 	$(BIN)/python -m pytest -n 2
 
-# With the package atheris (pip install -e '.[fuzz]'), inputs that reach new lines are kept.
 SECONDS ?= 600
 fuzz: $(VENV)/.dev-installed
 	for target in tables cells photos bundles; do \

@@ -1,10 +1,8 @@
 """Fuzz a reader: ``python -m tests.fuzz TARGET --seconds 600 --seed 0``.
 
-Inputs start from valid files. With the package atheris installed, those that reach new lines of
-our readers are kept and damaged further (libFuzzer); without it each input is a valid file,
-damaged. A finding is an error that the reader does not document, a traceback or another exit code
-of the command, more than 512 MB for one input, or more than 20 seconds. Each kind of finding is
-kept once, with its input, in the folder that ``--keep`` names.
+Each input is a valid file, damaged. A finding is an error that the reader does not document, a
+traceback or another exit code of the command, more than 512 MB for one input, or more than 20
+seconds. Each kind of finding is kept once, with its input, in the folder that ``--keep`` names.
 """
 
 import argparse
@@ -41,27 +39,23 @@ class Oracle:
         self.started = time.monotonic()
         self.last_saved = 0.0
 
-    def __call__(self, data):
-        """Try one input: the number of a file to start from, then content in its place."""
-        if len(data) < 2:
-            return
-        number = data[0] % len(self.target.files)
+    def __call__(self, number, content):
+        """Try one input: this content in place of the file of that number."""
         name = self.target.files[number][0]
         path = self.folder / name
-        path.write_bytes(data[1:])
-        (self.folder / "current").write_bytes(data)
+        path.write_bytes(content)
         before, start = start_of_peak(), time.perf_counter()
         try:
             self.target.read(path, self.n_inputs, number)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  (that is what is looked for)
-            self.found(f"{type(error).__name__}: {error}", traceback.format_exc(), name, data)
+            self.found(f"{type(error).__name__}: {error}", traceback.format_exc(), name, content)
         seconds, rise = time.perf_counter() - start, peak_bytes() - before
         if rise > MOST_BYTES and self.n_inputs > 20:
-            self.found(f"memory: rose by {rise >> 20} MB", "", name, data)
+            self.found(f"memory: rose by {rise >> 20} MB", "", name, content)
         if seconds > MOST_SECONDS and self.n_inputs > 20:
-            self.found(f"time: took {seconds:.0f} s", "", name, data)
+            self.found(f"time: took {seconds:.0f} s", "", name, content)
         self.n_inputs += 1
         if self.n_inputs > 20:
             self.largest_rise = max(self.largest_rise, rise)
@@ -69,7 +63,7 @@ class Oracle:
         if time.monotonic() - self.last_saved > 2:
             self.save()
 
-    def found(self, what, trace, name, data):
+    def found(self, what, trace, name, content):
         """Keep a finding, once for each place in our code."""
         places = re.findall(r'File "[^"]*/((?:geocells|geoloc_models)/[^"]+)", line (\d+)', trace)
         kind = what.split(":")[0]
@@ -78,7 +72,7 @@ class Oracle:
         known["times"] += 1
         if known["times"] == 1:
             stem = f"{len(self.findings):02d}-{kind}"
-            (self.keep / f"{stem}-{name}").write_bytes(data[1:])
+            (self.keep / f"{stem}-{name}").write_bytes(content)
             (self.keep / f"{stem}.txt").write_text(f"{key}\n{what}\n{trace}")
             self.save()
 
@@ -116,61 +110,23 @@ def peak_bytes():
 def work(name, seconds, seed, keep):
     """Fuzz in this process."""
     warnings.simplefilter("ignore")
-    try:
-        import atheris
-    except ImportError:
-        atheris = None
-    from tests.fuzz import targets
+    from tests.fuzz.mutate import another
+    from tests.fuzz.targets import TARGETS
 
-    make = targets.TARGETS[name]
-    if atheris is not None:
-        # numba compiles the kernels and cannot read what atheris writes into a function.
-        root = Path(__file__).parents[2]
-        kernels = [
-            ".".join(path.relative_to(root).with_suffix("").parts)
-            for path in root.glob("geocells/**/*kernels.py")
-        ]
-        with atheris.instrument_imports(include=list(make.instrumented), exclude=kernels):
-            for module in make.instrumented:
-                __import__(module)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
         folder = Path(scratch)
-        target = make(folder)
-        from tests.fuzz.mutate import another
-
+        target = TARGETS[name](folder)
         oracle = Oracle(target, folder, keep)
-        valid = [bytes([k]) + content for k, (_, content, _) in enumerate(target.files)]
-        for data in valid:  # imports and compilers run now, before memory and time are measured
-            oracle(data)
+        # Imports and compilers run now, before memory and time are measured.
+        for number, (_, content, _) in enumerate(target.files):
+            oracle(number, content)
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + LEFT_FOR_READING,) * 2)
-
-        largest = 2 * max(map(len, valid)) + (1 << 16)
-
-        def mutated(data, limit, number):
-            return another(data, target.files, random.Random(number))[:limit]
-
-        if atheris is None:
-            number = 0
-            while time.monotonic() - oracle.started < seconds:
-                oracle(mutated(b"", largest, f"{seed}-{number}"))
-                number += 1
-            oracle.save()
-            return
-        corpus = folder / "corpus"
-        corpus.mkdir()
-        for k, data in enumerate(valid):
-            (corpus / f"{k:02d}").write_bytes(data)
-        atheris.Setup(
-            [
-                sys.argv[0], f"-max_total_time={seconds}", f"-seed={seed + 1}", "-timeout=120",
-                "-rss_limit_mb=0", f"-max_len={largest}", "-len_control=0", f"-artifact_prefix={keep}/native-",
-                "-verbosity=0", str(corpus),
-            ],
-            oracle,
-            custom_mutator=mutated,
-        )  # fmt: skip
-        atheris.Fuzz()
+        count = 0
+        while time.monotonic() - oracle.started < seconds:
+            oracle(*another(target.files, random.Random(f"{seed}-{count}")))
+            count += 1
+        oracle.save()
 
 
 def main():

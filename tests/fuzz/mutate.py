@@ -260,15 +260,8 @@ def damaged(content, name, rng, plain=None):
     return damaged_bytes(content, rng)
 
 
-def another(data, files, rng):
-    """An input made of another: the number of a file to start from, then content in its place.
-
-    ``files`` are those of a target; one input in five starts anew from one of them, as does an
-    empty one.
-    """
-    if len(data) < 2 or rng.random() < 0.2:
-        number = rng.randrange(len(files))
-        data = bytes([number]) + files[number][1]
-    name, _, plain = files[data[0] % len(files)]
-    content = data[1:] if plain is None or rng.random() < 0.5 else plain
-    return data[:1] + damaged(content, name, rng, plain)
+def another(files, rng):
+    """Number of one of a target's files, and what to put in its place."""
+    number = rng.randrange(len(files))
+    name, content, plain = files[number]
+    return number, damaged(content, name, rng, plain)

@@ -46,8 +46,6 @@ def tried(errors, function, *arguments, **options):
 class Tables:
     """CSV, TSV, JSON lines, Parquet and archives of those, by both packages' readers."""
 
-    instrumented = ("geocells.tables", "geoloc_models.tables")
-
     def __init__(self, folder):
         from geocells import CellBuilder
 
@@ -104,8 +102,6 @@ class Tables:
 
 class Photos:
     """JPEG, PNG, WebP, TIFF, GIF, AVIF and HEIC with EXIF data."""
-
-    instrumented = ("geoloc_models.photos",)
 
     def __init__(self, folder):
         from geoloc_models_photos import encoded, gps_exif, noise
@@ -164,8 +160,6 @@ class Photos:
 
 class Cells:
     """Cells, hierarchies and country polygons in GeoParquet, GeoJSON and GeoPackage."""
-
-    instrumented = ("geocells.cells.io", "geocells.cli", "geoloc_models.countries")
 
     def __init__(self, folder):
         import geopandas as gpd
@@ -232,11 +226,6 @@ class Cells:
 
 class Bundles:
     """Folders of trained models: card, weights, cells, calibration, decoder."""
-
-    instrumented = (
-        "geoloc_models.inference.bundle", "geoloc_models.inference.calibration",
-        "geoloc_models.inference.class_locations", "geoloc_models.models.tasks", "geocells.cells.io",
-    )  # fmt: skip
 
     def __init__(self, folder):
         from geoloc_models_bundles import save_small_bundle

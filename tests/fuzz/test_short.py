@@ -20,8 +20,7 @@ def test_damaged_files_end_in_documented_errors(name, tmp_path, monkeypatch):
     monkeypatch.setattr(_open, "MAX_PIXELS", _open.MAX_PIXELS)  # a target lowers it
     target = TARGETS[name](tmp_path)
     for count in range(N_INPUTS[name]):
-        data = another(b"", target.files, random.Random(f"short-{count}"))
-        number = data[0]
+        number, content = another(target.files, random.Random(f"short-{count}"))
         path = tmp_path / target.files[number][0]
-        path.write_bytes(data[1:])
+        path.write_bytes(content)
         target.read(path, count, number)  # raises what is no documented error

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 EARTH_RADIUS_KM = 6371.0088
 
 Point = tuple[float, float]
-Claim = tuple[int, int, int]
+CodeRange = tuple[int, int, int]
 """First code, code after the last, cell."""
 
 # ---------------------------------------------------------------------------------------------- sphere
@@ -175,7 +175,7 @@ def box_of_points(points: Sequence[Point]) -> tuple[float, float, float, float]:
     return min(latitudes), west, max(latitudes), east
 
 
-# ---------------------------------------------------------------------------------- bins, claims, ranges
+# ---------------------------------------------------------------------------------- bins, ranges of codes
 
 
 def bins(codes: Sequence[int], weights: Sequence[int] | None = None) -> list[tuple[int, int]]:
@@ -186,28 +186,28 @@ def bins(codes: Sequence[int], weights: Sequence[int] | None = None) -> list[tup
     return sorted((code, count) for code, count in counter.items() if count > 0)
 
 
-def owner(claims: Sequence[Claim], code: int) -> int:
-    """Cell of the first claim that holds a code, -1 where none does."""
-    for start, stop, cell in claims:
+def owner(ranges: Sequence[CodeRange], code: int) -> int:
+    """Cell of the first range that holds a code, -1 where none does."""
+    for start, stop, cell in ranges:
         if start <= code < stop:
             return cell
     return -1
 
 
-def flatten(claims: Sequence[Claim], n_codes: int) -> list[int]:
+def flatten(ranges: Sequence[CodeRange], n_codes: int) -> list[int]:
     """Owner of every code, asked one by one."""
-    return [owner(claims, code) for code in range(n_codes)]
+    return [owner(ranges, code) for code in range(n_codes)]
 
 
-def lowest_code(claims: Sequence[Claim], cell: int) -> int:
+def lowest_code(ranges: Sequence[CodeRange], cell: int) -> int:
     """Lowest code that a cell wins."""
     won = []
-    for order, (start, stop, claimant) in enumerate(claims):
-        if claimant != cell:
+    for order, (start, stop, other) in enumerate(ranges):
+        if other != cell:
             continue
         code = start
-        while owner(claims[:order], code) >= 0:
-            code = max(end for begin, end, _ in claims[:order] if begin <= code < end)
+        while owner(ranges[:order], code) >= 0:
+            code = max(end for begin, end, _ in ranges[:order] if begin <= code < end)
         if code < stop:
             won.append(code)
     return min(won)
@@ -225,7 +225,7 @@ class Cell:
     column: int
     members: list[int]
 
-    def claim(self, grid: Grid, number: int) -> Claim:
+    def code_range(self, grid: Grid, number: int) -> CodeRange:
         start = grid.code(self.level, self.row, self.column)
         return start, start + 4 ** (grid.max_level - self.level), number
 
@@ -295,14 +295,14 @@ class Partition:
     centroids: list[Point] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     levels: list[int] = field(default_factory=list)
-    claims: list[list[Claim]] = field(default_factory=list)
+    ranges: list[list[CodeRange]] = field(default_factory=list)
     grids: list[Grid] = field(default_factory=list)
     tied: bool = False
 
     def assign(self, point: Point, group: int = 0) -> int:
-        """Scan a group's claims; the cell number, -1 where no cell holds the point."""
+        """Scan a group's ranges; the cell number, -1 where no cell holds the point."""
         code = self.grids[group].encode(point)
-        return -1 if code is None else owner(self.claims[group], code)
+        return -1 if code is None else owner(self.ranges[group], code)
 
 
 def fit(
@@ -317,49 +317,47 @@ def fit(
 ) -> Partition:
     """Build a partition, group by group, from the words of the design."""
     group_of_row = [0] * len(points) if group_of_row is None else group_of_row
-    claimed: list[list[Cell]] = []
+    cells_of_group: list[list[Cell]] = []
     for group, grid in enumerate(grids):
         root = Cell(0, 0, 0, [k for k, own in enumerate(group_of_row) if own == group])
         if method == "consolidated":
-            claimed.append(consolidate(grid, root, points, min_images)[0])
+            cells_of_group.append(consolidate(grid, root, points, min_images)[0])
         else:
             leaves = top_down(grid, root, points, min_images, max_images)
             if max_images is not None:
                 leaves = [leaf for leaf in leaves if len(leaf.members) >= min_images]
-            claimed.append(leaves)
+            cells_of_group.append(leaves)
 
     result = Partition(labels=[-1] * len(points), grids=list(grids))
-    nothing_claimed = not any(claimed)
-    for group, (grid, cells) in enumerate(zip(grids, claimed, strict=True)):
-        housed = {k for cell in cells for k in cell.members}
-        homeless = [k for k, own in enumerate(group_of_row) if own == group and k not in housed]
-        claims = [cell.claim(grid, number) for number, cell in enumerate(cells)]
+    no_cells = not any(cells_of_group)
+    for group, (grid, cells) in enumerate(zip(grids, cells_of_group, strict=True)):
+        assigned = {k for cell in cells for k in cell.members}
+        unassigned = [k for k, own in enumerate(group_of_row) if own == group and k not in assigned]
+        ranges = [cell.code_range(grid, number) for number, cell in enumerate(cells)]
         members = [list(cell.members) for cell in cells]
         levels = [cell.level for cell in cells]
         whole = (0, 4**grid.max_level, len(cells))
-        if homeless and (
-            leftover == "cell" or nothing_claimed or (leftover == "nearest" and not cells)
-        ):
-            claims.append(whole)
-            members.append(homeless)
+        if unassigned and (leftover == "cell" or no_cells or (leftover == "nearest" and not cells)):
+            ranges.append(whole)
+            members.append(unassigned)
             levels.append(0)
-        elif homeless and leftover == "nearest":
+        elif unassigned and leftover == "nearest":
             centroids = [spherical_mean([points[k] for k in own]) for own in members]
             by_bin: dict[int, list[int]] = {}
-            for k in homeless:
+            for k in unassigned:
                 by_bin.setdefault(grid.encode(points[k]), []).append(k)  # type: ignore[arg-type]
-            bin_claims = []
+            bin_ranges = []
             for code, rows in by_bin.items():
                 cell, tied = nearest(spherical_mean([points[k] for k in rows]), centroids)
                 result.tied |= tied
-                bin_claims.append((code, code + 1, cell))
+                bin_ranges.append((code, code + 1, cell))
                 members[cell] += rows
-            claims = bin_claims + claims
+            ranges = bin_ranges + ranges
         # Number by lowest code, after the cells of the groups before.
-        order = sorted(range(len(members)), key=lambda cell: lowest_code(claims, cell))
+        order = sorted(range(len(members)), key=lambda cell: lowest_code(ranges, cell))
         first = len(result.counts)
         number = {cell: first + rank for rank, cell in enumerate(order)}
-        result.claims.append([(start, stop, number[cell]) for start, stop, cell in claims])
+        result.ranges.append([(start, stop, number[cell]) for start, stop, cell in ranges])
         for cell in order:
             for k in members[cell]:
                 result.labels[k] = number[cell]

@@ -1,6 +1,6 @@
 """Slow, obvious twin of the bottom-up construction, from the definitions alone.
 
-Images lie on the leaves of a square of ``2**leaf_level`` leaves a side; every window is looked at anew for every claim.
+Images lie on the leaves of a square of ``2**leaf_level`` leaves a side; every window is looked at anew for each winner.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def nine_digits(value: float) -> float:
 
 @dataclass(frozen=True)
 class Window:
-    """A square of leaves that claimed these images."""
+    """A square of leaves that won these images."""
 
     level: int
     row: int
@@ -47,9 +47,9 @@ def bottom_up(
     competition: str,
     rank_by: str,
 ) -> list[Window]:
-    """Windows in the order of their claims."""
-    unclaimed = set(range(len(places)))
-    claimed: list[Window] = []
+    """Windows in the order in which they won."""
+    unassigned = set(range(len(places)))
+    winners: list[Window] = []
     turns = [[level] for level in range(deepest, -1, -1)]
     if competition == "all":
         turns = [[level for turn in turns for level in turn]]
@@ -63,7 +63,7 @@ def bottom_up(
                     for column in range(0, 2**leaf_level - side + 1, step):
                         images = tuple(
                             image
-                            for image in sorted(unclaimed)
+                            for image in sorted(unassigned)
                             if row <= places[image][0] < row + side
                             and column <= places[image][1] < column + side
                         )
@@ -78,6 +78,6 @@ def bottom_up(
             if not candidates:
                 break
             best = min(candidates, key=lambda candidate: candidate[:3])[3]
-            claimed.append(best)
-            unclaimed -= set(best.images)
-    return claimed
+            winners.append(best)
+            unassigned -= set(best.images)
+    return winners

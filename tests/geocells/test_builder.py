@@ -245,8 +245,8 @@ def test_a_point_on_any_border_lies_in_exactly_one_cell(data, box, options):
     builder = CellBuilder(**options, grid=grid, leftover="cell").fit(coords)
     codes = grid.encode(coords)
     ranges = builder.cells_.ranges
-    n_claims = ((ranges.starts[:, None] <= codes) & (codes < ranges.stops[:, None])).sum(axis=0)
-    assert (n_claims == 1).all()
+    n_holders = ((ranges.starts[:, None] <= codes) & (codes < ranges.stops[:, None])).sum(axis=0)
+    assert (n_holders == 1).all()
 
 
 @given(coordinates(max_rows=20), st.integers(1, 50))
@@ -302,7 +302,7 @@ def test_a_group_without_cells_is_one_cell_unless_its_leftover_is_noise():
 
 @given(coordinates(), st.integers(1, 30), st.integers(0, 30))
 def test_cells_split_by_max_images_hold_min_to_max_images(coords, min_images, extra):
-    # One place with enough images for a cell of its own, so that something is claimed.
+    # One place with enough images for a cell of its own, so that there is a cell.
     coords = np.concatenate([coords, np.tile(coords[:1], (min_images, 1))])
     builder = CellBuilder(
         min_images,

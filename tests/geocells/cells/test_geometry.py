@@ -96,7 +96,7 @@ def test_polygons_fill_the_box_when_leftover_is_a_cell_around_the_others(data, b
     builder = consolidated(min_images, grid=grid, leftover="cell").fit(coords)
     cells = builder.cells_
     if (cells.levels == 0).any():
-        # The root is a cell, by claim or by leftover: whatever no other cell claims is its own.
+        # The root is a cell, by its images or by leftover: whatever is in no other cell is in it.
         assert shapely.area(cells.polygons()).sum() == pytest.approx(
             box_area(box), abs=AREA_TOLERANCE
         )

@@ -46,7 +46,7 @@ def as_list(ranges: PrioritizedRanges) -> list[tuple[int, int, int]]:
 
 def twins(cells: list[naive.Cell], deepest: int = LEAF_LEVEL) -> set[tuple[int, int, int]]:
     factor = 4 ** (LEAF_LEVEL - deepest)
-    ranges = [(*cell.claim(square(deepest), 0)[:2], cell.level) for cell in cells]
+    ranges = [(*cell.code_range(square(deepest), 0)[:2], cell.level) for cell in cells]
     return {(start * factor, stop * factor, level) for start, stop, level in ranges}
 
 

@@ -71,8 +71,8 @@ def strip(
 
 def _jobs(photos: list[Path], output: Path | None) -> tuple[list[tuple[Path, Path | None]], int]:
     """Every photo with the file to write, and the number of other files in the folders."""
-    from geoloc_models.photos.folders import find_photo_files
     from geoloc_models.photos.opening import is_photo
+    from geoloc_models.photos.photo_files import find_photo_files
 
     names: list[tuple[Path, str]] = []  # folder, and the photo's name in it
     n_other = 0

@@ -7,8 +7,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-import pyarrow.parquet as pq
-
+from geocells.tables import read_parquet
 from geocells.web_map import COUNTRIES_FILE
 from geoloc_models._errors import GeolocError
 
@@ -62,7 +61,7 @@ def country_name(code: str) -> str:
 @lru_cache(maxsize=1)
 def _names() -> tuple[dict[str, str], dict[str, str]]:
     """Code of every plain name that belongs to one country only; English name of every code."""
-    table = pq.read_table(COUNTRIES_FILE, columns=["code", "name", "aliases"]).to_pydict()
+    table = read_parquet(COUNTRIES_FILE, ["code", "name", "aliases"]).to_pydict()
     english_name: dict[str, str] = dict(zip(table["code"], table["name"], strict=True))
     owners: dict[str, set[str]] = {}
     for (code, name), aliases in zip(english_name.items(), table["aliases"], strict=True):

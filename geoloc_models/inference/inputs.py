@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models._errors import GeolocError
 from geoloc_models.photos.images import IN_MEMORY, FileImages, ImageSource
 from geoloc_models.photos.opening import is_photo, split_tar_path
+from geoloc_models.photos.photo_files import find_photo_files
 
 _PATHS = (str, os.PathLike)
 
@@ -107,14 +108,6 @@ def _files_of(name: str, must_exist: bool) -> list[str]:
 
 
 def _in_folder(folder: str) -> list[str]:
-    from geoloc_models.photos.folders import find_photo_files  # half a second, for pandas
-
-    files = []
-    for name in find_photo_files(folder).names:
-        path = str(Path(folder, name))
-        try:
-            if is_photo(path, name):
-                files.append(path)
-        except (BrokenImageError, OSError):
-            files.append(path)  # reported when it is read
-    return files
+    """All photos of a folder; damaged ones too, which are reported when they are read."""
+    paths = ((str(Path(folder, name)), name) for name in find_photo_files(folder).names)
+    return [path for path, name in paths if is_photo(path, name)]

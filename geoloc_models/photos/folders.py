@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -25,14 +25,12 @@ from geoloc_models._files import replacing
 from geoloc_models.countries import country_of
 from geoloc_models.photos.exif import PhotoExif, is_position, read_exif
 from geoloc_models.photos.opening import looks_like_photo, open_header, quiet_pillow, read_bytes
-from geoloc_models.photos.tar_shards import tar_members
+from geoloc_models.photos.photo_files import PhotoFiles, find_photo_files
 
 _FILES_A_TURN = 64
 _THREADS = 8
 _REDUCED_IMAGE = 254  # TIFF tag NewSubfileType; bit 0: a smaller version of another image
 _TURNED = (5, 6, 7, 8)  # orientations whose width and height change places
-# Folders in which programs keep previews and copies of their own.
-_FOLDERS_OF_PROGRAMS = {"__MACOSX", "@eaDir", "lost+found"}
 # IMG_1.jpg.json and IMG_1.jpg.supplemental-meta.json of IMG_1.jpg; IMG_1.jpg(1).json of IMG_1(1).jpg
 _TAKEOUT_SIDECAR = re.compile(r"(.+?)(\.\w+)(?:\.s[a-z-]*)?(\(\d+\))?\.json", re.IGNORECASE)
 _SCHEMA = pa.schema(
@@ -47,26 +45,6 @@ _SCHEMA = pa.schema(
         ("height", pa.int64()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class PhotoFiles:
-    """What a folder holds.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the walk began.
-    names : tuple of str
-        Paths below the folder, with ``/``, in alphabetical order; ``00012.tar/NAME.jpg`` for the
-        members of tar files.
-    unreadable : tuple of (str, str)
-        Name and reason of the folders and tars that could not be gone through.
-    """
-
-    folder: Path
-    names: tuple[str, ...]
-    unreadable: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -249,33 +227,6 @@ def scan_photos(
     )
 
 
-def find_photo_files(folder: str | Path) -> PhotoFiles:
-    """List all files of a folder that may be photos.
-
-    Parameters
-    ----------
-    folder : path
-        Gone through with all folders and tars in it. Files and folders whose name begins with a dot
-        are left out. Links are followed; what is reached twice, by whatever name, is listed once,
-        by its own name rather than a link's.
-
-    Raises
-    ------
-    GeolocError
-        If there is no such folder.
-    """
-    root = Path(folder)
-    if not root.exists():
-        raise GeolocError(f"There is no folder {root}. Check the path to the photos.")
-    if not root.is_dir():
-        raise GeolocError(f"{root} is a file. Name the folder that the photos lie in.")
-    unreadable: list[tuple[str, str]] = []
-    names: list[str] = []
-    for name in sorted(_walk(root, unreadable)):
-        names.extend(_in_tar(root, name, unreadable) if name.lower().endswith(".tar") else [name])
-    return PhotoFiles(root, tuple(names), tuple(unreadable))
-
-
 def unique_ids(names: Sequence[str]) -> list[str]:
     """Name of each file without its suffix; the whole name where two would be the same.
 
@@ -292,50 +243,6 @@ def unique_ids(names: Sequence[str]) -> list[str]:
         if not repeated.any():
             return unique
         unique = [name if r else i for i, name, r in zip(unique, names, repeated, strict=True)]
-
-
-def _walk(root: Path, unreadable: list[tuple[str, str]]) -> Iterator[str]:
-    """Every file once; what links lead to comes after all that lies here itself."""
-    seen: set[tuple[int, int]] = set()
-    waiting: list[tuple[str, str]] = [("", str(root))]
-    links: list[tuple[str, str]] = []
-    while waiting or links:
-        name, path = waiting.pop() if waiting else links.pop()
-        try:
-            status = os.stat(path)
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            if not os.path.isdir(path):
-                if os.path.isfile(path):  # no pipe, no device: reading one might never end
-                    yield name
-                continue
-            with os.scandir(path) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name, reverse=True)
-        except OSError as error:
-            unreadable.append((name or str(root), error.strerror or type(error).__name__))
-            continue
-        for entry in entries:
-            if not _is_left_out(entry.name):
-                below = f"{name}/{entry.name}" if name else entry.name
-                (links if entry.is_symlink() else waiting).append((below, entry.path))
-
-
-def _in_tar(root: Path, name: str, unreadable: list[tuple[str, str]]) -> Iterator[str]:
-    try:
-        with (root / name).open("rb") as file:
-            members, damage = tar_members(file)
-    except OSError as error:
-        members, damage = [], error.strerror or type(error).__name__
-    if damage is not None:
-        unreadable.append((name, damage))
-    for member in sorted({member.name for member in members}):
-        if not any(_is_left_out(part) for part in member.split("/")):
-            yield f"{name}/{member}"
-
-
-def _is_left_out(name: str) -> bool:
-    return name.startswith(".") or name in _FOLDERS_OF_PROGRAMS
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from geocells import CellPartition, sphere
 from geoloc_models._errors import GeolocError
@@ -98,7 +97,8 @@ def answers_of_cells(cells: CellPartition) -> Answers:
     if cells.groups is not None:
         return Answers(locations, np.array([alpha_2(str(g)) for g in cells.groups], dtype=object))
     found = country_of(locations, tolerance_km=500.0)
-    return Answers(locations, np.where(pd.isna(found), "", found))  # far out in an ocean
+    countries = [code or "" for code in found]  # none far out in an ocean
+    return Answers(locations, np.array(countries, dtype=object))
 
 
 def labels_of_cells(

@@ -11,7 +11,7 @@ import numpy as np
 
 from geocells._estimator import Estimator
 from geocells._frames import labels_like
-from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray
+from geocells._types import ArrayLike, CodeArray, IntArray
 from geocells.builder import CellBuilder
 from geocells.cells import (
     CellPartition,
@@ -241,7 +241,8 @@ class CellHierarchy(Estimator):
 class CellIntersections:
     """Fine classes: what cells of several partitions have in common, one cell of each.
 
-    Made by :meth:`geocells.CellHierarchy.intersections`, or :meth:`from_partitions` that were made apart.
+    Made by :meth:`geocells.CellHierarchy.intersections`, or :meth:`from_partitions` that were made apart. The score of
+    a class is the sum of those that the partitions' classifiers give its cells (CPlaNet, section 3).
 
     Attributes
     ----------
@@ -254,12 +255,19 @@ class CellIntersections:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from geocells import CellHierarchy
     >>> coords = [[47.4, 8.5]] * 4 + [[46.2, 6.1]] * 4 + [[59.3, 18.1]] * 4
     >>> hierarchy = CellHierarchy([{"min_images": 4}, {"min_images": 8}]).fit(coords)
     >>> fine = hierarchy.intersections()
     >>> fine.members.tolist(), fine.cells.counts.tolist()
     ([[0, 0], [1, 0], [2, 0]], [4, 4, 4])
+
+    Scores of the classes, from an array (n, n_cells) of scores a partition:
+
+    >>> scores = np.array([[0.2, 0.5, 0.3]]), np.array([[1.0]])
+    >>> sum(of_cells[:, cells] for of_cells, cells in zip(scores, fine.members.T)).tolist()
+    [[1.2, 1.5, 1.3]]
     """
 
     cells: CellPartition
@@ -312,35 +320,6 @@ class CellIntersections:
     def assign(self, coords: ArrayLike, groups: ArrayLike | None = None, **options: Any) -> Any:
         """Fine class of each coordinate; see :meth:`CellPartition.assign`."""
         return self.cells.assign(coords, groups, **options)
-
-    def vote(self, scores: Sequence[ArrayLike]) -> FloatArray:
-        """Score of every fine class: the sum of the scores of its cells.
-
-        Parameters
-        ----------
-        scores : sequence of (n, n_cells) array-like
-            For each partition the scores (probabilities, or their logarithms) that its own classifier gives its cells.
-
-        Returns
-        -------
-        votes : (n, n_classes) float64
-
-        References
-        ----------
-        .. [1] Seo, Weyand, Sim, Han (2018), CPlaNet, section 3.
-        """
-        if len(scores) != self.members.shape[1]:
-            raise ValueError(
-                f"vote needs scores of each of the {self.members.shape[1]} partitions; got {len(scores)}."
-            )
-        votes: FloatArray = np.sum(
-            [
-                np.asarray(of_partition, dtype=np.float64)[:, self.members[:, number]]
-                for number, of_partition in enumerate(scores)
-            ],
-            axis=0,
-        )
-        return votes
 
 
 def intersect(partitions: Sequence[CellPartition], images: Images) -> CellIntersections:

@@ -16,7 +16,7 @@ from geocells._types import ArrayLike, IntArray, ObjectArray
 from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, RegionIndex
 from geocells.fitting import Images, partition_from_labels
 from geocells.sphere import SphereSums
-from geocells.sphere.polygons import cut_at_antimeridian, only_polygons
+from geocells.sphere.polygons import cut_at_antimeridian, only_polygons, refuse_off_globe
 from geocells.validation import check_choice, check_count, check_groups, number_groups
 
 
@@ -268,12 +268,5 @@ def check_regions(regions: Any) -> ObjectArray:
     empty = np.flatnonzero(shapely.is_empty(outlines))
     if len(empty):
         raise ValueError(f"regions must have an extent; row {empty[0]} is empty. Drop it.")
-    west, south, east, north = shapely.bounds(outlines).T
-    off = np.flatnonzero((south < -90.0) | (north > 90.0) | (west < -180.0) | (east > 360.0))
-    if len(off):
-        raise ValueError(
-            "regions must lie on the globe, in degrees (longitude as x, latitude as y); row "
-            f"{off[0]} reaches from ({west[off[0]]}, {south[off[0]]}) to ({east[off[0]]}, {north[off[0]]}). Does the "
-            "table lack its coordinate reference system?"
-        )
+    refuse_off_globe(outlines, "regions")
     return cut_at_antimeridian(outlines)

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from geocells import CellBuilder, CellPartition
+from geocells import CellBuilder, CellPartition, LatLonGrid
+from geocells.grids.base import rows_and_columns
 
 
 def consolidated(min_images: int, **options: object) -> CellBuilder:
@@ -34,6 +35,13 @@ def uniform_on_sphere(n: int, seed: int) -> np.ndarray:
     return np.column_stack(
         [np.degrees(np.arcsin(rng.uniform(-1, 1, n))), rng.uniform(-180, 180, n)]
     )
+
+
+def cell_boxes(grid: LatLonGrid, codes: Any, level: int) -> np.ndarray:
+    """South, west, north, east of cells by first leaf code, as drawn, (n, 4) degrees; longitudes run on past 180."""
+    places = np.stack(rows_and_columns(np.asarray(codes, dtype=np.uint64)))
+    low, high = grid._degrees(*places), grid._degrees(*places + 2 ** (grid.max_level - level))
+    return np.stack([*low, *high], axis=1)
 
 
 def drawn_cells(grid: Any, codes: Any, level: int) -> np.ndarray:

@@ -35,16 +35,27 @@ class TableOptions:
         Column of latitudes, in degrees. Default: a usual name, such as lat or decimalLatitude.
     longitude_column : str, optional
         Column of longitudes, in degrees. Default: a usual name.
-    group_column : str, optional
-        Column of groups, such as countries.
     quoting : bool
         Whether double quotes enclose text. In files such as GBIF's they are plain characters.
     """
 
     latitude_column: str | None = None
     longitude_column: str | None = None
-    group_column: str | None = None
     quoting: bool = True
+
+
+@Parameter(name="*", group=_TABLE)
+@dataclass(frozen=True)
+class GroupedTableOptions(TableOptions):
+    """How a table of photos in groups is read.
+
+    Parameters
+    ----------
+    group_column : str, optional
+        Column of groups, such as countries.
+    """
+
+    group_column: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,7 @@ class Photos:
 
 
 def read_photos(
-    path: Path, options: TableOptions, *, others: Sequence[str | None] | None = ()
+    path: Path, options: GroupedTableOptions, *, others: Sequence[str | None] | None = ()
 ) -> Photos:
     """Read coordinates and groups, and the columns ``others``; all columns with None."""
     file = open_table(path, quoting=options.quoting)

@@ -11,7 +11,14 @@ from cyclopts import Parameter
 
 from geocells import CellPartition, load_cells
 from geocells._output import say
-from geocells.cli._shared import CLUSTER, TableOptions, busy, check_output, cluster, read_photos
+from geocells.cli._shared import (
+    CLUSTER,
+    GroupedTableOptions,
+    busy,
+    check_output,
+    cluster,
+    read_photos,
+)
 from geocells.tables import WRITABLE, TableError, write_table
 
 _ROWS_AT_A_TIME = 1_000_000
@@ -25,7 +32,7 @@ def assign(
     *,
     output: Annotated[str, Parameter(alias="-o")],
     outside: Literal["nearest", "noise", "raise"] | None = None,
-    table: TableOptions = TableOptions(),  # noqa: B008  (frozen)
+    table: GroupedTableOptions = GroupedTableOptions(),  # noqa: B008  (frozen)
     dask: Annotated[str | None, Parameter(group=CLUSTER)] = None,
 ) -> None:
     """Add the cell of each photo to a table; all other columns stay.

@@ -19,7 +19,7 @@ from geocells.builder import usual_min_images
 from geocells.cells.io import SUFFIXES
 from geocells.cli._shared import (
     CLUSTER,
-    TableOptions,
+    GroupedTableOptions,
     busy,
     check_output,
     cluster,
@@ -83,7 +83,7 @@ def build(
     output: Annotated[Path, Parameter(alias="-o")] = Path("cells.parquet"),
     features: Path | None = None,
     weight_column: str | None = None,
-    table: TableOptions = TableOptions(),  # noqa: B008  (frozen)
+    table: GroupedTableOptions = GroupedTableOptions(),  # noqa: B008  (frozen)
     cells: BuilderOptions = BuilderOptions(),  # noqa: B008
     dask: Annotated[str | None, Parameter(group=CLUSTER)] = None,
     feature_column: Annotated[list[str] | None, Parameter(group=CLUSTER)] = None,
@@ -170,7 +170,7 @@ def _fit_on_cluster(
     builder: CellBuilder,
     photos: str,
     scheduler: str,
-    table: TableOptions,
+    table: GroupedTableOptions,
     weight_column: str | None,
     feature_columns: list[str] | None,
     *,

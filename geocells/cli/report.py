@@ -14,8 +14,8 @@ from geocells._errors import GeocellsWarning
 from geocells._files import replacing
 from geocells._output import say, without_formulas
 from geocells.cli._shared import (
+    GroupedTableOptions,
     Photos,
-    TableOptions,
     busy,
     check_output,
     read_features,
@@ -35,7 +35,7 @@ def report(
     features: Path | None = None,
     min_images: str | None = None,
     output: Annotated[Path | None, Parameter(alias="-o")] = None,
-    table: TableOptions = TableOptions(),  # noqa: B008  (frozen)
+    table: GroupedTableOptions = GroupedTableOptions(),  # noqa: B008  (frozen)
 ) -> None:
     """Measure cells on photos: images per cell, size, accuracy of a perfect classifier.
 

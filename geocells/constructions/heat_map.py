@@ -14,7 +14,7 @@ import numpy as np
 
 from geocells._types import CodeArray, IntArray
 from geocells.constructions.bins import Bins, PrioritizedRanges
-from geocells.grids.base import gather_bits, morton
+from geocells.grids.base import morton, rows_and_columns
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def find_windows(
     seeds = np.flatnonzero(counts >= share)
     if len(seeds) == 0:  # most levels of most small roots
         return np.empty(0, dtype=np.uint64), np.empty((0, overlap**2), dtype=np.int64)
-    rows, columns = _places(codes[seeds])
+    rows, columns = rows_and_columns(codes[seeds])
     around = range(-reach, overlap)
     near = np.full((len(around), len(around), len(seeds)), -1)
     for i in around:
@@ -193,15 +193,9 @@ def find_windows(
     return np.concatenate(anchors), np.concatenate(windows)
 
 
-def _places(codes: CodeArray) -> tuple[IntArray, IntArray]:
-    """Row and column of Morton codes."""
-    rows, columns = (gather_bits(codes >> np.uint64(bit)).astype(np.int64) for bit in (1, 0))
-    return rows, columns
-
-
 def window_cells(anchors: CodeArray, overlap: int) -> CodeArray:
     """Morton codes of all sub-bins of each window, those without images included, row by row."""
-    rows, columns = _places(anchors[:, None])
+    rows, columns = rows_and_columns(anchors[:, None])
     up, left = divmod(np.arange(overlap**2), overlap)
     codes: CodeArray = morton(rows + up, columns + left)
     return codes

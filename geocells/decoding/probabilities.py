@@ -106,7 +106,7 @@ def hierarchical(levels: Sequence[ArrayLike], hierarchy: Any) -> FloatArray:
     if gaps:
         raise ValueError(
             f"Partition {gaps[0] + 1} is not nested in partition {gaps[0]}, so its cells have no ancestors there. Use "
-            "hierarchy.intersections().vote(...), or CellHierarchy(..., nested=True)."
+            "CellHierarchy(..., nested=True), or the fine classes of hierarchy.intersections()."
         )
     logarithms = []
     for number, (level, cells) in enumerate(zip(levels, partitions, strict=True)):

@@ -179,5 +179,11 @@ def morton(rows: Any, columns: Any) -> Any:
     return (row_bits << np.uint64(1)) | column_bits
 
 
+def rows_and_columns(codes: CodeArray) -> tuple[IntArray, IntArray]:
+    """Row and column of each Morton code, of the shape of ``codes``: undoes `morton`."""
+    rows, columns = (gather_bits(codes >> np.uint64(bit)).astype(np.int64) for bit in (1, 0))
+    return rows, columns
+
+
 spread_bits_inline = inline_kernel(spread_bits)
 gather_bits_inline = inline_kernel(gather_bits)

@@ -11,6 +11,7 @@ from geocells._frames import shapes_of
 from geocells._jit import kernel, over_rows
 from geocells._types import FloatArray
 from geocells.grids.latlon import wrap
+from geocells.sphere.polygons import refuse_off_globe
 
 Box = tuple[float, float, float, float]
 
@@ -117,12 +118,8 @@ def _box_of_polygons(polygons: Any) -> Box:
     parts = parts[~shapely.is_empty(parts)]
     if len(parts) == 0:
         raise ValueError("bounds holds only empty polygons.")
+    refuse_off_globe(polygons, "bounds")
     west, south, east, north = shapely.total_bounds(parts).tolist()
-    if south < -90.0 or north > 90.0 or west < -180.0 or east > 360.0:
-        raise ValueError(
-            "bounds must lie on the globe, in degrees (longitude as x, latitude as y); its polygons reach from "
-            f"({west}, {south}) to ({east}, {north})."
-        )
     if east > 180.0:
         return south, wrap(west), north, wrap(east)
     wests, _, easts, _ = shapely.bounds(parts).T

@@ -14,7 +14,7 @@ from geocells._jit import kernel
 from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids._s2_outlines import assemble, neighbours
 from geocells.grids._square_unions import Rings, union_squares
-from geocells.grids.base import CodeType, GlobalGrid, encoded, gather_bits, spread_bits_inline
+from geocells.grids.base import CodeType, GlobalGrid, encoded, rows_and_columns, spread_bits_inline
 from geocells.sphere.polygons import cut_at_antimeridian
 
 DEEPEST = 29
@@ -101,7 +101,7 @@ class HealpixGrid(GlobalGrid):
             return np.full(n_owners, shapely.GeometryCollection(), dtype=object)
         codes = np.ascontiguousarray(codes, dtype=np.uint64)
         faces = (codes >> np.uint64(2 * self.max_level)).astype(np.int64)
-        x, y = (gather_bits(codes >> np.uint64(bit)).astype(np.int64) for bit in (0, 1))
+        y, x = rows_and_columns(codes)
         n_slots = 1 << self.max_level
         sides = 1 << (self.max_level - np.asarray(levels, dtype=np.int64))
         parts, part_of_cell = np.unique(owners * 12 + faces, return_inverse=True)

@@ -17,9 +17,9 @@ from geocells.grids.base import (
     Grid,
     check_level,
     encoded,
-    gather_bits_inline,
     last_level,
     outside_code,
+    rows_and_columns,
     spread_bits_inline,
 )
 from geocells.sphere.polygons import cut_at_antimeridian
@@ -159,22 +159,6 @@ class LatLonGrid(Grid):
         edges = self.south, self.west, self.north, self._unwrapped_east
         return encoded(encode_leaves, coords, dtype, *edges, self.max_level, outside_code(dtype))
 
-    def boxes(self, codes: CodeArray, levels: IntArray) -> FloatArray:
-        """South, west, north, east of cells given by first leaf code and level, (n, 4) degrees.
-
-        Longitudes run on past 180 where the box crosses the antimeridian.
-        """
-        rows, columns, sides = self._squares(codes, levels)
-        lower, upper = self._degrees(rows, columns), self._degrees(rows + sides, columns + sides)
-        return np.stack([*lower, *upper], axis=1)
-
-    def _squares(self, codes: CodeArray, levels: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-        """First row, first column and side of cells, in leaves."""
-        codes = np.ascontiguousarray(codes, dtype=np.uint64)
-        rows, columns = np.empty(len(codes), dtype=np.int64), np.empty(len(codes), dtype=np.int64)
-        decode_leaves(codes, rows, columns)
-        return rows, columns, 2 ** (self.max_level - np.asarray(levels, dtype=np.int64))
-
     def _degrees(self, rows: Any, columns: Any) -> tuple[FloatArray, FloatArray]:
         """Latitude of rows' southern edges, longitude of columns' western ones: what encoding compares against."""
         n_slots = 2.0**self.max_level
@@ -194,7 +178,8 @@ class LatLonGrid(Grid):
 
         Every edge is the very float64 number that encoding compares against, so neighbours share their edges exactly.
         """
-        rows, columns, sides = self._squares(codes, levels)
+        rows, columns = rows_and_columns(codes)
+        sides = 2 ** (self.max_level - np.asarray(levels, dtype=np.int64))  # in leaves
 
         def draw(rings: Rings) -> tuple[FloatArray, IntArray]:
             latitudes, longitudes = self._degrees(*rings.corners.T[::-1])
@@ -309,11 +294,3 @@ def encode_leaves(start, stop, coords, south, west, north, east, max_level, outs
             for k in range(chunk_codes.size):
                 if rows[k] < 0:
                     chunk_codes[k] = outside
-
-
-@kernel
-def decode_leaves(codes, rows, columns):
-    """Write the row (latitude) and column (longitude) of each Morton code."""
-    for index in range(codes.size):
-        rows[index] = np.int64(gather_bits_inline(codes[index] >> np.uint64(1)))
-        columns[index] = np.int64(gather_bits_inline(codes[index]))

@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from shapely import affinity
 
+from geocells._errors import refuse_rows
 from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
 from geocells.sphere.distance import EARTH_RADIUS_KM
 from geocells.sphere.means import to_unit_vectors
@@ -101,6 +102,21 @@ def repaired(polygon: shapely.Geometry) -> shapely.Geometry:
         return polygon
     mended: shapely.Geometry = shapely.make_valid(polygon, method="structure", keep_collapsed=False)
     return mended
+
+
+def refuse_off_globe(polygons: ObjectArray, name: str) -> None:
+    """Raise where a polygon, of (n,) shapely geometries, leaves the globe; longitudes may run on to 360 degrees."""
+    corners = shapely.bounds(polygons)
+    west, south, east, north = corners.T
+    refuse_rows(
+        (south < -90.0) | (north > 90.0) | (west < -180.0) | (east > 360.0),
+        f"{name} must lie on the globe, in degrees (longitude as x, latitude as y)",
+        "do not",
+        lambda row: (
+            f"from {tuple(corners[row, :2].tolist())} to {tuple(corners[row, 2:].tolist())}"
+        ),
+        "Is the coordinate reference system missing?",
+    )
 
 
 def cut_at_antimeridian(polygons: ObjectArray) -> ObjectArray:

@@ -8,7 +8,7 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
-from partitions import consolidated
+from partitions import cell_boxes, consolidated
 
 from geocells import HealpixGrid, LatLonGrid
 
@@ -32,7 +32,7 @@ def our_cells(grid, keys_of_codes) -> engines.Cells:
 
 def squares(grid, codes, levels):
     """Row and column of the square that holds each cell."""
-    corners = grid.boxes(codes, np.full(len(codes), DEEPEST))[:, :2]
+    corners = cell_boxes(grid, codes, DEEPEST)[:, :2]
     sides = np.array([180.0, 360.0]) / 2.0 ** levels[:, None]
     rows, columns = np.floor((corners - (-90.0, -180.0)) / sides + 1e-6).astype(int).T
     return (rows << 32 | columns).tolist()

@@ -84,19 +84,6 @@ def test_nested_partitions_have_the_finest_cells_as_their_intersections():
     assert np.array_equal(fine.members[:, 0], hierarchy.parents_[0])
 
 
-def test_votes_are_the_sums_of_the_scores_of_a_class_s_cells():
-    hierarchy = CellHierarchy(overlapping()).fit(COORDS)
-    fine = hierarchy.intersections()
-    rng = np.random.default_rng(1)
-    scores = [rng.random((4, cells.n_cells)) for cells in hierarchy.partitions_]
-    votes = fine.vote(scores)
-    assert votes.shape == (4, len(fine))
-    expected = sum(own[2, cell] for own, cell in zip(scores, fine.members[5], strict=True))
-    assert votes[2, 5] == pytest.approx(expected, rel=1e-12)
-    with pytest.raises(ValueError, match="each of the 3 partitions; got 2"):
-        fine.vote(scores[:2])
-
-
 def test_partitions_made_apart_combine_as_those_of_a_hierarchy():
     members = overlapping()
     together = CellHierarchy(members).fit(COORDS)

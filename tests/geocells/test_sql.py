@@ -6,6 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from partitions import cell_boxes
 
 from geocells import CellBuilder, GeocellsWarning, sql
 
@@ -50,7 +51,7 @@ def test_a_query_gives_the_cells_that_assign_gives(method, options, groups):
     coords = np.concatenate([COORDS, EDGES])
     grid = cells.grid.grids[0]
     leaves = cells.ranges.starts[cells.ranges.starts < 4**grid.max_level][:500]
-    corners = grid.boxes(leaves, np.full(len(leaves), grid.max_level))[:, :2]  # edges of cells
+    corners = cell_boxes(grid, leaves, grid.max_level)[:, :2]  # edges of cells
     corners[:, 1] = (corners[:, 1] + 180) % 360 - 180
     coords = np.concatenate([coords, corners])
     some = None if groups is None else np.resize(groups, len(coords))

@@ -6,7 +6,7 @@ import pytest
 import shapely
 from hypothesis import given
 from hypothesis import strategies as st
-from partitions import drawn_cells
+from partitions import cell_boxes, drawn_cells
 from strategies import boxes, coordinates, coordinates_in
 
 from geocells import LatLonGrid
@@ -75,9 +75,7 @@ def test_every_cell_of_every_level_is_one_range_of_codes(data, box, max_level):
     level = data.draw(st.integers(0, grid.max_level))
     span = 4 ** (grid.max_level - level)
     firsts = [int(code) // span * span for code in codes]
-    south, west, north, east = grid.boxes(
-        np.array(firsts, dtype=np.uint64), np.full(len(codes), level)
-    ).T
+    south, west, north, east = cell_boxes(grid, firsts, level).T
     twin = naive.Grid(*box, grid.max_level)
     longitudes = np.array([twin.unwrapped(float(longitude)) for longitude in coords[:, 1]])
     assert ((south <= coords[:, 0]) & (coords[:, 0] <= north)).all()
@@ -91,7 +89,7 @@ def test_every_cell_of_every_level_is_one_range_of_codes(data, box, max_level):
 def test_a_point_exactly_on_the_edge_of_a_cells_box_lies_in_it(box, max_level, seed):
     grid = grid_of(box, max_level)
     codes = np.random.default_rng(seed).integers(0, n_codes(grid), size=20, dtype=np.uint64)
-    south, west, _, _ = grid.boxes(codes, np.full(20, grid.max_level)).T
+    south, west, _, _ = cell_boxes(grid, codes, grid.max_level).T
     # Only longitudes whose two names are both exact can be written in [-180, 180] without moving.
     exact = west - 360.0 * (west > 180.0)
     kept = (exact + 360.0 * (west > 180.0)) == west

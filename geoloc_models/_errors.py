@@ -1,8 +1,5 @@
 """The errors a user can mend: each message is one clear sentence naming the row and the remedy."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class GeolocError(ValueError):
     """Bad input from the user; the command line prints the message alone and exits with 2."""
@@ -19,14 +16,3 @@ class BrokenImageError(GeolocError):
 def reason_of(error: BaseException) -> str:
     """What an error says, in one line without a full stop, to stand inside another's sentence."""
     return " ".join(str(error).split()).rstrip(".")
-
-
-@contextmanager
-def table_errors() -> Iterator[None]:
-    """Raise what :mod:`geocells.tables` says of a table as a :class:`GeolocError`."""
-    from geocells.tables import TableError
-
-    try:
-        yield
-    except TableError as error:
-        raise GeolocError(str(error)) from error

@@ -183,7 +183,6 @@ def write_tables(folder: Path) -> list[Path]:
 
 def report_of(path: Path, folder: Path) -> dict[str, Any]:
     """What ``select_photos``, ``read_photo_table`` and ``geocells build`` make of a table."""
-    from geoloc_models._errors import GeolocError
     from geoloc_models.tables.photo_table import read_photo_table
     from geoloc_models.tables.select import select_photos
 
@@ -196,12 +195,12 @@ def report_of(path: Path, folder: Path) -> dict[str, Any]:
             "dropped": chosen.dropped,
             "columns": list(chosen.columns),
         }
-    except GeolocError as error:
+    except ValueError as error:
         report["select"] = str(error).replace(str(folder), "")
     try:
         frame = read_photo_table(path, images=False).frame
         report["read_photo_table"] = {"rows": len(frame), "columns": sorted(frame.columns)}
-    except GeolocError as error:
+    except ValueError as error:
         report["read_photo_table"] = str(error).replace(str(folder), "")
     from command_line import run
 

@@ -185,7 +185,7 @@ def _n_trained_on(run_dir: Path, table: PhotoTable) -> int:
 
     try:
         trained = source_of_run(run_dir).table.take(read_split(run_dir).train)
-    except (GeolocError, IndexError):
+    except (ValueError, IndexError):
         return 0
     known, asked = (
         set(zip(row_keys(each), *each.coords.T.tolist(), strict=True)) for each in (trained, table)

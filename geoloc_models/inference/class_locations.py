@@ -16,7 +16,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from geocells import CellPartition, decoding, sphere
-from geocells.tables import as_numpy, read_parquet
+from geocells.tables import as_numpy, check_coordinates, read_parquet
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing
 from geoloc_models.models.tasks import (
@@ -30,7 +30,7 @@ from geoloc_models.models.tasks import (
     RetrievalTask,
     labels_of_cells,
 )
-from geoloc_models.tables.coordinates import as_coords, check_coordinates
+from geoloc_models.tables.coordinates import as_coords
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from geocells.tables import coordinates as checked_coordinates
 from geocells.tables import ids, numbers, open_table, texts, write_table
-from geoloc_models._errors import BrokenImageError, GeolocError, table_errors
+from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.countries import country_of
 from geoloc_models.photos.exif import PhotoExif, is_position, read_exif
@@ -112,7 +112,6 @@ class FolderScan:
         return written
 
 
-@table_errors()
 def scan_photos(
     folder: str | Path,
     *,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geocells import tables
-from geoloc_models._errors import GeolocError, table_errors
+from geoloc_models._errors import GeolocError
 
 
 def as_coords(coords: ArrayLike) -> np.ndarray:
@@ -14,7 +14,7 @@ def as_coords(coords: ArrayLike) -> np.ndarray:
 
     Raises
     ------
-    GeolocError
+    ValueError
         If the shape is another, a value is not finite, or a latitude is outside [-90, 90].
     """
     points = np.asarray(coords, dtype=np.float64)
@@ -26,13 +26,5 @@ def as_coords(coords: ArrayLike) -> np.ndarray:
         )
     latitude, longitude = points[:, 0], points[:, 1]
     # Only missing longitudes are refused here: 0 stands for any finite one.
-    check_coordinates(latitude, np.where(np.isfinite(longitude), 0.0, np.nan), "coords")
+    tables.check_coordinates(latitude, np.where(np.isfinite(longitude), 0.0, np.nan), "coords")
     return np.ascontiguousarray(points)
-
-
-def check_coordinates(
-    latitude: np.ndarray, longitude: np.ndarray, where: str, *, first_row: int = 0
-) -> None:
-    """Refuse bad coordinates with a GeolocError, see :func:`geocells.tables.check_coordinates`."""
-    with table_errors():
-        tables.check_coordinates(latitude, longitude, where, first_row=first_row)

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from geocells.tables import numbers, open_table, texts
-from geoloc_models._errors import GeolocError, table_errors
+from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.fingerprints import Fingerprints, fingerprint_images
@@ -79,7 +79,6 @@ class LeakageReport:
             self.pairs.to_parquet(partial, index=False)
 
 
-@table_errors()
 def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> LeakageReport:
     """Find photos of one part that have a twin in another.
 
@@ -97,7 +96,7 @@ def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> Lea
 
     Raises
     ------
-    GeolocError
+    ValueError
         If the file is missing or damaged, has no rows, no column ``part`` or a strange value in it,
         or no image can be read.
 

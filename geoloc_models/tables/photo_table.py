@@ -14,10 +14,10 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from geocells import tables
-from geoloc_models._errors import GeolocError, table_errors
+from geoloc_models._errors import GeolocError
 from geoloc_models.countries.lookup import country_of
 from geoloc_models.countries.names import country_code
-from geoloc_models.tables.coordinates import as_coords, check_coordinates
+from geoloc_models.tables.coordinates import as_coords
 from geoloc_models.tables.photo_ids import refuse_missing, refuse_repeated
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class PhotoTable:
 
     Raises
     ------
-    GeolocError
+    ValueError
         If a column is missing, or a coordinate is not finite or out of range.
 
     Examples
@@ -64,7 +64,7 @@ class PhotoTable:
                 f"{', '.join(map(repr, missing))} missing. Columns here: "
                 f"{', '.join(map(repr, self.frame.columns))}."
             )
-        check_coordinates(self.coords[:, 0], self.coords[:, 1], "the table")
+        tables.check_coordinates(self.coords[:, 0], self.coords[:, 1], "the table")
 
     @classmethod
     def from_arrays(
@@ -88,7 +88,7 @@ class PhotoTable:
 
         Raises
         ------
-        GeolocError
+        ValueError
             If the lengths differ or a coordinate is out of range.
         """
         points = as_coords(coords)
@@ -189,7 +189,7 @@ def read_photo_table(
 
     Raises
     ------
-    GeolocError
+    ValueError
         If the file is missing, unreadable or has no rows; if a column is missing; if a coordinate
         is missing, not a number, out of range or apparently swapped; if a country is unknown; if an
         id is missing or there twice. The message names the file and the first bad row, where row 1
@@ -213,11 +213,9 @@ def read_photo_table(
     if images:
         named["path"] = path_column
     wanted = {**named, **dict.fromkeys(("id", *_CARRIED))}
-    with table_errors():
-        file = tables.open_table(source, quoting=quoting)
-        columns = file.find_columns(wanted, needed=("latitude", "longitude", "path"))
-        table = file.read(list(columns.values()))
-        frame = _frame(table, columns, source)
+    file = tables.open_table(source, quoting=quoting)
+    columns = file.find_columns(wanted, needed=("latitude", "longitude", "path"))
+    frame = _frame(file.read(list(columns.values())), columns, source)
     if "path" in columns:
         frame["path"] = _joined_paths(frame["path"], source, root)
     if not countries:

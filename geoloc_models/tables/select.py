@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from geocells.tables import TableFile, ids, texts
 from geocells.tables.parquet import PARQUET
-from geoloc_models._errors import GeolocError, table_errors
+from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.countries.polygons import read_countries
 from geoloc_models.tables.chooser import CountryChooser
@@ -89,7 +89,7 @@ def select_photos(
 
     Raises
     ------
-    GeolocError
+    ValueError
         If a file is missing, damaged or empty, its layout is another one (delimiter, encoding,
         columns, swapped coordinates), no row is whole, no photo lies in the countries, or an option
         is out of range. Single bad rows are dropped and counted instead.
@@ -124,58 +124,57 @@ def select_photos(
             code_column=options.countries_code_column,
         )
     chooser = CountryChooser(options.countries, areas, options.tolerance_km)
-    with table_errors():
-        named = {role: getattr(options, f"{role}_column") for role in ROLES}
-        wanted = {role: name for role, name in named.items() if name or role in layout.columns}
-        files = []
-        for path in paths:
-            file = layout.open(
-                path,
-                header=options.header,
-                delimiter=delimiter,
-                quoting=options.quoting,
-                encoding=options.encoding,
-            )
-            files.append((file, file.find_columns(wanted, role_names=layout.columns)))
-        addresses = None if options.urls is None else _Addresses(Path(options.urls))
-        makes_urls = {"url"} if addresses is not None or layout.flickr_url is not None else set()
-        present = {"country"}.union(makes_urls, *(taken for _, taken in files))
-        seen = SeenIds()
-        cleaners = [
-            RowCleaner(
-                file,
-                columns,
-                layout,
-                id_prefix=f"{file.path.stem}-row" if len(files) > 1 else "row",
-                seen=seen,
-                drop_zero=not options.keep_zero,
-            )
-            for file, columns in files
-        ]
-        schema = pa.schema(
-            [
-                *(("id", pa.string()), ("latitude", pa.float64()), ("longitude", pa.float64())),
-                *((role, pa.string()) for role in ("country", *_TEXT_ROLES) if role in present),
-            ]
+    named = {role: getattr(options, f"{role}_column") for role in ROLES}
+    wanted = {role: name for role, name in named.items() if name or role in layout.columns}
+    files = []
+    for path in paths:
+        file = layout.open(
+            path,
+            header=options.header,
+            delimiter=delimiter,
+            quoting=options.quoting,
+            encoding=options.encoding,
         )
+        files.append((file, file.find_columns(wanted, role_names=layout.columns)))
+    addresses = None if options.urls is None else _Addresses(Path(options.urls))
+    makes_urls = {"url"} if addresses is not None or layout.flickr_url is not None else set()
+    present = {"country"}.union(makes_urls, *(taken for _, taken in files))
+    seen = SeenIds()
+    cleaners = [
+        RowCleaner(
+            file,
+            columns,
+            layout,
+            id_prefix=f"{file.path.stem}-row" if len(files) > 1 else "row",
+            seen=seen,
+            drop_zero=not options.keep_zero,
+        )
+        for file, columns in files
+    ]
+    schema = pa.schema(
+        [
+            *(("id", pa.string()), ("latitude", pa.float64()), ("longitude", pa.float64())),
+            *((role, pa.string()) for role in ("country", *_TEXT_ROLES) if role in present),
+        ]
+    )
 
-        def chosen_rows() -> Iterator[pa.Table]:
-            for file, rows in _clean_rows(cleaners, progress):
-                if addresses is not None:
-                    rows = addresses.join(rows)  # noqa: PLW2901
-                if "path" in rows.column_names:
-                    rows = _with_paths_from(rows, file, options.root, output)  # noqa: PLW2901
-                yield _fitted(chooser.choose(rows), schema)
+    def chosen_rows() -> Iterator[pa.Table]:
+        for file, rows in _clean_rows(cleaners, progress):
+            if addresses is not None:
+                rows = addresses.join(rows)  # noqa: PLW2901
+            if "path" in rows.column_names:
+                rows = _with_paths_from(rows, file, options.root, output)  # noqa: PLW2901
+            yield _fitted(chooser.choose(rows), schema)
 
-        with (
-            replacing(output) as draft,
-            pq.ParquetWriter(draft, schema, compression="zstd") as parquet,
-        ):
-            for group in _row_groups(chosen_rows()):
-                parquet.write_table(group)
-            names = paths[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
-            refuse_if_none(cleaners, names)
-            chooser.refuse_if_none(names)
+    with (
+        replacing(output) as draft,
+        pq.ParquetWriter(draft, schema, compression="zstd") as parquet,
+    ):
+        for group in _row_groups(chosen_rows()):
+            parquet.write_table(group)
+        names = paths[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
+        refuse_if_none(cleaners, names)
+        chooser.refuse_if_none(names)
     dropped = sum((cleaner.dropped for cleaner in cleaners), Counter()) + chooser.dropped
     return MetadataReport(
         n_read=sum(cleaner.n_read for cleaner in cleaners),

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geocells.tables import Batch, TableFile, coordinates, numbers, open_table, texts
-from geoloc_models._errors import GeolocError, table_errors
+from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.tables.hashing import HASH_VERSION
 from geoloc_models.tables.parts import assign_parts, in_large_unit, subset_ranks
@@ -69,7 +69,6 @@ class SplitReport:
         return int(self.parts.to_numpy().sum())
 
 
-@table_errors()
 def split_photo_file(
     source: str | Path,
     target: str | Path,
@@ -101,7 +100,7 @@ def split_photo_file(
 
     Raises
     ------
-    GeolocError
+    ValueError
         If a file or column is missing or damaged, a coordinate is out of range, an id is missing or
         there twice, or a part would be empty. No file is left then.
 

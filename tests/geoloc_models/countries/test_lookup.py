@@ -152,7 +152,7 @@ def test_no_coordinates_give_no_countries_and_other_systems_are_converted():
     ],
 )
 def test_impossible_coordinates_and_tolerances_are_refused(coords, tolerance_km, words):
-    with pytest.raises(GeolocError, match=words):
+    with pytest.raises(ValueError, match=words):
         country_of(coords, tolerance_km=tolerance_km)
 
 

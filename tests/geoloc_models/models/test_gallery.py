@@ -146,5 +146,5 @@ def test_embedding_leaves_the_encoders_mode_and_gradients_alone():
 
 @pytest.mark.parametrize(("coords", "message"), [([], "no place"), ([[95.0, 0.0]], "Latitude")])
 def test_places_that_are_not_there_are_refused(coords, message):
-    with pytest.raises(GeolocError, match=message):
+    with pytest.raises(ValueError, match=message):
         embed_places(CountingEncoder(), coords)

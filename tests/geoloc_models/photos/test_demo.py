@@ -176,7 +176,7 @@ def test_the_satellite_image_of_the_installed_package_shows_land_and_sea():
     ],
 )
 def test_impossible_crops_are_refused(coords, options, words):
-    with pytest.raises(GeolocError, match=words):
+    with pytest.raises(ValueError, match=words):
         SatelliteCrops(coords, **options)
 
 

@@ -238,9 +238,9 @@ def test_a_row_without_coordinates_leaves_the_photos_own(photos, tmp_path):
 )
 def test_an_unfit_table_of_coordinates_is_refused(photos, tmp_path, content, words):
     (tmp_path / "where.csv").write_text(content)
-    with pytest.raises(GeolocError, match=words):
+    with pytest.raises(ValueError, match=words):
         scan_photos(photos, coordinates=tmp_path / "where.csv")
-    with pytest.raises(GeolocError, match=r"no file .*none\.csv"):
+    with pytest.raises(ValueError, match=r"no file .*none\.csv"):
         scan_photos(photos, coordinates=tmp_path / "none.csv")
 
 

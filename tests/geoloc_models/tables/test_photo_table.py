@@ -4,7 +4,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.tables.photo_table import PhotoTable, read_photo_table
 
 STOCKHOLM = (59.3293, 18.0686)
@@ -28,7 +27,7 @@ def write(tmp_path):
 
 
 def read_error(path, **options):
-    with pytest.raises(GeolocError) as caught:
+    with pytest.raises(ValueError, match=" ") as caught:
         read_photo_table(path, **options)
     message = str(caught.value)
     assert "\n" not in message
@@ -175,16 +174,16 @@ def test_taking_rows_keeps_their_order_and_numbers_them_anew():
     ],
 )
 def test_mismatched_lengths_are_refused(arguments, words):
-    with pytest.raises(GeolocError, match=words):
+    with pytest.raises(ValueError, match=words):
         PhotoTable.from_arrays([STOCKHOLM, ZURICH], **arguments)
 
 
 def test_a_frame_without_the_columns_or_with_impossible_values_is_refused():
-    with pytest.raises(GeolocError, match="'country'"):
+    with pytest.raises(ValueError, match="'country'"):
         PhotoTable(pd.DataFrame({"latitude": [1.0], "longitude": [1.0]}))
-    with pytest.raises(GeolocError, match="row 1, 95"):
+    with pytest.raises(ValueError, match="row 1, 95"):
         PhotoTable.from_arrays([[1.0, 1.0], [95.0, 1.0]], ["SE", "SE"])
-    with pytest.raises(GeolocError, match="row 0"):
+    with pytest.raises(ValueError, match="row 0"):
         PhotoTable.from_arrays([[np.nan, 1.0]], ["SE"])
 
 

@@ -8,7 +8,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.tables.parts import assign_parts, split_of_table, subset_ranks
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import PARTS
@@ -213,13 +212,13 @@ def changed(column, row, value):
 )
 def test_impossible_splits_leave_no_file(tmp_path, frame, options, words):
     source = write(tmp_path, frame)
-    with pytest.raises(GeolocError, match=words):
+    with pytest.raises(ValueError, match=words):
         split_photo_file(source, tmp_path / "split.parquet", SplitOptions(**options))
     assert [path.name for path in tmp_path.iterdir()] == ["photos.parquet"]
 
 
 def test_a_split_is_parquet(tmp_path):
-    with pytest.raises(GeolocError, match=r"written as \.parquet; got s\.csv"):
+    with pytest.raises(ValueError, match=r"written as \.parquet; got s\.csv"):
         split_photo_file(write(tmp_path, photos()), tmp_path / "s.csv")
 
 
@@ -245,7 +244,7 @@ def test_text_stays_text_but_for_the_coordinates(tmp_path):
     assert written["number"].to_pylist() == ["1.5"] * 300
     assert written["latitude"].to_pylist() == frame["latitude"].tolist()
     frame = changed("latitude", 200, "north")
-    with pytest.raises(GeolocError, match=r"'latitude' must hold numbers; row 201.*'north'"):
+    with pytest.raises(ValueError, match=r"'latitude' must hold numbers; row 201.*'north'"):
         split_photo_file(write(tmp_path, frame, "photos.csv"), tmp_path / "t.parquet")
     assert not (tmp_path / "t.parquet").exists()
 

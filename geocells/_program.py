@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
+import importlib.util
 import logging
 import os
 import sys
@@ -45,6 +47,18 @@ def _default_as_typed(value: Any) -> str | None:
     if value is None or value is False or value == ():
         return None
     return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+def summary_of(path: str) -> str:
+    """First line of a command's docstring, read without importing what the command needs."""
+    module, function = path.split(":")
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            return (ast.get_docstring(node) or "").split("\n")[0]
+    return ""
 
 
 def offer_completion(app: App) -> None:

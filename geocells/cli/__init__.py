@@ -1,7 +1,7 @@
 """The program ``geocells``: build, assign, report, map and partition; a module of this folder each.
 
 A command is a plain function: typed parameters, frozen dataclasses for options that several share, and a numpydoc
-docstring, which is its help. Its module is imported when it is run or listed.
+docstring, which is its help. Its module is imported when it is run.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from geocells._program import (
     make_program,
     offer_completion,
     speaking,
+    summary_of,
 )
 
 app = make_program(
@@ -34,7 +35,8 @@ app = make_program(
 )
 COMMANDS = ("build", "assign", "report", "map", "partition")
 for _name in COMMANDS:
-    app.command(f"geocells.cli.{_name}:{_name}", name=_name, group_parameters=OPTIONS)
+    _path = f"geocells.cli.{_name}:{_name}"
+    app.command(_path, name=_name, help=summary_of(_path), group_parameters=OPTIONS)
 offer_completion(app)
 
 
@@ -69,9 +71,6 @@ def main(words: Sequence[str] | None = None) -> None:
     """
     os.environ.setdefault("MPLBACKEND", "Agg")
     words = sys.argv[1:] if words is None else words
-    if not set(words) & set(COMMANDS):
-        for name in COMMANDS:
-            app[name]  # imports it: a list of the commands shows the first line of each docstring
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -8,8 +8,6 @@ or listed, so heavy imports stand inside the function.
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import logging
 import os
 import sys
@@ -31,6 +29,7 @@ from geocells._program import (
     make_program,
     offer_completion,
     speaking,
+    summary_of,
 )
 from geoloc_models import __version__
 from geoloc_models._errors import GeolocError
@@ -147,7 +146,7 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
             if name in MAIN_OPTIONS and not shows_all_options:
                 look["help_formatter"] = _BriefHelp(MAIN_OPTIONS[name])
                 look["help_epilogue"] = "`--help-all` shows all options."
-            summary = _summary(path) if lists_commands else None
+            summary = summary_of(path) if lists_commands else None
             app.command(path, name=name, help=summary, group_parameters=OPTIONS, **look)
     if lists_commands:
         offer_completion(app)
@@ -179,18 +178,6 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
             app(words)
 
     return app
-
-
-def _summary(path: str) -> str:
-    """First line of a command's docstring, read without importing what the command needs."""
-    module, function = path.split(":")
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    assert spec.origin is not None
-    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and node.name == function:
-            return (ast.get_docstring(node) or "").split("\n")[0]
-    return ""
 
 
 def _read_config(path: Path) -> Any:

@@ -84,7 +84,7 @@ def answers_of_fold(
     task = model.task
     photos = task.photos
     outputs = bundle_outputs(model.bundle, source, split.test, progress=False).arrays
-    probabilities, vectors = outputs["probabilities"], task.vectors(outputs["features"])
+    probabilities = outputs["probabilities"]
     decoder = model.classes.decoder
     known = bundle_outputs(model.bundle, source, split.train, progress=False).arrays["features"]
     rows, cosines = Gallery.from_vectors(known).search(outputs["features"], N_NEAREST)
@@ -104,8 +104,8 @@ def answers_of_fold(
         ("likeness alone", 0.0, 0.07),
         ("pooled (the default)", task.power, task.temperature),
     ):
-        posterior = photos.posterior(probabilities, vectors, power, temperature)
-        answers[name] = decoder.predict(posterior)
+        task.power, task.temperature = power, temperature
+        answers[name] = decoder.predict(task.predict_proba(outputs))
     return answers, result.calibration_report.coverage
 
 

@@ -17,7 +17,7 @@ from geoloc_models_small import small_table
 from PIL import Image, PngImagePlugin
 
 from geoloc_models.inference.calibration import Calibration, save_calibration
-from geoloc_models.inference.class_locations import save_decoder
+from geoloc_models.inference.decoder_file import save_decoder
 from geoloc_models.inference.model import load_model
 from geoloc_models.serve import PhotoPlacer
 from geoloc_models.serve.application import make_application

@@ -18,7 +18,7 @@ from geoloc_models.models.tasks import (
     PooledTask,
     RefinedCellTask,
     RetrievalTask,
-    answers_of_countries,
+    classes_of_countries,
 )
 from geoloc_models.photos.dataset import PhotoDataset, make_framing
 from geoloc_models.photos.images import FileImages
@@ -112,7 +112,7 @@ def small_task(kind, table, *, seed=0, encoder=None, **options):
     if kind == "refined":
         return RefinedCellTask(encoder, small_cells(table), **options)
     if kind == "country":
-        return CountryTask(encoder, answers_of_countries(coords, countries), **options)
+        return CountryTask(encoder, classes_of_countries(coords, countries), **options)
     if kind == "offset":
         return OffsetTask.from_images(encoder, coords, countries, **{"alpha": 0.5, **options})
     if kind == "hierarchy":
@@ -134,8 +134,8 @@ def small_hierarchy(table):
 def random_batch(task, n_rows=8, *, size=32, seed=0):
     """Random images with labels spread over the task's classes."""
     generator = torch.Generator().manual_seed(seed)
-    answers = getattr(task, "answers", None)
-    label = torch.arange(n_rows) % (answers.n_classes if answers else 2)
+    is_classifier = task.classes is not None and task.classes.kind != "gallery"
+    label = torch.arange(n_rows) % (task.classes.n_classes if is_classifier else 2)
     cell = label
     if task.name == "hierarchy":
         sizes = [cells.n_cells for cells in task.hierarchy.partitions_]

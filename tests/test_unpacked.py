@@ -12,7 +12,7 @@ from fresh_process import run_python
 from geocells import CellHierarchy, load_cells
 from geocells.tables import open_table, read_parquet, read_table
 from geoloc_models.countries import read_countries
-from geoloc_models.inference.class_locations import read_decoder
+from geoloc_models.inference.decoder_file import read_decoder
 from geoloc_models.models.tasks.stored import read_stored
 
 HEADER = b"id,latitude,longitude\n"

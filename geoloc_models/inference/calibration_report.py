@@ -16,7 +16,6 @@ from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_record, write_record
 from geoloc_models.evaluation.coverage import Coverage, chance_interval, coverage
 from geoloc_models.inference.calibration import LEVEL
-from geoloc_models.inference.class_locations import predict_proba
 from geoloc_models.inference.model import Model
 from geoloc_models.inference.predictions import WITHIN_KM
 
@@ -221,7 +220,7 @@ def judge_calibration(
     if labels is not None and (labels >= 0).any():
         known = labels >= 0
         true_labels = labels[known]
-        trained = np.asarray(predict_proba(model.task, arrays))[known]
+        trained = np.asarray(model.task.predict_proba(arrays))[known]
         at_temperature = np.asarray(decoded.probabilities)[known]
         before, after = (
             decoding.expected_calibration_error(each, true_labels, _N_BINS)

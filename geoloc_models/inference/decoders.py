@@ -14,7 +14,6 @@ from geocells import decoding
 from geoloc_models.evaluation import Evaluation, Predictions, compare, evaluate
 from geoloc_models.evaluation.scores import Interval
 from geoloc_models.inference.calibration import scaled
-from geoloc_models.inference.class_locations import predict_proba
 from geoloc_models.inference.model import TOP_K, Model
 
 DECODER_TITLES = {
@@ -59,7 +58,7 @@ def decode_every_way(
     classes = model.classes
     if classes is None or classes.decoder is None:
         return {"own": own}
-    probabilities = predict_proba(model.task, arrays)
+    probabilities = model.task.predict_proba(arrays)
     if model.calibration is not None:
         probabilities = scaled(probabilities, model.calibration.temperature)
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing, write_record
 from geoloc_models.inference.calibration import load_calibration
-from geoloc_models.inference.class_locations import classes_of
 from geoloc_models.models.tasks import HierarchyTask, OffsetTask, PlaceTask, RetrievalTask
 
 logger = logging.getLogger(__name__)
@@ -171,7 +170,7 @@ def _run(onnxruntime: Any, path: Path, images: npt.NDArray[np.float32]) -> list[
 def _meaning(task: PlaceTask, folder: Path) -> dict[str, Any]:
     """What the columns of the outputs stand for, as JSON knows it."""
     meaning: dict[str, Any] = {}
-    classes = classes_of(task, folder)
+    classes = task.classes
     if classes is not None and task.name != "nearest":
         meaning["classes"] = {
             "kind": classes.kind,

@@ -12,7 +12,7 @@ from geoloc_models._errors import GeolocError
 from geoloc_models._files import replacing_folder
 from geoloc_models.inference.bundle import load_bundle
 from geoloc_models.inference.calibration import CALIBRATION_FILE
-from geoloc_models.inference.class_locations import DECODER_FILE
+from geoloc_models.inference.decoder_file import DECODER_FILE
 
 _FILES = ["*.json", "*.safetensors", "*.parquet"]
 # Where training photos were taken: what a model answers worse without, and what it cannot do without.

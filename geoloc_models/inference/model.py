@@ -27,27 +27,14 @@ from geoloc_models.inference.calibration import (
     save_calibration,
     scaled,
 )
-from geoloc_models.inference.class_locations import (
-    DECODER_FILE,
-    ClassLocations,
-    classes_of,
-    predict_proba,
-    save_decoder,
-)
+from geoloc_models.inference.decoder_file import DECODER_FILE, read_decoder, save_decoder
 from geoloc_models.inference.familiarity import KNOWN_FILE, KnownPhotos
 from geoloc_models.inference.inputs import as_photos
 from geoloc_models.inference.model_card import ModelCard, load_model_card
 from geoloc_models.inference.network import run_network
 from geoloc_models.inference.place_names import NearestPlace, nearest_places
 from geoloc_models.inference.predictions import WITHIN_KM, DecodedOutputs, PhotoPredictions
-from geoloc_models.models.tasks import (
-    CellTask,
-    CountryTask,
-    HierarchyTask,
-    PlaceTask,
-    PooledTask,
-    RefinedCellTask,
-)
+from geoloc_models.models.tasks import ClassLocations, PlaceTask
 from geoloc_models.photos.dataset import PhotoDataset, make_loader
 from geoloc_models.tables.coordinates import as_coords
 
@@ -166,24 +153,22 @@ class Model:
     @cached_property
     def classes(self) -> ClassLocations | None:
         """What its probabilities are over; None for a model that has none."""
-        return classes_of(self.task, self.folder)
+        classes = self.task.classes
+        if classes is None or classes.kind == "gallery":
+            return classes
+        return replace(classes, images=read_decoder(self.folder, classes.n_classes))
 
     @property
     def default_decoder(self) -> str:
         """Decoder of :meth:`predict`, where none is given.
 
-        The one that the model is calibrated for; else expected utility, for pooled models and for
-        classifiers whose bundle knows its training images; else the model's own answer.
+        The one that the model is calibrated for; else expected utility, for pooled models and
+        classifiers that know where training images are; else the model's own answer.
         """
         if self.calibration is not None:
             return self.calibration.decoder
-        if isinstance(self.task, PooledTask) and self.task.photos is not None:
-            return "expected_utility"
-        is_classifier = isinstance(self.task, CellTask | CountryTask | HierarchyTask)
-        has_own_answer = not is_classifier or isinstance(self.task, RefinedCellTask)
-        if has_own_answer or self.classes is None or self.classes.images is None:
-            return "argmax"
-        return "expected_utility"
+        knows_photos = self.classes is not None and self.classes.knows_photos
+        return "expected_utility" if self.task.answers_by_class and knows_photos else "argmax"
 
     def predict(
         self,
@@ -359,7 +344,7 @@ class Model:
         self.calibration = None  # an older one counts no more
         decoder = self.default_decoder
         part, arrays, truth, names = self.judged(arrays, coords, countries)
-        probabilities = predict_proba(self.task, arrays)
+        probabilities = self.task.predict_proba(arrays)
         classes = self.classes
         if classes is not None and not classes.has_decoder:
             classes = None
@@ -430,7 +415,7 @@ class Model:
         labels = None if self.classes is None else self.classes.labels_of(coords, countries)
         if labels is not None:
             save_decoder(self.folder, coords, labels)
-            self.classes = classes_of(self.task, self.folder)
+            del self.classes  # they know the images now
 
     def decode(
         self,
@@ -480,7 +465,7 @@ class Model:
         classes, calibration = self.classes, self.calibration
         exact = None if classes is None else classes.decoder
         if classes is not None:
-            probabilities = predict_proba(self.task, arrays)
+            probabilities = self.task.predict_proba(arrays)
             if calibration is not None:
                 probabilities = scaled(probabilities, calibration.temperature)
         if classes is None or decoder == "argmax":

@@ -17,10 +17,10 @@ from geocells import decoding, sphere
 from geocells.web_map import MapPage
 from geoloc_models._errors import BrokenImageError
 from geoloc_models._files import replacing
-from geoloc_models.inference.class_locations import ClassLocations
 from geoloc_models.inference.familiarity import UNLIKE
 from geoloc_models.inference.map import MappedPhoto, RegionCell, draw_map
 from geoloc_models.inference.place_names import CREDIT, NearestPlace, nearest_places
+from geoloc_models.models.tasks import ClassLocations
 from geoloc_models.photos.images import FileImages, ImageSource
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from PIL import Image
 
 from geocells import web_map
 from geoloc_models._errors import BrokenImageError
-from geoloc_models.inference.class_locations import ClassLocations
 from geoloc_models.inference.map import map_content
 from geoloc_models.inference.model import Model
 from geoloc_models.inference.predictions import PhotoPredictions
+from geoloc_models.models.tasks import ClassLocations
 from geoloc_models.photos.guarded import GuardedDecoder
 from geoloc_models.photos.images import FileImages
 from geoloc_models.serve.components import answer_html

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from geocells import sphere
-from geoloc_models.inference.class_locations import ClassLocations
+from geoloc_models.models.tasks import ClassLocations
 
 FloatArray = npt.NDArray[np.float64]
 

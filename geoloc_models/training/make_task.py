@@ -28,7 +28,7 @@ from geoloc_models.models.tasks import (
     PooledTask,
     RefinedCellTask,
     RetrievalTask,
-    answers_of_countries,
+    classes_of_countries,
     labels_of_cells,
 )
 from geoloc_models.tables.photo_table import PhotoTable
@@ -191,9 +191,9 @@ def make_task(
     coords, countries = table.coords[train], table.countries[train]
     shape: dict[str, Any] = {"hidden": options.hidden, "dropout": options.dropout}
     if plan.task == "country":
-        answers = answers_of_countries(coords, countries)
-        weights = _weights(plan, labels.country[train], answers.n_classes)
-        return CountryTask(encoder, answers, class_weights=weights, **shape)
+        classes = classes_of_countries(coords, countries)
+        weights = _weights(plan, labels.country[train], classes.n_classes)
+        return CountryTask(encoder, classes, class_weights=weights, **shape)
     if plan.task == "offset":
         return OffsetTask.from_images(
             encoder,

@@ -25,7 +25,7 @@ from geoloc_models.evaluation import (
     write_predictions,
     write_results,
 )
-from geoloc_models.evaluation.references import references
+from geoloc_models.evaluation.references import TrainingSummary, references
 from geoloc_models.features.cache import FeatureCache
 from geoloc_models.inference.bundle import Bundle, save_bundle
 from geoloc_models.inference.calibration_report import (
@@ -40,13 +40,14 @@ from geoloc_models.inference.model import Model, load_model
 from geoloc_models.inference.model_card import ModelCard, save_model_card
 from geoloc_models.inference.network import NetworkOutputs, answer_outputs
 from geoloc_models.models.options import ModelPlan, TrainingOptions
-from geoloc_models.models.tasks import CellTask, HierarchyTask, PlaceTask, PooledTask
+from geoloc_models.models.tasks import PlaceTask, PooledTask
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import Split
 from geoloc_models.training.make_task import Labels, make_labels, make_task
 from geoloc_models.training.photos import ModelPhotos, PhotoSource
 from geoloc_models.training.run_folder import (
+    ANSWERS,
     PARTS,
     RUN_FORMAT,
     RUN_VERSION,
@@ -256,8 +257,8 @@ def run_model(
         _calibrate(model, table, validated, tested, run_dir / CALIBRATION_REPORT_FILE)
         record.broken.write_csv(run_dir / "skipped.csv")
         plain = answer_outputs(task, tested)
-        write_predictions(run_dir / "predictions.parquet", _answers(model, plain, tested))
-        write_predictions(run_dir / "predictions_plain.parquet", plain)
+        for name, answers in zip(ANSWERS, (_answers(model, plain, tested), plain), strict=True):
+            write_predictions(run_dir / name, answers)
         run = load_run(run_dir, source)
         model_card = ModelCard.of_training(table.countries[split.train], run.evaluation)
         save_model_card(model_card, model.folder)
@@ -309,7 +310,7 @@ def _save(
 ) -> Model:
     """Save a trained task as a bundle, with the places of its training images if these are kept."""
     coords, countries = source.table.coords[split.train], source.table.countries[split.train]
-    cells = task.cells if isinstance(task, CellTask | HierarchyTask) else None
+    cells = None if task.classes is None else task.classes.cells
     if keep_places and cells is not None and cells.representative_points.is_known:
         _ = cells.medoids  # and modes: places of photos, which are saved once asked for
     about = {
@@ -348,17 +349,27 @@ def _answers(model: Model, plain: Predictions, outputs: NetworkOutputs) -> Predi
 
 
 def _judged(
-    table: PhotoTable, summary: Any, predictions: Predictions, plain: Predictions, **rest: Any
+    run_dir: Path,
+    table: PhotoTable,
+    summary: TrainingSummary,
+    predictions: Predictions,
+    plain: Predictions,
+    broken: BrokenImages,
 ) -> ModelRun:
-    """A run with its answers, and the plain ones where they differ, judged beside guesses."""
+    """A run with answers, and the plain ones where they differ, judged beside guesses."""
+    plan = plan_of_run(run_dir)
     coords, countries = table.coords[predictions.rows], table.countries[predictions.rows]
     is_plain = np.array_equal(plain.coords, predictions.coords)
     return ModelRun(
+        name=plan.name,
+        run_dir=run_dir,
+        cells=load_cells(run_dir / "cells.parquet") if plan.has_cells else None,
         evaluation=evaluate(predictions, coords, countries),
         reference=references(summary, coords, countries),
         predictions=predictions,
+        history=read_history(run_dir),
+        broken=broken,
         plain_evaluation=None if is_plain else evaluate(plain, coords, countries),
-        **rest,
     )
 
 
@@ -436,29 +447,19 @@ def evaluate_run(
         Nothing is written.
     """
     run_dir = Path(run_dir)
-    plan = plan_of_run(run_dir)
+    name = plan_of_run(run_dir).name
     model = load_model(run_dir / "bundle")
-    bundle, task = model.bundle, model.task
     outputs = bundle_outputs(
-        bundle,
+        model.bundle,
         source,
         rows,
         workers=workers,
-        description=f"Testing {plan.name}",
+        description=f"Testing {name}",
         progress=progress,
     )
-    plain = answer_outputs(task, outputs)
-    return _judged(
-        source.table,
-        bundle.summary,
-        _answers(model, plain, outputs),
-        plain,
-        name=plan.name,
-        run_dir=run_dir,
-        cells=task.cells if isinstance(task, CellTask | PooledTask) else None,
-        history=read_history(run_dir),
-        broken=outputs.broken,
-    )
+    plain = answer_outputs(model.task, outputs)
+    answers = _answers(model, plain, outputs)
+    return _judged(run_dir, source.table, model.bundle.summary, answers, plain, outputs.broken)
 
 
 def decode_run(
@@ -523,7 +524,6 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
     ['1 km', '200 km']
     """
     run_dir = Path(run_dir)
-    plan = plan_of_run(run_dir)
     train = read_split(run_dir).train
     summary = summarise_training(source.table.coords[train], source.table.countries[train])
     broken = BrokenImages()
@@ -532,19 +532,12 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
         broken.extend(zip(skipped["row"], skipped["reason"], strict=True))
     except (OSError, ValueError, KeyError) as error:
         raise damaged(run_dir / "skipped.csv", error) from error
+    answers, plain = (read_predictions(run_dir / name) for name in ANSWERS)
+    run = _judged(run_dir, source.table, summary, answers, plain, broken)
     report = run_dir / CALIBRATION_REPORT_FILE
-    return _judged(
-        source.table,
-        summary,
-        read_predictions(run_dir / "predictions.parquet"),
-        read_predictions(run_dir / "predictions_plain.parquet"),
-        name=plan.name,
-        run_dir=run_dir,
-        cells=load_cells(run_dir / "cells.parquet") if plan.has_cells else None,
-        history=read_history(run_dir),
-        broken=broken,
-        calibration_report=read_calibration_report(report) if report.is_file() else None,
-    )
+    if report.is_file():
+        run = changed(run, calibration_report=read_calibration_report(report))
+    return run
 
 
 def _digest_of_cells(cells: CellPartition) -> str:

@@ -20,7 +20,7 @@ RUN_VERSION = 2
 PARTS = ("train", "validation", "test")
 METRICS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 _CHANGEABLE = ("epochs", "workers", "log", "devices", "compile")  # what a resumed run may change
-_ANSWERS = ("predictions.parquet", "predictions_plain.parquet")
+ANSWERS = ("predictions.parquet", "predictions_plain.parquet")
 _LOCATIONS = ("path", "root", "features")
 
 
@@ -92,7 +92,7 @@ def holds_run(run_dir: Path) -> bool:
 
 def is_finished(run_dir: Path, options: TrainingOptions) -> bool:
     """Whether all epochs were run, or were stopped early, and all files are there."""
-    names = ("results.json", *_ANSWERS, "skipped.csv", "bundle/card.json")
+    names = ("results.json", *ANSWERS, "skipped.csv", "bundle/card.json")
     if not all((run_dir / name).is_file() for name in names):
         return False
     if not TASKS[plan_of_run(run_dir).task].is_trained:
@@ -155,7 +155,7 @@ def clear(run_dir: Path) -> None:
         shutil.rmtree(run_dir / name, ignore_errors=True)
     for name in (
         "results.json",
-        *_ANSWERS,
+        *ANSWERS,
         "calibration_report.json",
         "skipped.csv",
         "history.csv",

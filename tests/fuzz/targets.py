@@ -233,7 +233,7 @@ class Bundles:
         from PIL import Image
 
         from geoloc_models.inference.calibration import Calibration, save_calibration
-        from geoloc_models.inference.class_locations import save_decoder
+        from geoloc_models.inference.decoder_file import save_decoder
 
         table = small_table()
         self.files = []

@@ -1,13 +1,13 @@
 """Tasks join an encoder and a head, know their loss, and say what each output means as a place."""
 
-from geoloc_models.models.tasks.answers import (
-    Answers,
-    answers_of_cells,
-    answers_of_countries,
+from geoloc_models.models.tasks.base import PlaceTask, Scored
+from geoloc_models.models.tasks.classes import (
+    ClassLocations,
+    classes_of_cells,
+    classes_of_countries,
     decode_argmax,
     labels_of_cells,
 )
-from geoloc_models.models.tasks.base import PlaceTask, Scored
 from geoloc_models.models.tasks.classification import (
     CellTask,
     ClassificationTask,
@@ -36,8 +36,8 @@ TASKS: dict[str, type[PlaceTask]] = {
 
 __all__ = [
     "TASKS",
-    "Answers",
     "CellTask",
+    "ClassLocations",
     "ClassificationTask",
     "CountryBoxes",
     "CountryTask",
@@ -49,8 +49,8 @@ __all__ = [
     "RefinedCellTask",
     "RetrievalTask",
     "Scored",
-    "answers_of_cells",
-    "answers_of_countries",
+    "classes_of_cells",
+    "classes_of_countries",
     "decode_argmax",
     "labels_of_cells",
 ]

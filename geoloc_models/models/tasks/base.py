@@ -10,12 +10,14 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.losses import accuracy, cross_entropy
+from geoloc_models.models.tasks.classes import ClassLocations
 
 Batch = dict[str, Any]
 Outputs = Mapping[str, npt.NDArray[Any]]
@@ -75,13 +77,16 @@ class PlaceTask(nn.Module):
     -----
     A task of one's own says four things: the loss of a batch (:meth:`score`), what the network
     gives for images (:meth:`outputs`), what that means as places (:meth:`answer`), and what is
-    stored to build it again (:meth:`card`, :meth:`write_files`, :meth:`from_card`).
+    stored to build it again (:meth:`card`, :meth:`write_files`, :meth:`from_card`). Where its
+    answers have probabilities, ``classes`` says of what.
     :func:`geoloc_models.training.fit_task` trains it.
     """
 
     name: ClassVar[str]
     is_trained: ClassVar[bool] = True
     stores_images: ClassVar[bool] = False
+    answers_by_class: ClassVar[bool] = False  # with the likeliest one's place: decoders do better
+    classes: ClassLocations | None = None  # what probabilities are over, once that is known
     label_smoothing = 0.0  # in training; a trained model is the same without
 
     def __init__(self, encoder: ImageEncoder, **head_shape: Any) -> None:
@@ -100,6 +105,14 @@ class PlaceTask(nn.Module):
     @abstractmethod
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
         """Places for the outputs of n images: arrays with n rows, and the images' own rows."""
+
+    def predict_proba(self, outputs: Outputs) -> npt.NDArray[np.float32] | sparse.csr_array | None:
+        """Probabilities, (n, C) over ``classes``, for the outputs of n images; None without classes.
+
+        They are as trained, not calibrated.
+        """
+        n = len(next(iter(outputs.values())))
+        return self.answer(outputs, np.arange(n)).probabilities
 
     def store(
         self, outputs: Outputs, coords: npt.NDArray[np.float64], countries: npt.NDArray[np.object_]

@@ -24,12 +24,6 @@ from geoloc_models.models.losses import (
     soft_cross_entropy,
 )
 from geoloc_models.models.neighbours import Prototypes
-from geoloc_models.models.tasks.answers import (
-    Answers,
-    answers_of_cells,
-    decode_argmax,
-    labels_of_cells,
-)
 from geoloc_models.models.tasks.base import (
     Batch,
     Outputs,
@@ -37,6 +31,12 @@ from geoloc_models.models.tasks.base import (
     Scored,
     check_classes,
     head_of,
+)
+from geoloc_models.models.tasks.classes import (
+    ClassLocations,
+    classes_of_cells,
+    decode_argmax,
+    labels_of_cells,
 )
 from geoloc_models.models.tasks.stored import read_file, read_stored, write_stored
 
@@ -48,32 +48,34 @@ class ClassificationTask(PlaceTask):
     ----------
     encoder : ImageEncoder
         Gives (B, D) embeddings.
-    answers : Answers
-        The place that each of the C classes stands for.
+    classes : ClassLocations
+        What the C classes are, and the place that each stands for.
     class_weights : array-like (C,), optional
         Weight of each class in the loss; by default all weigh alike.
     **head_shape
         ``hidden`` and ``dropout``, as for :class:`PlaceTask`.
     """
 
+    answers_by_class = True
     target: ClassVar[str]  # the key of a batch that holds the true class
+    classes: ClassLocations
     class_weights: Tensor | None
 
     def __init__(
         self,
         encoder: ImageEncoder,
-        answers: Answers,
+        classes: ClassLocations,
         *,
         class_weights: npt.ArrayLike | None = None,
         **head_shape: Any,
     ) -> None:
         super().__init__(encoder, **head_shape)
-        self.head = MLPHead(encoder.dim, answers.n_classes, **head_shape)
-        self.answers = answers
+        self.head = MLPHead(encoder.dim, classes.n_classes, **head_shape)
+        self.classes = classes
         weights = None if class_weights is None else torch.tensor(class_weights).float()
-        if weights is not None and weights.shape != (answers.n_classes,):
+        if weights is not None and weights.shape != (classes.n_classes,):
             raise GeolocError(
-                f"{answers.n_classes} classes need as many weights; got {tuple(weights.shape)}."
+                f"{classes.n_classes} classes need as many weights; got {tuple(weights.shape)}."
             )
         # They matter to training alone, which knows them; a trained model is the same without.
         self.register_buffer("class_weights", weights, persistent=False)
@@ -125,11 +127,11 @@ class ClassificationTask(PlaceTask):
 
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
         """Answer each image with the place of its most probable class."""
-        return decode_argmax(outputs["probabilities"], self.answers, rows)
+        return decode_argmax(outputs["probabilities"], self.classes, rows)
 
     def card(self) -> dict[str, Any]:
         """Shape of the head."""
-        return {**self.head_shape, "n_classes": self.answers.n_classes}
+        return {**self.head_shape, "n_classes": self.classes.n_classes}
 
 
 class CountryTask(ClassificationTask):
@@ -140,14 +142,18 @@ class CountryTask(ClassificationTask):
 
     def card(self) -> dict[str, Any]:
         """Shape of the head, and the classes."""
-        return {**super().card(), "classes": self.answers.to_dict()}
+        classes = self.classes
+        content = {"countries": classes.countries.tolist(), "coords": classes.coords.tolist()}
+        return {**super().card(), "classes": content}
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:
         """Build the task, its weights yet to be loaded."""
-        answers = Answers.from_dict(card["classes"])
-        check_classes(card, answers.n_classes, folder)
-        return cls(encoder, answers, **head_of(card))
+        content = card["classes"]
+        coords = np.asarray(content["coords"], dtype=np.float64).reshape(-1, 2)
+        classes = ClassLocations("countries", coords, np.array(content["countries"], dtype=object))
+        check_classes(card, classes.n_classes, folder)
+        return cls(encoder, classes, **head_of(card))
 
 
 class CellTask(ClassificationTask):
@@ -183,7 +189,7 @@ class CellTask(ClassificationTask):
         smoothing_km: float | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(encoder, answers_of_cells(cells), **options)
+        super().__init__(encoder, classes_of_cells(cells), **options)
         if smoothing_km is not None and self.class_weights is not None:
             raise GeolocError(
                 "Class weights need one true class each; leave out either them or smoothing_km."
@@ -191,7 +197,7 @@ class CellTask(ClassificationTask):
         self.cells = cells
         self.smoothing_km = smoothing_km
         self.register_buffer(
-            "locations", torch.from_numpy(self.answers.coords.copy()), persistent=False
+            "locations", torch.from_numpy(self.classes.coords.copy()), persistent=False
         )
 
     def loss(self, logits: Tensor, target: Tensor, coords: Tensor | None) -> Tensor:
@@ -237,6 +243,7 @@ class RefinedCellTask(CellTask):
 
     name = "refined"
     stores_images = True
+    answers_by_class = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -254,7 +261,7 @@ class RefinedCellTask(CellTask):
         """Make prototypes of the training images of every cell."""
         labels = labels_of_cells(self.cells, coords, countries)
         self._prototypes = Prototypes.from_images(
-            outputs["features"], coords, labels, self.answers.coords
+            outputs["features"], coords, labels, self.classes.coords
         )
 
     @property
@@ -268,7 +275,7 @@ class RefinedCellTask(CellTask):
         """Answer with the prototype, in the likeliest cells, that the image is most like."""
         probabilities = np.asarray(outputs["probabilities"])
         coords, cells = self.prototypes.refine(probabilities, outputs["features"])
-        return Predictions(coords, self.answers.countries[cells], probabilities, rows)
+        return Predictions(coords, self.classes.countries[cells], probabilities, rows)
 
     def write_files(self, folder: Path) -> None:
         """Write the cells, and the prototypes in the order of their cells."""

@@ -16,7 +16,6 @@ from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.heads import MLPHead
-from geoloc_models.models.tasks.answers import answers_of_cells, decode_argmax
 from geoloc_models.models.tasks.base import (
     Batch,
     Outputs,
@@ -26,6 +25,7 @@ from geoloc_models.models.tasks.base import (
     head_of,
     score_of_labels,
 )
+from geoloc_models.models.tasks.classes import ClassLocations, classes_of_cells, decode_argmax
 from geoloc_models.models.tasks.stored import read_file
 
 
@@ -52,6 +52,8 @@ class HierarchyTask(PlaceTask):
     """
 
     name = "hierarchy"
+    answers_by_class = True
+    classes: ClassLocations
 
     def __init__(self, encoder: ImageEncoder, hierarchy: CellHierarchy, **head_shape: Any) -> None:
         super().__init__(encoder, **head_shape)
@@ -62,7 +64,7 @@ class HierarchyTask(PlaceTask):
             )
         self.hierarchy = hierarchy
         self.cells = hierarchy.partitions_[-1]
-        self.answers = answers_of_cells(self.cells)
+        self.classes = classes_of_cells(self.cells)
         self.heads = nn.ModuleList(
             MLPHead(encoder.dim, cells.n_cells, **head_shape) for cells in hierarchy.partitions_
         )
@@ -106,7 +108,7 @@ class HierarchyTask(PlaceTask):
         """Answer with the fine cell that has the highest product over its ancestors."""
         levels = [outputs[f"level_{number}"] for number in range(len(self.heads))]
         product = decoding.hierarchical(levels, self.hierarchy).astype(np.float32)
-        return decode_argmax(product, self.answers, rows)
+        return decode_argmax(product, self.classes, rows)
 
     def card(self) -> dict[str, Any]:
         """Shape of the heads."""

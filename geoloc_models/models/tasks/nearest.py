@@ -8,13 +8,16 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from torch import Tensor
 
+from geocells import decoding
 from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.neighbours import NearestImages
 from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored
+from geoloc_models.models.tasks.classes import ClassLocations
 from geoloc_models.models.tasks.stored import read_stored, write_stored
 
 
@@ -63,6 +66,12 @@ class NearestTask(PlaceTask):
             k=min(self.n_neighbours, len(coords)),
             bandwidth_km=self.bandwidth_km,
         )
+        self.classes = ClassLocations("gallery", self._images.coords, self._images.countries)
+
+    def predict_proba(self, outputs: Outputs) -> sparse.csr_array:
+        """The neighbours' shares of the vote, (n, m) over the training images."""
+        nearest = self.images.predict(outputs["features"])
+        return decoding.nearest_images(nearest.neighbours, len(self.images.coords))
 
     @property
     def images(self) -> NearestImages:

@@ -27,6 +27,7 @@ from geoloc_models.models.tasks.base import (
     check_classes,
     head_of,
 )
+from geoloc_models.models.tasks.classes import ClassLocations
 
 _SMALLEST_SIDE = 1e-6  # degrees; a country with one photo has a box too
 _OFF_SHORE_KM = 500.0
@@ -157,6 +158,10 @@ class OffsetTask(PlaceTask):
             MLPHead(encoder.dim, boxes.n_countries, **head_shape) if multi_task else None
         )
         self.offset_head = MLPHead(encoder.dim, 2, **head_shape)
+        if multi_task:
+            middles = np.full((boxes.n_countries, 2), 0.5)
+            centres = boxes.places(middles, np.arange(boxes.n_countries))
+            self.classes = ClassLocations("countries", centres, boxes.countries)
 
     @classmethod
     def from_images(

@@ -14,18 +14,12 @@ from scipy.special import softmax
 from torch import Tensor
 
 from geocells import CellPartition, decoding, load_cells
-from geoloc_models._errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.evaluation.scores import RADII_KM
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.gallery import unit_rows
 from geoloc_models.models.heads import FeatureHead
 from geoloc_models.models.likeness import LEAST_MASS, learn_projection
-from geoloc_models.models.tasks.answers import (
-    answers_of_cells,
-    decode_argmax,
-    labels_of_cells,
-)
 from geoloc_models.models.tasks.base import (
     Batch,
     Outputs,
@@ -34,6 +28,12 @@ from geoloc_models.models.tasks.base import (
     check_classes,
     head_of,
     score_of_labels,
+)
+from geoloc_models.models.tasks.classes import (
+    ClassLocations,
+    classes_of_cells,
+    decode_argmax,
+    labels_of_cells,
 )
 from geoloc_models.models.tasks.stored import read_file, read_stored, write_stored
 
@@ -72,6 +72,8 @@ class PooledTask(PlaceTask):
 
     name = "pooled"
     stores_images = True
+    answers_by_class = True
+    classes: ClassLocations
     centre: Tensor
     projection: Tensor
 
@@ -81,7 +83,7 @@ class PooledTask(PlaceTask):
         super().__init__(encoder, **head_shape)
         self.partitions = tuple(partitions)
         self.cells = self.partitions[0]
-        self.answers = answers_of_cells(self.cells)
+        self.classes = self.cell_classes = classes_of_cells(self.cells)
         self.n_classes = [cells.n_cells for cells in self.partitions]
         self.head = FeatureHead(encoder.dim, sum(self.n_classes), **head_shape)
         self.register_buffer("centre", torch.zeros(encoder.dim))
@@ -127,7 +129,7 @@ class PooledTask(PlaceTask):
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
         """Answer plainly, with the place of the likeliest cell of the first partition."""
         first = np.asarray(outputs["probabilities"])[:, : self.n_classes[0]]
-        return decode_argmax(first, self.answers, rows)
+        return decode_argmax(first, self.cell_classes, rows)
 
     def store(
         self, outputs: Outputs, coords: npt.NDArray[np.float64], countries: npt.NDArray[np.object_]
@@ -143,7 +145,11 @@ class PooledTask(PlaceTask):
         self.centre.copy_(torch.from_numpy(centre))
         self.projection.copy_(torch.from_numpy(projection))
         vectors = unit_rows(self.vectors(features), "photos").astype(np.float16)
-        self.photos = StoredPhotos(vectors, coords[rows], countries[rows], self.partitions)
+        self._keep(StoredPhotos(vectors, coords[rows], countries[rows], self.partitions))
+
+    def _keep(self, photos: StoredPhotos) -> None:
+        self.photos = photos
+        self.classes = ClassLocations("gallery", photos.coords, photos.countries)
 
     def vectors(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Vectors (n, E) of (n, D) embeddings, which the stored photos are compared with."""
@@ -152,14 +158,16 @@ class PooledTask(PlaceTask):
         ) @ self.projection.cpu().numpy()
         return vectors
 
-    def posterior(self, outputs: Outputs) -> npt.NDArray[np.float32]:
-        """Probability, (n, m) float32, that each image was taken where a stored photo was."""
+    def predict_proba(self, outputs: Outputs) -> Any:
+        """Probability, (n, m), that each image was taken where a stored photo was.
+
+        Without stored photos those of the first partition's cells.
+        """
         if self.photos is None:
-            raise GeolocError("This model knows no training photos yet: call store first.")
+            return super().predict_proba(outputs)
         vectors = self.vectors(outputs["features"])
-        return self.photos.posterior(
-            outputs["probabilities"], vectors, self.power, self.temperature
-        )
+        evidence = self.photos.evidence(outputs["probabilities"], vectors)
+        return mixed(*evidence, self.power, self.temperature)
 
     def tune(self, outputs: Outputs, coords: npt.NDArray[np.float64]) -> None:
         """Choose power and temperature on validation images with (n, 2) true places."""
@@ -209,7 +217,7 @@ class PooledTask(PlaceTask):
         task.power, task.temperature = float(card["power"]), float(card["temperature"])
         if (folder / "photos.parquet").is_file():
             stored = read_stored(folder / "photos", task.projection.shape[1])
-            task.photos = StoredPhotos(*stored, partitions)
+            task._keep(StoredPhotos(*stored, partitions))
         return task
 
 
@@ -248,14 +256,10 @@ class StoredPhotos:
             shares.append(sparse.coo_array((values, places), shape=(cells.n_cells, len(photos))))
         self._shares = sparse.csr_array(sparse.vstack(shares).T) / np.float32(len(shares))
 
-    def posterior(
-        self,
-        probabilities: npt.ArrayLike,
-        vectors: npt.ArrayLike,
-        power: float,
-        temperature: float,
-    ) -> npt.NDArray[np.float32]:
-        """Probability of each photo for n images, (n, m) float32.
+    def evidence(
+        self, probabilities: npt.ArrayLike, vectors: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Log density of the cells at each photo, and its likeness, (n, m) float32 each.
 
         Parameters
         ----------
@@ -263,15 +267,7 @@ class StoredPhotos:
             (n, sum of C_k), of the cells of one partition after the other.
         vectors : array-like
             (n, E) float.
-        power, temperature : float
-            Power 0 asks the likeness alone, an infinite temperature the cells alone.
         """
-        return mixed(*self.evidence(probabilities, vectors), power, temperature)
-
-    def evidence(
-        self, probabilities: npt.ArrayLike, vectors: npt.ArrayLike
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Log density of the cells at each photo, and its likeness, (n, m) float32 each."""
         queries = unit_rows(vectors, "vectors", dim=self._unit.shape[1])
         density = (self._shares @ np.asarray(probabilities).T).T
         return np.log(np.maximum(density, np.float32(_LEAST))), queries @ self._unit.T
@@ -283,7 +279,10 @@ def mixed(
     power: float,
     temperature: float,
 ) -> npt.NDArray[np.float32]:
-    """Probability of each photo, (n, m) float32, of :meth:`StoredPhotos.evidence`."""
+    """Probability of each photo, (n, m) float32, of :meth:`StoredPhotos.evidence`.
+
+    Power 0 asks the likeness alone, an infinite temperature the cells alone.
+    """
     scores = log_density * np.float32(power) + likeness / np.float32(temperature)
     posterior: npt.NDArray[np.float32] = softmax(scores, axis=1)
     return posterior

@@ -20,6 +20,7 @@ from geoloc_models.models.gallery import Gallery, embed_places
 from geoloc_models.models.heads import MLPHead
 from geoloc_models.models.losses import LocationQueue, false_weights, nt_xent, vanilla_loss
 from geoloc_models.models.tasks.base import Batch, Outputs, PlaceTask, Scored, head_of
+from geoloc_models.models.tasks.classes import ClassLocations
 from geoloc_models.models.tasks.stored import read_stored, write_stored
 
 _FIRST_TEMPERATURE = 0.07
@@ -66,6 +67,7 @@ class RetrievalTask(PlaceTask):
     """
 
     name = "retrieval"
+    classes: ClassLocations
 
     def __init__(
         self,
@@ -94,8 +96,7 @@ class RetrievalTask(PlaceTask):
         self.log_temperature = nn.Parameter(torch.tensor(_FIRST_TEMPERATURE).log())
         self.log_temperature.requires_grad_(n_false > 0)
         # Coordinates stay out of the weights: the bundle keeps them as a table.
-        self.gallery_coords = points
-        self.gallery_countries = np.asarray(countries, dtype=object)
+        self.classes = ClassLocations("gallery", points, np.asarray(countries, dtype=object))
         self._places = Float64Table(points)  # that false locations are drawn from
         self.queue = (
             LocationQueue(n_false, torch.from_numpy(points))
@@ -180,7 +181,7 @@ class RetrievalTask(PlaceTask):
         """The training images' places in the common space; embedded at first use, until the task is trained on."""
         if self._gallery is None:
             self._gallery = Gallery.from_vectors(
-                embed_places(self.location_encoder, self.gallery_coords)
+                embed_places(self.location_encoder, self.classes.coords)
             )
         return self._gallery
 
@@ -188,7 +189,12 @@ class RetrievalTask(PlaceTask):
         """Answer with the most similar place of the gallery, and its country."""
         rows_of_gallery, _ = self.gallery.search(outputs["embedding"], 1)
         best = rows_of_gallery[:, 0]
-        return Predictions(self.gallery_coords[best], self.gallery_countries[best], None, rows)
+        return Predictions(self.classes.coords[best], self.classes.countries[best], None, rows)
+
+    def predict_proba(self, outputs: Outputs) -> npt.NDArray[np.float32]:
+        """Softmax of the similarities to the gallery, (n, m), at the temperature that was learned."""
+        temperature = float(self.temperature.detach())
+        return self.gallery.probabilities(outputs["embedding"], temperature=temperature)
 
     def card(self) -> dict[str, Any]:
         """Shapes, and the contrast it was trained with."""
@@ -204,9 +210,8 @@ class RetrievalTask(PlaceTask):
 
     def write_files(self, folder: Path) -> None:
         """Write the gallery: embeddings, places and countries."""
-        write_stored(
-            folder / "gallery", self.gallery.vectors, self.gallery_coords, self.gallery_countries
-        )
+        places = self.classes
+        write_stored(folder / "gallery", self.gallery.vectors, places.coords, places.countries)
 
     @classmethod
     def from_card(cls, card: Mapping[str, Any], folder: Path, encoder: ImageEncoder) -> Self:

@@ -12,7 +12,7 @@ from geoloc_models_bundles import save_small_bundle
 from geoloc_models_small import small_table
 
 from geoloc_models.inference.calibration import Calibration, save_calibration
-from geoloc_models.inference.class_locations import save_decoder
+from geoloc_models.inference.decoder_file import save_decoder
 from geoloc_models.inference.model_card import ModelCard, save_model_card
 from geoloc_models.models.tasks import TASKS
 

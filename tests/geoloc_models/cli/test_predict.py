@@ -16,7 +16,7 @@ from geoloc_models_small import small_table
 from PIL import Image
 
 from geoloc_models.inference.calibration import Calibration, save_calibration
-from geoloc_models.inference.class_locations import save_decoder
+from geoloc_models.inference.decoder_file import save_decoder
 from geoloc_models.inference.familiarity import KnownPhotos
 
 pytestmark = pytest.mark.usefixtures("towns")

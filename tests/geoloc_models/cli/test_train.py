@@ -135,7 +135,7 @@ def test_cells_of_any_kind_can_be_trained_on(prepared, tmp_path):
         result = train(prepared, tmp_path / name, "--cells", tmp_path / f"{name}.parquet")
         assert f"{builder.n_cells_} cells" in result.stdout, name
         model = load_model(tmp_path / name)
-        assert set(model.task.answers.countries) <= {"CH", "SE", ""}, name
+        assert set(model.task.classes.countries) <= {"CH", "SE", ""}, name
         labels = labels_of_cells(model.task.cells, coords, table["country"])
         assert labels.tolist() == builder.labels_.tolist(), name
     cells = ["--cells", tmp_path / "s2.parquet"]

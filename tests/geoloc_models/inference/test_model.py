@@ -217,7 +217,7 @@ def test_with_training_images_expected_utility_answers(cells, photos):
     np.testing.assert_array_equal(answers.probability_within_25_km, within[:, 0])
     own = model.predict(photos, decoder="argmax")
     best = own.probabilities.argmax(axis=1)
-    np.testing.assert_array_equal(own.coords, model.task.answers.coords[best])
+    np.testing.assert_array_equal(own.coords, model.task.classes.coords[best])
     mean = model.predict(photos, decoder="top_k")
     assert not np.array_equal(mean.coords, own.coords)
 
@@ -263,7 +263,7 @@ def test_the_likeliest_classes_come_in_order_with_their_places(cells, photos):
     order = np.argsort(-answers.probabilities[0], kind="stable")[:3]
     np.testing.assert_allclose(first["probability"], answers.probabilities[0][order], rtol=1e-6)
     np.testing.assert_array_equal(
-        first[["latitude", "longitude"]].to_numpy(), cells.task.answers.coords[order]
+        first[["latitude", "longitude"]].to_numpy(), cells.task.classes.coords[order]
     )
     assert set(frame["place"]) <= {"Stockholm", "Bern", "Konstanz"}
 

@@ -18,9 +18,9 @@ def test_every_whole_image_is_placed_once_in_order(tmp_path):
     assert predictions.rows.tolist() == [0, 1, 3, 6, 7, 8, 9]
     assert outputs.broken.rows == [2, 4, 5]
     probabilities = predictions.probabilities
-    assert probabilities.shape == (7, task.answers.n_classes)
+    assert probabilities.shape == (7, task.classes.n_classes)
     best = probabilities.argmax(axis=1)
-    np.testing.assert_array_equal(predictions.coords, task.answers.coords[best])
+    np.testing.assert_array_equal(predictions.coords, task.classes.coords[best])
 
 
 def test_predictions_do_not_depend_on_the_batch(tmp_path):

@@ -15,8 +15,8 @@ def task(request):
 
 
 def test_one_logit_per_class(task):
-    assert task(torch.zeros(3, 3, 32, 32)).shape == (3, task.answers.n_classes)
-    assert task.answers.n_classes >= 2
+    assert task(torch.zeros(3, 3, 32, 32)).shape == (3, task.classes.n_classes)
+    assert task.classes.n_classes >= 2
 
 
 def test_probabilities_sum_to_one_in_float32(task):
@@ -56,6 +56,6 @@ def test_smoothing_spreads_the_truth_over_near_cells():
 
 
 def test_smoothing_and_class_weights_exclude_each_other():
-    n_classes = small_task("cells", TABLE).answers.n_classes
+    n_classes = small_task("cells", TABLE).classes.n_classes
     with pytest.raises(GeolocError, match="one true class"):
         small_task("cells", TABLE, smoothing_km=70, class_weights=[1.0] * n_classes)

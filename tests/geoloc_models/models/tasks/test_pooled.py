@@ -50,7 +50,7 @@ def test_the_posterior_is_that_of_the_formula(task):
             cosine = mine @ other / np.linalg.norm(mine) / np.linalg.norm(other)
             expected[image, photo] = density**0.7 * np.exp(cosine / 0.2)
     expected /= expected.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(task.posterior(given), expected, rtol=1e-3)
+    np.testing.assert_allclose(task.predict_proba(given), expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("is_told_by", ["features", "probabilities"])
@@ -79,7 +79,7 @@ def test_photos_are_stored_in_half_precision_and_answer_alike_after_loading(task
     loaded = PooledTask.from_card(task.card(), tmp_path, build_encoder("tiny"))
     loaded.load_state_dict(task.state_dict())
     given = outputs(task, 5)
-    np.testing.assert_array_equal(loaded.posterior(given), task.posterior(given))
+    np.testing.assert_array_equal(loaded.predict_proba(given), task.predict_proba(given))
     assert loaded.photos.vectors.dtype == np.float16
 
 
@@ -87,7 +87,7 @@ def test_of_very_many_photos_a_part_is_stored(task, monkeypatch):
     monkeypatch.setattr(module, "MOST_PHOTOS", 10)
     stored(task, outputs(task, 40))
     given = outputs(task, 4)
-    posterior = task.posterior(given)
+    posterior = task.predict_proba(given)
     assert posterior.shape == (4, 10)
     np.testing.assert_allclose(posterior.sum(axis=1), 1.0, rtol=1e-5)
     assert decoding.ExpectedUtility.from_points(task.photos.coords).predict(posterior).shape == (
@@ -104,7 +104,9 @@ def test_files_of_two_bundles_are_told_apart(task, tmp_path):
         PooledTask.from_card(card, tmp_path, build_encoder("tiny"))
 
 
-def test_nothing_is_asked_of_a_model_without_photos(task):
-    task.tune(outputs(task, 2), TABLE.coords[:2])
-    with pytest.raises(GeolocError, match="call store first"):
-        task.posterior(outputs(task, 2))
+def test_a_model_without_photos_has_the_probabilities_of_its_first_cells(task):
+    given = outputs(task, 2)
+    task.tune(given, TABLE.coords[:2])
+    first = given["probabilities"][:, : task.cells.n_cells]
+    np.testing.assert_array_equal(task.predict_proba(given), first)
+    assert task.classes.cells is task.cells

@@ -18,6 +18,7 @@ from geocells._types import FloatArray, IntArray
 from geocells.builder import CellBuilder
 from geocells.cells import CellPartition
 from geocells.tables import TableError, TableFile, coordinates, open_table
+from geocells.tables.writer import with_column
 from geocells.validation import check_count
 
 CELLS_FILE = "_cells.parquet"
@@ -99,8 +100,7 @@ def partition_table(
             rows = slice(start, start + batch.table.num_rows)
             table = batch.table.replace_schema_metadata(None)
             for axis, role in enumerate(("latitude", "longitude")):
-                place = table.column_names.index(columns[role])
-                table = table.set_column(place, columns[role], pa.array(coords[rows, axis]))
+                table = with_column(table, columns[role], pa.array(coords[rows, axis]))
             runs.add(table, labels[rows], codes[rows])
             start = rows.stop
         runs.flush()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,24 @@ def write_table(table: pa.Table, path: str | Path, *, coords: FloatArray | None 
             opener: Any = gzip.open if suffix.endswith(".gz") else open
             with opener(draft, "wb") as stream:
                 _write_text(table, stream, "\t" if suffix.startswith(".tsv") else ",")
+
+
+def write_batches(tables: Iterable[pa.Table], path: str | Path) -> None:
+    """Write tables that follow each other as one Parquet file, whole or not at all; the first gives the schema."""
+    with replacing(path) as draft, ExitStack() as stack:
+        writer: pq.ParquetWriter | None = None
+        for table in tables:
+            if writer is None:
+                writer = pq.ParquetWriter(draft, table.schema, compression="zstd")
+                stack.enter_context(writer)
+            writer.write_table(table.cast(writer.schema))
+
+
+def with_column(table: pa.Table, name: str, column: pa.ChunkedArray | pa.Array) -> pa.Table:
+    """Table with a column replaced, in its place, or added."""
+    if name not in table.column_names:
+        return table.append_column(name, column)
+    return table.set_column(table.column_names.index(name), name, column)
 
 
 def _write_text(table: pa.Table, stream: Any, delimiter: str) -> None:

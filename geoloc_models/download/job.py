@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from geocells.tables import TableFile, ids, open_table, texts
+from geocells.tables.writer import write_batches
 from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models._files import locked, read_json, replacing, write_json
+from geoloc_models._files import locked, read_json, write_json
 from geoloc_models.download.download_options import DownloadOptions, State
 from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto
 from geoloc_models.download.store import FolderStore, StoredImage, TarStore, safe_name
@@ -210,7 +210,7 @@ def download_photos(
         except KeyboardInterrupt as error:
             interruption = error
         store.close()
-        rows.write_fetched(folder / TABLE, queue)
+        write_batches(rows.fetched(queue), folder / TABLE)
         queue.export()
         summary = DownloadSummary(
             n_photos=n_photos,
@@ -285,21 +285,14 @@ class _PhotoRows:
                 for row, key, url in zip(rows, keys.to_pylist(), urls.to_pylist(), strict=True)
             ]
 
-    def write_fetched(self, path: Path, queue: DownloadQueue) -> None:
-        """Write the rows whose images are there, with a column ``path``."""
-        writer = None
-        with replacing(path) as partial:
-            for rows, table in self._batches(None):
-                others = [name for name in table.column_names if name != "path"]
-                path_of_row = queue.paths(rows[0], rows[-1] + 1) if rows else {}
-                paths = pa.array([path_of_row.get(row) for row in rows], pa.string())
-                fetched = table.select(others).append_column("path", paths).filter(paths.is_valid())
-                if writer is None:
-                    schema = fetched.schema.with_metadata(dict(self._file.metadata) or None)
-                    writer = pq.ParquetWriter(partial, schema)
-                writer.write_table(fetched.cast(writer.schema))
-            if writer is not None:
-                writer.close()
+    def fetched(self, queue: DownloadQueue) -> Iterator[pa.Table]:
+        """The rows whose images are there, with a column ``path``, in tables that follow each other."""
+        for rows, table in self._batches(None):
+            others = [name for name in table.column_names if name != "path"]
+            path_of_row = queue.paths(rows[0], rows[-1] + 1) if rows else {}
+            paths = pa.array([path_of_row.get(row) for row in rows], pa.string())
+            fetched = table.select(others).append_column("path", paths).filter(paths.is_valid())
+            yield fetched.replace_schema_metadata(dict(self._file.metadata) or None)
 
     def _batches(self, columns: list[str] | None) -> Iterator[tuple[list[int], pa.Table]]:
         for batch in self._file.batches(columns):

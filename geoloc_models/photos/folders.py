@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from geocells.tables import coordinates as checked_coordinates
 from geocells.tables import ids, numbers, open_table, texts, write_table
+from geocells.tables.writer import with_column
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.countries import country_of
@@ -367,7 +368,7 @@ def _read_positions(path: Path) -> _Positions:
     for column in (columns["latitude"], columns["longitude"]):
         zero = pa.scalar(0).cast(table[column].type)
         filled = pc.if_else(pa.array(placed), table[column], zero)
-        table = table.set_column(table.column_names.index(column), column, filled)
+        table = with_column(table, column, filled)
     coords = checked_coordinates(table, columns, where=path.name)
     row_of_key: dict[str, int] = {}
     for key in keys:

@@ -8,15 +8,20 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from geocells.tables.writer import with_column
 
-def path_between(source: Path, target: Path) -> str:
-    """Prefix that a path relative to one folder needs in another; empty where they are one."""
+
+def with_paths_from(table: pa.Table, column: str, source: Path, target: Path) -> pa.Table:
+    """Table whose relative paths lead from the folder ``target`` to where they led from ``source``.
+
+    Paths that start at a root, a drive or an address stay.
+    """
     source, target = source.resolve(), target.resolve()
-    return "" if source == target else Path(os.path.relpath(source, target)).as_posix() + "/"
-
-
-def moved(paths: pa.ChunkedArray, prefix: str) -> pa.ChunkedArray:
-    """Paths behind the prefix; those that start at a root, a drive or an address stay."""
+    if source == target:
+        return table
+    paths = table[column]
     relative = pc.invert(pc.match_substring_regex(paths, r"^([/\\]|[A-Za-z]:|[a-z]+://)"))
+    prefix = Path(os.path.relpath(source, target)).as_posix() + "/"
     before, nothing = (pa.scalar(text, paths.type) for text in (prefix, ""))
-    return pc.if_else(relative, pc.binary_join_element_wise(before, paths, nothing), paths)
+    moved = pc.binary_join_element_wise(before, paths, nothing)
+    return with_column(table, column, pc.if_else(relative, moved, paths))

@@ -10,19 +10,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from geocells.tables import TableFile, ids, texts
 from geocells.tables.parquet import PARQUET
+from geocells.tables.writer import with_column, write_batches
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing
 from geoloc_models.countries.polygons import read_countries
 from geoloc_models.tables.chooser import CountryChooser
 from geoloc_models.tables.cleaning import RowCleaner, SeenIds, refuse_if_none
 from geoloc_models.tables.hashing import hash_texts, stream_start
 from geoloc_models.tables.presets import ROLES, URL_LIST, preset_named
-from geoloc_models.tables.relative_paths import moved, path_between
+from geoloc_models.tables.relative_paths import with_paths_from
 from geoloc_models.tables.select_options import SelectOptions
 
 _TEXT_ROLES = ("url", "path", "user", "time", "group")
@@ -163,18 +162,14 @@ def select_photos(
             if addresses is not None:
                 rows = addresses.join(rows)  # noqa: PLW2901
             if "path" in rows.column_names:
-                rows = _with_paths_from(rows, file, options.root, output)  # noqa: PLW2901
+                folder = Path(options.root or file.path.parent)
+                rows = with_paths_from(rows, "path", folder, output.parent)  # noqa: PLW2901
             yield _fitted(chooser.choose(rows), schema)
-
-    with (
-        replacing(output) as draft,
-        pq.ParquetWriter(draft, schema, compression="zstd") as parquet,
-    ):
-        for group in _row_groups(chosen_rows()):
-            parquet.write_table(group)
         names = paths[0].name + (f" and {len(files) - 1} more" if len(files) > 1 else "")
         refuse_if_none(cleaners, names)
         chooser.refuse_if_none(names)
+
+    write_batches(_row_groups(chosen_rows()), output)
     dropped = sum((cleaner.dropped for cleaner in cleaners), Counter()) + chooser.dropped
     return MetadataReport(
         n_read=sum(cleaner.n_read for cleaner in cleaners),
@@ -252,17 +247,7 @@ class _Addresses:
         urls = self._addresses.take(pa.array(place, mask=~known)).cast(pa.string())
         if "url" in rows.column_names:
             urls = pc.coalesce(urls, rows["url"])
-            return rows.set_column(rows.column_names.index("url"), "url", urls)
-        return rows.append_column("url", urls)
-
-
-def _with_paths_from(rows: pa.Table, file: TableFile, root: Path | None, output: Path) -> pa.Table:
-    """Relative paths rewritten so that they start from the folder of the output."""
-    folder = file.path.parent if root is None else Path(root)
-    prefix = path_between(folder, output.parent)
-    if not prefix:
-        return rows
-    return rows.set_column(rows.column_names.index("path"), "path", moved(rows["path"], prefix))
+        return with_column(rows, "url", urls)
 
 
 def _fitted(rows: pa.Table, schema: pa.Schema) -> pa.Table:

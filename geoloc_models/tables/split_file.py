@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from geocells.tables import Batch, TableFile, coordinates, numbers, open_table, texts
+from geocells.tables.writer import with_column, write_batches
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing
 from geoloc_models.tables.hashing import HASH_VERSION
 from geoloc_models.tables.parts import assign_parts, in_large_unit, subset_ranks
 from geoloc_models.tables.photo_ids import id_texts
-from geoloc_models.tables.relative_paths import moved, path_between
+from geoloc_models.tables.relative_paths import with_paths_from
 from geoloc_models.tables.split import PARTS, place_blocks
 from geoloc_models.tables.split_options import SplitOptions
 
@@ -163,7 +160,7 @@ def split_photo_file(
         "key": "id" if "id" in columns else "path",
         "hash_version": HASH_VERSION,
     }
-    _write(file, target, columns, part, rank, settings)
+    write_batches(_with_parts(file, target, columns, part, rank, settings), target)
     subsets = sorted(set(options.subsets))
     countries = table[columns["country"]] if "country" in columns else None
     parts, of_subset = _counts_per_country(countries, part, rank, subsets)
@@ -220,14 +217,15 @@ def _refuse_empty_parts(part: np.ndarray, by: str, file: str) -> None:
         )
 
 
-def _write(
+def _with_parts(
     file: TableFile,
     target: Path,
     columns: dict[str, str],
     part: np.ndarray,
     rank: np.ndarray,
     settings: dict[str, object],
-) -> None:
+) -> Iterator[pa.Table]:
+    """The file's rows with their part and rank, in tables that follow each other."""
     names = pa.array(PARTS)
     axes = [columns[role] for role in ("latitude", "longitude") if role in columns]
     stored = [
@@ -236,40 +234,29 @@ def _write(
         if name not in ("part", "subset_rank") and not (file.points and name in axes)
     ]
     path_column = columns.get("path")
-    prefix = path_between(file.path.parent, target.parent)
     metadata = {**file.metadata, b"geoloc_split": json.dumps(settings).encode()}
     first = 0
-    with replacing(target) as partial, ExitStack() as stack:
-        writer: pq.ParquetWriter | None = None
-        for batch in file.batches(stored):
-            table = batch.table
-            if not table.num_rows:
-                continue
-            rows = slice(first, first + table.num_rows)
-            first = rows.stop
-            if "id" not in columns:
-                table = table.append_column("id", texts(table[path_column]))
-            if prefix and path_column in stored:
-                table = _replaced(table, path_column, moved(table[path_column], prefix))
-            for name in axes:
-                if name in stored and pa.types.is_string(table[name].type):
-                    table = _replaced(table, name, _as_numbers(table[name], name, batch))
-            table = table.append_column("part", names.take(pa.array(part[rows])))
-            table = table.append_column("subset_rank", pa.array(rank[rows]))
-            table = table.replace_schema_metadata(metadata)
-            if writer is None:
-                writer = pq.ParquetWriter(partial, table.schema, compression="zstd")
-                stack.enter_context(writer)
-            writer.write_table(table)
-        if first != len(part):
-            raise GeolocError(
-                f"{file.path.name} changed while it was split: {len(part)} rows at first, "
-                f"{first} then. Try again."
-            )
-
-
-def _replaced(table: pa.Table, name: str, column: Any) -> pa.Table:
-    return table.set_column(table.column_names.index(name), name, column)
+    for batch in file.batches(stored):
+        table = batch.table
+        if not table.num_rows:
+            continue
+        rows = slice(first, first + table.num_rows)
+        first = rows.stop
+        if "id" not in columns:
+            table = table.append_column("id", texts(table[path_column]))
+        if path_column in stored:
+            table = with_paths_from(table, path_column, file.path.parent, target.parent)
+        for name in axes:
+            if name in stored and pa.types.is_string(table[name].type):
+                table = with_column(table, name, _as_numbers(table[name], name, batch))
+        table = table.append_column("part", names.take(pa.array(part[rows])))
+        table = table.append_column("subset_rank", pa.array(rank[rows]))
+        yield table.replace_schema_metadata(metadata)
+    if first != len(part):
+        raise GeolocError(
+            f"{file.path.name} changed while it was split: {len(part)} rows at first, {first} then. "
+            "Try again."
+        )
 
 
 def _as_numbers(column: pa.ChunkedArray, name: str, batch: Batch) -> pa.Array:

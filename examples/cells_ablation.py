@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from geocells import CellBuilder, sphere
 from geoloc_models.models import LocationEncoder
-from geoloc_models.photos.demo import gallery_coordinates
+from geoloc_models.tables.demo import gallery_coordinates
 
 RADII_KM = (1, 25, 200, 750)
 NOISE = 3.0

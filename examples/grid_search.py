@@ -25,7 +25,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import GridSearchCV, KFold
 
 from geocells import CellBuilder, sphere
-from geoloc_models.photos.demo import gallery_coordinates
+from geoloc_models.tables.demo import gallery_coordinates
 
 REGION = {"latitude": (42.0, 55.0), "longitude": (-5.0, 16.0)}
 RADIUS_KM = 25

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from geoloc_models._files import replacing
-from geoloc_models.photos.demo import SatelliteCrops, demo_places, gallery_coordinates
+from geoloc_models.photos.satellite import SatelliteCrops
 from geoloc_models.tables import place_blocks
+from geoloc_models.tables.demo import demo_places, gallery_coordinates
 
 N_COLUMNS = 23
 """Of a line of YFCC100M."""

@@ -27,7 +27,6 @@ from geoloc_models.evaluation import (
     write_results,
 )
 from geoloc_models.models import ModelPlan, TrainingOptions
-from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.reports import figures, model_title, table_text
 from geoloc_models.tables import PhotoTable, Split, largest_block
 from geoloc_models.training import (
@@ -147,7 +146,7 @@ def demo(
         for suffix in (".png", ".pdf"):
             figures.save_figure(figure, output / f"{name}{suffix}")
     store_examples(source, split, [output / name / "bundle" for name in runs])
-    broken = BrokenImages()
+    broken = runs["country"].broken
     for run in runs.values():
         broken.extend(run.broken)
     broken.write_csv(output / "skipped.csv")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import pkgutil
 import re
+import runpy
 import shlex
 import shutil
 import tomllib
@@ -22,6 +25,9 @@ PAGES = [
     ROOT / "CONTRIBUTING.md",
     *sorted(p for p in DOCS.rglob("*.md") if not GENERATED & set(p.relative_to(DOCS).parts)),
 ]
+EXAMPLES = ("sweden_or_switzerland.py", "reproduce_paper.py", "paper_report.py")
+SCRIPTS = [*sorted(DOCS.glob("tutorials/*.py")), *(ROOT / "examples" / name for name in EXAMPLES)]
+ROOMS = runpy.run_path(str(DOCS / "rooms.py"))["ROOMS"]
 # What no test can do: ask a cluster, and write ONNX first.
 NOT_RUN = {"docs/distributed.md": (0,), "docs/howto/exporting.md": (1,)}
 
@@ -67,6 +73,21 @@ def test_names_of_ours_on_a_page_exist(page):
         except (ImportError, AttributeError):
             missing.append(name)
     assert missing == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, *SCRIPTS], ids=name_of)
+def test_a_page_imports_public_names_alone(page):
+    codes = blocks_of(page, "python") if page.suffix == ".md" else [page.read_text("utf-8")]
+    hidden = [
+        f"{node.module}.{each.name}"
+        for node in ast.walk(ast.parse("\n".join(codes)))
+        if isinstance(node, ast.ImportFrom)
+        and re.match(r"geocells|geoloc_models(?!\.examples)", node.module or "")
+        for each in node.names
+        if each.name not in importlib.import_module(node.module).__all__ or node.module not in ROOMS
+        if f"{node.module}.{each.name}" not in ROOMS
+    ]
+    assert hidden == []
 
 
 def commands_of(page: Path) -> list[list[str]]:

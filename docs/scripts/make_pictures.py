@@ -8,8 +8,8 @@ from sklearn.cluster import KMeans
 
 from geocells import CellBuilder, ClusteredCells, RegionCells
 from geoloc_models.countries import load_countries
-from geoloc_models.photos.demo import gallery_coordinates
 from geoloc_models.reports import figures
+from geoloc_models.tables.demo import gallery_coordinates
 
 FOLDER = Path(__file__).parents[1] / "pictures"
 AROUND_SWITZERLAND = figures.MapPanel("", (45.5, 5.5, 48.0, 11.0))

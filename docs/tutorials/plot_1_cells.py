@@ -17,10 +17,10 @@ import pandas as pd
 
 from geocells import CellBuilder
 from geoloc_models.countries import load_countries
-from geoloc_models.photos.demo import demo_places
 from geoloc_models.tables import split_rows
+from geoloc_models.training import demo_source
 
-places = demo_places()
+places = demo_source().table
 split = split_rows(places.n_rows, groups=places.groups, strata=places.countries)
 coords, countries = places.coords[split.train], places.countries[split.train]
 print(f"{len(coords)} training places; the first is at {coords[0].tolist()}, {countries[0]}.")

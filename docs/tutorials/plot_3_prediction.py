@@ -17,20 +17,20 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from torch.utils.data import DataLoader
 
 from geocells import decoding, sphere
 from geoloc_models import load_model
 from geoloc_models.countries import load_countries
 from geoloc_models.inference import run_network
-from geoloc_models.photos.dataset import PhotoDataset, make_loader
-from geoloc_models.photos.demo import SatelliteCrops, demo_places
-from geoloc_models.training import read_split
+from geoloc_models.photos import PhotoDataset, collate_photos
+from geoloc_models.training import demo_source, read_split
 
 run = Path("runs/tutorial/cells_bottom_up")
 model = load_model(run)
 split = read_split(run)
-places = demo_places()
-images = SatelliteCrops(places.coords, width_km=150.0, size=64)
+source = demo_source()
+places, images = source.table, source.images
 print(model.task.cells)
 
 # %%
@@ -54,7 +54,7 @@ def batches(rows):
         model.task.encoder.preprocessing.transform(),
         rows=rows,
     )
-    return make_loader(dataset, batch_size=64)
+    return DataLoader(dataset, batch_size=64, collate_fn=collate_photos)
 
 
 validation = run_network(model.task, batches(split.validation), progress=False)

@@ -19,9 +19,9 @@ import matplotlib.pyplot as plt
 
 from geocells import CellBuilder, load_cells
 from geoloc_models.countries import load_countries
-from geoloc_models.photos.demo import demo_places
+from geoloc_models.training import demo_source
 
-frame = demo_places().frame.query("country == 'CH'")
+frame = demo_source().table.frame.query("country == 'CH'")
 photos = gpd.GeoDataFrame(
     frame[["id"]], geometry=gpd.points_from_xy(frame["longitude"], frame["latitude"]), crs=4326
 ).to_crs(2056)

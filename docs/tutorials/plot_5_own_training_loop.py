@@ -20,10 +20,10 @@ from torch import nn
 
 from geocells import CellBuilder, sphere
 from geoloc_models.features import FeatureCache, row_keys
-from geoloc_models.photos.demo import demo_places
 from geoloc_models.tables import split_rows
+from geoloc_models.training import demo_source
 
-places = demo_places()
+places = demo_source().table
 split = split_rows(places.n_rows, groups=places.groups, strata=places.countries)
 cache = FeatureCache.open("runs/tutorial/features.npy")
 features = cache.gather(cache.rows_of(row_keys(places)))

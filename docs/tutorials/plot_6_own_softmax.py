@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 
 from geocells import decoding, load_cells, sphere
-from geoloc_models.photos.demo import demo_places
 from geoloc_models.reports import figures
 from geoloc_models.tables import split_rows
+from geoloc_models.training import demo_source
 
 stored = np.load("runs/tutorial/own_logits.npz")
 logits, labels = stored["logits"], stored["labels"]
 cells = load_cells("runs/tutorial/own_cells.parquet")
-places = demo_places()
+places = demo_source().table
 split = split_rows(places.n_rows, groups=places.groups, strata=places.countries)
 train, validation, test = split.train, split.validation, split.test
 coords = places.coords

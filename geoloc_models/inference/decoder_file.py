@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geocells.tables import as_numpy, check_coordinates, read_parquet
+from geoloc_models._coordinates import as_coords
 from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models._files import replacing
 from geoloc_models.models.tasks.classes import Images
-from geoloc_models.tables.coordinates import as_coords
 
 DECODER_FILE = "decoder.parquet"
 

@@ -16,8 +16,8 @@ from geoloc_models.models.encoders import LocationEncoder, build_encoder
 from geoloc_models.models.encoders.weights import read_state_dict
 from geoloc_models.models.options import TrainingOptions
 from geoloc_models.models.tasks import RetrievalTask
-from geoloc_models.photos.demo import gallery_coordinates
 from geoloc_models.photos.installed import find_installed_file
+from geoloc_models.tables.demo import gallery_coordinates
 
 CLIP = "openai/clip-vit-large-patch14"
 CLIP_ENCODER = "timm:vit_large_patch14_clip_quickgelu_224"

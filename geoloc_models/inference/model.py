@@ -16,6 +16,7 @@ import torch
 from scipy import sparse
 
 from geocells import decoding
+from geoloc_models._coordinates import as_coords
 from geoloc_models._errors import GeolocError
 from geoloc_models.inference.bundle import Bundle, load_bundle
 from geoloc_models.inference.calibration import (
@@ -36,7 +37,6 @@ from geoloc_models.inference.place_names import NearestPlace, nearest_places
 from geoloc_models.inference.predictions import WITHIN_KM, DecodedOutputs, PhotoPredictions
 from geoloc_models.models.tasks import ClassLocations, PlaceTask
 from geoloc_models.photos.dataset import PhotoDataset, make_loader
-from geoloc_models.tables.coordinates import as_coords
 
 FloatArray = npt.NDArray[np.float64]
 Arrays = Mapping[str, npt.NDArray[Any]]

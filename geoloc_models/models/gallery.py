@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from scipy.special import softmax
 
+from geoloc_models._coordinates import as_coords
 from geoloc_models._errors import GeolocError
 from geoloc_models.models.encoders import LocationEncoder
-from geoloc_models.tables.coordinates import as_coords
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from geocells import sphere
+from geoloc_models._coordinates import as_coords
 from geoloc_models.models.gallery import Gallery, unit_rows
-from geoloc_models.tables.coordinates import as_coords
 
 FloatArray = npt.NDArray[np.float64]
 

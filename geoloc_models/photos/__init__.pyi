@@ -1,4 +1,6 @@
 from .dataset import PhotoDataset as PhotoDataset
+from .dataset import collate_photos as collate_photos
+from .dataset import make_framing as make_framing
 from .exif import read_exif as read_exif
 from .folders import scan_photos as scan_photos
 from .images import FileImages as FileImages

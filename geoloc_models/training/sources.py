@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from geoloc_models.models.options import TrainingOptions
-    from geoloc_models.photos.demo import SatelliteCrops
+    from geoloc_models.photos.satellite import SatelliteCrops
     from geoloc_models.training.photos import PhotoSource
 
 DEMO_CROP_KM = 150.0
@@ -137,11 +137,12 @@ def demo_source(
     >>> demo_source().table.n_rows
     2018
     """
-    from geoloc_models.photos import demo
+    from geoloc_models.photos.satellite import SatelliteCrops
+    from geoloc_models.tables import demo
     from geoloc_models.training.photos import PhotoSource
 
     table = demo.demo_places(region, seed=seed)
-    crops = demo.SatelliteCrops(table.coords, width_km=DEMO_CROP_KM, size=DEMO_CROP_PIXELS)
+    crops = SatelliteCrops(table.coords, width_km=DEMO_CROP_KM, size=DEMO_CROP_PIXELS)
     return PhotoSource(table, _StoredCrops(crops), {"kind": "demo", "region": region, "seed": seed})
 
 

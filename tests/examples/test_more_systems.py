@@ -5,7 +5,8 @@ import pytest
 import torch
 from more_systems import Data, OneBranch, SceneCells, Segmentation, compare, systems
 
-from geoloc_models.photos.demo import SatelliteCrops, demo_places
+from geoloc_models.photos.satellite import SatelliteCrops
+from geoloc_models.tables.demo import demo_places
 from geoloc_models.training import PhotoSource
 
 SHAPE = {"hidden": 16, "dropout": 0.0}

@@ -7,8 +7,8 @@ import pytest
 from command_line import run
 
 from geoloc_models.cli import main
-from geoloc_models.photos import demo as data
 from geoloc_models.serve import read_examples
+from geoloc_models.tables import demo as data
 
 
 @pytest.fixture

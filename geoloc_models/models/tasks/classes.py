@@ -11,11 +11,11 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from geocells import CellPartition, decoding, sphere
+from geoloc_models._coordinates import as_coords
 from geoloc_models._errors import GeolocError
 from geoloc_models.countries.lookup import country_of
 from geoloc_models.countries.names import alpha_2
 from geoloc_models.evaluation import Predictions
-from geoloc_models.tables.coordinates import as_coords
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

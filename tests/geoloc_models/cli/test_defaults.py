@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from command_line import geoloc
 
-from geoloc_models.photos import demo
+from geoloc_models.photos.satellite import SatelliteCrops
+from geoloc_models.tables.demo import demo_places
 
 
 @pytest.fixture(scope="module")
 def crops(tmp_path_factory):
     """1 600 crops in random order, and the features of all."""
     folder = tmp_path_factory.mktemp("crops")
-    places = demo.demo_places()
+    places = demo_places()
     rows = np.random.default_rng(0).permutation(places.n_rows)[:1600]
-    images = demo.SatelliteCrops(places.coords[rows], width_km=150.0, size=64)
+    images = SatelliteCrops(places.coords[rows], width_km=150.0, size=64)
     for number in range(len(rows)):
         images.load(number).save(folder / f"{number:04d}.jpg")
     frame = places.frame.iloc[rows][["latitude", "longitude"]]

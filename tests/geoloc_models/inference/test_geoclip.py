@@ -13,7 +13,7 @@ from timm.models.vision_transformer import default_cfgs as known_cfgs
 from geoloc_models import load_model
 from geoloc_models._errors import GeolocError
 from geoloc_models.inference.geoclip import CLIP_ENCODER, import_geoclip
-from geoloc_models.photos import demo
+from geoloc_models.tables.demo import gallery_coordinates
 
 default_cfgs = generate_default_cfgs(
     {"vit_clip_of_tests": vars(known_cfgs["vit_large_patch14_clip_quickgelu_224"].default)}
@@ -54,7 +54,7 @@ def clip(tmp_path_factory):
 def test_it_answers_as_geoclip_does(clip, tmp_path, monkeypatch):
     from geoclip import GeoCLIP
 
-    gallery = demo.gallery_coordinates()[:300]  # of all, geoclip takes half a minute a picture
+    gallery = gallery_coordinates()[:300]  # of all, geoclip takes half a minute a picture
     monkeypatch.setattr("geoloc_models.inference.geoclip.gallery_coordinates", lambda: gallery)
     import_geoclip(clip, tmp_path / "bundle", encoder="timm:vit_clip_of_tests")
     model = load_model(tmp_path / "bundle")

@@ -17,8 +17,8 @@ from geoloc_models.inference.network import run_network
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.models.tasks import TASKS
-from geoloc_models.photos.demo import SatelliteCrops
 from geoloc_models.photos.images import FileImages
+from geoloc_models.photos.satellite import SatelliteCrops
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.training import PhotoSource, decode_run, load_run, run_model, split_source
 from geoloc_models.training import run as run_module

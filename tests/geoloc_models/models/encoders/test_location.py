@@ -12,7 +12,7 @@ from strategies import coordinates
 from geoloc_models._errors import GeolocError, MissingWeightsError
 from geoloc_models.models.encoders import LocationEncoder, location
 from geoloc_models.models.encoders.location import FourierFeatures, equal_earth
-from geoloc_models.photos.demo import gallery_coordinates
+from geoloc_models.tables.demo import gallery_coordinates
 
 PLACES = torch.tensor(
     [

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 GEOLOC = [sys.executable, "-c", "from geoloc_models.cli import main; main()"]
@@ -32,3 +33,12 @@ def start_geoloc(*words: object, **options: Any) -> subprocess.Popen[str]:
     """Start a command; its streams are read as text."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([*GEOLOC, *map(str, words)], **{**pipes, **options})
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    """Wait until it holds, ten minutes at most; a process must live so long."""
+    end = time.monotonic() + 600
+    while not condition():
+        assert time.monotonic() < end, "it does not come to pass"
+        assert process is None or process.poll() is None, "the process has ended"
+        time.sleep(0.005)

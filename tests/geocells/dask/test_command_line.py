@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 import subprocess
 import sys
 
@@ -96,20 +95,7 @@ def test_errors_are_one_sentence(cluster, photos, tmp_path, monkeypatch):
     assert "Partition 0" in refused("build", bad, "-o", out, *scheduler)
     CellBuilder(60).fit(COORDS).cells_.save(out)
     assert "exists already" in refused("assign", out, photos, "-o", tmp_path, *scheduler)
-
-    real_import = builtins.__import__
-
-    def without_dask(name, *arguments, **options):
-        if name.split(".")[0] in ("dask", "distributed"):
-            raise ModuleNotFoundError(f"No module named {name!r}")
-        return real_import(name, *arguments, **options)
-
-    for name in [name for name in sys.modules if name.startswith("geocells.dask")]:
-        monkeypatch.delitem(sys.modules, name)
-    import geocells
-
-    monkeypatch.delattr(geocells, "distributed", raising=False)
-    monkeypatch.setattr(builtins, "__import__", without_dask)
+    monkeypatch.setitem(sys.modules, "distributed", None)
     assert "pip install '.[dask]'" in refused("build", photos, "-o", out, "--dask", "local")
 
 

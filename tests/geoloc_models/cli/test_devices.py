@@ -4,13 +4,12 @@ import csv
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import geoloc
-from fresh_process import start_geoloc
+from fresh_process import start_geoloc, wait_for
 from geoloc_models_small import save_small_photos
 
 N_ROWS, BROKEN = 60, (7, 8, 9)
@@ -111,11 +110,7 @@ def test_a_lost_process_ends_the_run_and_it_can_be_resumed(folder, cache, tmp_pa
     both = [*common, "--output", run_dir, "--devices", 2]
     process = start(*both)
     lines = run_dir / "history.csv"
-    deadline = time.monotonic() + 500
-    while not (lines.is_file() and len(lines.read_text().splitlines()) > 3):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: lines.is_file() and len(lines.read_text().splitlines()) > 3, process)
     children = children_of(process)
     assert len(children) == 2
     os.kill(children[1], signal.SIGKILL)

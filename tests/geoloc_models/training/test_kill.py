@@ -2,12 +2,11 @@
 
 import os
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
+from fresh_process import start_geoloc, wait_for
 from geoloc_models_small import small_table
 
 OTHER_DISK = Path("/dev/shm")
@@ -15,9 +14,6 @@ OTHER_DISK = Path("/dev/shm")
 
 def command(table, output, *more):
     return [
-        sys.executable,
-        "-c",
-        "from geoloc_models.cli import main; main()",
         *("train", str(table), "--task", "cells", "--method", "consolidated"),
         *("--min-images", "4", "--encoder", "tiny", "--image-size", "32", "--epochs", "30"),
         *("--batch-size", "4", "--learning-rate", "0.02", "--augment", "crop"),
@@ -49,13 +45,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, other_disk):
         assert child.wait(600) == 0, child.stderr.read()[-2000:]
 
     def start(*words):
-        return subprocess.Popen(
-            command(table, *words),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment,
-            text=True,
-        )
+        return start_geoloc(*command(table, *words), stdout=subprocess.DEVNULL, env=environment)
 
     end(start(tmp_path / "whole"))
     assert 6 < n_epochs(tmp_path / "whole") < 30, "the case needs another learning rate"
@@ -63,9 +53,7 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, other_disk):
     killed = tmp_path / "killed"
     for begun in (2, 5):
         child = start(killed, *(["--resume"] if begun > 2 else []))
-        waited_until = time.monotonic() + 600
-        while time.monotonic() < waited_until and child.poll() is None and n_epochs(killed) < begun:
-            time.sleep(0.005)
+        wait_for(lambda begun=begun: n_epochs(killed) >= begun, child)
         child.kill()
         child.communicate()
         assert not (killed / "results.json").exists(), "it was killed too late to tell"

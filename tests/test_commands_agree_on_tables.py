@@ -98,6 +98,7 @@ def commands(path: Path, cells: Path, folder: Path) -> dict[str, Callable[[], ob
         "geocells build": lambda: geocells("build", path, "-o", out),
         "geocells assign": lambda: geocells("assign", cells, path, "-o", out),
         "geocells report": lambda: geocells("report", cells, path),
+        "geocells partition": lambda: geocells("partition", path, "-o", folder / "parts"),
         "geoloc select": lambda: select_photos(path, out),
         "geoloc index": lambda: _read_positions(path),
         "geoloc split": lambda: split_photo_file(path, out, SplitOptions(by="place")),

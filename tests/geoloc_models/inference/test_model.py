@@ -65,6 +65,17 @@ def test_importing_the_package_imports_no_torch():
         _ = geoloc_models.load_all
 
 
+def test_no_module_of_the_rooms_that_answer_loads_a_trainer():
+    code = """
+import importlib, pkgutil
+for room in ("inference", "models", "tables", "photos", "features", "serve"):
+    package = importlib.import_module(f"geoloc_models.{room}")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        importlib.import_module(module.name)
+"""
+    assert loaded_by(code, ["lightning", "sklearn", "geopandas", "matplotlib"]) == []
+
+
 @pytest.mark.parametrize("kind", ["cells", "pooled"])
 def test_an_answer_loads_no_trainer_and_passes_few_files(kind, tmp_path, photos):
     save_small_bundle(kind, small_table(), tmp_path / kind)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ __all__ = [
     "locked",
     "read_json",
     "read_record",
+    "reading",
     "replacing",
     "replacing_folder",
     "write_json",
@@ -81,6 +83,17 @@ def read_record(
         raise
     except Exception as error:  # of damaged content in many ways
         raise GeolocError(f"{path} is incomplete or damaged: {reason_of(error)}.") from error
+
+
+@contextmanager
+def reading(path: Path, remedy: str = "train it again") -> Iterator[None]:
+    """Say of whatever fails here that a file is damaged, and what to do."""
+    try:
+        yield
+    except Exception as error:  # of damaged content in many ways; of metadata even RecursionError
+        raise GeolocError(
+            f"{path} is damaged ({reason_of(error)}). Restore a complete copy, or {remedy}."
+        ) from error
 
 
 def _finite(kind: type) -> Callable[[str], Any]:

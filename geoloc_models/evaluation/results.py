@@ -10,8 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geoloc_models._errors import GeolocError, reason_of
-from geoloc_models._files import replacing, write_json
+from geoloc_models._files import reading, replacing, write_json
 from geoloc_models.evaluation.scores import Evaluation, Predictions
 
 
@@ -99,7 +98,7 @@ def read_predictions(path: str | Path) -> Predictions:
     >>> read_predictions("runs/mine/predictions.parquet").coords.shape[1]
     2
     """
-    try:
+    with reading(Path(path)):
         table = pq.read_table(path, columns=["row", "latitude", "longitude", "country"])
         row, latitude, longitude, country = (column.to_numpy() for column in table.columns)
         return Predictions(
@@ -108,8 +107,3 @@ def read_predictions(path: str | Path) -> Predictions:
             probabilities=None,
             rows=row.astype(np.int64),
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise GeolocError(
-            f"{path} cannot be read as predictions ({reason_of(error)}). Restore a complete copy, "
-            "or train the run again."
-        ) from error

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from geoloc_models._errors import GeolocError, reason_of
-from geoloc_models._files import read_record
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import read_record, reading
 from geoloc_models.tables.hashing import hash_texts, stream_start
 from geoloc_models.tables.photo_ids import refuse_repeated
 from geoloc_models.tables.photo_table import PhotoTable
@@ -393,15 +393,10 @@ def read_card(files: FeatureFiles) -> FeatureCard:
 
 def open_array(path: Path, dtype: str, shape: tuple[int, ...], *, mapped: bool) -> np.ndarray:
     """Open a .npy file that must be whole and of this dtype and shape."""
-    try:
+    if not path.is_file():
+        raise GeolocError(f"The feature cache is incomplete: {path} is missing.")
+    with reading(path, "embed the photos again"):
         array: np.ndarray = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-    except FileNotFoundError:
-        raise GeolocError(f"The feature cache is incomplete: {path} is missing.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise GeolocError(
-            f"{path} is damaged or cut short ({reason_of(error)}). Restore a complete copy, or "
-            "embed the photos again."
-        ) from error
     if array.dtype != np.dtype(dtype) or array.shape != shape:
         raise GeolocError(
             f"{path} holds {array.dtype} {array.shape}, but its card says {np.dtype(dtype)} "

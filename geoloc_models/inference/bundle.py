@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_record, replacing_folder, write_record
+from geoloc_models._files import read_record, reading, replacing_folder, write_record
 from geoloc_models.evaluation.references import TrainingSummary
 from geoloc_models.models.encoders import CachedFeatures, Preprocessing, build_encoder
 from geoloc_models.models.options import check_number
@@ -181,15 +181,10 @@ def _check_layers(task_options: dict[str, Any], path: Path) -> None:
 
 
 def _load_weights(task: PlaceTask, path: Path) -> None:
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    try:
+    with reading(path):
         state = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise GeolocError(
-            f"{path} cannot be read as safetensors ({error}). Restore a complete copy, or train it again."
-        ) from error
     needed = task.state_dict()
     wrong = sorted(needed.keys() ^ state.keys()) + sorted(
         name for name in needed.keys() & state.keys() if needed[name].shape != state[name].shape

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from geocells.tables import as_numpy, check_coordinates, read_parquet
 from geoloc_models._coordinates import as_coords
-from geoloc_models._errors import GeolocError, reason_of
-from geoloc_models._files import replacing
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import reading, replacing
 from geoloc_models.models.tasks.classes import Images
 
 DECODER_FILE = "decoder.parquet"
@@ -66,16 +66,12 @@ def read_decoder(folder: str | Path, n_classes: int) -> Images | None:
     path = Path(folder) / DECODER_FILE
     if not path.is_file():
         return None
-    try:
+    with reading(path, "delete it"):
         table = read_parquet(path, columns=["latitude", "longitude", "cell"])
         latitude, longitude, labels = (as_numpy(column) for column in table.columns)
         coords = as_coords(np.column_stack([latitude, longitude]))
         check_coordinates(coords[:, 0], coords[:, 1], path.name)
         labels = labels.astype(np.int64)
-    except Exception as error:  # damaged metadata: RecursionError, ArrowException
-        raise GeolocError(
-            f"{path} is damaged ({reason_of(error)}). Restore a complete copy, or delete it."
-        ) from error
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= n_classes:
         raise GeolocError(
             f"{path} does not name classes 0 to {n_classes - 1} alone; were files of two bundles "

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_models._errors import GeolocError, reason_of
+from geoloc_models._files import reading
 from geoloc_models.models.gallery import unit_rows
 
 KNOWN_FILE = "known_photos.safetensors"
@@ -92,17 +92,12 @@ class KnownPhotos:
         path = Path(folder) / KNOWN_FILE
         if not path.is_file():
             return None
-        try:
+        with reading(path, "delete it"):
             content: dict[str, Any] = load_file(path)
             features, (least_cosine,) = content["features"], content["least_cosine"]
             if len(unit_rows(features, "features", dim=dim)) < _FEWEST:
                 raise ValueError(f"{len(features)} photos")
             return cls(features, float(least_cosine))
-        except Exception as error:  # of a damaged header in many ways
-            raise GeolocError(
-                f"{path} is damaged or of another model ({reason_of(error)}). Restore a complete copy, "
-                "or delete it."
-            ) from error
 
 
 def _nth_highest(cosines: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from geocells import CellPartition, load_cells
 from geoloc_models._errors import GeolocError
-from geoloc_models._files import locked, write_record
+from geoloc_models._files import locked, reading, write_record
 from geoloc_models.evaluation import (
     Evaluation,
     Predictions,
@@ -53,7 +53,6 @@ from geoloc_models.training.run_folder import (
     RUN_VERSION,
     check_resumable,
     clear,
-    damaged,
     holds_run,
     is_finished,
     plan_of_run,
@@ -527,11 +526,9 @@ def load_run(run_dir: str | Path, source: PhotoSource) -> ModelRun:
     train = read_split(run_dir).train
     summary = summarise_training(source.table.coords[train], source.table.countries[train])
     broken = BrokenImages()
-    try:
+    with reading(run_dir / "skipped.csv"):
         skipped = pd.read_csv(run_dir / "skipped.csv")
         broken.extend(zip(skipped["row"], skipped["reason"], strict=True))
-    except (OSError, ValueError, KeyError) as error:
-        raise damaged(run_dir / "skipped.csv", error) from error
     answers, plain = (read_predictions(run_dir / name) for name in ANSWERS)
     run = _judged(run_dir, source.table, summary, answers, plain, broken)
     report = run_dir / CALIBRATION_REPORT_FILE

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geoloc_models._errors import GeolocError, reason_of
-from geoloc_models._files import read_record, replacing
+from geoloc_models._errors import GeolocError
+from geoloc_models._files import read_record, reading, replacing
 from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.models.tasks import TASKS
 from geoloc_models.tables.split import Split
@@ -58,18 +58,11 @@ def read_split(run_dir: str | Path) -> Split:
     path = Path(run_dir) / "split.parquet"
     if not path.is_file():
         raise GeolocError(f"{run_dir} is not a complete run folder: split.parquet is missing.")
-    try:
+    with reading(path):
         frame = pd.read_parquet(path)
-        parts = [frame.loc[frame["part"] == part, "row"].to_numpy(np.int64) for part in PARTS]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise damaged(path, error) from error
-    return Split(*parts)
-
-
-def damaged(path: Path, error: Exception) -> GeolocError:
-    """Say that a file of a run cannot be read, and why."""
-    reason = reason_of(error)
-    return GeolocError(f"{path} is damaged ({reason}). Restore a complete copy, or train it again.")
+        return Split(
+            *(frame.loc[frame["part"] == part, "row"].to_numpy(np.int64) for part in PARTS)
+        )
 
 
 def write_split(path: Path, split: Split) -> None:
@@ -171,8 +164,6 @@ def read_history(run_dir: Path) -> list[dict[str, float]]:
     path = run_dir / "history.csv"
     if not path.is_file():
         return []
-    try:
+    with reading(path):
         frame = pd.read_csv(path, dtype=np.float64)[["epoch", *METRICS]]
-    except (OSError, ValueError, KeyError) as error:
-        raise damaged(path, error) from error
     return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]

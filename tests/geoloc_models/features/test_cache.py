@@ -204,11 +204,11 @@ def cut(path, name, n_bytes):
 
 
 DAMAGES = {
-    "short features": (lambda path: cut(path, "features.npy", 180), "damaged or cut short"),
-    "no header": (lambda path: cut(path, "features.npy", 5), "damaged or cut short"),
-    "empty features": (lambda path: cut(path, "features.npy", 0), "damaged or cut short"),
-    "short state": (lambda path: cut(path, "features.state.npy", 130), "damaged or cut short"),
-    "short keys": (lambda path: cut(path, "features.keys.npy", 140), "damaged or cut short"),
+    "short features": (lambda path: cut(path, "features.npy", 180), "is damaged"),
+    "no header": (lambda path: cut(path, "features.npy", 5), "is damaged"),
+    "empty features": (lambda path: cut(path, "features.npy", 0), "is damaged"),
+    "short state": (lambda path: cut(path, "features.state.npy", 130), "is damaged"),
+    "short keys": (lambda path: cut(path, "features.keys.npy", 140), "is damaged"),
     "no state": (
         lambda path: path.with_name("features.state.npy").unlink(),
         r"is incomplete: .*state\.npy is missing",
@@ -228,7 +228,7 @@ DAMAGES = {
     ),
     "pickled objects": (
         lambda path: np.save(path, np.array([print] * 10, dtype=object), allow_pickle=True),
-        "damaged or cut short",
+        "is damaged",
     ),
     "card is garbled": (lambda path: damage_card(path, n_rows="many"), "is incomplete or damaged:"),
 }

@@ -105,7 +105,7 @@ DAMAGES = {
     "not finite": (lambda path: edit_weights(path, one_is_nan), "not finite"),
     "no tensors": (
         lambda path: (path / "model.safetensors").write_bytes(b"\x80\x04garbage"),
-        "cannot be read as safetensors",
+        "is damaged",
     ),
     **{
         number: (

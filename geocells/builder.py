@@ -177,13 +177,13 @@ class CellBuilder(CellEstimator):
         """
         options = Options.from_builder(self)
         images = Images.from_input(coords, feats, groups, sample_weight)
-        grid, deepest = make_grid(options, images.group_names, images.boxes)
+        grid = make_grid(options, images.group_names, images.boxes)
         codes = grid.encode(images.coords.array, images.group_of_row)
         refuse_outside(codes, images)
         # Windows of hot spots reach over the borders of quadtree cells.
         enough = 1 if options.method == "bottom_up" else images.in_units(options.min_images)
         bins = bin_codes(codes, grid.code_bits, images.weights, enough)
-        self._store(*fit_cells(options, grid, deepest, codes, bins, images))
+        self._store(*fit_cells(options, grid, codes, bins, images))
         self._warn_of_few_cells()
         return self
 

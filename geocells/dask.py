@@ -539,7 +539,7 @@ def fit(
         return Images.from_input(table[columns], *(role and table[role] for role in roles))
 
     names = None if photos.groups is None else corners().group_names
-    grid, deepest = fitting.make_grid(options, names, lambda: corners().boxes())
+    grid = fitting.make_grid(options, names, lambda: corners().boxes())
     encoding = Encoding(grid, names)
     n_rows, bins = run("counts", _counts, _merged_counts, encoding)
     n_images = int(bins.totals[-1])
@@ -561,9 +561,7 @@ def fit(
         labels, unassigned = fitting.label_codes(keys, None, ranges, n_cells, hands_over=True)
         return unassigned, sums.merged(labels, n_cells + len(unassigned))
 
-    _, sums, ranges, levels = fitting.choose_cells(
-        options, grid, deepest, bins, moments_of, sums_of
-    )
+    _, sums, ranges, levels = fitting.choose_cells(options, grid, bins, moments_of, sums_of)
     centroids, lengths = sums.means()
     cancelled = np.flatnonzero(lengths <= CANCELLED)
     if len(cancelled):

@@ -218,8 +218,8 @@ class Images:
 
 def make_grid(
     options: Options, group_names: ObjectArray | None, boxes_of_images: Callable[[], list[Box]]
-) -> tuple[GroupedGrid, IntArray]:
-    """One grid a group, and the level of its deepest cells, (n_groups,) int64.
+) -> GroupedGrid:
+    """One grid a group; its leaves lie ``options.extra_levels`` below its deepest cells.
 
     ``boxes_of_images`` gives the box of each group's images, where the grid needs it.
     """
@@ -241,7 +241,7 @@ def make_grid(
             LatLonGrid.with_cell_size(box, options.min_cell_size, extra)
             for box in root_boxes(options.bounds, group_names, boxes_of_images)
         )
-    return GroupedGrid(grids), np.array([grid.max_level - extra for grid in grids], dtype=np.int64)
+    return GroupedGrid(grids)
 
 
 def root_boxes(
@@ -296,7 +296,12 @@ class _Face:
     grid: Grid
     deepest: int
     group_start: int
-    first: int
+    number: int
+
+    @property
+    def first(self) -> int:
+        """Its first code in the grid, in either order."""
+        return self.number << 2 * self.grid.max_level
 
     def bins(self, bins: Bins) -> Bins:
         """Bins of this root in its own order."""
@@ -320,17 +325,13 @@ class _Face:
 
 
 def construct(
-    options: Options,
-    grid: GroupedGrid,
-    deepest: IntArray,
-    bins: Bins,
-    moments_of: MomentsOf,
+    options: Options, grid: GroupedGrid, bins: Bins, moments_of: MomentsOf
 ) -> PrioritizedRanges:
     """Cells by the chosen method, root by root."""
     faces = [
-        _Face(grid.grids[group], int(deepest[group]), start, first - start)
-        for group, first, _ in grid.faces()
-        for start in (grid.group_start(group),)
+        _Face(own, own.max_level - options.extra_levels, grid.group_start(group), face)
+        for group, own in enumerate(grid.grids)
+        for face in range(own.n_faces)
     ]
     if options.method in ("bottom_up", "optimal"):
         return _from_heat_maps(options, faces, bins, moments_of)
@@ -475,15 +476,10 @@ def number_cells(
 
 
 def choose_cells(
-    options: Options,
-    grid: GroupedGrid,
-    deepest: IntArray,
-    bins: Bins,
-    moments_of: MomentsOf,
-    sums_of: SumsOf,
+    options: Options, grid: GroupedGrid, bins: Bins, moments_of: MomentsOf, sums_of: SumsOf
 ) -> tuple[IntArray, SphereSums, Ranges, IntArray]:
     """Cells of images wherever these are, asked for their moments and sums; answers as `number_cells` does."""
-    prioritized = construct(options, grid, deepest, bins, moments_of)
+    prioritized = construct(options, grid, bins, moments_of)
     ranges, levels, hands_over = flatten(options, grid, prioritized, bins)
     unassigned, sums = sums_of(ranges, len(levels), hands_over)
     return number_cells(grid, ranges, sums, levels, unassigned)
@@ -513,12 +509,7 @@ def _centre(codes: CodeArray, bins: Bins, images: Images) -> FloatArray | None:
 
 
 def fit_cells(
-    options: Options,
-    grid: GroupedGrid,
-    deepest: IntArray,
-    codes: CodeArray,
-    bins: Bins,
-    images: Images,
+    options: Options, grid: GroupedGrid, codes: CodeArray, bins: Bins, images: Images
 ) -> tuple[CellPartition, IntArray]:
     """Cells of images that were encoded and binned on ``grid``, and their labels."""
     coords, weights = images.coords.array, images.weights
@@ -548,7 +539,7 @@ def fit_cells(
         min_images=images.in_units(options.min_images),
         max_images=None if most is None else images.in_units(most),
     )
-    numbers, sums, ranges, levels = choose_cells(in_units, grid, deepest, bins, moments_of, sums_of)
+    numbers, sums, ranges, levels = choose_cells(in_units, grid, bins, moments_of, sums_of)
     if not np.array_equal(numbers, np.arange(len(levels))):
         over_rows(_renumber, len(labels), labels, np.append(numbers, -1))
     cells = partition_from_labels(

@@ -129,14 +129,14 @@ class CellHierarchy(Estimator):
         all_options = [Options.from_builder(builder) for builder in self._checked_builders()]
         images = Images.from_input(coords, feats, groups, sample_weight)
         grids = [make_grid(options, images.group_names, images.boxes) for options in all_options]
-        common_grid([grid for grid, _ in grids])  # refuses other roots
+        common_grid(grids)  # refuses other roots
         fitted, encoded = [], None
-        for options, (grid, deepest) in zip(all_options, grids, strict=True):
+        for options, grid in zip(all_options, grids, strict=True):
             if grid != encoded:
                 encoded, codes = grid, grid.encode(images.coords.array, images.group_of_row)
                 refuse_outside(codes, images)
                 bins = bin_codes(codes, grid.code_bits, images.weights)
-            fitted.append(fit_cells(options, grid, deepest, codes, bins, images))
+            fitted.append(fit_cells(options, grid, codes, bins, images))
         if self.nested:
             for number in range(len(fitted) - 1, 0, -1):
                 fitted[number - 1] = made_of(*fitted[number], fitted[number - 1][0], images)

@@ -72,7 +72,11 @@ def check_coords(
         When a row is missing, infinite or off the globe; the message names the first one.
     """
     table = _as_table(coords)
-    pairs = coords if table is None or hasattr(coords, "crs") else _from_columns(table, name)
+    pairs: Any = coords
+    if hasattr(coords, "crs"):
+        pairs = _from_points(shapes_of(coords), name)
+    elif table is not None:
+        pairs = _from_columns(table, name)
     array = np.ascontiguousarray(_as_pairs(pairs, name), dtype=np.float64)
     if len(array) == 0 and not allow_empty:
         raise ValueError(
@@ -110,8 +114,6 @@ def _refuse_off_globe(coords: FloatArray, name: str) -> None:
 
 
 def _as_pairs(coords: ArrayLike, name: str) -> Any:
-    if (points := shapes_of(coords)) is not None:
-        return _from_points(points, name)
     if hasattr(coords, "toarray") and hasattr(coords, "nnz"):
         raise TypeError(
             f"{name} is a sparse matrix; coordinates must be dense: use {name}.toarray()."

@@ -54,14 +54,6 @@ class GroupedGrid:
         """First code of a group."""
         return group << self.bits
 
-    def faces(self) -> list[tuple[int, int, int]]:
-        """(group, first code, level of the leaves) of every root cell, by code."""
-        return [
-            (group, self.group_start(group) + face * 4**grid.max_level, grid.max_level)
-            for group, grid in enumerate(self.grids)
-            for face in range(grid.n_faces)
-        ]
-
     @property
     def code_type(self) -> CodeType:
         """Narrowest type that holds every code and one more for "outside"."""

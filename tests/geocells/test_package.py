@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fresh_process import loaded_by, run_python
@@ -27,6 +30,19 @@ def test_importing_loads_nothing_heavy():
 def test_fitting_needs_no_torch():
     code = "from geocells import CellBuilder; CellBuilder(1).fit([(47.0, 8.0)])"
     assert loaded_by(code, ["torch"]) == []
+
+
+def test_a_fit_walks_through_at_most_18_files():
+    package, entered = str(Path(geocells.__file__).parent), set()
+    builder = geocells.CellBuilder(min_images=200)
+    coords = np.random.default_rng(0).normal((47.0, 8.0), 0.5, size=(10_000, 2))
+    sys.setprofile(lambda frame, event, _: entered.add(frame.f_code.co_filename))
+    try:
+        builder.fit(coords)
+    finally:
+        sys.setprofile(None)
+    walked = sorted(name for name in entered if name.startswith(package))
+    assert 10 < len(walked) <= 18, walked
 
 
 def test_another_process_with_other_threads_gives_the_same_bits():

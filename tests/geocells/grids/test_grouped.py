@@ -45,15 +45,15 @@ def test_unknown_groups_and_places_outside_their_own_box_lie_outside():
     assert codes.tolist() == [outside, outside, 4]
 
 
-def test_faces_name_every_root_and_its_first_code():
-    assert GroupedGrid((SMALL, LARGE)).faces() == [(0, 0, 1), (1, 64, 3)]
+def test_codes_have_room_for_every_group_and_one_more_for_outside():
+    assert GroupedGrid((SMALL, LARGE)).group_start(1) == 64
     assert GroupedGrid((LARGE,)).code_bits == 6
     assert GroupedGrid((SMALL, LARGE)).code_bits == 7
     assert GroupedGrid((LatLonGrid(max_level=15),)).code_type is np.uint32
     assert GroupedGrid((LatLonGrid(max_level=16),)).code_type is np.uint64
     whole = LatLonGrid(max_level=0)
     assert GroupedGrid((whole,)).code_bits == 0
-    assert GroupedGrid((whole, whole)).faces() == [(0, 0, 0), (1, 1, 0)]
+    assert GroupedGrid((whole, whole)).group_start(1) == 1
 
 
 def test_levels_and_polygons_are_those_of_the_groups_own_grid():

@@ -537,13 +537,6 @@ def test_features_are_accepted_and_change_nothing_here():
     )
 
 
-def test_groups_may_be_numbers_and_come_back_as_they_were():
-    coords = np.array([(1.0, 1.0), (2.0, 2.0), (1.0, 1.0)])
-    builder = consolidated(1, min_cell_size=5).fit(coords, groups=np.array([7, 3, 3]))
-    assert builder.cells_.groups.tolist() == [3, 7]
-    assert builder.assign([(1.0, 1.0)], [7]).tolist() == [1]
-
-
 def test_groups_may_be_categorical():
     coords, groups = swiss_and_swedish(60)
     plain = consolidated(5).fit(coords, groups=groups)

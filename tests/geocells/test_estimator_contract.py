@@ -445,29 +445,10 @@ def test_towns_are_found_as_clusters(builder, coords, tmp_path):
 # --------------------------------------------------------------------------- tables in, tables out
 
 
-@pytest.fixture
-def names(coords: Coords) -> pd.Index:
+def test_tables_come_back_with_their_own_index(builder, coords, feats):
     order = np.random.default_rng(3).permutation(len(coords))
-    return pd.Index([f"photo {row}" for row in order], name="photo")
-
-
-def tables(coords: Coords, names: pd.Index) -> dict[str, Any]:
-    points = gpd.GeoSeries(gpd.points_from_xy(coords[:, 1], coords[:, 0]), names, crs=4326)
-    return {
-        "DataFrame": pd.DataFrame(coords, names, ["latitude", "longitude"]),
-        "columns in another order": pd.DataFrame(
-            {"lng": coords[:, 1], "title": "a photo", "lat": coords[:, 0]}, names
-        ),
-        "GeoSeries": points,
-        "GeoDataFrame": gpd.GeoDataFrame({"title": "a photo"}, geometry=points, index=names),
-    }
-
-
-@pytest.mark.parametrize(
-    "kind", ["DataFrame", "columns in another order", "GeoSeries", "GeoDataFrame"]
-)
-def test_tables_come_back_with_their_own_index(builder, coords, feats, names, kind):
-    table = tables(coords, names)[kind]
+    names = pd.Index([f"photo {row}" for row in order], name="photo")
+    table = pd.DataFrame(coords, names, ["latitude", "longitude"])
     labels = clone(builder).fit(coords, feats).labels_
     found = builder.fit_predict(table, pd.DataFrame(feats, names))
     for series in (found, builder.predict(table), builder.assign(table)):
@@ -479,15 +460,6 @@ def test_tables_come_back_with_their_own_index(builder, coords, feats, names, ki
     assert found.tolist() == labels.tolist()
     # Fitted attributes are arrays, whatever came in.
     assert type(builder.labels_) is np.ndarray
-
-
-def test_points_in_metres_have_the_cells_of_degrees(coords, names):
-    points = tables(coords, names)["GeoSeries"]
-    there_and_back = points.to_crs("EPSG:3857")
-    # Bounds away from the data: a rounding of the projection must not move its box.
-    builder = CellBuilder(5, bounds=(-60, -120, 60, 60))
-    labels = builder.fit_predict(points)
-    assert builder.fit_predict(there_and_back).equals(labels)
 
 
 def test_repeated_and_layered_labels_of_rows_stay(coords):

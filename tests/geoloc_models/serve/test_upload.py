@@ -2,7 +2,7 @@
 
 import pytest
 from geoloc_models_photos import encoded, noise
-from geoloc_models_serve import hostile_uploads, png_bomb
+from geoloc_models_serve import hostile_uploads
 from PIL import Image
 
 from geoloc_models._errors import BrokenImageError, GeolocError
@@ -24,8 +24,6 @@ def test_what_is_no_photo_gets_one_sentence_for_people(name):
 def test_pixels_are_counted_before_they_are_decoded(monkeypatch):
     small = encoded(noise(80, 60))
     monkeypatch.setattr(Image.Image, "load", _never)
-    with pytest.raises(BrokenImageError, match="more than the 50 megapixels"):
-        read_upload(png_bomb(), Limits())
     with pytest.raises(BrokenImageError, match=r"80 x 60 pixels, more than the 0\.004 megapixels"):
         read_upload(small, Limits(megapixels=0.004))
 

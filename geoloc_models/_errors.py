@@ -10,7 +10,22 @@ class MissingWeightsError(GeolocError):
 
 
 class BrokenImageError(GeolocError):
-    """A file that should hold an image cannot be read as one."""
+    """A file that should hold an image cannot be read as one.
+
+    Parameters
+    ----------
+    reason : str
+        What is wrong, in words that follow the name: ``is truncated``.
+    name : str, optional
+        What the photo is called; set once by whoever knows it.
+    """
+
+    def __init__(self, reason: str, name: str | None = None) -> None:
+        super().__init__(reason, name)
+        self.reason, self.name = reason, name
+
+    def __str__(self) -> str:
+        return self.reason if self.name is None else f"{self.name}: {self.reason}"
 
 
 def reason_of(error: BaseException) -> str:

@@ -159,7 +159,7 @@ class Fetching:
         except BrokenImageError as error:
             is_large = isinstance(error, TooManyPixelsError)
             state = State.TOO_LARGE if is_large else State.NOT_AN_IMAGE
-            return Rejected(state, str(error)[:200], answer.status)
+            return Rejected(state, error.reason[:200], answer.status)
         await self._written(self._store_image, photo, image, answer.status, attempt)
         return None
 

@@ -22,8 +22,6 @@ _EXTENSION_OF_FORMAT = {
 }
 EXTENSIONS = frozenset(_EXTENSION_OF_FORMAT.get(name, f".{name.lower()}") for name in PHOTO_FORMATS)
 
-_NAME = "image"  # what errors of the decoder begin with, and the ledger leaves out
-
 
 @dataclass(frozen=True)
 class PreparedImage:
@@ -60,21 +58,18 @@ def prepare_image(
     Raises
     ------
     BrokenImageError
-        If the bytes are no image of these kinds, or break off; the reason in a few words.
+        If the bytes are no image of these kinds, or break off.
     TooManyPixelsError
         If the image is larger than ``max_megapixels``.
     """
     max_side, max_pixels = options.max_side, int(options.max_megapixels * 1e6)
     _check_kind(content)
-    try:
-        pixels = decode(content, name=_NAME, min_side=max_side, max_pixels=max_pixels)
-        if options.keep_original:
-            with open_header(content, name=_NAME) as header:
-                kind = str(header.format)
-                extension = _EXTENSION_OF_FORMAT.get(kind, f".{kind.lower()}")
-                return PreparedImage(content, extension, *header.size)
-    except BrokenImageError as error:
-        raise type(error)(str(error).removeprefix(f"{_NAME}: ")) from error
+    pixels = decode(content, min_side=max_side, max_pixels=max_pixels)
+    if options.keep_original:
+        with open_header(content) as header:
+            kind = str(header.format)
+            extension = _EXTENSION_OF_FORMAT.get(kind, f".{kind.lower()}")
+            return PreparedImage(content, extension, *header.size)
     if max_side is not None:
         pixels.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()

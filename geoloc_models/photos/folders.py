@@ -282,8 +282,7 @@ def _header(folder: Path, name: str) -> _Header:
             exif = read_exif(image)
             width, height = image.size
     except BrokenImageError as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        return _Header(name, reason=reason if looks_like_photo(path, name) else None)
+        return _Header(name, reason=error.reason if looks_like_photo(path, name) else None)
     return _Header(name, (height, width) if exif.orientation in _TURNED else (width, height), exif)
 
 

@@ -49,7 +49,7 @@ class GuardedDecoder:
         while self._idle:
             _end(self._idle.pop())
 
-    def open_photo(self, content: bytes, *, name: str, **limits: Any) -> Image.Image:
+    def open_photo(self, content: bytes, *, name: str | None = None, **limits: Any) -> Image.Image:
         """Decode a photo; parameters and errors of :func:`~geoloc_models.photos.open_photo`."""
         try:
             process = self._idle.pop()
@@ -64,7 +64,7 @@ class GuardedDecoder:
         clock = threading.Timer(self._seconds, end)
         clock.start()
         try:
-            answer, pixels = _ask(process, content, {"name": name, **limits})
+            answer, pixels = _ask(process, content, limits)
         except (OSError, ValueError):  # the pipe has ended
             answer, pixels = {}, b""
         clock.cancel()
@@ -72,10 +72,11 @@ class GuardedDecoder:
         if late or not answer:
             _end(process)
             reason = late[0] if late else "makes the decoder crash"
-            raise BrokenImageError(f"{name}: {reason}")
+            raise BrokenImageError(reason, name)
         self._idle.append(process)
         if "reason" in answer:
-            raise (TooManyPixelsError if answer["is_large"] else BrokenImageError)(answer["reason"])
+            kind = TooManyPixelsError if answer["is_large"] else BrokenImageError
+            raise kind(answer["reason"], name)
         return Image.frombytes("RGB", answer["size"], pixels)
 
 
@@ -91,7 +92,7 @@ def answer_orders() -> None:
                 image = open_photo(content, **order)
             except BrokenImageError as error:
                 is_large = isinstance(error, TooManyPixelsError)
-                answer: dict[str, Any] = {"reason": str(error), "is_large": is_large}
+                answer: dict[str, Any] = {"reason": error.reason, "is_large": is_large}
             else:
                 pixels = image.tobytes()
                 answer = {"size": image.size}

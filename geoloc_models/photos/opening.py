@@ -126,7 +126,8 @@ def open_photo(
     >>> photo.size, photo.mode
     ((24, 24), 'RGB')
     """
-    with open_header(source, name=name, max_pixels=max_pixels) as image, _one_reason(name, source):
+    name = _name_of(name, source)
+    with open_header(source, name=name, max_pixels=max_pixels) as image, naming_errors(name):
         is_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
         if min_side is not None and is_jpeg and image is not source:
             image.draft(None, (min_side, min_side))
@@ -149,16 +150,15 @@ def open_header(
     The parameters and errors are those of :func:`open_photo`.
     """
     limit = MAX_PIXELS if max_pixels is None else min(max_pixels, MAX_PIXELS)
+    name = _name_of(name, source)
     with quiet_pillow():
-        with _one_reason(name, source):
+        with naming_errors(name):
             image = _opened(source)
         with nullcontext() if isinstance(source, Image.Image) else image:
             n_pixels = image.width * image.height
             if n_pixels > limit:
-                raise TooManyPixelsError(
-                    f"{_name_of(name, source)}: has {n_pixels:,} pixels, more than {limit:,}"
-                )
-            with _one_reason(name, source):
+                raise TooManyPixelsError(f"has {n_pixels:,} pixels, more than {limit:,}", name)
+            with naming_errors(name):
                 _check_work(image)
             yield image
 
@@ -322,21 +322,19 @@ def _name_of(name: str | None, source: Any) -> str:
 
 
 @contextmanager
-def _one_reason(name: str | None, source: Any) -> Iterator[None]:
-    """Turn whatever a decoder raises into a BrokenImageError of one sentence."""
-    shown = f"{_name_of(name, source)}: "
+def naming_errors(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into a BrokenImageError with the photo's name."""
     try:
         yield
     except BrokenImageError as error:
-        if str(error).startswith(shown):
-            raise
-        raise type(error)(shown + str(error)) from error
+        error.name = error.name or name
+        raise
     except FileNotFoundError as error:
-        raise BrokenImageError(f"{shown}there is no such file") from error
+        raise BrokenImageError("there is no such file", name) from error
     except UnidentifiedImageError as error:
-        raise BrokenImageError(f"{shown}is not an image of a known kind") from error
+        raise BrokenImageError("is not an image of a known kind", name) from error
     except Image.DecompressionBombError as error:
-        raise TooManyPixelsError(f"{shown}has too many pixels ({error})") from error
+        raise TooManyPixelsError(f"has too many pixels ({error})", name) from error
     except Exception as error:  # decoders fail in many ways: OSError, SyntaxError, struct.error
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise BrokenImageError(f"{shown}cannot be decoded ({reason})") from error
+        raise BrokenImageError(f"cannot be decoded ({reason})", name) from error

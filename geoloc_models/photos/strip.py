@@ -13,7 +13,12 @@ from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.photos.containers import bare_jpeg, bare_png, bare_webp
 from geoloc_models.photos.exif import exif_of
-from geoloc_models.photos.opening import open_header, open_photo, orientation_of
+from geoloc_models.photos.opening import (
+    naming_errors,
+    open_header,
+    open_photo,
+    orientation_of,
+)
 
 _BARE: dict[str, Callable[[bytes, int], bytes]] = {
     "JPEG": bare_jpeg,
@@ -76,13 +81,12 @@ def strip_photo(content: bytes, name: str) -> bytes:
         kind, orientation = str(image.format), orientation_of(image)
     if kind not in _BARE:
         raise BrokenImageError(
-            f"{name}: is a {kind} image; only JPEG, PNG and WebP can be stripped without coding "
-            "them again (--reencode does)"
+            f"is a {kind} image; only JPEG, PNG and WebP can be stripped without coding them again "
+            "(--reencode does)",
+            name,
         )
-    try:
+    with naming_errors(name):
         bare = _BARE[kind](content, orientation)
-    except BrokenImageError as error:
-        raise BrokenImageError(f"{name}: {error}") from error
     check_stripped(content, bare, name)
     return bare
 
@@ -103,13 +107,11 @@ def reencode_photo(content: bytes, name: str) -> tuple[bytes, str]:
         If the photo cannot be read, or is an animation.
     """
     with open_header(content, name=name) as image:
-        try:  # looks for further pictures, which may be damaged
+        with naming_errors(name):  # looks for further pictures, which may be damaged
             n_frames = getattr(image, "n_frames", 1)
-        except Exception as error:
-            raise BrokenImageError(f"{name}: cannot be decoded ({error})") from error
         if n_frames > 1:
             raise BrokenImageError(
-                f"{name}: holds several pictures, of which coding anew would keep the first only"
+                "holds several pictures, of which coding anew would keep the first only", name
             )
         profile = image.info.get("icc_profile")
         lossy = image.format in _LOSSY
@@ -161,7 +163,7 @@ def strip_file(
         content = source.read_bytes()
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
-        raise BrokenImageError(f"{source}: cannot be read ({reason})") from error
+        raise BrokenImageError(f"cannot be read ({reason})", str(source)) from error
     with open_header(content, name=str(source)) as image:
         can_be_stripped = image.format in _BARE
     if can_be_stripped or not reencode:
@@ -191,25 +193,21 @@ def check_stripped(before: bytes, after: bytes, name: str) -> None:
     BrokenImageError
         If a pixel, the orientation or the colour profile differs, or metadata are left.
     """
-    try:
-        with (
-            open_header(before, name=name) as old,
-            open_header(after, name=name) as new,
-        ):
-            left = _left_over(new)
-            same = (
-                orientation_of(old) == orientation_of(new)
-                and old.info.get("icc_profile") == new.info.get("icc_profile")
-                and _same_pictures(old, new)
-            )
-    except BrokenImageError:
-        raise
-    except Exception as error:  # decoders fail in many ways
-        raise BrokenImageError(f"{name}: cannot be decoded ({error})") from error
+    with (
+        naming_errors(name),
+        open_header(before, name=name) as old,
+        open_header(after, name=name) as new,
+    ):
+        left = _left_over(new)
+        same = (
+            orientation_of(old) == orientation_of(new)
+            and old.info.get("icc_profile") == new.info.get("icc_profile")
+            and _same_pictures(old, new)
+        )
     if not same:
-        raise BrokenImageError(f"{name}: would not look the same without its metadata")
+        raise BrokenImageError("would not look the same without its metadata", name)
     if left:
-        raise BrokenImageError(f"{name}: still holds metadata after stripping ({', '.join(left)})")
+        raise BrokenImageError(f"still holds metadata after stripping ({', '.join(left)})", name)
 
 
 def _same_pictures(old: Image.Image, new: Image.Image) -> bool:

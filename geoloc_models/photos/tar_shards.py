@@ -63,15 +63,15 @@ def read_tar_member(tar: str, name: str) -> bytes:
             place = index.find(name)
             if place is None:
                 damage = "" if index.damage is None else f"; {index.damage}"
-                raise BrokenImageError(f"{path}: the tar holds no such file{damage}")
+                raise BrokenImageError(f"the tar holds no such file{damage}", path)
             offset, size = place
             file.seek(offset)
             content = file.read(size)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise BrokenImageError(f"{path}: the tar cannot be read ({reason})") from error
+        raise BrokenImageError(f"the tar cannot be read ({reason})", path) from error
     if len(content) < size:
-        raise BrokenImageError(f"{path}: is truncated; the tar ends within it")
+        raise BrokenImageError("is truncated; the tar ends within it", path)
     return content
 
 

@@ -114,7 +114,7 @@ def read_upload(
             )
         return decode(content, name=_NAME, min_side=min_side)
     except BrokenImageError as error:
-        message = str(error)
+        message = str(error) if error.name is None else f"{error.name} {error.reason}."
         if "decompression bomb" in message:  # what Pillow says of pixels beyond its own limit
             message = f"The photo has more than the {limits.megapixels:g} megapixels of this page."
         raise BrokenImageError(_for_people(message)) from error
@@ -148,9 +148,7 @@ def too_large(limits: Limits) -> str:
 
 
 def _for_people(message: str) -> str:
-    """Make one sentence of "The file: is not ...", of printable characters."""
-    if message.startswith(f"{_NAME}: "):
-        message = f"{_NAME} {message.removeprefix(f'{_NAME}: ')}."
+    """Printable characters, not too many."""
     text = printable(message)
     if "not an image of a known kind" in text:
         text += " JPEG, PNG, WebP, TIFF, GIF, HEIC and AVIF are known."

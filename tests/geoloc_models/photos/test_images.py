@@ -36,7 +36,8 @@ def broken_message(path):
     with pytest.raises(BrokenImageError) as caught:
         FileImages([path]).load(0)
     message = str(caught.value)
-    assert str(path) in message
+    assert message == f"{path}: {caught.value.reason}"
+    assert str(pickle.loads(pickle.dumps(caught.value))) == message
     assert "\n" not in message
     return message
 

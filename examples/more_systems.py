@@ -41,7 +41,7 @@ from geoloc_models.inference import run_network
 from geoloc_models.models import LocationEncoder, TrainingOptions, build_encoder
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.heads import MLPHead
-from geoloc_models.models.losses import false_weights
+from geoloc_models.models.losses import haversine_km
 from geoloc_models.models.tasks import CellTask, PlaceTask, RetrievalTask, labels_of_cells
 from geoloc_models.models.tasks.base import Batch, Scored, score_of_labels
 from geoloc_models.photos import ImageSource
@@ -199,7 +199,8 @@ class NearRetrieval(RetrievalTask):
 
     def weigh(self, coords: Tensor, false: Tensor) -> Tensor:
         """(B, M), and 0 for the very same place."""
-        return false_weights(coords, false, mask_km=1e-6, near=self.near, sigma_km=100.0)
+        nearer = self.near * torch.exp(-haversine_km(coords, false) / 100.0)
+        return super().weigh(coords, false) * (1.0 + nearer).float()
 
 
 # ------------------------------------------------------------------------------ the comparison

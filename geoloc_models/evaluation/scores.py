@@ -202,14 +202,14 @@ class Evaluation:
     def from_figures(
         cls, figures: Sequence[Interval], radii_km: Sequence[float], n_test: int, n_runs: int = 1
     ) -> Self:
-        """Evaluation of figures in the order of :meth:`Scored.figures`."""
+        """Evaluation of figures in the order of :meth:`ScoredImages.figures`."""
         country, *within, geoscore, median = figures
         within_km = dict(zip(map(float, radii_km), within, strict=True))
         return cls(n_test, country, within_km, median, geoscore, n_runs)
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredImages:
     """Test images with what each adds to the figures."""
 
     distances: FloatArray
@@ -226,7 +226,7 @@ def score(
     true_coords: npt.ArrayLike,
     true_countries: npt.ArrayLike,
     radii_km: Sequence[float],
-) -> Scored:
+) -> ScoredImages:
     """Score each prediction; the arguments of :func:`geoloc_models.evaluation.evaluate`."""
     n = predictions.n_rows
     countries = np.asarray(true_countries, dtype=object)
@@ -240,7 +240,7 @@ def score(
     distances = errors_km(predictions, true_coords)
     hits = [predictions.countries == countries, *(distances <= radius for radius in radii_km)]
     percent = [100.0 * np.asarray(hit, dtype=np.float64) for hit in hits]
-    return Scored(distances, np.column_stack([*percent, geoscores(distances)]))
+    return ScoredImages(distances, np.column_stack([*percent, geoscores(distances)]))
 
 
 def bootstrap(

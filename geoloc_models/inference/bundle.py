@@ -10,33 +10,26 @@ from geoloc_models._errors import GeolocError
 from geoloc_models._files import read_record, reading, replacing_folder, write_record
 from geoloc_models.evaluation.references import TrainingSummary
 from geoloc_models.models.encoders import CachedFeatures, Preprocessing, build_encoder
-from geoloc_models.models.options import check_number
+from geoloc_models.models.options import ModelPlan, TrainingOptions, check_number
 from geoloc_models.models.tasks import TASKS, PlaceTask
 
 FORMAT, VERSION = "geoloc-model", 2
 
 # What the numbers of a card may be, and whether they are whole.
 _NUMBERS = {
-    "alpha": ("[0, 1]", False),
-    "bandwidth_km": ("(0, inf)", False),
+    **ModelPlan.numbers(),
+    **TrainingOptions.numbers(),
     "boxes": ("[-360, 360]", False),
     "centre": ("[-180, 180]", False),
     "coords": ("[-180, 180]", False),
     "dim": ("[1, inf)", True),
-    "dropout": ("[0, 1)", False),
-    "hidden": ("[1, inf)", True),
     "image_size": ("[1, 2048]", True),
-    "mask_km": ("[0, 20000]", False),
     "mean": ("[-1000, 1000]", False),
     "n_classes": ("[1, inf)", True),
-    "n_false": ("[0, inf)", True),
     "n_frequencies": ("[1, inf)", True),
-    "n_neighbours": ("[1, inf)", True),
     "n_train": ("[0, inf)", True),
     "power": ("(0, 1]", False),
-    "seed": ("[0, inf)", True),
     "sigmas": ("(0, inf)", False),
-    "smoothing_km": ("(0, inf)", False),
     "std": ("[1e-6, 1000]", False),
     "temperature": ("[0.001, 1000]", False),
 }
@@ -153,8 +146,7 @@ def _check_values(name: str, value: Any, card: Path) -> None:
         for item in value:
             _check_values(name, item, card)
     elif name in _NUMBERS and not (value is None and name in _MAY_LACK):
-        interval, is_whole = _NUMBERS[name]
-        check_number(f"{name} in {card}", value, interval, is_whole=is_whole)
+        check_number(f"{name} in {card}", value, *_NUMBERS[name])
     elif name in _TEXTS and not isinstance(value, str):
         raise GeolocError(f"{name} in {card} must be text, not {value!r}.")
     elif isinstance(value, dict):

@@ -250,15 +250,8 @@ def nt_xent(
     return functional.softplus(torch.logsumexp(false, dim=2, keepdim=True) - true).mean()
 
 
-def false_weights(
-    coords: Tensor,
-    false_coords: Tensor,
-    *,
-    mask_km: float = 0.0,
-    near: float = 0.0,
-    sigma_km: float = 100.0,
-) -> Tensor:
-    """What each false location counts: nothing where it is too near to be called false.
+def false_weights(coords: Tensor, false_coords: Tensor, *, mask_km: float) -> Tensor:
+    """What each false location counts: 1, or 0 where it is too near to be called false.
 
     Parameters
     ----------
@@ -266,21 +259,15 @@ def false_weights(
         (B, 2), latitude and longitude of the images in degrees.
     false_coords : Tensor
         (M, 2), of the false locations.
-    mask_km : float, default 0.0
-        Nearer than this counts 0.
-    near : float, default 0.0
-        Lambda: what a false location counts more, the nearer it is.
-    sigma_km : float, default 100.0
-        Distance at which that has fallen to 1/e.
+    mask_km : float
+        Nearer than this is too near.
 
     Returns
     -------
     Tensor
-        (B, M) float32, the ``weights`` of :func:`nt_xent`: ``1 + near e^{-d / sigma_km}``.
+        (B, M) float32, the ``weights`` of :func:`nt_xent`.
     """
-    distance_km = haversine_km(coords, false_coords)
-    weights = 1.0 + near * torch.exp(-distance_km / sigma_km)
-    return torch.where(distance_km < mask_km, 0.0, weights).float()
+    return (haversine_km(coords, false_coords) >= mask_km).float()
 
 
 def vanilla_loss(image: Tensor, location: Tensor) -> Tensor:

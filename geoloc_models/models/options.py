@@ -53,7 +53,16 @@ class _Options:
                     f"Unknown {name} {value!r}; choose one of {', '.join(map(str, choices))}."
                 )
             if name in self.intervals and not (value is None and type(None) in parts):
-                check_number(name, value, self.intervals[name], is_whole=int in parts)
+                check_number(name, value, *self.numbers()[name])
+
+    @classmethod
+    def numbers(cls) -> dict[str, tuple[str, bool]]:
+        """Interval of each number, such as ``[0, 1)``, and whether it is whole."""
+        hints = get_type_hints(cls)
+        return {
+            name: (interval, hints[name] is int or int in get_args(hints[name]))
+            for name, interval in cls.intervals.items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """All options as plain values."""
@@ -74,7 +83,7 @@ class _Options:
         return cls(**values)
 
 
-def check_number(name: str, value: Any, interval: str, *, is_whole: bool) -> None:
+def check_number(name: str, value: Any, interval: str, is_whole: bool) -> None:
     """Refuse what is no number in an interval such as ``[0, 1)``."""
     low, high = (float(end) for end in interval[1:-1].split(","))
     is_number = isinstance(value, int if is_whole else int | float) and not isinstance(value, bool)

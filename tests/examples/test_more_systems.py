@@ -5,6 +5,7 @@ import pytest
 import torch
 from more_systems import Data, OneBranch, SceneCells, Segmentation, compare, systems
 
+from geocells import sphere
 from geoloc_models.photos.satellite import SatelliteCrops
 from geoloc_models.tables.demo import demo_places
 from geoloc_models.training import PhotoSource
@@ -53,6 +54,15 @@ def test_heads_are_weighed_by_how_likely_their_scene_is(data):
     expected = np.einsum("bs,bsc->bc", weights, heads)
     np.testing.assert_allclose(task.probabilities(features).detach(), expected, rtol=1e-4)
     assert np.ptp(heads, axis=1).max() > 1e-3  # the heads differ
+
+
+def test_false_locations_count_more_the_nearer(data):
+    task = systems(data, SHAPE)["+ near ones count more, lambda 10"]()
+    coords = data.source.table.coords[:4]
+    expected = 1 + 10 * np.exp(-sphere.haversine_matrix(coords, coords) / 100.0)
+    np.fill_diagonal(expected, 0.0)  # the very same place is not false
+    weights = task.weigh(torch.tensor(coords), torch.tensor(coords))
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
 
 def test_maps_of_colours_and_of_a_network_of_torchvision_have_one_colour_a_class(source):

@@ -34,6 +34,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_let_go)
 
 
+def refuse_input(output: str | Path, *inputs: str | Path | None) -> None:
+    """Refuse to replace a file that is read.
+
+    Raises
+    ------
+    ValueError
+        If ``output`` is one of the ``inputs``; None stands for one that is not given.
+    """
+    output = Path(output)
+    for path in inputs:
+        if path is not None and output.exists() and Path(path).exists() and output.samefile(path):
+            raise ValueError(
+                f"{output} is both read and written, so what it holds would be lost. Rename it, or name another output."
+            )
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a path to write to that becomes ``path`` once the block has ended without an error.

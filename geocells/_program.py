@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App, Group, Parameter
+from cyclopts import App, Group, Parameter, UnusedCliTokensError
 
 from geocells._output import SayingHandler, say
 
@@ -95,4 +95,8 @@ def end(message: str, code: int = BAD_INPUT) -> None:
 def end_of_error(error: BaseException) -> None:
     """Print what an error says as one line, and exit; ``--verbose`` shows where it was raised."""
     logging.getLogger(__name__).debug("bad input", exc_info=True)
-    end(f"Error: {' '.join(str(error).split()) or type(error).__name__}")
+    text = str(error)
+    if isinstance(error, UnusedCliTokensError):
+        words = ", ".join(map(repr, error.unused_tokens or ()))
+        text = f"Too many arguments: {words}. Quote a name with spaces; --help lists what a command takes."
+    end(f"Error: {' '.join(text.split()) or type(error).__name__}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
+from geocells._errors import GeocellsWarning
 from geocells._files import replacing_folder
 from geocells._types import FloatArray, IntArray
 from geocells.builder import CellBuilder
@@ -89,7 +91,10 @@ def partition_table(
     coords = _coordinates(file, columns)
     builder = CellBuilder(
         min_rows, method="consolidated", min_cell_size=1e-4, bounds=(-90.0, -180.0, 90.0, 180.0)
-    ).fit(coords)
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", GeocellsWarning)  # of too few cells for a classifier
+        builder.fit(coords)
     cells: CellPartition = builder.cells_
     labels = builder.labels_
     codes = cells.grid.encode(coords)

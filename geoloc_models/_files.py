@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from geocells._files import holding, locked, replacing, replacing_folder
+from geocells._files import holding, locked, refuse_input, replacing, replacing_folder
 from geoloc_models._errors import GeolocError, reason_of
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "read_json",
     "read_record",
     "reading",
+    "refuse_input",
     "replacing",
     "replacing_folder",
     "write_json",

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from command_line import run
+from command_line import geocells_refuses, geoloc_refuses, run
 from fresh_process import run_python
 
 from geocells import cli as geocells_cli
@@ -98,6 +98,14 @@ def test_a_shell_learns_commands_options_and_choices(program, words, tmp_path, m
     script = tmp_path / "completion"
     run(program, "--install-completion", "--shell", "bash", "--output", script)
     assert set(words) <= set(re.findall(r"[\w-]+", script.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    ("refused", "command"), [(geocells_refuses, "map"), (geoloc_refuses, "split")]
+)
+def test_words_that_no_argument_takes_are_named(refused, command):
+    message = refused(command, "My", "photos", "-o", "x.png")
+    assert "Too many arguments: 'photos'. Quote a name with spaces" in message
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
-"""Every command that writes: a full disk, and another process at the output, are one sentence each."""
+"""Every command that writes: a full disk, another process at the output, an input as output are one sentence each."""
 
 import contextlib
+import shutil
+from pathlib import Path
 
 import pytest
 from command_line import full_disk, geocells, geocells_refuses, geoloc, geoloc_refuses
@@ -37,6 +39,19 @@ COMMANDS = {
     "judged/": "geoloc evaluate run -o",
 }
 
+# Commands that would replace a file that they read, and that file.
+REPLACING = {
+    "geocells build photos.csv -o photos.csv": "photos.csv",
+    "geocells build parts.parquet --features ./made.parquet -o made.parquet": "made.parquet",
+    "geocells report made.parquet photos.csv -o photos.csv": "photos.csv",
+    "geocells assign made.parquet photos.csv -o made.parquet": "made.parquet",
+    "geoloc index photos --coordinates parts.parquet -o parts.parquet": "parts.parquet",
+    "geoloc index photos --coordinates without_position.csv -o new.parquet": "without_position.csv",
+    "geoloc select photos.csv parts.parquet -o parts.parquet": "parts.parquet",
+    "geoloc leakage parts.parquet -o parts.parquet": "parts.parquet",
+    "geoloc predict photos/1.jpg photos/2.jpg --model run -o photos/2.jpg": "photos/2.jpg",
+}
+
 
 @pytest.fixture(scope="module", autouse=True)
 def inputs(tmp_path_factory):
@@ -48,21 +63,22 @@ def inputs(tmp_path_factory):
         geocells("build", "photos.csv", "--min-images", 5, "-o", "made.parquet")
         geoloc("train", "photos.csv", *TRAIN.split(), "-o", "run")
         geoloc("split", "photos.csv", "-o", "parts.parquet")
+        shutil.copy("photos.csv", "without_position.csv")
         save_file(build_encoder("tiny").backbone.state_dict(), "tiny.safetensors")
         yield folder
 
 
-def refuse(name, output):
-    program, *words = COMMANDS[name].split()
+def refuse(command, *output):
+    program, *words = command.split()
     refused = geocells_refuses if program == "geocells" else geoloc_refuses
-    return refused(*words, output)
+    return refused(*words, *output)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_full_disk_is_told_in_a_sentence(name, tmp_path):
     output = tmp_path / name
     with full_disk():
-        words = refuse(name, output)
+        words = refuse(COMMANDS[name], output)
     assert "too large" in words
     assert str(output.with_suffix("")) in words
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -72,8 +88,15 @@ def test_a_full_disk_is_told_in_a_sentence(name, tmp_path):
 def test_another_process_at_the_output_is_told_in_a_sentence(name, tmp_path):
     output = tmp_path / name
     with locked(output) if name.endswith("/") else replacing(output) as draft:
-        words = refuse(name, output)
+        words = refuse(COMMANDS[name], output)
         if draft:
             draft.touch()
     assert "Another process is writing" in words
     assert str(output) in words
+
+
+@pytest.mark.parametrize(("command", "name"), REPLACING.items())
+def test_a_file_that_is_read_is_not_replaced(command, name):
+    before = Path(name).read_bytes()
+    assert f"{name} is both read and written" in refuse(command)
+    assert Path(name).read_bytes() == before

@@ -176,7 +176,14 @@ def read(path: Path, *, several: bool) -> list[dict[str, Any]]:
     if path.suffix.lower() in LAYERS:
         table, encoded = _read_layer(path)
     else:
-        table = read_parquet(path)
+        try:
+            table = read_parquet(path)
+        except ValueError:
+            if path.suffix.lower() in ("", ".parquet"):
+                raise
+            raise ValueError(
+                f"{path} holds no cells, which are read from {', '.join(SUFFIXES)}."
+            ) from None
         encoded = (table.schema.metadata or {}).get(METADATA_KEY)
     if encoded is None:
         raise ValueError(

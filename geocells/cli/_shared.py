@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from cyclopts import Group, Parameter
 
+from geocells._files import refuse_input
 from geocells.tables import TableError, columns_note, coordinates, groups, open_table
 from geocells.tables.writer import table_suffix
 
@@ -111,7 +112,8 @@ def read_features(path: Path, n_rows: int, photos: Path) -> Any:
     try:
         feats = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path} is no .npy file of features ({error}).") from error
+        reason = "" if "pickle" in str(error) else f" ({error})"  # numpy's advice to unpickle it
+        raise ValueError(f"{path} is no .npy file of features{reason}.") from error
     if not isinstance(feats, np.ndarray) or feats.ndim != 2:
         raise ValueError(
             f"{path} must hold one row of features per photo in a .npy file; its shape is "
@@ -125,8 +127,8 @@ def read_features(path: Path, n_rows: int, photos: Path) -> Any:
     return feats
 
 
-def check_output(path: Path, suffixes: Sequence[str]) -> None:
-    """Refuse what cannot be written before any work is done."""
+def check_output(path: Path, suffixes: Sequence[str], *inputs: str | Path | None) -> None:
+    """Refuse what cannot be written, or would replace an input, before any work is done."""
     if table_suffix(path) not in suffixes:
         raise ValueError(f"The output must end in {', '.join(suffixes)}; got {path}.")
     folder = path.absolute().parent
@@ -134,6 +136,7 @@ def check_output(path: Path, suffixes: Sequence[str]) -> None:
         raise FileNotFoundError(f"There is no folder {folder} to write {path.name} to.")
     if path.is_dir() or not os.access(folder, os.W_OK):
         raise PermissionError(f"{path} cannot be written.")
+    refuse_input(path, *inputs)
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def assign(
         say(f"{n_rows} photos: {output}")
         return
     target = Path(output)
-    check_output(target, WRITABLE)
+    check_output(target, WRITABLE, cells)
     partition = load_cells(cells)
     read = read_photos(Path(photos), table, others=None)
     taken = [name for name in _ADDED if name in read.table.column_names]

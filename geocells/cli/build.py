@@ -107,7 +107,7 @@ def build(
     feature_column : list of str, optional
         With --dask: the column of image features (lists), or several columns of numbers.
     """
-    check_output(output, _OUTPUTS)
+    check_output(output, _OUTPUTS, photos, features)
     given = {name: value for name, value in asdict(cells).items() if value is not None}
     builder = CellBuilder(**given)
     Options.from_builder(builder)  # before a long table is read

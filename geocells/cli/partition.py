@@ -43,5 +43,6 @@ def partition(
             longitude_column=columns["longitude"], quoting=table.quoting,
         )  # fmt: skip
     n_rows, least, most = cells.counts.sum(), cells.counts.min(), cells.counts.max()
-    say(f"{cells.n_cells} files of {n_rows} rows, {least} to {most} a file: {output}")
+    files = f"{cells.n_cells} file{'s' if cells.n_cells != 1 else ''}"
+    say(f"{files} of {n_rows} rows, {least} to {most} a file: {output}")
     say(columns_note(columns))

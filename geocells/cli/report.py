@@ -54,7 +54,8 @@ def report(
         Also write the report (.csv) or a picture of it (.png, .pdf, .svg).
     """
     if output is not None:
-        check_output(output, (".csv",) if min_images else (".csv", ".png", ".pdf", ".svg"))
+        suffixes = (".csv",) if min_images else (".csv", ".png", ".pdf", ".svg")
+        check_output(output, suffixes, cells, photos, features)
     partition = load_cells(cells)
     read = read_photos(photos, table)
     feats = None if features is None else read_features(features, len(read.coords), photos)

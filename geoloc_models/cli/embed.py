@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from geocells._output import say
+from geoloc_models._errors import GeolocError
 from geoloc_models.cli._shared import command_line, report_skipped
 from geoloc_models.features.embed_options import EmbedOptions
 
@@ -60,6 +61,11 @@ def embed(
     from geoloc_models.photos.images import FileImages
     from geoloc_models.tables.photo_table import read_photo_table
 
+    if weights == "none":
+        raise GeolocError(
+            "Random weights are others in every command, so nothing could be trained on these features. Name a file "
+            "of weights, or an encoder with ImageNet weights."
+        )
     files = FeatureFiles(output)  # refuses a bad name before anything is read
     image_encoder = build_encoder(encoder, weights=weights, image_size=image_size)
     photos = read_photo_table(

@@ -51,12 +51,15 @@ def index(
     sea_tolerance_km : float
         Photos at sea belong to the nearest country within this distance, in kilometres.
     """
+    from geoloc_models._files import refuse_input
     from geoloc_models.photos.folders import scan_photos
 
     if output.suffix.lower() not in (".parquet", ".pq"):
         raise GeolocError(f"The table is written as Parquet; name a .parquet file, not {output}.")
     if output.is_dir():
         raise GeolocError(f"{output} is a folder; name the .parquet file to write.")
+    for name in (output.name, *_WHAT_OF_LIST):
+        refuse_input(output.with_name(name), coordinates)
     scan = scan_photos(
         folder,
         coordinates=coordinates,

@@ -90,6 +90,10 @@ def predict(
     if map_file is not None and map_file.suffix.lower() not in (".html", ".htm"):
         raise GeolocError(f"The map is a page; {map_file} should end in .html.")
     files = _files(photos)
+    from geoloc_models._files import refuse_input
+
+    for written in filter(None, (output, map_file)):
+        refuse_input(written, *files)
     from geoloc_models.inference.model import load_model
     from geoloc_models.photos.images import FileImages
 
@@ -248,7 +252,9 @@ def _report_broken(predictions: PhotoPredictions) -> None:
 
 
 def export(
-    bundle: Path, *, output: Annotated[Path, Parameter(alias="-o")] = Path("model.onnx")
+    model: Annotated[Path, Parameter(alias="-m")],
+    *,
+    output: Annotated[Path, Parameter(alias="-o")] = Path("model.onnx"),
 ) -> None:
     """Write a model as ONNX, for programs without torch.
 
@@ -257,7 +263,7 @@ def export(
 
     Parameters
     ----------
-    bundle : Path
+    model : Path
         Run folder of a trained model, or its bundle: runs/x, runs/x/bundle.
     output : Path
         ONNX file to write; a JSON file comes beside it.
@@ -265,8 +271,8 @@ def export(
     from geoloc_models.inference.export import export_onnx
     from geoloc_models.inference.model import load_model
 
-    model = load_model(bundle)
-    card = export_onnx(model.task, output, folder=model.folder)
+    loaded = load_model(model)
+    card = export_onnx(loaded.task, output, folder=loaded.folder)
     sizes = ", ".join(f"{name} {shape}" for name, shape in card["outputs"].items())
     say(
         f"{output}: image {card['input']['shape']} to {sizes}. onnxruntime and torch differ by at "

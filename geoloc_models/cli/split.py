@@ -127,10 +127,12 @@ def leakage(
         Parquet file of the pairs; by default leakage.parquet beside the table.
     """
     from geocells.tables import columns_note
+    from geoloc_models._files import refuse_input
     from geoloc_models.tables.leakage import find_leakage
 
-    report = find_leakage(table, options)
     path = table.parent / "leakage.parquet" if output is None else output
+    refuse_input(path, table)
+    report = find_leakage(table, options)
     report.save(path)
     say(columns_note(report.columns))
     _print_leakage(report)

@@ -16,6 +16,7 @@ from geocells.tables import TableFile, ids, texts
 from geocells.tables.parquet import PARQUET
 from geocells.tables.writer import with_column, write_batches
 from geoloc_models._errors import GeolocError
+from geoloc_models._files import refuse_input
 from geoloc_models.countries.polygons import read_countries
 from geoloc_models.tables.chooser import CountryChooser
 from geoloc_models.tables.cleaning import RowCleaner, SeenIds, refuse_if_none
@@ -92,6 +93,8 @@ def select_photos(
         If a file is missing, damaged or empty, its layout is another one (delimiter, encoding,
         columns, swapped coordinates), no row is whole, no photo lies in the countries, or an option
         is out of range. Single bad rows are dropped and counted instead.
+    ValueError
+        If the output is one of the files.
 
     Notes
     -----
@@ -197,8 +200,7 @@ def _files(metadata: Sequence[str | Path], output: Path) -> list[Path]:
         files += inside
     if not files:
         raise GeolocError("Name at least one file of metadata.")
-    if output.exists() and output.resolve() in [file.resolve() for file in files]:
-        raise GeolocError(f"{output} is itself metadata to read. Give the output another name.")
+    refuse_input(output, *files)
     return files
 
 

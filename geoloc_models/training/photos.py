@@ -156,7 +156,10 @@ class ModelPhotos:
         self.labels = labels or Labels(np.full(source.table.n_rows, -1, dtype=np.int64))
         if source.features is None:
             return
-        source.features.require_encoder(encoder.fingerprint(), title=encoder.name)
+        source.features.require_encoder(
+            encoder.fingerprint(),
+            title=f"{encoder.name} with {encoder.weights or 'random'} weights",
+        )
         if options.augment != "none" or options.views > 1:
             raise GeolocError(
                 "Cached features cannot be augmented; leave out augment and views, or train without "

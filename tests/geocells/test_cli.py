@@ -233,6 +233,7 @@ def test_features_must_fit_the_photos(photos, tmp_path):
     assert "its shape is (400,)" in refused("build", photos, "--features", feats)
     feats.write_bytes(b"nonsense")
     assert "is no .npy file of features" in refused("build", photos, "--features", feats)
+    assert refused("build", photos, "--features", photos).endswith("is no .npy file of features.")
     np.save(feats, np.where(np.arange(400)[:, None] == 7, np.nan, FEATS))
     assert "row 7 is not" in refused("build", photos, "--features", feats, "--min-images", 30)
 

@@ -277,6 +277,10 @@ def test_what_is_no_file_of_cells_is_refused(tmp_path):
         load_cells(path)
     with pytest.raises(ValueError, match=r"cannot be read as Parquet|holds no cells"):
         load_cells(tmp_path)
+    photos = tmp_path / "photos.csv"
+    photos.write_text("lat,lon\n47,8\n")
+    with pytest.raises(ValueError, match=r"photos\.csv holds no cells, which are read from .parq"):
+        load_cells(photos)
     gpd.GeoDataFrame({"a": [1]}, geometry=[shapely.Point(0, 0)], crs=4326).to_parquet(path)
     none = r"other\.parquet holds no cells of geocells.*CellPartition\.save"
     with pytest.raises(ValueError, match=none):

@@ -61,6 +61,7 @@ def test_a_mended_photo_is_tried_again(folder):
     ("arguments", "words"),
     [
         (["--image-size", "40"], "features of two encoders don't mix"),
+        (["--weights", "none"], "nothing could be trained on these features"),
         (["--weights", "imagenet"], "no ImageNet weights for the encoder 'tiny'"),
         (["--precision", "7"], 'Invalid value "7" for --precision'),
         (["--shard", "3/2"], "one of 1/k to k/k"),

@@ -259,8 +259,6 @@ def test_the_table_can_be_read_for_training_and_stays_when_the_next_one_fails(wr
     with pytest.raises(ValueError, match="No row"):
         select_photos(write("id,lat,lon,x\n1,,,\n"), tmp_path / "out.parquet")
     assert pq.read_metadata(tmp_path / "out.parquet").num_rows == 3
-    with pytest.raises(ValueError, match="itself metadata"):
-        select_photos(tmp_path / "out.parquet", tmp_path / "out.parquet")
 
 
 @pytest.mark.parametrize(

@@ -10,4 +10,3 @@ from .scores import Evaluation as Evaluation
 from .scores import Predictions as Predictions
 from .scores import errors_km as errors_km
 from .scores import evaluate as evaluate
-from .scores import geoscores as geoscores

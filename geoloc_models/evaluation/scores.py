@@ -158,7 +158,7 @@ class Evaluation:
     median_km : Interval
         Median distance from the truth, in kilometres.
     geoscore : Interval
-        Mean of :func:`~geoloc_models.evaluation.geoscores`, 0 to 5000.
+        Mean of ``5000 * exp(-d / 1492.7)``, distances d in kilometres.
     n_runs : int, default 1
         Training runs behind the figures. With 1, intervals are over test images; with more
         (:func:`~geoloc_models.evaluation.over_seeds`), over runs.

@@ -1,5 +1,4 @@
 from .calibration_report import CalibrationReport as CalibrationReport
-from .calibration_report import judge_calibration as judge_calibration
 from .decoders import JudgedDecoders as JudgedDecoders
 from .decoders import judge_decoders as judge_decoders
 from .export import export_onnx as export_onnx

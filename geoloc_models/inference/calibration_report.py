@@ -197,7 +197,7 @@ def judge_calibration(
     Examples
     --------
     >>> from geoloc_models import load_model
-    >>> from geoloc_models.inference import judge_calibration
+    >>> from geoloc_models.inference.calibration_report import judge_calibration
     >>> from geoloc_models.inference.bundle import load_bundle
     >>> from geoloc_models.training import bundle_outputs, read_split, table_source
     >>> source, split = table_source("split.parquet"), read_split("runs/mine")

@@ -106,8 +106,7 @@ class PhotoDataset(Dataset[Sample]):
 
     Examples
     --------
-    >>> from geoloc_models.photos import FileImages, PhotoDataset
-    >>> from geoloc_models.photos.dataset import make_framing
+    >>> from geoloc_models.photos import FileImages, PhotoDataset, make_framing
     >>> images = FileImages(["photos/0.jpg", "photos/1.jpg"])
     >>> dataset = PhotoDataset(images, [[59.3, 18.0], [47.0, 8.0]], [0, 1], make_framing(32))
     >>> tuple(dataset[0]["image"].shape)
@@ -164,6 +163,15 @@ def collate_photos(samples: Sequence[Sample]) -> Batch:
         (B, 2), ``country``, ``cell`` and ``row`` int64 (B,); ``broken``, a list of (row, message).
         If every image is broken, ``image`` has the shape (0, 3, 0, 0): skip a batch whose
         ``image.shape[0]`` is 0.
+
+    Examples
+    --------
+    >>> from geoloc_models.photos import FileImages, PhotoDataset, collate_photos, make_framing
+    >>> images = FileImages(["photos/0.jpg", "photos/none.jpg"])
+    >>> dataset = PhotoDataset(images, [[59.3, 18.0], [47.0, 8.0]], [0, 1], make_framing(32))
+    >>> batch = collate_photos([dataset[0], dataset[1]])
+    >>> batch["row"].tolist(), [row for row, _ in batch["broken"]]
+    ([0], [1])
     """
     whole = [sample for sample in samples if "broken" not in sample]
     broken = [(int(sample["row"]), sample["broken"]) for sample in samples if "broken" in sample]
@@ -254,6 +262,13 @@ def make_framing(
     -----
     Random choices follow torch's generator. Worker processes hand over a quarter of the bytes of
     normalised numbers; see :func:`normalised`.
+
+    Examples
+    --------
+    >>> from PIL import Image
+    >>> from geoloc_models.photos import make_framing
+    >>> make_framing(32)(Image.new("RGB", (60, 40))).shape
+    torch.Size([3, 32, 32])
     """
     if size < 1:
         raise GeolocError(f"The image size must be at least 1 pixel; got {size}.")

@@ -1,8 +1,6 @@
 from .leakage import find_leakage as find_leakage
 from .parts import assign_parts as assign_parts
-from .parts import split_of_table as split_of_table
 from .parts import subset_ranks as subset_ranks
-from .parts import subset_rows as subset_rows
 from .photo_table import PhotoTable as PhotoTable
 from .photo_table import read_photo_table as read_photo_table
 from .select import select_photos as select_photos

@@ -256,7 +256,8 @@ def subset_rows(table: PhotoTable, n_photos: int) -> np.ndarray:
 
     Examples
     --------
-    >>> from geoloc_models.tables import read_photo_table, subset_rows
+    >>> from geoloc_models.tables import read_photo_table
+    >>> from geoloc_models.tables.parts import subset_rows
     >>> subset_rows(read_photo_table("split.parquet"), 10).shape
     (10,)
     """

@@ -7,7 +7,8 @@ import pytest
 from geoloc_models_answers import along_equator, answers
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.evaluation import Predictions, errors_km, evaluate, geoscores
+from geoloc_models.evaluation import Predictions, errors_km, evaluate
+from geoloc_models.evaluation.scores import geoscores
 
 
 def test_figures_of_a_case_worked_by_hand():

@@ -20,7 +20,7 @@ EVERYWHERE = (-np.inf, -np.inf, np.inf, np.inf)
 def merge_regions(
     outlines: ObjectArray, images: SphereSums, groups: IntArray, min_images: int
 ) -> IntArray:
-    """Block of each region, named by its lowest region.
+    """Block of each region, numbered by their lowest regions.
 
     Parameters
     ----------
@@ -35,6 +35,7 @@ def merge_regions(
     Returns
     -------
     block_of_region : (n_regions,) int64
+        -1 in groups without images, which have no blocks.
 
     Notes
     -----
@@ -54,9 +55,10 @@ def merge_regions(
         joined = blocks.join(block, target)
         if blocks.counts[joined] < min_images:
             heapq.heappush(waiting, (blocks.counts[joined], joined))
-    block_of_region = np.empty(len(outlines), dtype=np.int64)
-    for block, regions in blocks.members.items():
-        block_of_region[regions] = block
+    block_of_region = np.full(len(outlines), -1, dtype=np.int64)
+    occupied = sorted(block for block, count in blocks.counts.items() if count)
+    for number, block in enumerate(occupied):
+        block_of_region[blocks.members[block]] = number
     return block_of_region
 
 

@@ -151,7 +151,7 @@ class ClusteredCells(CellEstimator):
         n_sites = [len(group_sites) for group_sites in sites_of_group]
         group_of_site = None if names is None else np.repeat(np.arange(len(names)), n_sites)
         cell_index = VoronoiIndex(sites, group_of_site)
-        labels = cell_index.cells_that_hold(array, images.group_of_row, sites)
+        labels = cell_index.cells_that_hold(array, images.group_of_row)
         cells = partition_from_labels(
             cell_index,
             images,
@@ -258,7 +258,7 @@ def choose_sites(coords: FloatArray, clusters: IntArray, min_images: int) -> Flo
 
 
 def _nearest(coords: FloatArray, sites: FloatArray) -> IntArray:
-    return VoronoiIndex(sites).cells_that_hold(coords, None, sites)
+    return VoronoiIndex(sites).cells_that_hold(coords, None)
 
 
 def _merged_sites(coords: FloatArray, labels: IntArray, min_images: int) -> FloatArray:

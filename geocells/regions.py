@@ -137,72 +137,51 @@ class RegionCells(CellEstimator):
         outside = check_choice(self.outside, "outside", OUTSIDE_CHOICES)
         outlines = check_regions(self.regions)
         group_of_region, names = self._groups_of_regions(len(outlines))
-        images = Images.from_input(coords, feats, groups)
-        images = _with_groups(images, names)
-        array, group_of_row = images.coords.array, images.group_of_row
+        images = _with_groups(Images.from_input(coords, feats, groups), names)
+        array = images.coords.array
         every_region = np.arange(len(outlines), dtype=np.int64)
         whole = np.tile(EVERYWHERE, (len(outlines), 1))
         plain = RegionIndex(outlines, every_region, whole, every_region, group_of_region)
-        first = plain.first_regions(array, group_of_row)
-        region_of_image = first.copy()
-        is_outside = first < 0
+        first, region_of_image = _held_and_answered(plain, images, outside)
         if outside == "raise":
             refuse_rows(
-                is_outside,
+                first < 0,
                 "Every image must lie in a region",
                 "do not",
                 lambda row: f"latitude {array[row, 0]}, longitude {array[row, 1]}",
                 'Use outside="nearest" or outside="noise".',
-            )
-        if outside == "nearest" and is_outside.any():
-            region_of_image[is_outside] = plain.nearest_regions(
-                array[is_outside], None if group_of_row is None else group_of_row[is_outside]
             )
         sums = SphereSums.from_coords(array, region_of_image, len(outlines))
         if not sums.counts.any():
             raise ValueError(
                 "No image lies in a region, so there are no cells. Are latitude and longitude swapped in the regions?"
             )
-        of_region = (
-            np.zeros(len(outlines), dtype=np.int64) if group_of_region is None else group_of_region
-        )
-        block_of_region = merge_regions(outlines, sums, of_region, min_images)
-        # Groups without images have no cells.
-        images_of_block = np.bincount(block_of_region, sums.counts, minlength=len(outlines))
-        occupied = np.flatnonzero(images_of_block[block_of_region] > 0)
-        blocks, number = np.unique(block_of_region[occupied], return_inverse=True)
-        number_of_region = np.full(len(outlines), -1, dtype=np.int64)
-        number_of_region[occupied] = number
+        block_of_region = merge_regions(outlines, sums, plain.groups, min_images)
         inside = first >= 0
         cuts = cut_blocks(
-            array[inside], number_of_region[first[inside]], len(blocks), min_images, max_images
+            array[inside],
+            block_of_region[first[inside]],
+            int(block_of_region.max()) + 1,
+            min_images,
+            max_images,
         )
-        group_of_occupied = None if group_of_region is None else group_of_region[occupied]
+        kept = np.flatnonzero(block_of_region >= 0)
+        block_of_kept = block_of_region[kept]
         cell_index = RegionIndex(
-            outlines[occupied],
-            number.astype(np.int64),
+            outlines[kept],
+            block_of_kept,
             cuts.boxes,
             cuts.block_of_cell,
-            group_of_occupied,
+            None if group_of_region is None else group_of_region[kept],
         )
-        centres = np.empty((0, 2))
-        labels = cell_index.cells_that_hold(array, group_of_row, centres)
-        lost = labels < 0
-        if outside == "nearest" and lost.any():
-            labels[lost] = cell_index.nearest_cells(
-                array[lost], None if group_of_row is None else group_of_row[lost], centres, None
-            )
-        first_region_of_block = np.unique(number, return_index=True)[1]
+        _, labels = _held_and_answered(cell_index, images, outside)
+        first_of_block = np.unique(block_of_kept, return_index=True)[1]
         cells = partition_from_labels(
             cell_index,
             images,
             labels,
             cuts.levels,
-            group_of_cell=(
-                None
-                if group_of_occupied is None
-                else group_of_occupied[first_region_of_block][cuts.block_of_cell]
-            ),
+            group_of_cell=cell_index.groups[first_of_block][cuts.block_of_cell],
             outside=outside,
             location=self.location,
             parameters={
@@ -214,7 +193,7 @@ class RegionCells(CellEstimator):
             },
         )
         self.region_of_image_ = region_of_image
-        self.regions_of_cell_ = [occupied[number == block] for block in cuts.block_of_cell]
+        self.regions_of_cell_ = [kept[block_of_kept == block] for block in cuts.block_of_cell]
         return self._store(cells, labels)
 
     def _groups_of_regions(self, n_regions: int) -> tuple[IntArray | None, ObjectArray | None]:
@@ -226,6 +205,19 @@ class RegionCells(CellEstimator):
                 f"group must name a column of regions; got {self.group!r}, and regions has {columns}."
             )
         return number_groups(check_groups(self.regions[self.group], n_regions))
+
+
+def _held_and_answered(
+    index: RegionIndex, images: Images, outside: str
+) -> tuple[IntArray, IntArray]:
+    """Cell that holds each image, -1 where none does; and the one that answers, the nearest for "nearest"."""
+    coords, group_of_row = images.coords.array, images.group_of_row
+    held = index.cells_that_hold(coords, group_of_row)
+    answered, lost = held.copy(), np.flatnonzero(held < 0)
+    if outside == "nearest" and len(lost):
+        group_of_lost = None if group_of_row is None else group_of_row[lost]
+        answered[lost] = index.nearest_cells(coords[lost], group_of_lost)
+    return held, answered
 
 
 def _with_groups(images: Images, names: ObjectArray | None) -> Images:

@@ -39,7 +39,8 @@ class CellIndex(Protocol):
     ) -> IntArray:
         """Cell that holds each of (n, 2) coordinates, (n,) int64; -1 where none does.
 
-        Rows with a group ask the cells of that group only (-1: a group that is not known, which no cell holds).
+        Rows with a group ask the cells of that group only (-1: a group that is not known, which no cell holds). Indices
+        that need no ``centroids`` may be asked without them, here and below.
         """
         ...
 
@@ -200,12 +201,12 @@ class VoronoiIndex:
         return (self.sites,) if self.group_of_site is None else (self.sites, self.group_of_site)
 
     def cells_that_hold(
-        self, coords: FloatArray, group_of_row: IntArray | None, centroids: FloatArray
+        self, coords: FloatArray, group_of_row: IntArray | None, centroids: FloatArray | None = None
     ) -> IntArray:
         """Cell of the nearest site (of the row's group): all places are held, but not those of unknown groups."""
         if not len(self.sites):
             return np.full(len(coords), NO_CELL, dtype=np.int64)
-        cells = self.nearest_cells(coords, group_of_row, centroids, None)
+        cells = self.nearest_cells(coords, group_of_row)
         if group_of_row is not None:
             groups = [0] if self.group_of_site is None else self.group_of_site
             cells[~np.isin(group_of_row, groups)] = NO_CELL
@@ -215,8 +216,8 @@ class VoronoiIndex:
         self,
         coords: FloatArray,
         group_of_row: IntArray | None,
-        centroids: FloatArray,
-        group_of_cell: IntArray | None,
+        centroids: FloatArray | None = None,
+        group_of_cell: IntArray | None = None,
     ) -> IntArray:
         """Cell of the nearest site."""
         # +180 and -180 name one meridian, and one vector.

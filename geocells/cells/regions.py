@@ -52,33 +52,19 @@ class RegionIndex:
         return arrays if self.group_of_region is None else (*arrays, self.group_of_region)
 
     def cells_that_hold(
-        self, coords: FloatArray, group_of_row: IntArray | None, centroids: FloatArray
+        self, coords: FloatArray, group_of_row: IntArray | None, centroids: FloatArray | None = None
     ) -> IntArray:
         """Cell of the first region (of the row's group) that covers the place."""
-        return self._cells_of(self.first_regions(coords, group_of_row), coords)
-
-    def nearest_cells(
-        self,
-        coords: FloatArray,
-        group_of_row: IntArray | None,
-        centroids: FloatArray,
-        group_of_cell: IntArray | None,
-    ) -> IntArray:
-        """Cell of the nearest region (of the row's group, where that has one)."""
-        return self._cells_of(self.nearest_regions(coords, group_of_row), coords)
-
-    def first_regions(self, coords: FloatArray, group_of_row: IntArray | None) -> IntArray:
-        """First region that covers each of (n, 2) coordinates, (n,) int64; -1 where none does."""
         if group_of_row is None:
-            return self._first(coords, NO_CELL)
+            return self._cells_of(self._first(coords, NO_CELL), coords)
         first = np.full(len(coords), NO_CELL, dtype=np.int64)
-        for group in np.intersect1d(group_of_row, self._groups()).tolist():
+        for group in np.intersect1d(group_of_row, self.groups).tolist():
             rows = np.flatnonzero(group_of_row == group)
             first[rows] = self._first(coords[rows], group)
-        return first
+        return self._cells_of(first, coords)
 
     def _first(self, coords: FloatArray, group: int) -> IntArray:
-        """First region of a group, of all for -1."""
+        """First region of a group, of all for -1, that covers each of (n, 2) coordinates; -1 where none does."""
         if group not in self._indices:
             regions = self._regions_of(group)
             self._indices[group] = PolygonIndex(self.outlines[regions]), np.append(regions, NO_CELL)
@@ -86,20 +72,29 @@ class RegionIndex:
         first: IntArray = numbers[index.first(coords)]
         return first
 
-    def nearest_regions(self, coords: FloatArray, group_of_row: IntArray | None) -> IntArray:
-        """Region with the point of its border nearest to each place on the sphere, borders taken every 0.05 degrees."""
+    def nearest_cells(
+        self,
+        coords: FloatArray,
+        group_of_row: IntArray | None,
+        centroids: FloatArray | None = None,
+        group_of_cell: IntArray | None = None,
+    ) -> IntArray:
+        """Cell of the region (of the row's group, where that has one) with the nearest of points of its border.
+
+        Points are taken every 0.05 degrees.
+        """
         groups = np.full(len(coords), NO_CELL)
         if group_of_row is not None:
             # Rows of groups without regions are answered from all.
-            groups = np.where(np.isin(group_of_row, self._groups()), group_of_row, NO_CELL)
+            groups = np.where(np.isin(group_of_row, self.groups), group_of_row, NO_CELL)
         nearest = np.empty(len(coords), dtype=np.int64)
         for group in np.unique(groups).tolist():
             rows = np.flatnonzero(groups == group)
             nearest[rows] = self._nearest(coords[rows], group)
-        return nearest
+        return self._cells_of(nearest, coords)
 
     def _nearest(self, coords: FloatArray, group: int) -> IntArray:
-        """Nearest region of a group, of all for -1."""
+        """Region of a group, of all for -1, nearest to each of (n, 2) coordinates."""
         from scipy.spatial import cKDTree
 
         if group not in self._trees:
@@ -115,9 +110,11 @@ class RegionIndex:
         return nearest
 
     def _regions_of(self, group: int) -> IntArray:
-        return np.flatnonzero((self._groups() == group) | (group == NO_CELL))
+        return np.flatnonzero((self.groups == group) | (group == NO_CELL))
 
-    def _groups(self) -> IntArray:
+    @property
+    def groups(self) -> IntArray:
+        """Group of each region, (n_regions,) int64; 0 where there are none."""
         if self.group_of_region is None:
             return np.zeros(len(self.outlines), dtype=np.int64)
         return self.group_of_region

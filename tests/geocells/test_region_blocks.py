@@ -23,12 +23,14 @@ def middles(outlines) -> np.ndarray:
 
 
 def merged(outlines, counts, min_images, groups=None, places=None):
-    """Blocks of regions whose images lie at ``places``, by default in the regions' middles."""
+    """Lowest region of each one's block, -1 of none; images lie at ``places``, by default in the regions' middles."""
     places = middles(outlines) if places is None else np.array(places, dtype=float)
     groups = np.zeros(len(outlines), dtype=np.int64) if groups is None else np.array(groups)
     rows = np.repeat(np.arange(len(outlines)), counts)
     sums = sphere.SphereSums.from_coords(places[rows], rows, len(outlines))
-    return merge_regions(outlines, sums, groups, min_images).tolist()
+    blocks = merge_regions(outlines, sums, groups, min_images).tolist()
+    assert sorted(set(blocks) - {-1}, key=blocks.index) == list(range(max(blocks) + 1))
+    return [blocks.index(block) if block >= 0 else -1 for block in blocks]
 
 
 def test_the_smallest_joins_the_neighbour_whose_images_are_nearest():
@@ -68,8 +70,8 @@ def test_groups_are_never_merged():
     assert merged(squares(1, 3), [1, 9, 1], 5, [0, 1, 2]) == [0, 1, 2]
     # Not touching within its group, it joins the nearest of that.
     assert merged(squares(1, 4), [1, 9, 9, 9], 5, [0, 1, 0, 0]) == [0, 1, 0, 3]
-    # A group without images stays as it is.
-    assert merged(squares(1, 3), [9, 0, 0], 5, [0, 1, 1]) == [0, 1, 2]
+    # A group without images has no block.
+    assert merged(squares(1, 3), [9, 0, 0], 5, [0, 1, 1]) == [0, -1, -1]
 
 
 def twin(outlines, counts, places, min_images):

@@ -19,6 +19,8 @@ from geoloc_models.reports.figures.style import (
     style_ticks,
 )
 
+N_NAMED = 15
+
 
 @printed
 def confusion(
@@ -26,8 +28,6 @@ def confusion(
     countries: npt.ArrayLike,
     *,
     names: Mapping[str, str] | None = None,
-    n_named: int = 15,
-    title: str = "",
     width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Draw the confusion matrix of countries: counts, coloured by their share of the row.
@@ -38,30 +38,26 @@ def confusion(
         (n,) countries, true and guessed.
     names : mapping of str to str, optional
         Full names of countries.
-    n_named : int, default 15
-        Countries that stand alone: those with the most test images. The others are one class,
-        called ``"k others"``.
-    title : str
-        Over the figure.
     width_mm : float, default 170
         Width as printed, in millimetres.
 
     Notes
     -----
-    The cell of the others with themselves holds right and wrong guesses alike.
+    The 15 countries with the most test images stand alone; the others are one class, called
+    ``"k others"``, whose cell with itself holds right and wrong guesses alike.
 
     Examples
     --------
     >>> from geoloc_models.reports.figures import confusion
     >>> figure = confusion(["CH", "SE", "SE"], ["CH", "SE", "CH"], names={"SE": "Sweden"})
     """
-    labels, counts = _counts(true_countries, countries, n_named)
+    labels, counts = _counts(true_countries, countries)
     totals = counts.sum(axis=1)
     shares = 100.0 * counts / np.maximum(totals, 1)[:, None]
     titles = [str((names or {}).get(label, label)) for label in labels]
     n = len(labels)
     are_few = n < 6
-    figure = new_figure(width_mm, 0.45 * width_mm + 15.0 if are_few else 0.8 * width_mm, title)
+    figure = new_figure(width_mm, 0.45 * width_mm + 15.0 if are_few else 0.8 * width_mm)
     axis = figure.subplots()
     style_ticks(axis)
     colours = shades().with_extremes(under="none")
@@ -96,7 +92,7 @@ def confusion(
 
 
 def _counts(
-    true_countries: npt.ArrayLike, countries: npt.ArrayLike, n_named: int
+    true_countries: npt.ArrayLike, countries: npt.ArrayLike
 ) -> tuple[list[str], npt.NDArray[np.int64]]:
     """Labels, most test images first, and (K, K) counts: rows are the truth, columns the guess."""
     truth = np.asarray(true_countries, dtype=object).astype(str)
@@ -106,7 +102,7 @@ def _counts(
     names = np.unique(np.concatenate([truth, guess]))
     n_true = np.array([np.sum(truth == name) for name in names], dtype=np.int64)
     ordered = [str(name) for name in names[np.lexsort((names, -n_true))]]
-    labels = ordered[:n_named]
+    labels = ordered[:N_NAMED]
     n_others = len(ordered) - len(labels)
     if n_others:
         labels.append(f"{n_others} other{'s' if n_others > 1 else ''}")

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from geoloc_models._errors import GeolocError
+from geoloc_models.evaluation.scores import RADII_KM
 from geoloc_models.reports.figures.style import (
     FULL_WIDTH_MM,
     OKABE_ITO,
@@ -35,6 +36,7 @@ History = Sequence[Mapping[str, float]]
 MOST_KM = 20_037.0
 LEAST_KM = 0.1
 BARS_UP_TO = 4
+N_GROUPS = 8
 
 
 @printed
@@ -42,7 +44,6 @@ def error_curves(
     distances_km: Mapping[str, npt.NDArray[np.float64]],
     *,
     centre_km: npt.NDArray[np.float64] | None = None,
-    radii_km: Sequence[float] = (1, 25, 200, 750, 2500),
     width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Share of test images within each distance, a curve per model.
@@ -53,8 +54,6 @@ def error_curves(
         (n,) errors by model name.
     centre_km : ndarray, optional
         (n,) errors of always answering the training centre.
-    radii_km : sequence of float
-        Marked by vertical lines.
     width_mm : float, default 170
         Width as printed, in millimetres.
 
@@ -71,7 +70,7 @@ def error_curves(
     if centre_km is not None:
         label = "Guess: training centre"
         axis.plot(*_cumulative(centre_km), color=QUIET, linewidth=0.8, label=label)
-    axis.set(xscale="log", xlim=(0.5, 20_000), ylim=(0, 100), xticks=list(radii_km))
+    axis.set(xscale="log", xlim=(0.5, 20_000), ylim=(0, 100), xticks=RADII_KM)
     axis.minorticks_off()
     plain_numbers(axis.xaxis)
     axis.set_xlabel("Distance from the truth (km)")
@@ -96,7 +95,6 @@ def error_against_distance(
     errors_km: Mapping[str, npt.ArrayLike],
     distance_to_training_km: npt.ArrayLike,
     *,
-    n_bins: int = 8,
     width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Error of test images by the distance to the nearest training photo.
@@ -108,22 +106,21 @@ def error_against_distance(
     distance_to_training_km : array-like
         (n,) distances of the same test images from the nearest training photo, in kilometres, as
         :func:`geoloc_models.evaluation.nearest_km` gives.
-    n_bins : int, default 8
-        Groups of test images, about as many images in each; fewer where distances repeat.
     width_mm : float, default 170
         Width as printed, in millimetres.
 
     Returns
     -------
     Figure
-        A median per group and model; with up to four models, bars from the first to the third
+        A median per model of each of eight groups of about as many images, fewer where distances
+        repeat; with up to four models, bars from the first to the third
         quartile; the line of equal distances. Both axes are logarithmic; what is nearer than
         0.1 km stands at 0.1 km.
 
     Examples
     --------
     >>> from geoloc_models.reports.figures import error_against_distance
-    >>> figure = error_against_distance({"cells": [3.0, 40.0, 700.0]}, [1.0, 10.0, 100.0], n_bins=2)
+    >>> figure = error_against_distance({"cells": [3.0, 40.0, 700.0]}, [1.0, 10.0, 100.0])
     """
     distance = np.asarray(distance_to_training_km, dtype=np.float64)
     errors = {name: np.asarray(values, dtype=np.float64) for name, values in errors_km.items()}
@@ -133,7 +130,7 @@ def error_against_distance(
                 f"Model {name} has {len(values)} errors for {len(distance)} distances to the "
                 "nearest training photo; each test image needs both."
             )
-    groups = _groups_by_distance(distance, n_bins)
+    groups = _groups_by_distance(distance)
     centres = np.array([max(np.median(distance[rows]), LEAST_KM) for rows in groups])
     has_bars = len(errors) <= BARS_UP_TO
     figure, (axis,) = new_axes(width_mm, 0.4 * width_mm + 20.0)
@@ -170,12 +167,12 @@ def _side_by_side(n: int, width: float) -> npt.NDArray[np.float64]:
 
 
 def _groups_by_distance(
-    distance: npt.NDArray[np.float64], n_bins: int
+    distance: npt.NDArray[np.float64],
 ) -> list[npt.NDArray[np.int64]]:
     """Rows of each group of images, by quantiles of the distance."""
     if len(distance) == 0:
         return []
-    inner = np.unique(np.quantile(distance, np.linspace(0, 1, n_bins + 1)[1:-1]))
+    inner = np.unique(np.quantile(distance, np.linspace(0, 1, N_GROUPS + 1)[1:-1]))
     group = np.searchsorted(inner, distance, side="right")
     return [np.flatnonzero(group == each) for each in np.unique(group)]
 
@@ -184,17 +181,14 @@ def _groups_by_distance(
 def accuracy_by_dataset_size(
     results: Mapping[str, Mapping[int, Evaluation]],
     *,
-    radii_km: Sequence[float] = (25, 200),
     width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
-    """Country and within-r accuracy against the number of training photos, the paper's Figure 8.
+    """Accuracy by country, and within 25 and 200 km, by training photos: the paper's Figure 8.
 
     Parameters
     ----------
     results : mapping of str to mapping of int to Evaluation
         By model name, then by number of training photos; all on the same test images.
-    radii_km : sequence of float
-        A panel each, after the one of the country; left out where no model has the radius.
     width_mm : float, default 170
         Width as printed, in millimetres.
 
@@ -217,7 +211,7 @@ def accuracy_by_dataset_size(
         for model, by_size in results.items()
     }
     every = [each for by_size in figures.values() for each in by_size.values()]
-    names = ["country", *(f"{float(radius):g} km" for radius in radii_km)]
+    names = ["country", "25 km", "200 km"]
     names = [name for name in names if any(name in each for each in every)] or names[:1]
     figure, axes = new_axes(width_mm, 48.0, len(names))
     spread = _side_by_side(len(results), 0.02)

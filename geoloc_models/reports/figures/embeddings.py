@@ -20,19 +20,16 @@ from geoloc_models.reports.figures.style import (
 )
 
 N_DIMENSIONS = 50
-LEAST_ROWS = 5
+LEAST_ROWS, MOST_ROWS = 5, 2000
+N_NAMED = len(MARKERS)
 
 
 @printed
 def tsne_of_features(
     features: npt.NDArray[np.floating],
     countries: npt.ArrayLike,
-    seed: int = 0,
     *,
     names: Mapping[str, str] | None = None,
-    max_rows: int = 2000,
-    n_named: int = 10,
-    title: str = "t-SNE of image features",
     width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Photos by their features, coloured by country.
@@ -43,17 +40,8 @@ def tsne_of_features(
         (n, d) of photos, a memory map included: only the rows drawn are read.
     countries : array-like
         (n,) countries.
-    seed : int, default 0
-        Of the choice of rows and of the optimisation.
     names : mapping of str to str, optional
         Full names of countries.
-    max_rows : int, default 2000
-        As many photos are drawn, at random.
-    n_named : int, default 10
-        Countries with a colour and marker, at most 10, those with the most photos; the others
-        are grey.
-    title : str
-        Over the figure.
     width_mm : float, default 170
         Width as printed, in millimetres.
 
@@ -65,7 +53,9 @@ def tsne_of_features(
     Notes
     -----
     PCA to 50 dimensions, then scikit-learn's t-SNE (Barnes-Hut) with a perplexity of 30, or a
-    third of the rows where these are few. O(n log n).
+    third of the rows where these are few. O(n log n). Of more than 2000 photos as many are drawn,
+    at random. The 10 countries with the most of them have a colour and marker; the others are
+    grey.
 
     Examples
     --------
@@ -78,14 +68,14 @@ def tsne_of_features(
     if len(codes) != len(features):
         raise GeolocError(f"There are {len(features)} rows of features but {len(codes)} countries.")
     rows = np.arange(len(codes))
-    if len(rows) > max_rows:
-        rows = np.sort(np.random.default_rng(seed).choice(rows, max_rows, replace=False))
-    points = _tsne(np.asarray(features[rows], dtype=np.float32), seed)
+    if len(rows) > MOST_ROWS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, MOST_ROWS, replace=False))
+    points = _tsne(np.asarray(features[rows], dtype=np.float32))
     codes = codes[rows]
     present, counts = np.unique(codes, return_counts=True)
-    named = present[np.lexsort((present, -counts))][: min(n_named, len(MARKERS))]
+    named = present[np.lexsort((present, -counts))][:N_NAMED]
 
-    title = f"{title}: {len(rows):,} photos, near ones look alike"
+    title = f"t-SNE of image features: {len(rows):,} photos, near ones look alike"
     figure = new_figure(width_mm, 0.75 * width_mm + 10.0, title)
     axis = figure.subplots()
     size = width_mm / (25.0 if len(rows) > 600 else 12.0)
@@ -116,7 +106,7 @@ def tsne_of_features(
     return figure
 
 
-def _tsne(values: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float64]:
+def _tsne(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Place features in the plane so that near ones stay near: (n, 2) without a unit."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -133,7 +123,7 @@ def _tsne(values: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float64]
             f"{int(np.flatnonzero(is_bad)[0])})."
         )
     if min(values.shape) > N_DIMENSIONS:
-        values = PCA(N_DIMENSIONS, random_state=seed, svd_solver="randomized").fit_transform(values)
+        values = PCA(N_DIMENSIONS, random_state=0, svd_solver="randomized").fit_transform(values)
     perplexity = min(30.0, (len(values) - 1) / 3.0)
-    points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(values)
+    points = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(values)
     return np.asarray(points, dtype=np.float64)

@@ -33,6 +33,8 @@ from geoloc_models.reports.figures.style import (
 DOT = OKABE_ITO[1]
 KM_PER_DEGREE = 111.195
 HEXAGON_MM = 2.2
+DOTS_UP_TO = 500
+N_NAMED = 12
 LEAST_BLOCK_MM = 38.0
 BAR_MM = 15.0
 
@@ -81,10 +83,8 @@ WORLD_PANEL = MapPanel("World", (-60.0, -180.0, 84.0, 180.0))
 """All land but the Antarctic."""
 
 
-def panels_of_countries(
-    countries: gpd.GeoDataFrame, codes: Sequence[str], *, margin: float = 0.05
-) -> list[MapPanel]:
-    """One panel per country, with a margin as a share of its size.
+def panels_of_countries(countries: gpd.GeoDataFrame, codes: Sequence[str]) -> list[MapPanel]:
+    """One panel per country, with a margin of a twentieth of its size.
 
     Examples
     --------
@@ -94,15 +94,15 @@ def panels_of_countries(
     ['Switzerland', 'Sweden']
     """
     return [
-        _panel_around(str(countries.loc[code, "name"]), countries.loc[code].geometry.bounds, margin)
+        _panel_around(str(countries.loc[code, "name"]), countries.loc[code].geometry.bounds)
         for code in codes
     ]
 
 
-def _panel_around(title: str, bounds: Sequence[float], margin: float = 0.05) -> MapPanel:
+def _panel_around(title: str, bounds: Sequence[float]) -> MapPanel:
     """Panel of what lies between west, south, east and north."""
     west, south, east, north = bounds
-    dy, dx = margin * (north - south) + 1e-3, margin * (east - west) + 1e-3
+    dy, dx = 0.05 * (north - south) + 1e-3, 0.05 * (east - west) + 1e-3
     return MapPanel(title, (max(south - dy, -90.0), west - dx, min(north + dy, 90.0), east + dx))
 
 
@@ -206,9 +206,6 @@ def map_of_photos(
     panels: Sequence[MapPanel] | None = None,
     part: npt.ArrayLike | None = None,
     *,
-    title: str = "",
-    n_named: int = 12,
-    dots_up_to: int = 500,
     width_mm: float = FULL_WIDTH_MM,
 ) -> Figure:
     """Photos on country outlines: how many where, and how many in each country.
@@ -226,15 +223,14 @@ def map_of_photos(
         What to show, side by side; by default one map of all photos.
     part : array-like, optional
         (n,) part of the split of each photo, counted in the legend.
-    title : str
-        Over the figure.
-    n_named : int, default 12
-        Countries with a line of their own in the legend, the largest first.
-    dots_up_to : int, default 500
-        A panel with more photos shows hexagons coloured by their number (one scale for all
-        panels, logarithmic where the largest is above 20); one with fewer, a dot per photo.
     width_mm : float, default 170
         Width as printed, in millimetres.
+
+    Notes
+    -----
+    A panel with more than 500 photos shows hexagons coloured by their number (one scale for all
+    panels, logarithmic where the largest is above 20); one with fewer, a dot per photo. The 12
+    countries with the most photos have a line of their own in the legend.
 
     Examples
     --------
@@ -253,15 +249,15 @@ def map_of_photos(
         names = "" if parts is None else f" ({' + '.join(_ordered_parts(parts))})"
         lines = [
             f"{len(codes):,} photos{names}",
-            *_counts_by_country(codes, polygons, parts, n_named),
+            *_counts_by_country(codes, polygons, parts),
         ]
-    figure, axes, bottom = _maps([("", [[panel]]) for panel in panels], title, width_mm, 12.0)
+    figure, axes, bottom = _maps([("", [[panel]]) for panel in panels], "", width_mm, 12.0)
     all_hexagons = []
     for ((axis, panel),) in axes:
         draw_outlines(axis, panel, polygons)
         shown = coords[panel.holds(coords)]
         axis.set_title(f"{panel.title}\n{len(shown):,} photos".removeprefix("\n"), fontsize=7)
-        if len(shown) > dots_up_to:
+        if len(shown) > DOTS_UP_TO:
             share = panel.aspect / sum(each.aspect for each in panels)
             across = max(1, round(width_mm * share / HEXAGON_MM))
             hexagons, size_km = _draw_hexagons(axis, shown, panel, across)
@@ -406,15 +402,14 @@ def _counts_by_country(
     codes: npt.NDArray[np.str_],
     polygons: gpd.GeoDataFrame,
     parts: npt.NDArray[np.str_] | None,
-    n_named: int,
 ) -> list[str]:
     """Lines of the legend: a country and its number of photos, the largest first."""
     countries, counts = np.unique(codes, return_counts=True)
     ordered = countries[np.lexsort((countries, -counts))]
     names = polygons["name"]
-    groups = [(str(names.get(code, code)), [code]) for code in ordered[:n_named]]
-    if len(ordered) > n_named:
-        groups.append((f"{len(ordered) - n_named} more countries", list(ordered[n_named:])))
+    groups = [(str(names.get(code, code)), [code]) for code in ordered[:N_NAMED]]
+    if len(ordered) > N_NAMED:
+        groups.append((f"{len(ordered) - N_NAMED} more countries", list(ordered[N_NAMED:])))
     lines = []
     for name, members in groups:
         is_here = np.isin(codes, members)

@@ -21,8 +21,9 @@ def test_counts_agree_with_scikit_learn():
     np.testing.assert_array_equal(counts, matrix)
 
 
-def test_small_countries_are_one_class():
-    figure = figures.confusion(list("AAABBCD"), list("ABCBBDE"), n_named=2)
+def test_small_countries_are_one_class(monkeypatch):
+    monkeypatch.setattr("geoloc_models.reports.figures.confusion_matrix.N_NAMED", 2)
+    figure = figures.confusion(list("AAABBCD"), list("ABCBBDE"))
     labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
     assert labels == ["A", "B", "3 others"]
     counts = {place: text.split("\n")[0] for place, text in texts_of(figure).items()}

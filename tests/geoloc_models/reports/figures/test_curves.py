@@ -36,7 +36,7 @@ def bars_of(axis):
 def test_groups_have_the_medians_and_quartiles_worked_by_hand():
     near, far = [1.0] * 5, [100.0] * 5
     errors = [1.0, 2.0, 3.0, 4.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0]
-    figure = figures.error_against_distance({"country": errors}, near + far, n_bins=2)
+    figure = figures.error_against_distance({"country": errors}, near + far)
     (axis,) = figure.axes
     line = axis.containers[0][0]
     assert line.get_xdata().tolist() == [1.0, 100.0]

@@ -16,7 +16,7 @@ def clusters(n_each=20, dim=60, n_clusters=3):
 
 def test_clusters_stay_together():
     features, labels = clusters()
-    figure = figures.tsne_of_features(features, labels, n_named=3)
+    figure = figures.tsne_of_features(features, labels)
     points = np.vstack([part.get_offsets() for part in figure.axes[0].collections])
     assert points.shape == (60, 2)
     distances = np.linalg.norm(points[:, None] - points[None], axis=-1)
@@ -24,11 +24,12 @@ def test_clusters_stay_together():
     np.testing.assert_array_equal(labels[distances.argmin(axis=1)], labels)
 
 
-def test_named_countries_have_a_colour_and_the_others_are_grey():
+def test_named_countries_have_a_colour_and_the_others_are_grey(monkeypatch):
+    monkeypatch.setattr("geoloc_models.reports.figures.embeddings.N_NAMED", 2)
     features, labels = clusters()
     codes = np.array(["SE", "CH", "NO"])[labels]
     codes[:5] = "DK"
-    figure = figures.tsne_of_features(features, codes, n_named=2, names={"CH": "Switzerland"})
+    figure = figures.tsne_of_features(features, codes, names={"CH": "Switzerland"})
     axis = figure.axes[0]
     sizes = {part.get_label(): len(part.get_offsets()) for part in axis.collections}
     assert sizes == {"Switzerland (20)": 20, "NO (20)": 20, "2 more countries (20)": 20}
@@ -37,12 +38,13 @@ def test_named_countries_have_a_colour_and_the_others_are_grey():
     assert "60 photos" in figure.get_suptitle()
 
 
-def test_rows_are_sampled_by_the_seed():
+def test_rows_are_sampled_the_same_each_time(monkeypatch):
+    monkeypatch.setattr("geoloc_models.reports.figures.embeddings.MOST_ROWS", 30)
     features, labels = clusters()
     codes = np.array(["SE", "CH", "NO"])[labels]
     offsets = []
     for _ in range(2):
-        figure = figures.tsne_of_features(features, codes, 3, max_rows=30)
+        figure = figures.tsne_of_features(features, codes)
         offsets.append(np.vstack([part.get_offsets() for part in figure.axes[0].collections]))
     assert len(offsets[0]) == 30
     np.testing.assert_array_equal(*offsets)

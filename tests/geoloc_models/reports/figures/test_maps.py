@@ -83,10 +83,11 @@ def test_few_photos_are_dots():
     assert words_of(figure) == ["3 photos", "Right: 2", "Left: 1"]
 
 
-def test_many_photos_are_hexagons_that_hold_them_all():
+def test_many_photos_are_hexagons_that_hold_them_all(monkeypatch):
+    monkeypatch.setattr("geoloc_models.reports.figures.maps.DOTS_UP_TO", 100)
     random = np.random.default_rng(0)
     coords = np.vstack([random.uniform(0, [10, 20], (300, 2)), np.full((200, 2), 5.0)])
-    figure = figures.map_of_photos(coords, ["LL"] * 500, BOXES, [PANEL], dots_up_to=100)
+    figure = figures.map_of_photos(coords, ["LL"] * 500, BOXES, [PANEL])
     (hexagons,) = hexagons_of(figure)
     counts = hexagons.get_array()
     assert counts.sum() == 500
@@ -95,13 +96,14 @@ def test_many_photos_are_hexagons_that_hold_them_all():
     assert "Photos in a hexagon" in [axis.get_xlabel() for axis in figure.axes]
 
 
-def test_panels_share_one_scale():
+def test_panels_share_one_scale(monkeypatch):
+    monkeypatch.setattr("geoloc_models.reports.figures.maps.DOTS_UP_TO", 100)
     coords = np.vstack([np.full((150, 2), 5.0), np.tile([5.0, 15.0], (110, 1))])
     panels = [
         figures.MapPanel("Left", (0.0, 0.0, 10.0, 10.0)),
         figures.MapPanel("Right", (0.0, 10.0, 10.0, 20.0)),
     ]
-    figure = figures.map_of_photos(coords, ["LL"] * 260, BOXES, panels, dots_up_to=100)
+    figure = figures.map_of_photos(coords, ["LL"] * 260, BOXES, panels)
     left, right = hexagons_of(figure)
     assert left.norm is right.norm
     assert left.norm.vmax == 150
@@ -120,9 +122,10 @@ def test_parts_are_counted_in_the_order_of_their_use():
     ]
 
 
-def test_countries_beyond_the_named_are_counted_together():
+def test_countries_beyond_the_named_are_counted_together(monkeypatch):
+    monkeypatch.setattr("geoloc_models.reports.figures.maps.N_NAMED", 1)
     codes = ["LL"] * 3 + ["RR"] * 2 + ["XX", "YY"]
-    figure = figures.map_of_photos(np.full((7, 2), 5.0), codes, BOXES, [PANEL], n_named=1)
+    figure = figures.map_of_photos(np.full((7, 2), 5.0), codes, BOXES, [PANEL])
     assert words_of(figure)[1:] == ["Left: 3", "3 more countries: 4"]
 
 
@@ -132,9 +135,10 @@ def test_no_photo_at_all_is_an_empty_map():
 
 
 @pytest.mark.parametrize("panel", [figures.WORLD_PANEL, PANEL])
-def test_hexagons_are_as_wide_as_said(panel):
+def test_hexagons_are_as_wide_as_said(panel, monkeypatch):
+    monkeypatch.setattr("geoloc_models.reports.figures.maps.DOTS_UP_TO", 10)
     coords = np.random.default_rng(0).uniform(1, 9, (200, 2))
-    figure = figures.map_of_photos(coords, ["LL"] * 200, BOXES, [panel], dots_up_to=10)
+    figure = figures.map_of_photos(coords, ["LL"] * 200, BOXES, [panel])
     (hexagons,) = hexagons_of(figure)
     degrees = np.ptp(hexagons.get_paths()[0].vertices[:, 0])
     south, _, north, _ = panel.bounds

@@ -87,7 +87,7 @@ def answers_of_fold(
     probabilities = outputs["probabilities"]
     decoder = model.classes.decoder
     known = bundle_outputs(model.bundle, source, split.train, progress=False).arrays["features"]
-    rows, cosines = Gallery.from_vectors(known).search(outputs["features"], N_NEAREST)
+    rows, cosines = Gallery(known).search(outputs["features"], N_NEAREST)
     votes = np.exp((cosines - cosines[:, :1]) / 0.05)
     nearest = decoding.nearest_images(rows, len(known), votes)
     of_photos = decoding.ExpectedUtility.from_points(source.table.coords[split.train])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -23,34 +22,28 @@ Rows = npt.NDArray[np.int64]
 Matrix = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
 class Gallery:
     """Vectors of length 1, and the exact search among them by cosine.
 
     Parameters
     ----------
-    vectors : ndarray
-        (n, E) float32, C order, each of length 1; :meth:`from_vectors` makes them so.
+    vectors : array-like
+        (n, E) of any length; kept as ``vectors``, float32 of length 1. A zero stays zero.
+
+    Raises
+    ------
+    GeolocError
+        If they are no matrix, there is none, or a number is not finite.
 
     Examples
     --------
-    >>> gallery = Gallery.from_vectors([[3.0, 0.0], [0.0, 2.0]])
+    >>> gallery = Gallery([[3.0, 0.0], [0.0, 2.0]])
     >>> gallery.search([[1.0, 0.1]], 1)[0].tolist()
     [[0]]
     """
 
-    vectors: Matrix
-
-    @classmethod
-    def from_vectors(cls, vectors: npt.ArrayLike) -> Gallery:
-        """Gallery of any vectors, scaled to length 1; a zero stays zero.
-
-        Raises
-        ------
-        GeolocError
-            If they are no matrix, there is none, or a number is not finite.
-        """
-        return cls(unit_rows(vectors, "gallery"))
+    def __init__(self, vectors: npt.ArrayLike) -> None:
+        self.vectors = unit_rows(vectors, "gallery")
 
     @property
     def n_rows(self) -> int:

@@ -74,7 +74,7 @@ class NearestImages:
         k: int = 10,
         bandwidth_km: float = 100.0,
     ) -> None:
-        self._gallery = Gallery.from_vectors(features)
+        self._gallery = Gallery(features)
         self.coords = as_coords(coords)
         self.countries = np.asarray(countries, dtype=object)
         self.k, self.bandwidth_km = k, float(bandwidth_km)

@@ -46,7 +46,7 @@ def rows() -> list[Row]:
         from geoclip.model.location_encoder import LocationEncoder as GeoclipEncoder
     coords = gallery_coordinates()
     start = time.perf_counter()
-    gallery = Gallery.from_vectors(embed_places(LocationEncoder.from_geoclip(), coords))
+    gallery = Gallery(embed_places(LocationEncoder.from_geoclip(), coords))
     embedded = time.perf_counter() - start
     queries = queries_near(gallery.vectors, N_QUERIES, seed=0)
     one = queries[:1]

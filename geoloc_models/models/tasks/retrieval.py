@@ -180,9 +180,7 @@ class RetrievalTask(PlaceTask):
     def gallery(self) -> Gallery:
         """The training images' places in the common space; embedded at first use, until the task is trained on."""
         if self._gallery is None:
-            self._gallery = Gallery.from_vectors(
-                embed_places(self.location_encoder, self.classes.coords)
-            )
+            self._gallery = Gallery(embed_places(self.location_encoder, self.classes.coords))
         return self._gallery
 
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
@@ -229,7 +227,7 @@ class RetrievalTask(PlaceTask):
             mask_km=contrast["mask_km"],
             **head_of(card),
         )
-        task._gallery = Gallery.from_vectors(vectors)
+        task._gallery = Gallery(vectors)
         return task
 
 

@@ -33,7 +33,7 @@ def small_pieces(monkeypatch):
 def test_search_is_a_full_sort(small_pieces, k):
     vectors, queries = normal(30, 6), normal(7, 6, seed=1)
     expected_rows, expected = by_full_sort(vectors, queries, k)
-    rows, cosines = Gallery.from_vectors(vectors).search(queries, k)
+    rows, cosines = Gallery(vectors).search(queries, k)
     assert np.array_equal(rows, expected_rows)
     # Products of another width may round the last bit otherwise.
     np.testing.assert_allclose(cosines, expected, atol=1e-6)
@@ -55,7 +55,7 @@ def test_of_equal_ones_the_lower_row_comes_first(values, k):
 
 
 def test_queries_of_any_length_answer_alike_and_none_is_fine():
-    gallery = Gallery.from_vectors(normal(20, 4))
+    gallery = Gallery(normal(20, 4))
     queries = normal(3, 4, seed=1)
     assert np.array_equal(gallery.search(queries, 5)[0], gallery.search(queries * 7, 5)[0])
     assert gallery.search(np.empty((0, 4)), 2)[0].shape == (0, 2)
@@ -63,12 +63,10 @@ def test_queries_of_any_length_answer_alike_and_none_is_fine():
 
 
 def test_a_gallery_of_unit_vectors_is_kept_to_the_last_bit():
-    gallery = Gallery.from_vectors(normal(100, 512))
-    assert np.array_equal(Gallery.from_vectors(gallery.vectors).vectors, gallery.vectors)
+    gallery = Gallery(normal(100, 512))
+    assert np.array_equal(Gallery(gallery.vectors).vectors, gallery.vectors)
     np.testing.assert_allclose(np.linalg.norm(gallery.vectors, axis=1), 1.0, atol=1e-6)
-    assert (
-        Gallery.from_vectors([[0.0, 0.0], [3.0, 4.0]]).vectors == np.float32([[0, 0], [0.6, 0.8]])
-    ).all()
+    assert (Gallery([[0.0, 0.0], [3.0, 4.0]]).vectors == np.float32([[0, 0], [0.6, 0.8]])).all()
 
 
 def test_probabilities_are_a_softmax():
@@ -76,7 +74,7 @@ def test_probabilities_are_a_softmax():
     cosines = unit_rows(queries, "q").astype(float) @ unit_rows(vectors, "g").astype(float).T
     exponentials = np.exp(cosines / 0.07)
     expected = exponentials / exponentials.sum(axis=1, keepdims=True)
-    ours = Gallery.from_vectors(vectors).probabilities(queries, temperature=0.07)
+    ours = Gallery(vectors).probabilities(queries, temperature=0.07)
     # A float32 cosine divided by 0.07: 1e-6 of a share.
     np.testing.assert_allclose(ours, expected, rtol=2e-5)
     np.testing.assert_allclose(ours.sum(axis=1), 1.0, atol=1e-6)
@@ -84,7 +82,7 @@ def test_probabilities_are_a_softmax():
 
 def test_probabilities_survive_a_small_temperature():
     # exp(1 / 0.001) is beyond float64; the best is opposite the query, and still has everything.
-    gallery = Gallery.from_vectors([[-1.0, 0.1], *[[-1.0, 0.0]] * 20])
+    gallery = Gallery([[-1.0, 0.1], *[[-1.0, 0.0]] * 20])
     assert gallery.probabilities([[1.0, 0.1]], temperature=1e-3)[0, 0] == pytest.approx(
         1.0, abs=2e-5
     )
@@ -98,13 +96,13 @@ def test_probabilities_survive_a_small_temperature():
         (lambda g: g.search([[1.0, 2.0]], 0), "between 1 and 3"),
         (lambda g: g.search([[1.0, 2.0]], 4), "between 1 and 3"),
         (lambda g: g.probabilities([[1.0, 2.0]], temperature=0.0), "temperature"),
-        (lambda g: Gallery.from_vectors([1.0, 2.0]), "shape"),
-        (lambda g: Gallery.from_vectors(np.empty((0, 2))), "one row at least"),
+        (lambda g: Gallery([1.0, 2.0]), "shape"),
+        (lambda g: Gallery(np.empty((0, 2))), "one row at least"),
     ],
 )
 def test_what_cannot_be_searched_is_refused(call, message):
     with pytest.raises(GeolocError, match=message):
-        call(Gallery.from_vectors([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
+        call(Gallery([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]))
 
 
 # Embedding places

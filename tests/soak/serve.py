@@ -7,7 +7,6 @@ is left on disk, or memory grows.
 
 from __future__ import annotations
 
-import argparse
 import collections
 import itertools
 import os
@@ -33,12 +32,9 @@ from geoloc_models_serve import (
 )
 from PIL import Image
 
-MEGABYTES = 5.0
-MEGAPIXELS = 13.0
-MOST_GROWTH_MB = (
-    64.0  # between the end of the warm-up and the end: about two photos of 13 megapixels
-)
-OF_WHICH_WARM_UP = 4  # a quarter
+N_UPLOADS, N_CLIENTS = 1000, 4
+MEGABYTES, MEGAPIXELS = 5.0, 13.0
+MOST_GROWTH_MB = 64.0  # between a quarter, the warm-up, and the end: two photos of 13 megapixels
 
 
 def uploads() -> list[tuple[str, bytes, dict[str, str], set[int]]]:
@@ -75,7 +71,7 @@ def files_in(folder: Path) -> list[str]:
     return [str(path) for path in folder.rglob("*") if path.is_file()]
 
 
-def soak(n_uploads: int, n_clients: int) -> int:
+def soak() -> int:
     """Run it, print what was seen, and return the exit code."""
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as own:
@@ -97,17 +93,17 @@ def soak(n_uploads: int, n_clients: int) -> int:
             if found is None:
                 print(line, process.stderr.read())
                 return 1
-            counts, memory, seconds = _send(
-                int(found[1]), process.pid, n_uploads, n_clients, faults, temporary
-            )
+            counts, memory, seconds = _send(int(found[1]), process.pid, faults, temporary)
             process.send_signal(signal.SIGINT)
             _, told = process.communicate(timeout=60)
         finally:
             process.kill()
             process.wait()
         left = files_in(temporary)
-    _tell(counts, n_uploads, n_clients, seconds)
-    warm, last = memory[len(memory) // OF_WHICH_WARM_UP], memory[-1]
+    print(f"{N_UPLOADS} uploads from {N_CLIENTS} clients in {seconds:.0f} s.")
+    for (name, status), count in sorted(counts.items(), key=lambda item: item[0][::-1]):
+        print(f"  {name:<30}  {status}  {count:5}")
+    warm, last = memory[len(memory) // 4], memory[-1]
     print(
         f"Memory: {warm:.0f} MB after the warm-up, {last:.0f} MB at the end, {max(memory):.0f} MB "
         "at most between answers."
@@ -126,7 +122,7 @@ def soak(n_uploads: int, n_clients: int) -> int:
 
 
 def _send(
-    port: int, server: int, n_uploads: int, n_clients: int, faults: list[str], temporary: Path
+    port: int, server: int, faults: list[str], temporary: Path
 ) -> tuple[collections.Counter[tuple[str, int]], list[float], float]:
     """Let the clients send; count answers by kind and status, and measure memory."""
     kinds = uploads()
@@ -136,7 +132,7 @@ def _send(
     lock = threading.Lock()
 
     def client() -> None:
-        while (number := next(numbers)) < n_uploads:
+        while (number := next(numbers)) < N_UPLOADS:
             name, content, headers, expected = kinds[number % len(kinds)]
             try:
                 status, found = upload(port, content, **headers)
@@ -154,7 +150,7 @@ def _send(
                     faults.append(f"files after {number} uploads: {left[:3]}")
 
     started = time.perf_counter()
-    threads = [threading.Thread(target=client) for _ in range(n_clients)]
+    threads = [threading.Thread(target=client) for _ in range(N_CLIENTS)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -164,22 +160,5 @@ def _send(
     return counts, memory, time.perf_counter() - started
 
 
-def _tell(
-    counts: collections.Counter[tuple[str, int]], n_uploads: int, n_clients: int, seconds: float
-) -> None:
-    print(f"{n_uploads} uploads from {n_clients} clients in {seconds:.0f} s.")
-    width = max(len(name) for name, _ in counts)
-    for (name, status), count in sorted(counts.items(), key=lambda own: (own[0][1], own[0][0])):
-        print(f"  {name:<{width}}  {status}  {count:5}")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Soak of geoloc serve.")
-    parser.add_argument("--uploads", type=int, default=1000)
-    parser.add_argument("--clients", type=int, default=4)
-    options = parser.parse_args()
-    return soak(options.uploads, options.clients)
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(soak())

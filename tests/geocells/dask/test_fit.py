@@ -78,13 +78,6 @@ def test_leftover_photos_go_where_they_go_on_one_machine(leftover, method):
     assert (one.labels_ < 0).any() == (leftover == "noise")
 
 
-def test_without_any_cell_everything_is_one():
-    for leftover in ("nearest", "cell", "noise"):
-        builder = CellBuilder(10_000, method="consolidated", leftover=leftover)
-        one, _ = same_as_on_one_machine(builder, COORDS)
-        assert one.n_cells_ == 1
-
-
 def test_photos_that_cancel_out_have_the_first_of_them_as_their_mean():
     coords = np.array([[0.0, 90.0], [0.0, -90.0], [0.0, 0.0], [0.0, 180.0]])
     builder = CellBuilder(4, method="consolidated", grid="s2", leftover="cell")
@@ -109,10 +102,6 @@ def cuts(draw: st.DrawFn, n_rows: int) -> tuple[int, ...]:
     """Sizes of one to six partitions, some of them empty."""
     edges = sorted(draw(st.lists(st.integers(0, n_rows), max_size=5), label="cuts"))
     return tuple(np.diff([0, *edges, n_rows]).tolist())
-
-
-def test_one_photo_and_an_empty_partition():
-    same_as_on_one_machine(CellBuilder(1), COORDS[:1], chunks=(0, 1))
 
 
 @given(st.data())

@@ -45,7 +45,7 @@ from geoloc_models.models.losses import haversine_km
 from geoloc_models.models.tasks import CellTask, PlaceTask, RetrievalTask, labels_of_cells
 from geoloc_models.models.tasks.base import Batch, Scored, score_of_labels
 from geoloc_models.photos import ImageSource
-from geoloc_models.photos.dataset import IMAGENET_MEAN, IMAGENET_STD, normalised
+from geoloc_models.photos.framing import IMAGENET_MEAN, IMAGENET_STD, normalised
 from geoloc_models.reports import Table, markdown_table, results_table
 from geoloc_models.tables import Split
 from geoloc_models.training import PhotoSource, demo_source, seed_run, split_source

@@ -20,7 +20,8 @@ from geoloc_models.models.tasks import (
     RetrievalTask,
     classes_of_countries,
 )
-from geoloc_models.photos.dataset import PhotoDataset, make_framing
+from geoloc_models.photos.dataset import PhotoDataset
+from geoloc_models.photos.framing import make_framing
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.photo_table import PhotoTable
 

@@ -1,8 +1,8 @@
 from .dataset import PhotoDataset as PhotoDataset
 from .dataset import collate_photos as collate_photos
-from .dataset import make_framing as make_framing
 from .exif import read_exif as read_exif
 from .folders import scan_photos as scan_photos
+from .framing import make_framing as make_framing
 from .images import FileImages as FileImages
 from .images import ImageSource as ImageSource
 from .opening import open_photo as open_photo

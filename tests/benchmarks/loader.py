@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader
 from torchvision.io import decode_jpeg
 from torchvision.transforms import v2
 
-from geoloc_models.photos.dataset import PhotoDataset, make_framing, make_loader
+from geoloc_models.photos.dataset import PhotoDataset, make_loader
+from geoloc_models.photos.framing import make_framing
 from geoloc_models.photos.images import FileImages
 from geoloc_models.photos.opening import open_photo
 from tests.benchmarks.timing import Row, in_turns

@@ -12,12 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from geoloc_models._errors import GeolocError
-from geoloc_models.photos.dataset import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    make_framing,
-    normalised,
-)
+from geoloc_models.photos.framing import IMAGENET_MEAN, IMAGENET_STD, make_framing, normalised
 
 Three = tuple[float, float, float]
 
@@ -74,7 +69,7 @@ class Preprocessing:
         """Make the transform from an RGB image to uint8 (3, image_size, image_size).
 
         An encoder normalises such pixels itself, on its device. ``augment`` and ``views`` are those
-        of :func:`~geoloc_models.photos.dataset.make_framing`.
+        of :func:`~geoloc_models.photos.framing.make_framing`.
         """
         return make_framing(
             self.image_size, augment=augment, views=views, interpolation=self.interpolation

@@ -14,7 +14,8 @@ from PIL import Image, ImageCms
 
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models.photos import opening as open_module
-from geoloc_models.photos.dataset import PhotoDataset, make_framing
+from geoloc_models.photos.dataset import PhotoDataset
+from geoloc_models.photos.framing import make_framing
 from geoloc_models.photos.images import FileImages, ImageSource
 from geoloc_models.photos.opening import TooManyPixelsError, open_photo
 

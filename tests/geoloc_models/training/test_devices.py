@@ -11,7 +11,8 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.models import TrainingOptions
-from geoloc_models.photos.dataset import PhotoDataset, make_framing
+from geoloc_models.photos.dataset import PhotoDataset
+from geoloc_models.photos.framing import make_framing
 from geoloc_models.training.devices import error_of_process, share_of_device
 from geoloc_models.training.fit import fit_task
 

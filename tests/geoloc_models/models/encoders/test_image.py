@@ -24,7 +24,7 @@ from geoloc_models.models.encoders import (
     is_encoder_name,
 )
 from geoloc_models.models.encoders.weights import strip_wrappers
-from geoloc_models.photos.dataset import make_framing, normalised
+from geoloc_models.photos.framing import make_framing, normalised
 
 GOLDEN = Path(__file__).parent / "golden"
 

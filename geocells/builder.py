@@ -16,7 +16,6 @@ from geocells.fitting import (
     Options,
     fit_cells,
     make_grid,
-    refuse_outside,
 )
 from geocells.grids import Grid
 
@@ -178,8 +177,7 @@ class CellBuilder(CellEstimator):
         options = Options.from_builder(self)
         images = Images.from_input(coords, feats, groups, sample_weight)
         grid = make_grid(options, images.group_names, images.boxes)
-        codes = grid.encode(images.coords.array, images.group_of_row)
-        refuse_outside(codes, images)
+        codes = images.codes_on(grid)
         # Windows of hot spots reach over the borders of quadtree cells.
         enough = 1 if options.method == "bottom_up" else images.in_units(options.min_images)
         bins = bin_codes(codes, grid.code_bits, images.weights, enough)

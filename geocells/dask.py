@@ -282,14 +282,11 @@ class Encoding:
 
     def codes_of(self, images: Images) -> CodeArray:
         """Leaf code of each image; one outside its root box is refused."""
-        numbers = None
         if self.group_names is not None:
             known = pd.Index(self.group_names, dtype=object)
             present = known.get_indexer(pd.Index(images.group_names, dtype=object))
-            numbers = present.astype(np.int64)[images.group_of_row]
-        codes = self.grid.encode(images.coords.array, numbers)
-        fitting.refuse_outside(codes, images)
-        return codes
+            images = replace(images, group_of_row=present.astype(np.int64)[images.group_of_row])
+        return images.codes_on(self.grid)
 
 
 _CORNERS = (["latitude", "longitude"], None, "group", "weight")
@@ -555,13 +552,13 @@ def fit(
         every: Moments = moments.merged(numbers, n_owners)
         return every
 
-    def sums_of(ranges: Ranges, n_cells: int, hands_over: bool) -> tuple[CodeArray, SphereSums]:
-        context = encoding, ranges, n_cells, hands_over, n_images
-        keys, sums = run("sums", _sums, _merged_sums, context)
-        labels, unassigned = fitting.label_codes(keys, None, ranges, n_cells, hands_over=True)
-        return unassigned, sums.merged(labels, n_cells + len(unassigned))
-
-    _, sums, ranges, levels = fitting.choose_cells(options, grid, bins, moments_of, sums_of)
+    ranges, levels, hands_over = fitting.choose_cells(options, grid, bins, moments_of)
+    n_cells = len(levels)
+    context = encoding, ranges, n_cells, hands_over, n_images
+    keys, sums = run("sums", _sums, _merged_sums, context)
+    labels, unassigned = fitting.label_codes(keys, None, ranges, n_cells, hands_over=True)
+    sums = sums.merged(labels, n_cells + len(unassigned))
+    _, sums, ranges, levels = fitting.number_cells(grid, ranges, sums, levels, unassigned)
     centroids, lengths = sums.means()
     cancelled = np.flatnonzero(lengths <= CANCELLED)
     if len(cancelled):

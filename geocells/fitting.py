@@ -1,8 +1,8 @@
 """The steps of a fit, from what the caller gave to a partition: `CellBuilder.fit` takes them in order.
 
 Read the parameters (`Options`) and the images (`Images`), lay a grid over them (`make_grid`), order their codes
-(`geocells.constructions.bin_codes`), decide which cell each range of codes belongs to (`construct`), hand over what is
-left and number the cells (`choose_cells`), and put the partition together (`partition_from_labels`).
+(`geocells.constructions.bin_codes`), decide which cell each range of codes belongs to (`choose_cells`), hand over what
+is left and number the cells (`number_cells`), and put the partition together (`partition_from_labels`).
 """
 
 from __future__ import annotations
@@ -195,6 +195,24 @@ class Images:
             return units
         return np.maximum(1, np.rint(np.ldexp(units, -self.unit_bits))).astype(np.int64)
 
+    def codes_on(self, grid: GroupedGrid) -> CodeArray:
+        """Leaf code of each image, (n,) of ``grid.code_type``; an image outside its group's root box is refused."""
+        codes = grid.encode(self.coords.array, self.group_of_row)
+        outside = np.iinfo(codes.dtype).max
+        if len(codes) and codes.max() == outside:
+            is_outside = codes == outside
+            if self.weights is not None:
+                is_outside &= self.weights > 0
+            latitude, longitude = self.coords.array.T
+            refuse_rows(
+                is_outside,
+                "bounds must hold every image",
+                "lie outside",
+                lambda row: f"latitude {latitude[row]}, longitude {longitude[row]}",
+                "Widen bounds or drop those rows.",
+            )
+        return codes
+
     def boxes(self) -> list[Box]:
         """South, west, north, east of the images of each group; rows that stand for no image have no say."""
         coords, groups = self.coords.array, self.group_of_row
@@ -264,29 +282,8 @@ def root_boxes(
     return [box_of_bounds(bounds[name]) for name in group_names]
 
 
-def refuse_outside(codes: CodeArray, images: Images) -> None:
-    """Raise where the caller's bounds do not hold an image."""
-    outside = np.iinfo(codes.dtype).max
-    if len(codes) and codes.max() == outside:
-        is_outside = codes == outside
-        if images.weights is not None:
-            is_outside &= images.weights > 0
-        latitude, longitude = images.coords.array.T
-        refuse_rows(
-            is_outside,
-            "bounds must hold every image",
-            "lie outside",
-            lambda row: f"latitude {latitude[row]}, longitude {longitude[row]}",
-            "Widen bounds or drop those rows.",
-        )
-
-
 MomentsOf = Callable[[Ranges, int], Moments]
 """From ranges of leaf codes, an owner each, and the number of owners to the moments of the owners' images."""
-
-SumsOf = Callable[[Ranges, int, bool], tuple[CodeArray, SphereSums]]
-"""From the ranges of cells, their number, and whether bins that no cell holds are to be handed to one, to the codes of
-these bins, and the sums of the images of the cells and, after them, of the bins."""
 
 
 @dataclass(frozen=True)
@@ -380,8 +377,8 @@ def _from_heat_maps(
     return PrioritizedRanges.concatenate(parts)
 
 
-def flatten(
-    options: Options, grid: GroupedGrid, prioritized: PrioritizedRanges, bins: Bins
+def choose_cells(
+    options: Options, grid: GroupedGrid, bins: Bins, moments_of: MomentsOf
 ) -> tuple[Ranges, IntArray, bool]:
     """Disjoint ranges and levels of all cells, those of leftover images among them.
 
@@ -392,6 +389,7 @@ def flatten(
     hands_over : bool
         Whether bins are left that are to be handed to a cell.
     """
+    prioritized = construct(options, grid, bins, moments_of)
     levels = prioritized.levels
     ranges = Ranges.flatten(prioritized)
     order = ranges.order_of_cells(len(levels))
@@ -475,16 +473,6 @@ def number_cells(
     return numbers, sums.merged(numbers, n_cells), ranges.renamed(numbers), levels[order]
 
 
-def choose_cells(
-    options: Options, grid: GroupedGrid, bins: Bins, moments_of: MomentsOf, sums_of: SumsOf
-) -> tuple[IntArray, SphereSums, Ranges, IntArray]:
-    """Cells of images wherever these are, asked for their moments and sums; answers as `number_cells` does."""
-    prioritized = construct(options, grid, bins, moments_of)
-    ranges, levels, hands_over = flatten(options, grid, prioritized, bins)
-    unassigned, sums = sums_of(ranges, len(levels), hands_over)
-    return number_cells(grid, ranges, sums, levels, unassigned)
-
-
 def _renumber(start: int, stop: int, labels: IntArray, numbers: IntArray) -> None:
     """Number labels anew in place; -1 takes the last number."""
     block = labels[start:stop]
@@ -513,7 +501,6 @@ def fit_cells(
 ) -> tuple[CellPartition, IntArray]:
     """Cells of images that were encoded and binned on ``grid``, and their labels."""
     coords, weights = images.coords.array, images.weights
-    labels = np.empty(0, dtype=np.int64)
 
     def moments_of(owners: Ranges, n_owners: int) -> Moments:
         return moments_of_images(
@@ -526,20 +513,19 @@ def fit_cells(
             progress=True,
         )
 
-    def sums_of(ranges: Ranges, n_cells: int, hands_over: bool) -> tuple[CodeArray, SphereSums]:
-        nonlocal labels
-        labels, unassigned = label_codes(codes, weights, ranges, n_cells, hands_over=hands_over)
-        n_labels = n_cells + len(unassigned)
-        given = NO_WEIGHTS if weights is None else weights
-        return unassigned, SphereSums.from_coords(coords, labels, n_labels, given)
-
     most = options.max_images
     in_units = replace(
         options,
         min_images=images.in_units(options.min_images),
         max_images=None if most is None else images.in_units(most),
     )
-    numbers, sums, ranges, levels = choose_cells(in_units, grid, bins, moments_of, sums_of)
+    ranges, levels, hands_over = choose_cells(in_units, grid, bins, moments_of)
+    labels, unassigned = label_codes(codes, weights, ranges, len(levels), hands_over=hands_over)
+    n_labels = len(levels) + len(unassigned)
+    sums = SphereSums.from_coords(
+        coords, labels, n_labels, NO_WEIGHTS if weights is None else weights
+    )
+    numbers, sums, ranges, levels = number_cells(grid, ranges, sums, levels, unassigned)
     if not np.array_equal(numbers, np.arange(len(levels))):
         over_rows(_renumber, len(labels), labels, np.append(numbers, -1))
     cells = partition_from_labels(

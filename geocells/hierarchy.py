@@ -27,7 +27,6 @@ from geocells.fitting import (
     fit_cells,
     make_grid,
     partition_from_labels,
-    refuse_outside,
 )
 from geocells.grids import GroupedGrid, common_grid, refined
 from geocells.validation import check_coords
@@ -133,8 +132,7 @@ class CellHierarchy(Estimator):
         fitted, encoded = [], None
         for options, grid in zip(all_options, grids, strict=True):
             if grid != encoded:
-                encoded, codes = grid, grid.encode(images.coords.array, images.group_of_row)
-                refuse_outside(codes, images)
+                encoded, codes = grid, images.codes_on(grid)
                 bins = bin_codes(codes, grid.code_bits, images.weights)
             fitted.append(fit_cells(options, grid, codes, bins, images))
         if self.nested:

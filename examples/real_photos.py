@@ -25,7 +25,7 @@ from geocells import decoding, sphere
 from geoloc_models.countries import country_of
 from geoloc_models.evaluation.coverage import Coverage
 from geoloc_models.features.cache import FeatureCache, FeatureCard, row_keys
-from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.features.cache_writer import FeatureWriter
 from geoloc_models.inference import load_model
 from geoloc_models.models import ModelPlan, TrainingOptions
 from geoloc_models.models.gallery import Gallery

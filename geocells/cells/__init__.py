@@ -4,7 +4,7 @@ from geocells.cells.index import CellIndex, CodeRangeIndex, VoronoiIndex, neares
 from geocells.cells.io import OUTSIDE_CHOICES
 from geocells.cells.partition import CellPartition, load_cells, load_partitions, save_partitions
 from geocells.cells.ranges import Ranges
-from geocells.cells.regions import RegionIndex
+from geocells.cells.region_index import RegionIndex
 from geocells.cells.representative_points import (
     LOCATION_CHOICES,
     RepresentativePoints,

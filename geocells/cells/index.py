@@ -1,6 +1,6 @@
 """The index of a partition: which cell holds a coordinate. Of code ranges on a grid, or of the Voronoi cells of sites.
 
-Regions have an index of their own, in `geocells.cells.regions`.
+Regions have an index of their own, in `geocells.cells.region_index`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 from geocells._files import replacing
 from geocells._types import IntArray, ObjectArray
 from geocells.cells.index import CellIndex, CodeRangeIndex, VoronoiIndex, points_of
-from geocells.cells.regions import RegionIndex
+from geocells.cells.region_index import RegionIndex
 from geocells.cells.representative_points import RepresentativePoints
 from geocells.validation import check_choice
 

@@ -23,9 +23,9 @@ from geoloc_models._devices import (
 )
 from geoloc_models._errors import GeolocError
 from geoloc_models.features.cache import FeatureCache, FeatureCard, FeatureFiles, read_card
+from geoloc_models.features.cache_writer import FeatureWriter
 from geoloc_models.features.embed_options import EmbedOptions
 from geoloc_models.features.shards import Shards
-from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.photos.dataset import BrokenImages, PhotoDataset, make_loader
 from geoloc_models.photos.images import ImageSource
 

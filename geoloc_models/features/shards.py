@@ -15,7 +15,7 @@ from geoloc_models.features.cache import (
     FeatureCard,
     FeatureFiles,
 )
-from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.features.cache_writer import FeatureWriter
 
 _BLOCK_ROWS = 1 << 14
 

@@ -71,7 +71,7 @@ class PlaceEndpoint:
         options = self._addresses
         if options is None:
             raise HTTPException(404)
-        from geoloc_models.serve.addresses import fetch_photo
+        from geoloc_models.serve.photo_address import fetch_photo
 
         async def read() -> bytes:
             address = await read_body(request, self._limits)

@@ -11,7 +11,7 @@ import torch
 from geocells import CellBuilder
 from geoloc_models.features import FeatureCache, FeatureDataset
 from geoloc_models.features.cache import FeatureCard
-from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.features.cache_writer import FeatureWriter
 from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures
 from geoloc_models.models.tasks import CellTask

@@ -27,8 +27,8 @@ from geocells import CellBuilder
 from geoloc_models._devices import auto_workers, autocast, best_device, resolve_precision
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.features.cache import FeatureCache, FeatureCard
+from geoloc_models.features.cache_writer import FeatureWriter
 from geoloc_models.features.embedding import embed
-from geoloc_models.features.writer import FeatureWriter
 from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import CachedFeatures, LocationEncoder, build_encoder
 from geoloc_models.models.tasks import CellTask, RetrievalTask

@@ -9,10 +9,10 @@ from fresh_process import loaded_by
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.features import batches
-from geoloc_models.features import writer as feature_writer_module
+from geoloc_models.features import cache_writer as feature_writer_module
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.features.cache import FeatureCache, FeatureCard, hash_keys, row_keys
-from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.features.cache_writer import FeatureWriter
 from geoloc_models.tables.photo_table import PhotoTable
 
 KEYS = [f"photo {k}" for k in range(10)]

@@ -9,7 +9,7 @@ from geoloc_models_small import small_table
 
 from geoloc_models._errors import GeolocError
 from geoloc_models.features.cache import FeatureCache, FeatureCard
-from geoloc_models.features.writer import FeatureWriter
+from geoloc_models.features.cache_writer import FeatureWriter
 from geoloc_models.inference.bundle import load_bundle
 from geoloc_models.inference.calibration import Calibration, load_calibration, save_calibration
 from geoloc_models.inference.calibration_report import (

@@ -49,7 +49,7 @@ def select(
 
 
 def _report_text(report: MetadataReport, tolerance_km: float) -> str:
-    from geocells.tables.rows import UNBALANCED
+    from geocells.tables import UNBALANCED
 
     width = len(f"{report.n_read:,}")
     lines = [f"{report.n_read:>{width},} rows read", f"{report.n_kept:>{width},} photos kept"]

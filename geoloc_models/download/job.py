@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from geocells.tables import TableFile, ids, open_table, texts
-from geocells.tables.writer import write_batches
+from geocells.tables import TableFile, ids, open_table, texts, write_batches
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import locked, read_json, write_json
 from geoloc_models.download.download_options import DownloadOptions, State

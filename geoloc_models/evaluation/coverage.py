@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from geocells.decoding.conformal import conformal_rank
+from geocells.decoding import conformal_quantile
 from geoloc_models._errors import GeolocError
 
 
@@ -107,7 +107,8 @@ def chance_interval(
     if n_calibration is None:
         held = stats.binom(n_photos, promised)
     else:
-        rank = conformal_rank(n_calibration, 1.0 - promised)
+        # Of the scores 1 to n, the quantile is the rank itself.
+        rank = conformal_quantile(np.arange(n_calibration) + 1, 1.0 - promised)
         if rank > n_calibration:
             return 1.0, 1.0
         held = stats.betabinom(n_photos, rank, n_calibration + 1 - rank)

@@ -19,8 +19,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from geocells.tables import coordinates as checked_coordinates
-from geocells.tables import ids, numbers, open_table, texts, write_table
-from geocells.tables.writer import with_column
+from geocells.tables import ids, numbers, open_table, texts, with_column, write_table
 from geoloc_models._errors import BrokenImageError, GeolocError
 from geoloc_models._files import replacing
 from geoloc_models.countries import country_of

@@ -10,8 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geocells.tables import Batch, TableFile, ids, numbers, texts
-from geocells.tables.rows import NOT_JSON, NOT_TEXT, UNBALANCED, WRONG_FIELDS
+from geocells.tables import (
+    NOT_JSON,
+    NOT_TEXT,
+    UNBALANCED,
+    WRONG_FIELDS,
+    Batch,
+    TableFile,
+    ids,
+    numbers,
+    texts,
+)
 from geoloc_models._errors import GeolocError
 from geoloc_models.countries.names import country_code
 from geoloc_models.tables.hashing import hash_texts, stream_start

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geocells.tables.writer import with_column
+from geocells.tables import with_column
 
 
 def with_paths_from(table: pa.Table, column: str, source: Path, target: Path) -> pa.Table:

@@ -12,9 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
-from geocells.tables import TableFile, ids, texts
-from geocells.tables.parquet import PARQUET
-from geocells.tables.writer import with_column, write_batches
+from geocells.tables import PARQUET, TableFile, ids, texts, with_column, write_batches
 from geoloc_models._errors import GeolocError
 from geoloc_models._files import refuse_input
 from geoloc_models.countries.polygons import read_countries

@@ -11,8 +11,16 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from geocells.tables import Batch, TableFile, coordinates, numbers, open_table, texts
-from geocells.tables.writer import with_column, write_batches
+from geocells.tables import (
+    Batch,
+    TableFile,
+    coordinates,
+    numbers,
+    open_table,
+    texts,
+    with_column,
+    write_batches,
+)
 from geoloc_models._errors import GeolocError
 from geoloc_models.tables.hashing import HASH_VERSION
 from geoloc_models.tables.parts import assign_parts, in_large_unit, subset_ranks

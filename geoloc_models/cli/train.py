@@ -65,15 +65,13 @@ def train(
     """
     from geocells import load_cells
     from geocells.tables import columns_note
-    from geoloc_models.features.cache import FeatureCache
     from geoloc_models.training import run_model, split_source
     from geoloc_models.training.sources import table_source
 
     if cells is not None and plan.label is None:
         plan = replace(plan, label=cells.stem)
     run_dir = output or Path("runs") / f"{table.stem}-{plan.name}"
-    card = None if columns.features is None else FeatureCache.open(columns.features).card
-    image_size = training.resolve(card).image_size
+    image_size = training.resolve().image_size
     source = table_source(table, columns, image_size=image_size, run_dir=run_dir)
     say(columns_note(source.table.columns))
     split = split_source(source, seed=training.seed)

@@ -1,20 +1,13 @@
-"""scikit-learn's contract: its own checks, and those that no coordinates can pass, written again on coordinates.
-
-A check is expected to fail only with the message of its reason; a failure of any other kind is a failure here.
-"""
+"""scikit-learn's contract: its own checks, and those that no coordinates can pass, written again on coordinates."""
 
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 import pickle
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import SkipTest
 
 import geopandas as gpd
 import joblib
@@ -30,8 +23,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
-from sklearn.utils import estimator_checks, get_tags
-from sklearn.utils.estimator_checks import estimator_checks_generator
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import parametrize_with_checks
 from sklearn.utils.validation import check_is_fitted
 
 from geocells import CellBuilder, ClusteredCells, RegionCells, load_cells, sphere
@@ -39,36 +32,13 @@ from geocells import CellBuilder, ClusteredCells, RegionCells, load_cells, spher
 # ------------------------------------------------------------------------------ scikit-learn's own
 
 
-@dataclass(frozen=True)
-class Reason:
-    """Why a check cannot pass, and the words by which the failure shows it."""
+Builder = CellBuilder | ClusteredCells | RegionCells
 
-    text: str
-    words: str
-
-
-SHAPE = Reason(
-    "coords are (n, 2), latitude and longitude; the check passes another number of columns",
-    "one (latitude, longitude) pair per row, shape (n, 2)",
-)
-GLOBE = Reason(
-    "the check passes two columns whose values lie beyond the globe", "Latitude must lie in"
-)
-FEATS = Reason(
-    "the place of y is that of feats, (n, n_features); the check passes one class a row",
-    "feats must hold one feature vector per row",
-)
-FEATS_HIDDEN = Reason(FEATS.text, "raises error if 'sample_weight' parameter is of type")
-Y_NAME = Reason(
-    "the place of y is that of feats, by that name; the check passes y= (and 30 columns)",
-    "unexpected keyword argument 'y'",
-)
-
-# Checks that must fail, by the test below that holds the same on coordinates, and why they do: SHAPE where not said.
+# Checks whose data are no coordinates, or no features beside them, by the test below that holds the same on such.
 HELD_BY = {
     "test_the_same_data_in_another_guise_have_the_same_cells": (
-        "dtype_object f_contiguous_array_estimator readonly_memmap_input sample_weights_list "
-        "sample_weights_not_an_array sample_weights_pandas_series"
+        "array_api_input dtype_object f_contiguous_array_estimator readonly_memmap_input "
+        "sample_weights_list sample_weights_not_an_array sample_weights_pandas_series"
     ),
     "test_numbers_of_any_type_have_the_cells_of_float64": "estimators_dtypes",
     "test_features_stand_in_the_place_of_y": "fit_score_takes_y positive_only_tag_during_fit",
@@ -90,69 +60,22 @@ HELD_BY = {
     ),
     "test_unsound_weights_are_refused": "all_zero_sample_weights_error sample_weights_shape",
 }
-OTHER_REASONS = {
-    GLOBE: "fit_check_is_fitted fit_idempotent n_features_in",
-    FEATS: (
-        "estimators_fit_returns_self estimators_overwrite_params readonly_memmap_input "
-        "sample_weights_not_an_array sample_weights_not_overwritten sample_weights_shape"
-    ),
-    FEATS_HIDDEN: "sample_weights_pandas_series",
-    Y_NAME: "sample_weight_equivalence_on_dense_data",
+EXPECTED = {
+    f"check_{name}": f"its data are no coordinates with features; {test} holds the same"
+    for test, names in HELD_BY.items()
+    for name in names.split()
 }
-EXPECTED = {f"check_{name}": SHAPE for names in HELD_BY.values() for name in names.split()} | {
-    f"check_{name}": reason for reason, names in OTHER_REASONS.items() for name in names.split()
-}
-
-
-Builder = CellBuilder | ClusteredCells | RegionCells
-
-
-def checks() -> list[tuple[Builder, functools.partial[Any]]]:
-    """Every check that scikit-learn has for the builders."""
-    with warnings.catch_warnings():
-        # One of them says that they keep the contract without BaseEstimator, as they may.
-        warnings.simplefilter("ignore")
-        return [
-            pair
-            for builder in (CellBuilder(), ClusteredCells())
-            for pair in estimator_checks_generator(builder)
-        ]
-
-
-def name_of(check: Any) -> str:
-    """Return the name of a check, or the text of its estimator."""
-    check = inspect.unwrap(check)
-    if isinstance(check, functools.partial):
-        return name_of(check.func)
-    return getattr(check, "__name__", repr(check))
-
-
-def words_of(error: BaseException | None) -> str:
-    """Return the messages of an error and of those that it was raised from."""
-    return f"{error}\n{words_of(error.__cause__ or error.__context__)}" if error else ""
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize(("estimator", "check"), checks(), ids=name_of)
-def test_check_of_scikit_learn(estimator: Builder, check: functools.partial[Any]) -> None:
-    reason = EXPECTED.get(name_of(check))
-    if reason is None:
-        check(estimator)
-        return
-    with pytest.raises(Exception) as failure:  # noqa: PT011
-        check(estimator)
-    if isinstance(failure.value, SkipTest):
-        raise failure.value
-    assert reason.words in words_of(failure.value)
-    pytest.xfail(reason.text)
-
-
-@pytest.mark.skipif(
-    not hasattr(estimator_checks, "check_all_zero_sample_weights_error"),
-    reason="This scikit-learn lacks checks that later ones have.",
+@parametrize_with_checks(
+    [CellBuilder(), ClusteredCells()], expected_failed_checks=lambda _: EXPECTED
 )
-def test_every_expected_failure_is_a_check_and_is_written_again_below() -> None:
-    assert set(EXPECTED) <= {name_of(check) for _, check in checks()}
+def test_check_of_scikit_learn(estimator: Builder, check: Callable[[Builder], None]) -> None:
+    check(estimator)
+
+
+def test_every_expected_failure_is_written_again_below() -> None:
     assert set(HELD_BY) <= set(globals())
 
 

@@ -47,10 +47,9 @@ def download(
     # The bar shows on a terminal alone.
     with tqdm(unit=" photos", disable=None, dynamic_ncols=True) as bar:
 
-        def show(n_new: int, n_left: int) -> None:
-            if not n_new:
-                bar.reset(total=n_left)
-            bar.update(n_new)
+        def show(n_done: int, n_in_all: int) -> None:
+            bar.total = n_in_all
+            bar.update(n_done - bar.n)
 
         try:
             summary = download_photos(

@@ -35,7 +35,7 @@ class Fetching:
     options : DownloadOptions
         All choices.
     progress : callable
-        Called with the number of photos that were just finished.
+        Called with the number of photos that are finished.
     resolve : callable, optional
         Resolver of names, in the place of the system's.
 
@@ -106,7 +106,7 @@ class Fetching:
             await self._written(self._queue.finish, [record])
         self.n_now += 1
         self.n_fetched_now += outcome is None
-        self._progress(1)
+        self._progress(self.n_now)
 
     async def _fetch(self, photo: QueuedPhoto) -> tuple[Rejected | None, int]:
         """Ask for a photo until it is stored (None) or rejected; the number of attempts."""

@@ -147,8 +147,7 @@ def download_photos(
     quoting : bool
         Double quotes enclose texts; not so in files of GBIF.
     progress : callable, optional
-        Called as ``progress(n_new, n_left)`` with the photos just finished and, first, with 0 and
-        the number of photos to do.
+        Called as ``progress(n_done, n_in_all)`` before the first photo and after each one.
     resolve : async callable, optional
         ``resolve(host, port)`` gives addresses as text, in the place of the system's resolver.
 
@@ -192,7 +191,7 @@ def download_photos(
             f"{table} is what the download itself writes; name the table that it came from, or "
             "another output folder."
         )
-    report = progress or (lambda n_new, n_left: None)
+    report = progress or (lambda n_done, n_in_all: None)
     start = time.monotonic()
     with _disk_errors(folder), _open_folder(folder, options) as (queue, store):
         n_photos = queue.fill(rows.batches(), options.retry)
@@ -201,7 +200,9 @@ def download_photos(
         n_recovered = queue.finish(_found_records(found, folder))
         n_left = queue.n_waiting()
         report(0, n_left)
-        fetching = Fetching(queue, store, options, progress=lambda n: report(n, 0), resolve=resolve)
+        fetching = Fetching(
+            queue, store, options, progress=lambda n: report(n, n_left), resolve=resolve
+        )
         interruption = None
         try:
             if n_left:

@@ -122,14 +122,18 @@ def test_a_second_run_fetches_nothing_again(tmp_path, shard_size):
 
 def test_rows_added_to_the_table_are_fetched_and_no_others(tmp_path):
     ids = ["a", "b", "c"]
+    told = []
     with PhotoServer(dict.fromkeys(ids, PHOTO)) as server:
         for n in (2, 3):
             table = write_photos(
                 tmp_path / "photos.parquet", ids[3 - n :], map(server.url, ids[3 - n :])
             )
-            summary = download_photos(table, tmp_path / "images", quick())
+            summary = download_photos(
+                table, tmp_path / "images", quick(), progress=lambda *counts: told.append(counts)
+            )
         assert server.requests == {"a": 1, "b": 1, "c": 1}
     assert summary.n_now == 1
+    assert told == [(0, 2), (1, 2), (2, 2), (0, 1), (1, 1)]  # done, of so many
 
 
 def test_images_are_made_small_or_kept_as_they_are(tmp_path):

@@ -217,7 +217,9 @@ class Data:
     labels: np.ndarray  # (n, 2): cell, scene
 
     @classmethod
-    def of(cls, source: PhotoSource, folder: Path, segmentation: str | None = None) -> Data:
+    def from_source(
+        cls, source: PhotoSource, folder: Path, segmentation: str | None = None
+    ) -> Data:
         """Features of all photos, cells of the training ones, scenes of all by their features."""
         table, split = source.table, split_source(source)
         train, countries = split.train, table.countries
@@ -319,7 +321,7 @@ def compare(
     segmentation: str | None = None,
 ) -> str:
     """Train every system with every seed; what is trained already is read."""
-    data = Data.of(source, output, segmentation)
+    data = Data.from_source(source, output, segmentation)
     options = TrainingOptions(epochs=epochs).resolve(data.features.card)
     shape = {"hidden": options.hidden, "dropout": options.dropout}
     found: dict[str, list[Predictions]] = {}

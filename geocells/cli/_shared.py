@@ -60,7 +60,7 @@ class GroupedTableOptions(TableOptions):
 
 
 @dataclass(frozen=True)
-class Photos:
+class ReadPhotos:
     """A table of photos that was read.
 
     Parameters
@@ -87,7 +87,7 @@ class Photos:
 
 def read_photos(
     path: Path, options: GroupedTableOptions, *, others: Sequence[str | None] | None = ()
-) -> Photos:
+) -> ReadPhotos:
     """Read coordinates and groups, and the columns ``others``; all columns with None."""
     file = open_table(path, quoting=options.quoting)
     wanted = {"latitude": options.latitude_column, "longitude": options.longitude_column}
@@ -102,7 +102,7 @@ def read_photos(
     coords = coordinates(table, columns, where=path.name)
     group = columns.get("group")
     names_of_groups = None if group is None else groups(table[group], group, where=path.name)
-    return Photos(table, columns, coords, names_of_groups)
+    return ReadPhotos(table, columns, coords, names_of_groups)
 
 
 def read_features(path: Path, n_rows: int, photos: Path) -> Any:

@@ -15,7 +15,7 @@ from geocells._files import replacing
 from geocells._output import say, without_formulas
 from geocells.cli._shared import (
     GroupedTableOptions,
-    Photos,
+    ReadPhotos,
     busy,
     check_output,
     read_features,
@@ -79,7 +79,7 @@ def report(
     say(f"\nWritten: {output}")
 
 
-def _curve(cells: CellPartition, min_images: str, photos: Photos, feats: Any) -> pd.DataFrame:
+def _curve(cells: CellPartition, min_images: str, photos: ReadPhotos, feats: Any) -> pd.DataFrame:
     """Number and size of cells, and how far a perfect classifier would get, a row each ``min_images``."""
     import pandas as pd
 

@@ -27,7 +27,7 @@ def source():
 
 @pytest.fixture(scope="module")
 def data(source, folder):
-    return Data.of(source, folder)
+    return Data.from_source(source, folder)
 
 
 def test_every_system_learns_with_all_its_layers(data):

@@ -44,22 +44,6 @@ def test_features_bring_their_encoder_with_them(prepared, tmp_path):
     assert table.strip().splitlines()[2] in again.stdout
 
 
-def test_a_head_on_features_learns_at_the_pace_of_a_head(prepared, tmp_path):
-    common = ["train", prepared / "split.parquet", "--min-images", "4", "--hidden", "16"]
-    features = ["--features", prepared / "features.npy"]
-    tiny = ["--encoder", "tiny", "--image-size", "32", "--epochs", "1"]
-    for name, more, epochs, rate in [
-        ("cached", features, 30, 5e-4),
-        ("asked", [*features, "--epochs", "3", "--learning-rate", "0.01"], 3, 0.01),
-        ("frozen", [*tiny, "--train-encoder", "none"], 1, 5e-4),
-        ("pixels", [*tiny, "--weights", prepared / "tiny.safetensors"], 1, 1e-5),
-        ("random", tiny, 1, 1e-3),
-    ]:
-        geoloc(*common, *more, "--output", tmp_path / name)
-        options = json.loads((tmp_path / name / "options.json").read_text())["training"]
-        assert (options["epochs"], options["learning_rate"]) == (epochs, rate), name
-
-
 def test_a_subset_trains_on_so_many_and_tests_on_all(prepared, tmp_path):
     result = train(prepared, tmp_path / "run", "--task", "country", "--subset", "20")
     parts = pd.read_parquet(prepared / "split.parquet")["part"].value_counts()

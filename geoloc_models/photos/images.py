@@ -95,7 +95,7 @@ class FileImages:
         self._in_memory = {
             row: item for row, item in enumerate(paths) if isinstance(item, IN_MEMORY)
         }
-        # One text of all paths: a tenth of the memory, which forked processes share.
+        # One text of all paths: less than as many objects, and forked processes share it.
         encoded = [_bytes_of(item, row) for row, item in enumerate(paths)]
         self._paths = b"".join(encoded)
         self._ends = np.cumsum([0, *map(len, encoded)])

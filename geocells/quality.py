@@ -197,7 +197,6 @@ def report(
     *,
     counts: IntArray | None = None,
     min_images: int | None = None,
-    progress: bool = True,
 ) -> Report:
     """Measure cells on images.
 
@@ -215,8 +214,6 @@ def report(
         Images that each cell was built from; by default those measured.
     min_images : int, optional
         What cells were asked to hold.
-    progress : bool
-        Show a progress bar while many features are read.
 
     Returns
     -------
@@ -244,7 +241,7 @@ def report(
     if min_images is not None:
         short = (images_per_cell if counts is None else counts) < min_images
         n_short = int(images_per_cell[short].sum())
-    moments = moments_of_images(coords, feats, labels, n_cells, progress=progress)
+    moments = moments_of_images(coords, feats, labels, n_cells, progress=True)
     return Report(
         n_images,
         n_images - int(placed.sum()),

@@ -111,59 +111,68 @@ def build(
     given = {name: value for name, value in asdict(cells).items() if value is not None}
     builder = CellBuilder(**given)
     Options.from_builder(builder)  # before a long table is read
-    if dask is not None:
-        if features is not None:
-            raise ValueError(
-                "--features is a file for one machine; with --dask name a column of the dataset by --feature-column."
-            )
-        partition, n_rows = _fit_on_cluster(
-            builder,
-            photos,
-            dask,
-            table,
-            weight_column,
-            feature_column,
-            auto="min_images" not in given,
+    if dask is not None and features is not None:
+        raise ValueError(
+            "--features is a file for one machine; with --dask name a column of the dataset by --feature-column."
         )
-        note, unassigned = "", 0
-    else:
-        if feature_column:
-            raise ValueError(
-                "--feature-column belongs to --dask; name a file of features by --features."
-            )
+    if dask is None and feature_column:
+        raise ValueError(
+            "--feature-column belongs to --dask; name a file of features by --features."
+        )
+    chooses = "min_images" not in given
+    if dask is None:
         path = Path(photos)
-        read = read_photos(path, table, others=[weight_column])
-        n_rows = len(read.coords)
-        feats = None if features is None else read_features(features, n_rows, path)
-        weights = None
-        if weight_column is not None:
-            column = read.table[weight_column]
-            weights, missing, wrong = numbers(column)
-            refuse_rows(
-                missing | wrong,
-                f"Column {weight_column!r} must hold numbers of photos",
-                "do not",
-                lambda row: repr(column[row].as_py()),
-                "Correct or remove these rows.",
-                where=path.name,
-                first_row=1,
-                error=TableError,
-            )
-        if "min_images" not in given:
-            n_images = n_rows if weights is None else int(weights.sum())
-            builder.set_params(min_images=usual_min_images(n_images))
-        with busy("building cells"):
-            builder.fit(read.coords, feats, groups=read.groups, sample_weight=weights)
-        partition, unassigned = builder.cells_, int((builder.labels_ < 0).sum())
-        note = f"\n{read.note}"
+        partition, n_rows, unassigned, note = _fit_here(
+            builder, path, table, weight_column, features, chooses=chooses
+        )
+    else:
+        partition, n_rows = _fit_on_cluster(
+            builder, photos, dask, table, weight_column, feature_column, chooses=chooses
+        )
+        unassigned, note = 0, ""
     with busy("writing cells"), replacing(output) as draft:
         _write_cells(partition, draft)
     counts = partition.counts
     span = f"{int(counts.min())} to {int(counts.max())}" if len(counts) else "none"
     left = f"; {unassigned} photos belong to none" if unassigned else ""
     n_cells = f"{partition.n_cells} cell{'s' if partition.n_cells != 1 else ''}"
-    chosen = "" if "min_images" in given else f"\nOf {builder.min_images} photos at least."
+    chosen = f"\nOf {builder.min_images} photos at least." if chooses else ""
     say(f"{n_cells} of {n_rows} photos, {span} a cell{left}: {output}{chosen}{note}")
+
+
+def _fit_here(
+    builder: CellBuilder,
+    path: Path,
+    table: GroupedTableOptions,
+    weight_column: str | None,
+    features: Path | None,
+    *,
+    chooses: bool,
+) -> tuple[CellPartition, int, int, str]:
+    """Cells, photos, photos without a cell, and which columns were read."""
+    read = read_photos(path, table, others=[weight_column])
+    n_rows = len(read.coords)
+    feats = None if features is None else read_features(features, n_rows, path)
+    weights = None
+    if weight_column is not None:
+        column = read.table[weight_column]
+        weights, missing, wrong = numbers(column)
+        refuse_rows(
+            missing | wrong,
+            f"Column {weight_column!r} must hold numbers of photos",
+            "do not",
+            lambda row: repr(column[row].as_py()),
+            "Correct or remove these rows.",
+            where=path.name,
+            first_row=1,
+            error=TableError,
+        )
+    if chooses:
+        n_images = n_rows if weights is None else int(weights.sum())
+        builder.set_params(min_images=usual_min_images(n_images))
+    with busy("building cells"):
+        builder.fit(read.coords, feats, groups=read.groups, sample_weight=weights)
+    return builder.cells_, n_rows, int((builder.labels_ < 0).sum()), f"\n{read.note}"
 
 
 def _fit_on_cluster(
@@ -174,13 +183,14 @@ def _fit_on_cluster(
     weight_column: str | None,
     feature_columns: list[str] | None,
     *,
-    auto: bool,
+    chooses: bool,
 ) -> tuple[CellPartition, int]:
+    """Cells and photos."""
     from geocells import dask as over_dask
 
     names: Any = feature_columns or None
     with cluster(scheduler), busy("building cells"):
-        if auto:
+        if chooses:
             rows = over_dask.open_collection(photos)
             n_images = (
                 len(rows) if weight_column is None else int(rows[weight_column].sum().compute())

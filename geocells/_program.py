@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import importlib.util
+import io
 import logging
 import os
 import sys
@@ -18,6 +19,7 @@ from geocells._output import SayingHandler, say
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+_READER_GONE = 141  # as a shell has it: 128 and the number of SIGPIPE
 OPTIONS = Group("Options", sort_key=0)
 EVERY_COMMAND = Group("Every command", sort_key=1000)
 
@@ -70,7 +72,9 @@ def offer_completion(app: App) -> None:
 
 @contextlib.contextmanager
 def speaking(*, verbose: bool, quiet: bool) -> Iterator[None]:
-    """Log to standard error as ``--verbose`` and ``--quiet`` say."""
+    """Log to standard error as ``--verbose`` and ``--quiet`` say; characters that cannot be shown are escaped."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     if verbose:
         level, text = logging.DEBUG, "%(levelname)s: %(message)s"
     else:
@@ -95,6 +99,9 @@ def end(message: str, code: int = BAD_INPUT) -> None:
 def end_of_error(error: BaseException) -> None:
     """Print what an error says as one line, and exit; ``--verbose`` shows where it was raised."""
     logging.getLogger(__name__).debug("bad input", exc_info=True)
+    if isinstance(error, BrokenPipeError):  # of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_READER_GONE)
     text = str(error)
     if isinstance(error, UnusedCliTokensError):
         words = ", ".join(map(repr, error.unused_tokens or ()))

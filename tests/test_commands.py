@@ -100,6 +100,17 @@ def test_a_shell_learns_commands_options_and_choices(program, words, tmp_path, m
     assert set(words) <= set(re.findall(r"[\w-]+", script.read_text(encoding="utf-8")))
 
 
+def test_standard_output_may_be_closed_or_of_few_characters(tmp_path):
+    (tmp_path / "photos.csv").write_text("lat,lon\n47,8\n48,9\n")
+    code = "from geocells.cli import main; main(['build', 'photos.csv', '-o', 'Zürich.parquet'])"
+    ended = run_python(code, cwd=tmp_path, PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert r"Z\xfcrich.parquet" in ended.stdout
+    close = "import os; reader, writer = os.pipe(); os.close(reader); os.dup2(writer, 1)"
+    ended = run_python(f"{close}; {code}", cwd=tmp_path, check=False)
+    assert ended.returncode == 141
+    assert "rror" not in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("refused", "command"), [(geocells_refuses, "map"), (geoloc_refuses, "split")]
 )

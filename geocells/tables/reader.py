@@ -66,6 +66,8 @@ def open_table(
         raise TableError(f"There is no file {path}.")
     if path.is_dir():
         raise TableError(f"{path} is a folder. Name the table in it.")
+    if not path.is_file():
+        raise TableError(f"{path} is a pipe, but a table is read twice. Save it as a file.")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     if suffixes and suffixes[-1] in COMPRESSED:
         suffixes.pop()

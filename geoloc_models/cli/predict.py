@@ -87,8 +87,14 @@ def predict(
     ]
     if len(chosen) > 1:
         raise GeolocError(f"Choose one format; got {' and '.join(f'--{name}' for name in chosen)}.")
-    if map_file is not None and map_file.suffix.lower() not in (".html", ".htm"):
-        raise GeolocError(f"The map is a page; {map_file} should end in .html.")
+    background = None if tiles.lower() == "none" else tiles
+    if map_file is not None:
+        if map_file.suffix.lower() not in (".html", ".htm"):
+            raise GeolocError(f"The map is a page; {map_file} should end in .html.")
+        if background is not None:
+            from geocells.web_map import tile_source
+
+            tile_source(background)  # refuses an unknown one
     files = _files(photos)
     from geoloc_models._files import refuse_input
 
@@ -118,7 +124,7 @@ def predict(
     suffix = "" if output is None else output.suffix.lower().lstrip(".")
     _write(_text(predictions, (*chosen, suffix)[0], top), output)
     if map_file is not None:
-        predictions.save_map(map_file, tiles=None if tiles.lower() == "none" else tiles)
+        predictions.save_map(map_file, tiles=background)
         say(f"The map is {map_file}.", error=True)
     for note in predictions.notes:
         say(f"Note: {note}", error=True)

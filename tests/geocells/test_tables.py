@@ -5,6 +5,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import zipfile
 
 import numpy as np
@@ -111,6 +112,8 @@ def test_a_bad_file_is_refused_with_its_row_its_value_and_a_remedy(name, words, 
 def test_other_refusals(write, tmp_path):
     assert "no file" in refusal(tmp_path / "none.csv")
     assert "is a folder" in refusal(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    assert "is a pipe" in refusal(tmp_path / "pipe")
     assert "no table of text" in refusal(write(b"PK\x03\x04\0\0\0", "photos.xlsx"))
     assert "no encoding 'klingon'" in refusal(write(PLAIN), encoding="klingon")
     assert "not text in ascii" in refusal(write(PLAIN.replace("ann", "Å")), encoding="ascii")

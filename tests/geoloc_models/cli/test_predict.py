@@ -185,6 +185,7 @@ def test_a_name_is_printable_in_the_table_text_in_csv_and_itself_in_json(
         (["broken"], "None of the 2 photos can be read"),
         (["photos", "--json", "--csv"], "Choose one format"),
         (["photos", "--map", "map.png"], "should end in .html"),
+        (["broken", "--map", "map.html", "--tiles", "Nix"], "Unknown background 'Nix'"),
         (["photos/0.jpg", "--promise", "25"], "was not calibrated for a promise"),
         (["photos/0.jpg", "--promise", "30"], "1, 25, 200"),
         (["photos/0.jpg", "--promise", "25", "--decoder", "argmax"], "was not calibrated for a"),

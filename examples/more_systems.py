@@ -175,8 +175,11 @@ class SceneCells(CellTask):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of the cells by each head, (B, heads, C), and of the scenes, (B, S)."""
-        embedding = self.encoder(image)
-        return torch.stack([head(embedding) for head in self.heads], 1), self.scene_head(embedding)
+        return self.by_head(self.encoder(image))
+
+    def by_head(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """The same of (B, D) embeddings."""
+        return torch.stack([head(features) for head in self.heads], 1), self.scene_head(features)
 
     def score(self, batch: Batch) -> Scored:
         """Cross entropies of the cell, by the head of the true scene, and of the scene."""
@@ -185,11 +188,11 @@ class SceneCells(CellTask):
         logits = by_head[torch.arange(len(scene)), scene]
         return score_of_labels([logits, scenes], batch["cell"], accuracy_of=0)
 
-    def probabilities(self, image: Tensor) -> Tensor:
-        """Of the cells (B, C): those of each head, weighed by how likely its scene is."""
-        by_head, scenes = self(image)
-        weights = torch.softmax(scenes, 1) if len(self.heads) > 1 else torch.ones(len(image), 1)
-        return (torch.softmax(by_head, 2) * weights[:, :, None]).sum(dim=1)
+    def outputs(self, features: Tensor) -> dict[str, Tensor]:
+        """``probabilities`` (B, C): those of each head, weighed by how likely its scene is."""
+        by_head, scenes = self.by_head(features)
+        weights = torch.softmax(scenes, 1) if len(self.heads) > 1 else torch.ones(len(scenes), 1)
+        return {"probabilities": (torch.softmax(by_head, 2) * weights[:, :, None]).sum(dim=1)}
 
 
 class NearRetrieval(RetrievalTask):

@@ -126,6 +126,14 @@ def small_task(kind, table, *, seed=0, encoder=None, **options):
     return RetrievalTask(encoder, location, coords, countries, **{"n_false": 16, **options})
 
 
+def outputs_of(task, images):
+    """Arrays of images (n, 3, H, W), as a run of the network gives them."""
+    with torch.inference_mode():
+        features = task.encoder(images)
+        outputs = {**task.outputs(features), "features": features.float()}
+    return {name: values.numpy() for name, values in outputs.items()}
+
+
 def small_hierarchy(table):
     """Two nested levels."""
     builders = [{"min_images": n, "method": "top_down"} for n in (8, 4)]

@@ -43,7 +43,10 @@ class _Network(nn.Module):
             self.gallery = torch.from_numpy(task.gallery.vectors)
 
     def named(self, image: Tensor) -> dict[str, Tensor]:
-        outputs = self.task.outputs(image)
+        features = self.task.encoder(image)
+        outputs = self.task.outputs(features)
+        if self.task.stores_images:  # and compares new ones with these
+            outputs["features"] = features.float()
         if self.gallery is not None:
             similarity = outputs["embedding"] @ self.gallery.T
             outputs["probabilities"] = torch.softmax(similarity / self.temperature, dim=1)

@@ -23,8 +23,8 @@ class NetworkOutputs:
     Parameters
     ----------
     arrays : dict of str to ndarray
-        By the names of :meth:`PlaceTask.outputs`, n rows each, and ``features``, (n, D) of the encoder;
-        empty where no image could be read.
+        By the names of :meth:`PlaceTask.outputs`, n rows each, and ``features``, (n, D) of the
+        encoder; empty where no image could be read.
     rows : ndarray
         (n,) int64, rows of the photo table.
     broken : BrokenImages
@@ -80,20 +80,15 @@ def run_network(
     rows: list[np.ndarray] = []
     broken = BrokenImages()
     bar = tqdm(batches, desc=description, unit="batch", disable=not progress or None, leave=False)
-    features: list[torch.Tensor] = []
-    hook = task.encoder.register_forward_hook(lambda *passed: features.append(passed[-1]))
-    try:
-        for batch in bar:
-            broken.extend(batch.get("broken", ()))
-            if len(batch["image"]) == 0:
-                continue
-            outputs = task.outputs(batch["image"].to(device, non_blocking=True))
-            outputs.setdefault("features", features.pop().float())
-            for name, values in outputs.items():
-                parts.setdefault(name, []).append(values.cpu().numpy())
-            rows.append(np.asarray(batch["row"], dtype=np.int64))
-    finally:
-        hook.remove()
+    for batch in bar:
+        broken.extend(batch.get("broken", ()))
+        if len(batch["image"]) == 0:
+            continue
+        features = task.encoder(batch["image"].to(device, non_blocking=True))
+        outputs = {**task.outputs(features), "features": features.float()}
+        for name, values in outputs.items():
+            parts.setdefault(name, []).append(values.cpu().numpy())
+        rows.append(np.asarray(batch["row"], dtype=np.int64))
     return NetworkOutputs(
         {name: np.concatenate(arrays) for name, arrays in parts.items()},
         np.concatenate([np.empty(0, np.int64), *rows]),

@@ -75,8 +75,8 @@ class PlaceTask(nn.Module):
 
     Notes
     -----
-    A task of one's own says four things: the loss of a batch (:meth:`score`), what the network
-    gives for images (:meth:`outputs`), what that means as places (:meth:`answer`), and what is
+    A task of one's own says four things: the loss of a batch (:meth:`score`), what the heads give
+    for embeddings (:meth:`outputs`), what that means as places (:meth:`answer`), and what is
     stored to build it again (:meth:`card`, :meth:`write_files`, :meth:`from_card`). Where its
     answers have probabilities, ``classes`` says of what.
     :func:`geoloc_models.training.fit_task` trains it.
@@ -99,12 +99,12 @@ class PlaceTask(nn.Module):
         """Loss of a batch of one image at least; rows of an unknown class (-1) do not count."""
 
     @abstractmethod
-    def outputs(self, image: Tensor) -> dict[str, Tensor]:
-        """Numbers for images, (B, 3, H, W) or (B, D) features: float32, the first axis B."""
+    def outputs(self, features: Tensor) -> dict[str, Tensor]:
+        """Numbers for images by their (B, D) embeddings: float32, the first axis B."""
 
     @abstractmethod
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
-        """Places for the outputs of n images: arrays with n rows, and the images' own rows."""
+        """Places for n images: arrays with n rows, outputs and ``features``; and their own rows."""
 
     def predict_proba(self, outputs: Outputs) -> npt.NDArray[np.float32] | sparse.csr_array | None:
         """Probabilities, (n, C) over ``classes``, for the outputs of n images; None without classes.

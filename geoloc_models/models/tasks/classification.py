@@ -96,10 +96,6 @@ class ClassificationTask(PlaceTask):
         logits: Tensor = self.head(self.encoder(image))
         return logits
 
-    def probabilities(self, image: Tensor) -> Tensor:
-        """Class probabilities in float32: (B, 3, H, W) to (B, C)."""
-        return torch.softmax(self(image).float(), dim=1)
-
     def score(self, batch: Batch) -> Scored:
         """Loss, accuracy and number of rows of a batch.
 
@@ -121,9 +117,9 @@ class ClassificationTask(PlaceTask):
             label_smoothing=self.label_smoothing * self.training,
         )
 
-    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+    def outputs(self, features: Tensor) -> dict[str, Tensor]:
         """``probabilities``: (B, C)."""
-        return {"probabilities": self.probabilities(image)}
+        return {"probabilities": torch.softmax(self.head(features).float(), dim=1)}
 
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
         """Answer each image with the place of its most probable class."""
@@ -248,12 +244,6 @@ class RefinedCellTask(CellTask):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._prototypes: Prototypes | None = None
-
-    def outputs(self, image: Tensor) -> dict[str, Tensor]:
-        """``probabilities`` (B, C) and ``features`` (B, D)."""
-        features = self.encoder(image)
-        probabilities = torch.softmax(self.head(features).float(), dim=1)
-        return {"probabilities": probabilities, "features": features.float()}
 
     def store(
         self, outputs: Outputs, coords: npt.NDArray[np.float64], countries: npt.NDArray[np.object_]

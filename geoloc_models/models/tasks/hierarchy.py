@@ -97,11 +97,11 @@ class HierarchyTask(PlaceTask):
             label_smoothing=self.label_smoothing * self.training,
         )
 
-    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+    def outputs(self, features: Tensor) -> dict[str, Tensor]:
         """``level_0``, ``level_1``, ...: probabilities (B, C_l), coarse to fine."""
         return {
-            f"level_{number}": torch.softmax(logits.float(), dim=1)
-            for number, logits in enumerate(self(image))
+            f"level_{number}": torch.softmax(head(features).float(), dim=1)
+            for number, head in enumerate(self.heads)
         }
 
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:

@@ -51,9 +51,9 @@ class NearestTask(PlaceTask):
         """GeolocError: nothing is trained, so there is no loss."""
         raise GeolocError("The task nearest learns nothing; it stores the training images.")
 
-    def outputs(self, image: Tensor) -> dict[str, Tensor]:
-        """``features``: (B, D)."""
-        return {"features": self.encoder(image).float()}
+    def outputs(self, features: Tensor) -> dict[str, Tensor]:
+        """None: images are compared by their embeddings."""
+        return {}
 
     def store(
         self, outputs: Outputs, coords: npt.NDArray[np.float64], countries: npt.NDArray[np.object_]

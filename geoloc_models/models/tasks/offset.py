@@ -193,11 +193,13 @@ class OffsetTask(PlaceTask):
         tuple of Tensor
             (B, K) logits and (B, 2) offsets. K countries.
         """
-        embedding = self.encoder(image)
-        offset = self.offset_head(embedding)
+        return self._heads(self.encoder(image))
+
+    def _heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        offset = self.offset_head(features)
         if self.country_head is None:
             return offset.new_zeros(len(offset), 1), offset
-        return self.country_head(embedding), offset
+        return self.country_head(features), offset
 
     def score(self, batch: Batch) -> Scored:
         """Loss, share of right countries and number of rows of a batch.
@@ -216,9 +218,9 @@ class OffsetTask(PlaceTask):
             right = ((offset - true).abs().amax(dim=1) < 0.1).float().mean()
         return Scored(loss, right, (country >= 0).sum())
 
-    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+    def outputs(self, features: Tensor) -> dict[str, Tensor]:
         """``probabilities`` of countries (B, K) and ``offset`` (B, 2)."""
-        logits, offset = self(image)
+        logits, offset = self._heads(features)
         return {"probabilities": torch.softmax(logits.float(), dim=1), "offset": offset.float()}
 
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:

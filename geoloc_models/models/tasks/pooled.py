@@ -119,12 +119,10 @@ class PooledTask(PlaceTask):
             label_smoothing=self.label_smoothing * self.training,
         )
 
-    def outputs(self, image: Tensor) -> dict[str, Tensor]:
-        """``probabilities`` (B, sum of C_k), each partition's adding up to 1; ``features`` (B, D)."""
-        features = self.encoder(image)
+    def outputs(self, features: Tensor) -> dict[str, Tensor]:
+        """``probabilities`` (B, sum of C_k), each partition's adding up to 1."""
         logits = self.head(features).float().split(self.n_classes, dim=1)
-        probabilities = torch.cat([torch.softmax(each, dim=1) for each in logits], dim=1)
-        return {"probabilities": probabilities, "features": features.float()}
+        return {"probabilities": torch.cat([torch.softmax(each, dim=1) for each in logits], dim=1)}
 
     def answer(self, outputs: Outputs, rows: npt.NDArray[np.int64]) -> Predictions:
         """Answer plainly, with the place of the likeliest cell of the first partition."""

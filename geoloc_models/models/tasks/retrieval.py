@@ -166,9 +166,9 @@ class RetrievalTask(PlaceTask):
         rows = torch.randint(len(places), (n_false,), generator=generator, device=places.device)
         return places[rows].to(device)
 
-    def outputs(self, image: Tensor) -> dict[str, Tensor]:
+    def outputs(self, features: Tensor) -> dict[str, Tensor]:
         """``embedding`` (B, E), of length 1."""
-        return {"embedding": functional.normalize(self(image).float(), dim=1)}
+        return {"embedding": functional.normalize(self.head(features).float(), dim=1)}
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, in which the gallery of earlier weights is forgotten."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from geoloc_models_bundles import save_small_bundle
-from geoloc_models_small import small_table
+from geoloc_models_small import outputs_of, small_table
 
 from geocells import decoding, sphere
 from geoloc_models import load_model
@@ -171,10 +171,7 @@ def test_other_models_begin_with_their_own_answer(kind, tmp_path):
     table = small_table()
     model = load_model(save_small_bundle(kind, table, tmp_path / kind))
     images = torch.from_numpy(np.random.default_rng(0).normal(size=(4, 3, 32, 32)))
-    with torch.inference_mode():
-        outputs = model.task.outputs(images.float())
-    arrays = {name: values.numpy() for name, values in outputs.items()}
-    answers = decode_every_way(model, arrays, np.arange(4))
+    answers = decode_every_way(model, outputs_of(model.task, images.float()), np.arange(4))
     first = next(iter(answers))
     assert first == ("mean" if kind in ("hierarchy", "refined") else "own")
     if kind in ("country", "offset"):

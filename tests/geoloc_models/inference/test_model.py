@@ -1,6 +1,8 @@
 """The Python entry: every kind of model, every kind of input, every view of the answers."""
 
 import json
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from geoloc_models.photos.dataset import make_loader
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.photo_table import PhotoTable
 
+PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 COLUMNS = [
     "file",
     "latitude",
@@ -76,31 +79,50 @@ for room in ("inference", "models", "tables", "photos", "features", "serve"):
     assert loaded_by(code, ["lightning", "sklearn", "geopandas", "matplotlib"]) == []
 
 
-@pytest.mark.parametrize("kind", ["cells", "pooled"])
-def test_an_answer_loads_no_trainer_and_passes_few_files(kind, tmp_path, photos):
-    save_small_bundle(kind, small_table(), tmp_path / kind)
-    code = """
+WALK = """
 import json, sys
 from geoloc_models import load_model
 model = load_model(sys.argv[1])
-model.predict(sys.argv[2])  # makes the decoder, once
-codes = set()
-sys.setprofile(lambda frame, event, _: codes.add(frame.f_code))
-model.predict([sys.argv[2] + "/0.jpg"])
+model.predict([sys.argv[2]])  # makes the decoder, once
+calls = set()
+def is_ours(frame):
+    return "/geoloc_models/" in frame.f_code.co_filename or "/geocells/" in frame.f_code.co_filename
+def note(frame, event, _):
+    if event == "call" and is_ours(frame) and frame.f_code.co_name != "<module>":
+        caller = frame.f_back
+        while caller is not None and not is_ours(caller):
+            caller = caller.f_back
+        calls.add((caller and caller.f_code.co_filename, frame.f_code.co_filename))
+sys.setprofile(note)
+model.predict([sys.argv[2]])
 sys.setprofile(None)
-entered = {code.co_filename for code in codes if code.co_name != "<module>"}
-print(json.dumps([sorted({name.split(".")[0] for name in sys.modules}), sorted(entered)]))
+print(json.dumps([sorted({name.split(".")[0] for name in sys.modules}), list(calls)]))
 """
-    done = run_python(code, tmp_path / kind, photos)
-    loaded, entered = json.loads(done.stdout)
+
+
+def floor_of(path):
+    """Floor of a file of geoloc_models, counted from below; what is in no room, and geocells, lie below all."""
+    contracts = tomllib.loads(PROJECT.read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (
+        each["layers"] for each in contracts if each.get("containers") == ["geoloc_models"]
+    )
+    room = path.partition("/geoloc_models/")[2].partition("/")[0]
+    return max([0, *(n for n, rooms in enumerate(layers[::-1], 1) if room in rooms.split(" : "))])
+
+
+@pytest.mark.parametrize("kind", ["cells", "pooled"])
+def test_an_answer_loads_no_trainer_passes_few_files_and_climbs_no_floor(kind, tmp_path, photos):
+    save_small_bundle(kind, small_table(), tmp_path / kind)
+    loaded, calls = json.loads(run_python(WALK, tmp_path / kind, photos / "0.jpg").stdout)
     heavy = {"lightning", "sklearn", "geopandas", "matplotlib", "torchvision"}
-    heavy |= (
-        {"pandas"} if kind == "cells" else set()
-    )  # stored photos are looked up by their countries
-    assert heavy & set(loaded) == set()
-    ours = [name for name in entered if "/geoloc_models/" in name or "/geocells/" in name]
-    ours = [name for name in ours if not name.endswith(("_jit.py", "kernels.py"))]
-    assert len(ours) <= 25, "\n".join(ours)
+    assert not heavy & set(loaded)
+    ours = {callee for _, callee in calls if not callee.endswith(("_jit.py", "kernels.py"))}
+    assert len(ours) <= 25, "\n".join(sorted(ours))
+    assert [
+        (caller, callee)
+        for caller, callee in calls
+        if caller and floor_of(callee) > floor_of(caller)
+    ] == []
 
 
 @pytest.mark.parametrize("kind", sorted(TASKS))

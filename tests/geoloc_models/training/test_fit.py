@@ -151,7 +151,7 @@ def test_a_compiled_encoder_is_compiled_to_train_and_to_validate_and_no_more(
     assert len(shapes) == 2
     assert (3 * views, 3, 32, 32) in shapes[0]
     assert (3, 3, 32, 32) in shapes[1]
-    task.outputs(torch.zeros(2, 3, 32, 32))  # by a plain encoder
+    task.encoder(torch.zeros(2, 3, 32, 32))  # by a plain encoder
     assert len(shapes) == 2
 
 

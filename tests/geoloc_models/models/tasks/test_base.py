@@ -5,7 +5,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from geoloc_models_small import random_batch, small_table, small_task
+from geoloc_models_small import outputs_of, random_batch, small_table, small_task
 
 from geoloc_models.models.options import ModelPlan
 from geoloc_models.models.tasks import TASKS
@@ -88,8 +88,7 @@ def test_the_loss_is_a_float32_scalar(task):
 
 
 def test_outputs_have_a_row_per_image_and_become_places(task):
-    outputs = task.eval().outputs(torch.randn(3, 3, 32, 32))
-    arrays = {name: values.detach().numpy() for name, values in outputs.items()}
+    arrays = outputs_of(task.eval(), torch.randn(3, 3, 32, 32))
     assert {len(values) for values in arrays.values()} == {3}
     assert all(values.dtype == np.float32 for values in arrays.values())
     if task.stores_images:

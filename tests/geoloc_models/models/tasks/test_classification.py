@@ -20,7 +20,8 @@ def test_one_logit_per_class(task):
 
 
 def test_probabilities_sum_to_one_in_float32(task):
-    probabilities = task.probabilities(torch.randn(3, 3, 32, 32))
+    features = task.encoder(torch.randn(3, 3, 32, 32))
+    probabilities = task.outputs(features)["probabilities"]
     assert probabilities.dtype == torch.float32
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(3))
 

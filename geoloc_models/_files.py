@@ -72,7 +72,7 @@ def read_record(
     """Build what :func:`write_record` wrote; GeolocError for another format or version, or a damaged file."""
     content = read_json(path)
     if not isinstance(content, dict) or content.pop("format", None) != kind:
-        raise GeolocError(f"{path} is no file of the format {kind}.")
+        raise GeolocError(f"{path} is not a file of the format {kind}.")
     found = content.pop("version", None)
     if found != version:
         raise GeolocError(

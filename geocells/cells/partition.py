@@ -333,7 +333,7 @@ class CellPartition:
         Raises
         ------
         TypeError, ValueError
-            When ``max_cells`` is no whole number of at least 1.
+            When ``max_cells`` is not an integer of at least 1.
 
         Notes
         -----

@@ -47,7 +47,7 @@ class HealpixGrid(GlobalGrid):
     Raises
     ------
     TypeError, ValueError
-        When the level is no whole number or out of range.
+        When the level is not an integer, or out of range.
 
     Notes
     -----

@@ -39,7 +39,7 @@ class S2Grid(GlobalGrid):
     Raises
     ------
     TypeError, ValueError
-        When the level is no whole number or out of range.
+        When the level is not an integer, or out of range.
 
     Notes
     -----
@@ -105,7 +105,7 @@ class S2Grid(GlobalGrid):
         Raises
         ------
         TypeError, ValueError
-            When a coordinate is not on the globe, or the level is no whole number or out of range.
+            When a coordinate is not on the globe, or the level is not an integer, or out of range.
         """
         check_level(level, DEEPEST, "level")
         ids = _encode(check_coords(coords, allow_empty=True).array, level, np.uint64)

@@ -71,6 +71,6 @@ def _text(value: Any) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
-        # Half of a surrogate pair, as "\ud83d", is no text.
+        # Half of a surrogate pair, as "\ud83d", is not text.
         return value.encode("utf-8", "replace").decode()
     return json.dumps(value, ensure_ascii=False)

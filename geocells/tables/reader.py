@@ -147,7 +147,7 @@ def _first_line(path: Path, encoding: str | None) -> str:
         raise TableError(f"{path.name} is empty. It needs a header line and at least one photo.")
     if b"\0" in text[:4096]:
         raise TableError(
-            f"{path.name} is no table of text, JSON lines or Parquet. Save it as UTF-8 text."
+            f"{path.name} is not a table of text, JSON lines or Parquet. Save it as UTF-8 text."
         )
     line = text.lstrip(b"\r\n").split(b"\n", 1)[0].rstrip(b"\r")
     try:

@@ -155,7 +155,7 @@ def _write(text: str, output: Path | None) -> None:
     if output is None and sys.stdout.isatty():
         say(text, fold=False)
         return
-    if output is None:  # a program reads names as they are, but for bytes that are no text
+    if output is None:  # a program reads names as they are, but for bytes that are not text
         sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
         return
     with replacing(output) as partial:

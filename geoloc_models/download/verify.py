@@ -58,7 +58,7 @@ def prepare_image(
     Raises
     ------
     BrokenImageError
-        If the bytes are no image of these kinds, or break off.
+        If the bytes are not an image of these kinds, or break off.
     TooManyPixelsError
         If the image is larger than ``max_megapixels``.
     """

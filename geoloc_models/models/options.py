@@ -84,7 +84,7 @@ class _Options:
 
 
 def check_number(name: str, value: Any, interval: str, is_whole: bool) -> None:
-    """Refuse what is no number in an interval such as ``[0, 1)``."""
+    """Refuse values that are not numbers in an interval such as ``[0, 1)``."""
     low, high = (float(end) for end in interval[1:-1].split(","))
     is_number = isinstance(value, int if is_whole else int | float) and not isinstance(value, bool)
     if (

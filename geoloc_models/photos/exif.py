@@ -144,7 +144,7 @@ def _degrees(gps: dict[int, Any], name: str, tag: int, reference_tag: int) -> fl
 
 
 def _numbers(value: Any) -> list[float]:
-    """Parts of a coordinate; a zero denominator gives NaN, what is no number gives none."""
+    """Parts of a coordinate; a zero denominator gives NaN, text that is not a number gives no parts."""
     if isinstance(value, bytes | str):
         text = _text(value).replace(",", " ").replace(":", " ")
         parts: tuple[Any, ...] = tuple(text.split())

@@ -28,7 +28,7 @@ def run_options(run_dir: str | Path) -> dict[str, Any]:
     """Read the options.json of a run folder: its plan, training options, source and digests."""
     path = Path(run_dir) / "options.json"
     if not path.is_file():
-        raise GeolocError(f"{run_dir} is no run folder: options.json is missing.")
+        raise GeolocError(f"{run_dir} is not a run folder: options.json is missing.")
     return read_record(path, RUN_FORMAT, RUN_VERSION, _checked)
 
 

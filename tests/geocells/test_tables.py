@@ -114,7 +114,7 @@ def test_other_refusals(write, tmp_path):
     assert "is a folder" in refusal(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     assert "is a pipe" in refusal(tmp_path / "pipe")
-    assert "no table of text" in refusal(write(b"PK\x03\x04\0\0\0", "photos.xlsx"))
+    assert "not a table of text" in refusal(write(b"PK\x03\x04\0\0\0", "photos.xlsx"))
     assert "no encoding 'klingon'" in refusal(write(PLAIN), encoding="klingon")
     assert "not text in ascii" in refusal(write(PLAIN.replace("ann", "Å")), encoding="ascii")
     assert "line feed" in refusal(write(b"latitude,longitude\r1,2\r3,4\r"))

@@ -52,8 +52,8 @@ def test_a_record_that_is_no_whole_one_of_its_format_is_refused(name, records, t
     content = json.loads(text)
     damages = [
         (text[:20], "cannot be read as JSON"),
-        ("[]", "no file of the format geoloc-"),
-        (json.dumps({**content, "format": "x"}), "no file of the format geoloc-"),
+        ("[]", "not a file of the format geoloc-"),
+        (json.dumps({**content, "format": "x"}), "not a file of the format geoloc-"),
         (json.dumps({**content, "version": 99}), "of version 99; this release reads version"),
     ]
     for lost in content.keys() - MAY_LACK:

@@ -28,7 +28,7 @@ from geocells.grids import GroupedGrid
 from geocells.grids.bounds import longitude_buckets
 from geocells.moments import Moments, moments_of_images
 from geocells.sphere import SphereSums
-from geocells.sphere.means import CANCELLED, NO_WEIGHTS
+from geocells.sphere.means import CANCELLED
 from geocells.tables import find_columns
 from geocells.validation import MOST_IMAGES, check_coords
 
@@ -367,8 +367,7 @@ def _sums(
         codes, images.weights, ranges, n_cells, hands_over=hands_over
     )
     keys = np.concatenate([ranges.first_codes(n_cells), bins])
-    weights = NO_WEIGHTS if images.weights is None else images.weights
-    sums = SphereSums.from_coords(images.coords.array, labels, len(keys), weights, n_images)
+    sums = SphereSums.from_coords(images.coords.array, labels, len(keys), images.weights, n_images)
     present = np.flatnonzero(sums.counts)
     return keys[present], SphereSums(sums.sums[present], sums.counts[present], sums.scale)
 

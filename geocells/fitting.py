@@ -33,7 +33,6 @@ from geocells.grids import Grid, GroupedGrid, HealpixGrid, LatLonGrid, S2Grid, n
 from geocells.grids.bounds import Box, box_of_bounds, box_of_coords
 from geocells.moments import Moments, moments_of_images
 from geocells.sphere import SphereSums
-from geocells.sphere.means import NO_WEIGHTS
 from geocells.validation import (
     Coordinates,
     check_choice,
@@ -522,9 +521,7 @@ def fit_cells(
     ranges, levels, hands_over = choose_cells(in_units, grid, bins, moments_of)
     labels, unassigned = label_codes(codes, weights, ranges, len(levels), hands_over=hands_over)
     n_labels = len(levels) + len(unassigned)
-    sums = SphereSums.from_coords(
-        coords, labels, n_labels, NO_WEIGHTS if weights is None else weights
-    )
+    sums = SphereSums.from_coords(coords, labels, n_labels, weights)
     numbers, sums, ranges, levels = number_cells(grid, ranges, sums, levels, unassigned)
     if not np.array_equal(numbers, np.arange(len(levels))):
         over_rows(_renumber, len(labels), labels, np.append(numbers, -1))
@@ -568,10 +565,9 @@ def partition_from_labels(
     ``sums`` are those of the images by label, where they are known; ``group_of_cell`` counts where there are groups.
     """
     coords, weights = images.coords.array, images.weights
-    given = NO_WEIGHTS if weights is None else weights
     if sums is None:
-        sums = SphereSums.from_coords(coords, labels, len(levels), given)
-    centroids = sums.means_of(coords, labels, given)
+        sums = SphereSums.from_coords(coords, labels, len(levels), weights)
+    centroids = sums.means_of(coords, labels, weights)
     images_of_cells = TrainingImages(coords, labels, sums.counts, weights)
     points = RepresentativePoints(images=images_of_cells)
     return CellPartition(

@@ -13,7 +13,6 @@ from geocells._types import FloatArray, IntArray
 from geocells.grids.base import morton
 from geocells.moments import order_by_label
 from geocells.sphere import EARTH_RADIUS_KM, SphereSums, to_unit_vectors
-from geocells.sphere.means import NO_WEIGHTS
 
 LOCATION_CHOICES = ("mean", "medoid", "mode")
 """The points that a cell can answer with."""
@@ -104,8 +103,7 @@ def _refuse_changed(images: TrainingImages, centroids: FloatArray) -> None:
     labels, counts = images.labels, images.counts
     is_same = not len(labels) or (int(labels.min()) >= -1 and int(labels.max()) < len(counts))
     if is_same:
-        weights = NO_WEIGHTS if images.weights is None else images.weights
-        sums = SphereSums.from_coords(images.coords, labels, len(counts), weights)
+        sums = SphereSums.from_coords(images.coords, labels, len(counts), images.weights)
         means, lengths = sums.means()
         # Images that nearly cancel out have no sure mean.
         sure = lengths > 1e-3

@@ -103,23 +103,24 @@ class SphereSums:
         coords: FloatArray,
         labels: IntArray,
         n_labels: int,
-        weights: IntArray = NO_WEIGHTS,
+        weights: IntArray | None = None,
         total: int | None = None,
     ) -> SphereSums:
-        """Sum the unit vectors of (n, 2) ``coords`` by ``labels`` (-1: left out).
+        """Sum the unit vectors of (n, 2) ``coords``, times their whole ``weights``, by ``labels`` (-1: left out).
 
         ``total``, the images of the whole set where these are a part of it, makes the sums of its parts add up to
         those of the set, to the last bit.
         """
         if total is None:
-            total = int(weights.sum()) if len(weights) else len(coords)
+            total = len(coords) if weights is None else int(weights.sum())
         scale = float(2 ** min(50, 61 - total.bit_length()))  # so many images cannot overflow
         blocks = row_blocks(len(coords))
         sums = np.zeros((len(blocks), n_labels, 4), dtype=np.int64)
+        given = NO_WEIGHTS if weights is None else weights
         run_blocks(
             add_unit_vectors,
             [
-                (start, stop, coords, labels, weights, scale, sums[block])
+                (start, stop, coords, labels, given, scale, sums[block])
                 for block, (start, stop) in enumerate(blocks)
             ],
         )
@@ -149,7 +150,7 @@ class SphereSums:
         return from_unit_vectors(mean_vectors), np.linalg.norm(mean_vectors, axis=1)
 
     def means_of(
-        self, coords: FloatArray, labels: IntArray, weights: IntArray = NO_WEIGHTS
+        self, coords: FloatArray, labels: IntArray, weights: IntArray | None = None
     ) -> FloatArray:
         """Mean points, (n_labels, 2) degrees; the first of a label's images by latitude where they cancel out.
 
@@ -157,7 +158,7 @@ class SphereSums:
         """
         means, lengths = self.means()
         for label in np.flatnonzero(lengths <= CANCELLED):
-            rows = np.flatnonzero((labels == label) & (weights > 0 if len(weights) else True))
+            rows = np.flatnonzero((labels == label) & (True if weights is None else weights > 0))
             if len(rows):
                 means[label] = min(coords[rows].tolist())
         return means

@@ -59,8 +59,8 @@ def refuse_rows(
         )
 
 
-def refuse_off_globe(latitude: FloatArray, longitude: FloatArray, **told: Any) -> None:
-    """Raise where finite degrees are out of range, perhaps swapped; ``told`` goes to `refuse_rows`."""
+def refuse_off_globe(latitude: FloatArray, longitude: FloatArray, **context: Any) -> None:
+    """Raise where finite degrees are out of range, perhaps swapped; ``context`` goes to `refuse_rows`."""
     correct = "Correct or remove these rows."
     high, wide = np.abs(latitude) > 90, np.abs(longitude) > 180
     # One odd row among many is a slip; swapped columns show in all rows that can show it.
@@ -68,10 +68,10 @@ def refuse_off_globe(latitude: FloatArray, longitude: FloatArray, **told: Any) -
     is_swapped &= high.sum() > 1 or len(high) == 1 or bool((np.abs(longitude) <= 90).all())
     remedy = "Are latitude and longitude swapped?" if is_swapped else correct
     must = "Latitude must lie in [-90, 90] degrees"
-    refuse_rows(high, must, "do not", lambda row: f"{latitude[row]:g}", remedy, **told)
+    refuse_rows(high, must, "do not", lambda row: f"{latitude[row]:g}", remedy, **context)
     is_turned = bool(((longitude[wide] > 180) & (longitude[wide] <= 360)).all())
     remedy = (
         "If they run from 0 to 360, subtract 360 from those above 180." if is_turned else correct
     )
     must = "Longitude must lie in [-180, 180] degrees"
-    refuse_rows(wide, must, "do not", lambda row: f"{longitude[row]:g}", remedy, **told)
+    refuse_rows(wide, must, "do not", lambda row: f"{longitude[row]:g}", remedy, **context)

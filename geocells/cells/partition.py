@@ -184,8 +184,8 @@ class CellPartition:
 
     def _contents(self) -> list[Any]:
         index = self.cell_index
-        told = [index.kind, getattr(index, "grid", None), self.outside, self.groups]
-        return [*told, self.centroids, self.locations, self.counts, self.levels, *index.arrays()]
+        parts = [index.kind, getattr(index, "grid", None), self.outside, self.groups]
+        return [*parts, self.centroids, self.locations, self.counts, self.levels, *index.arrays()]
 
     def __repr__(self) -> str:
         method = self.parameters.get("method", "cells")

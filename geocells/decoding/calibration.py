@@ -71,7 +71,7 @@ def temperature_scaling(logits: ArrayLike, labels: ArrayLike) -> float:
     scores = check_scores(logits, name="logits")
     if not len(scores):
         raise ValueError("temperature_scaling needs at least one row of logits; got none.")
-    own = check_labels(labels, len(scores), scores.shape[1], least=0)
+    true_labels = check_labels(labels, len(scores), scores.shape[1], least=0)
     step = max(1, BATCH_BYTES // (8 * scores.shape[1]))
 
     def slope(inverse: float) -> float:
@@ -81,7 +81,7 @@ def temperature_scaling(logits: ArrayLike, labels: ArrayLike) -> float:
             shifted = part - part.max(axis=1, keepdims=True)
             powers = np.exp(shifted * inverse)
             expected = (powers * shifted).sum(axis=1) / powers.sum(axis=1)
-            truth = shifted[np.arange(len(part)), own[start : start + step]]
+            truth = shifted[np.arange(len(part)), true_labels[start : start + step]]
             total += float((expected - truth).sum())
         return total / len(scores)
 
@@ -194,12 +194,12 @@ def _confidence_and_truth(
         confidence = check_numbers(probabilities, "probabilities", least=0, most=1)
         return confidence, check_truth(labels, len(confidence), "labels")
     checked = check_probabilities(probabilities)
-    own = check_labels(labels, len(checked), checked.n_classes, least=0)
+    true_labels = check_labels(labels, len(checked), checked.n_classes, least=0)
     confidence, answers = np.empty(len(checked)), np.empty(len(checked), dtype=np.int64)
     for start, stop, rows in checked.batches():
         answers[start:stop] = rows.argmax(axis=1)
         confidence[start:stop] = rows.max(axis=1)
-    return np.minimum(confidence, 1.0), answers == own
+    return np.minimum(confidence, 1.0), answers == true_labels
 
 
 def _wilson(share: FloatArray, n: IntArray) -> tuple[FloatArray, FloatArray]:

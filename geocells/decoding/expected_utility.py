@@ -457,11 +457,13 @@ def _one_after_another(
     """Images once for each partition, and classes counted on from one partition to the next."""
     classes, n_classes = [], 0
     for number, partition in enumerate(labels):
-        own = check_labels(partition, len(coordinates), None, least=-1, name=f"labels[{number}]")
-        if (own < 0).all():
+        cell_of = check_labels(
+            partition, len(coordinates), None, least=-1, name=f"labels[{number}]"
+        )
+        if (cell_of < 0).all():
             raise ValueError(f"No image has a cell in partition {number}: every label is -1.")
-        classes.append(np.where(own >= 0, own + n_classes, -1))
-        n_classes += int(own.max()) + 1
+        classes.append(np.where(cell_of >= 0, cell_of + n_classes, -1))
+        n_classes += int(cell_of.max()) + 1
     return np.tile(coordinates, (len(classes), 1)), np.concatenate(classes)
 
 

@@ -141,8 +141,8 @@ def find_columns(
 
 def columns_note(columns: Mapping[str, str]) -> str:
     """Which column was taken for which role, as a sentence for the command line."""
-    told = [role if role == name else f"{role} from {name!r}" for role, name in columns.items()]
-    return f"Columns: {', '.join(told)}."
+    taken = [role if role == name else f"{role} from {name!r}" for role, name in columns.items()]
+    return f"Columns: {', '.join(taken)}."
 
 
 def check_names(names: Sequence[str], where: str) -> None:

@@ -95,8 +95,8 @@ def groups(column: pa.ChunkedArray, name: str, *, where: str = "the table") -> O
     """
     values = texts(column, keep_na=True)
     is_missing, must = as_numpy(pc.is_null(values)), f"Every photo needs a value in column {name!r}"
-    told: dict[str, Any] = {"where": where, "first_row": 1, "error": TableError}
-    refuse_rows(is_missing, must, "have none", None, FILL_IN, **told)
+    context: dict[str, Any] = {"where": where, "first_row": 1, "error": TableError}
+    refuse_rows(is_missing, must, "have none", None, FILL_IN, **context)
     names: ObjectArray = (column if pa.types.is_integer(column.type) else values).to_numpy()
     return names.astype(object)
 
@@ -152,19 +152,19 @@ def coordinates(
         When a coordinate is missing, no number or out of range; the message names the first row, by its number in the
         file.
     """
-    told: dict[str, Any] = {"where": where, "first_row": first_row, "error": TableError}
+    context: dict[str, Any] = {"where": where, "first_row": first_row, "error": TableError}
     names = columns["latitude"], columns["longitude"]
-    coords = np.column_stack([_sound_numbers(table[name], name, told) for name in names])
+    coords = np.column_stack([_sound_numbers(table[name], name, context) for name in names])
     check_coordinates(coords[:, 0], coords[:, 1], where, first_row=first_row)
     return coords
 
 
-def _sound_numbers(column: pa.ChunkedArray, name: str, told: dict[str, Any]) -> FloatArray:
+def _sound_numbers(column: pa.ChunkedArray, name: str, context: dict[str, Any]) -> FloatArray:
     values, _, wrong = numbers(column)
     value = str(column[int(wrong.argmax())].as_py()) if wrong.any() else ""
     written = "decimals with a point." if "," in value else "decimal degrees, or remove these rows."
     must = f"Column {name!r} must hold numbers"
-    refuse_rows(wrong, must, "do not", lambda _: repr(value), f"Write {written}", **told)
+    refuse_rows(wrong, must, "do not", lambda _: repr(value), f"Write {written}", **context)
     return values
 
 
@@ -187,11 +187,11 @@ def check_coordinates(
     TableError
         One sentence with the first bad row and what to do.
     """
-    told: dict[str, Any] = {"where": where, "first_row": first_row, "error": TableError}
+    context: dict[str, Any] = {"where": where, "first_row": first_row, "error": TableError}
     for name, values in (("latitude", latitude), ("longitude", longitude)):
         must = f"Every photo needs a {name}"
-        refuse_rows(~np.isfinite(values), must, "have none", None, FILL_IN, **told)
-    refuse_off_globe(latitude, longitude, **told)
+        refuse_rows(~np.isfinite(values), must, "have none", None, FILL_IN, **context)
+    refuse_off_globe(latitude, longitude, **context)
 
 
 def _digits(column: pa.ChunkedArray) -> pa.ChunkedArray:

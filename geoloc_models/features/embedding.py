@@ -169,9 +169,9 @@ def embed(
     if n_shards > max(len(images), 1):
         raise GeolocError(f"{len(images)} images cannot be divided into {n_shards} shards.")
     files = FeatureFiles(Path(path))
-    own = files if n_shards == 1 else files.shard(number, n_shards)
+    shard = files if n_shards == 1 else files.shard(number, n_shards)
     if options.precision == "auto" and options.resume:  # goes on as the cache was begun
-        begun = [read_card(each) for each in (own, files) if each.card.is_file()]
+        begun = [read_card(each) for each in (shard, files) if each.card.is_file()]
         precision: Any = begun[0].precision if begun else "auto"
         options = replace(options, precision=precision)
     runner = _Runner(encoder, options, device)  # checks them, before an older cache is replaced
@@ -193,7 +193,7 @@ def embed(
         rows = shards.rows(number)
         started = time.perf_counter()
         with FeatureWriter(
-            own.features, np.asarray(keys, dtype=object)[rows], card, resume=options.resume
+            shard.features, np.asarray(keys, dtype=object)[rows], card, resume=options.resume
         ) as writer:
             if n_shards > 1:
                 shards.copy_what_is_done(number, writer)
@@ -202,7 +202,7 @@ def embed(
             n_embedded = _embed_pending(runner, images, writer, rows[0], progress)
         seconds = time.perf_counter() - started
         missing = shards.merge() if n_shards > 1 else ()
-    cache = FeatureCache.open(own.features if missing else files.features)
+    cache = FeatureCache.open(shard.features if missing else files.features)
     offset = int(shards.rows(number)[0]) if missing else 0
     broken = BrokenImages()
     broken.extend((row + offset, reason) for row, reason in cache.broken_reasons.items())

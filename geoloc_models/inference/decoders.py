@@ -54,10 +54,10 @@ def decode_every_way(
         modes are places of photos, which a model trained without keeping them does not know.
     """
     rows = np.asarray(rows, dtype=np.int64)
-    own = model.task.answer(arrays, rows)
+    answer = model.task.answer(arrays, rows)
     classes = model.classes
     if classes is None or classes.decoder is None:
-        return {"own": own}
+        return {"own": answer}
     probabilities = model.task.predict_proba(arrays)
     if model.calibration is not None:
         probabilities = scaled(probabilities, model.calibration.temperature)
@@ -76,7 +76,7 @@ def decode_every_way(
             decoded["medoid"] = answers(cells.medoids[likeliest], countries)
             decoded["mode"] = answers(cells.modes[likeliest], countries)
     else:
-        decoded["own"] = own
+        decoded["own"] = answer
     if not sparse.issparse(probabilities):
         decoded["top_k"] = answers(decoding.top_k_mean(probabilities, classes.coords, k=TOP_K))
     every = classes.decoder

@@ -86,15 +86,15 @@ other place. Of 203 test photos it placed 46 % within 25 km.
         if len(codes) <= _MOST_COUNTRIES:
             where = " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
         shares = {f"{km:g}": self.within_km.get(f"{km:g}") for km in _TOLD_KM}
-        told = [
+        placed = [
             f"{share:.0f} % within {km} km" for km, share in shares.items() if share is not None
         ]
         text = (
             f"The model learned from {sum(self.n_photos.values()):,} photos of {where} "
             f"({self.date}), and knows no other place."
         )
-        if told:
-            text += f" Of {self.n_test:,} test photos it placed {' and '.join(told)}."
+        if placed:
+            text += f" Of {self.n_test:,} test photos it placed {' and '.join(placed)}."
         return text
 
 

@@ -441,9 +441,14 @@ def abstaining_table(reports: Mapping[str, CalibrationReport | None]) -> Table:
     header = ["Surest answers", "25 %", "50 %", "75 %", "all", "Risk", "Promised", "Held"]
     rows = []
     for name, report in reports.items():
-        told = None if report is None else report.abstaining
-        if told is not None:
-            shares = [*told.held, told.risk_area, told.promised, told.promised_held]
+        abstaining = None if report is None else report.abstaining
+        if abstaining is not None:
+            shares = [
+                *abstaining.held,
+                abstaining.risk_area,
+                abstaining.promised,
+                abstaining.promised_held,
+            ]
             figures = ["" if share is None else f"{100 * share:.0f} %" for share in shares]
             rows.append([model_title(name), *figures])
     return Table(header, rows)

@@ -157,7 +157,7 @@ def here(workplace, tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::geocells.GeocellsWarning")
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks_of(p, "python")], ids=name_of)
-def test_python_of_a_page_runs(page, here, capsys):
+def test_python_of_a_page_runs(page, here):
     from geocells import load_cells
 
     cells = load_cells("cells.parquet")

@@ -189,7 +189,7 @@ def test_map_draws_a_picture_or_a_page(cells, tmp_path):
 # ------------------------------------------------------------------------------------------- errors
 
 
-def test_missing_files_are_named(photos, cells, tmp_path):
+def test_missing_files_are_named(photos, tmp_path):
     gone = tmp_path / "gone.csv"
     assert refused("build", gone) == f"Error: There is no file {gone}."
     out = tmp_path / "out.csv"
@@ -216,7 +216,7 @@ def test_unsound_rows_are_named(tmp_path):
     assert "1 of 2 rows of table.csv do not (first: row 2, 'few'). Correct" in message
 
 
-def test_options_that_cannot_be_are_refused_before_anything_is_read(photos, tmp_path):
+def test_options_that_cannot_be_are_refused_before_anything_is_read(tmp_path):
     gone = tmp_path / "gone.csv"
     assert "bottom_up" in refused("build", gone, "--method", "magic")
     assert "min_images must be at least 1; got 0" in refused("build", gone, "--min-images", 0)

@@ -402,11 +402,6 @@ def test_lists_and_arrays_come_back_as_arrays(builder, coords):
 # ------------------------------------------------------------------------------- choosing min_images
 
 
-def median_error(builder: CellBuilder, held_out: Any, feats: Any = None) -> float:
-    guesses = builder.centroids_[np.asarray(builder.predict(held_out))]
-    return -float(np.median(sphere.haversine(guesses, np.asarray(held_out))))
-
-
 @pytest.mark.parametrize("as_table", [False, True])
 def test_grid_search_hands_features_over_as_y(coords, feats, as_table):
     seen = []
@@ -414,7 +409,8 @@ def test_grid_search_hands_features_over_as_y(coords, feats, as_table):
     def scoring(builder: CellBuilder, held_out: Any, held_out_feats: Any) -> float:
         seen.append(np.asarray(held_out_feats))
         assert isinstance(held_out, pd.DataFrame) == as_table
-        return median_error(builder, held_out)
+        guesses = builder.centroids_[np.asarray(builder.predict(held_out))]
+        return -float(np.median(sphere.haversine(guesses, np.asarray(held_out))))
 
     table = pd.DataFrame(coords, columns=["latitude", "longitude"]) if as_table else coords
     folds = KFold(3, shuffle=True, random_state=0)

@@ -142,7 +142,7 @@ def test_text_and_html_show_the_table(measured):
     assert max(map(len, text.splitlines())) < 90
 
 
-def test_a_report_of_groups_and_features(measured):
+def test_a_report_of_groups_and_features():
     groups = np.where(COORDS[:, 0] > 47, "north", "south")
     cells = CellBuilder(40, method="consolidated").fit(COORDS, groups=groups).cells_
     with_groups = cells.report(COORDS, np.ones((500, 3)), groups=groups)

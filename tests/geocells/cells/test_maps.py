@@ -226,7 +226,7 @@ def test_cells_all_around_the_world_are_drawn_from_180_west_to_180_east():
     assert (west, east) == (-170.0, 175.0)
 
 
-def test_outlines_with_too_many_corners_are_simplified(cells, monkeypatch):
+def test_outlines_with_too_many_corners_are_simplified(monkeypatch):
     square = shapely.segmentize(shapely.box(0, 0, 1, 1), 0.01)
     assert maps._simplified(np.array([square]))[0] is square
     monkeypatch.setattr(maps, "MOST_CORNERS", 10)

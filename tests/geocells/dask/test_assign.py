@@ -84,7 +84,7 @@ def test_a_dataset_is_written_with_all_columns(table, tmp_path):
         over_dask.assign(CELLS, str(to), to=str(tmp_path / "again"))
 
 
-def test_arrays_are_written_too_and_urls_are_written_to(tmp_path):
+def test_arrays_are_written_too_and_urls_are_written_to():
     rows = da.from_array(NEW, chunks=(UNEVEN, 2))
     groups = da.from_array(COUNTRIES.astype(object), chunks=(UNEVEN,))
     over_dask.assign(BY_GROUP, rows, groups, to="memory://assigned-arrays")

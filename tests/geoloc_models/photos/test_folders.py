@@ -129,7 +129,7 @@ def test_links_that_run_in_a_circle_end(photos):
     assert index.unreadable["path"].tolist() == ["self"]
 
 
-def test_a_photo_reached_twice_is_listed_once_by_its_own_name(photos, tmp_path):
+def test_a_photo_reached_twice_is_listed_once_by_its_own_name(photos):
     (photos / "a_link.jpg").symlink_to(photos / "b.jpg")
     (photos / "a_folder").symlink_to(photos / "trip", target_is_directory=True)
     os.link(photos / "b.jpg", photos / "c_twin.jpg")

@@ -113,7 +113,7 @@ def test_another_host_is_warned_of(bundle, monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0", "0", ""])
-def test_only_a_server_for_others_goes_by_any_address(bundle, monkeypatch, host):
+def test_only_a_server_for_others_goes_by_any_address(monkeypatch, host):
     import uvicorn
 
     from geoloc_models.serve import server

@@ -80,6 +80,7 @@ def test_a_full_disk_is_told_in_a_sentence(name, tmp_path):
     with full_disk():
         words = refuse(COMMANDS[name], output)
     assert "too large" in words
+    assert "Errno" not in words
     assert str(output.with_suffix("")) in words
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -62,6 +63,15 @@ class ImpatientProtocol(H11Protocol):
     def _close(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+
+
+class PatientServer(uvicorn.Server):
+    """A server whose orderly end, of three seconds at most, a second Ctrl-C does not break off."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end, once."""
+        if not self.should_exit:
+            super().handle_exit(sig, frame)
 
 
 def is_loopback(host: str) -> bool:
@@ -169,4 +179,4 @@ def run_server(
             host = "127.0.0.1" if bound.version == 4 else "::1"
         shown = f"[{host}]" if ":" in host else host
         report(f"http://{shown}:{listener.getsockname()[1]}")
-        uvicorn.Server(make_config(application)).run(sockets=[listener])
+        PatientServer(make_config(application)).run(sockets=[listener])

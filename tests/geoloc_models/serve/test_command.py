@@ -10,6 +10,9 @@ import pytest
 from command_line import geoloc, geoloc_refuses
 from fresh_process import start_geoloc
 from geoloc_models_serve import ask, hostile_uploads, photo, small_placer, upload
+from starlette.applications import Starlette
+
+from geoloc_models.serve.server import PatientServer, make_config
 
 COMPILERS = {"numba_cache", f"torchinductor_{os.environ.get('USER', 'root')}"}
 
@@ -70,6 +73,14 @@ def test_the_server_listens_here_alone_and_ends_cleanly(bundle, tmp_path, how):
     assert told.endswith("Ended; nothing was kept.\n")
     assert [path.name for path in temporary.iterdir() if path.name not in COMPILERS] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["temporary"]
+
+
+def test_a_second_interruption_does_not_break_off_the_end():
+    server = PatientServer(make_config(Starlette()))
+    for _ in range(2):
+        server.handle_exit(signal.SIGINT, None)
+    assert server.should_exit
+    assert not server.force_exit
 
 
 def test_who_still_waits_when_the_server_ends_is_told(bundle, tmp_path):

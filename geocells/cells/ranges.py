@@ -62,8 +62,8 @@ class Ranges:
         starts, stops = prioritized.starts, prioritized.stops
         # Longest first among equal starts; lexsort is stable, so equal ranges keep their order.
         order = np.lexsort((~(stops - starts), starts))
-        starts, stops, claims = flatten_nested(starts[order], stops[order], order.astype(np.int64))
-        return cls.from_disjoint(starts, stops, prioritized.cells[claims])
+        starts, stops, winners = flatten_nested(starts[order], stops[order], order.astype(np.int64))
+        return cls.from_disjoint(starts, stops, prioritized.cells[winners])
 
     @classmethod
     def from_disjoint(cls, starts: CodeArray, stops: CodeArray, cells: IntArray) -> Ranges:
@@ -100,7 +100,7 @@ class Ranges:
         return np.argsort(self.first_codes(n_cells), kind="stable")
 
     def cell_of_codes(self, codes: CodeArray) -> IntArray:
-        """Cell of each leaf code, -1 where no cell claims it.
+        """Cell of each leaf code, -1 where it belongs to none.
 
         Parameters
         ----------
@@ -156,17 +156,17 @@ def flatten_nested(starts, stops, orders):
     """Sweep nested ranges, sorted by start and then longest first; the lowest order wins each code.
 
     The stack holds the ranges around the sweep's place, each with a lower order than the one below it: a range inside
-    an earlier claim has nothing left to claim. Returns starts, stops and orders of the pieces, one after the other.
+    one of a lower order wins nothing. Returns starts, stops and orders of the pieces, one after the other.
     """
-    n_claims = starts.size
-    pieces = np.empty((2, 2 * n_claims + 1), dtype=np.uint64)
-    winners = np.empty(2 * n_claims + 1, dtype=np.int64)
+    n_ranges = starts.size
+    pieces = np.empty((2, 2 * n_ranges + 1), dtype=np.uint64)
+    winners = np.empty(2 * n_ranges + 1, dtype=np.int64)
     n_pieces = 0
-    stack = np.empty(n_claims + 1, dtype=np.int64)
+    stack = np.empty(n_ranges + 1, dtype=np.int64)
     height = 0
     place = np.uint64(0)
-    for index in range(n_claims + 1):
-        start = starts[index] if index < n_claims else OUTSIDE
+    for index in range(n_ranges + 1):
+        start = starts[index] if index < n_ranges else OUTSIDE
         while height > 0:
             top = stack[height - 1]
             end = min(stops[top], start)
@@ -178,7 +178,7 @@ def flatten_nested(starts, stops, orders):
             if stops[top] > start:
                 break
             height -= 1
-        if index < n_claims and (height == 0 or orders[stack[height - 1]] > orders[index]):
+        if index < n_ranges and (height == 0 or orders[stack[height - 1]] > orders[index]):
             place = start
             stack[height] = index
             height += 1

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import duckdb
 import geopandas as gpd
 import numpy as np
 import pyarrow as pa
@@ -101,6 +102,25 @@ def test_every_format_loads_the_same(tmp_path, suffix, builder, coords, groups):
     # GeoJSON rounds at the fifteenth decimal, and other formats know MultiPolygons alone.
     differences = shapely.symmetric_difference(drawn.geometry.to_numpy(), cells.polygons())
     assert shapely.area(differences).max() < 1e-10
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("grid", ["latlon", "s2", "healpix"])
+def test_the_spatial_extension_of_duckdb_reads_the_polygons(tmp_path, suffix, grid):
+    database = duckdb.connect()
+    try:
+        database.load_extension("spatial")
+    except duckdb.Error:
+        pytest.skip("DuckDB's extension spatial is not installed, and tests fetch nothing.")
+    cells = consolidated(20, grid=grid).fit(COORDS).cells_
+    path = cells.save(tmp_path / f"cells{suffix}")
+    source, column = ("read_parquet", "geometry") if suffix == ".parquet" else ("st_read", "geom")
+    rows = database.sql(
+        f"SELECT st_isvalid({column}), st_aswkb({column}) FROM {source}('{path}') ORDER BY cell"
+    ).fetchall()
+    assert all(is_valid for is_valid, _ in rows)
+    drawn = np.array([shapely.from_wkb(bytes(wkb)) for _, wkb in rows])
+    assert shapely.area(shapely.symmetric_difference(drawn, cells.polygons())).max() < 1e-10
 
 
 def test_polygons_are_encoded_as_asked_for(tmp_path):

@@ -91,7 +91,9 @@ def train(
         cells=None if cells is None else load_cells(cells),
     )
     if run.cells is not None:
-        of_each = "" if cells is not None else f" of {plan.min_images} training photos at least"
+        counts, of_each = run.cells.counts, ""
+        if cells is None:
+            of_each = f" of {counts.min()} to {counts.max()} training photos (min_images {plan.min_images})"
         say(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}{of_each}.")
         if plan.partitions and cells is None:
             say(f"Partitions: {', '.join(plan.partitions)}.")

@@ -265,7 +265,7 @@ class FeatureCache:
             first = int(missing.argmax())
             raise GeolocError(
                 f"{np.count_nonzero(missing)} of {len(wanted)} photos are not in {self.path} "
-                f"(first: row {first}, {str(keys[first])!r}); run geoloc embed on this table."
+                f"(first: {str(keys[first])!r}); run geoloc embed on this table."
             )
         return np.asarray(rows[place])
 

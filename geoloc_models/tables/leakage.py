@@ -119,7 +119,7 @@ def find_leakage(path: str | Path, options: LeakageOptions | None = None) -> Lea
     columns = file.find_columns(dict.fromkeys(_ROLES), needed=("part",))
     table = file.read(list(columns.values()))
     column = {role: table[given] for role, given in columns.items()}
-    part = numbered_parts(column["part"], name, first_row=1)
+    part = numbered_parts(column["part"], name, lambda row: f"row {row + 1}")
     pairs: list[pd.DataFrame] = []
     reasons: list[str] = []
     prints: Fingerprints | None = None

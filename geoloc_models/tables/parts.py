@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -211,7 +211,16 @@ def split_of_table(table: PhotoTable) -> Split:
     >>> split_of_table(PhotoTable(table.frame.assign(part=["test", "train", "validation"]))).test
     array([0])
     """
-    part = numbered_parts(chunked(_column(table, "part").astype(object), "part"), "the table")
+    frame = table.frame
+    photos = frame.get(
+        "id", frame.get("path", frame.index)
+    )  # rows of its file may have been left out
+
+    def name_of_row(row: int) -> str:
+        return f"photo {photos[row]!r}"
+
+    column = chunked(_column(table, "part").astype(object), "part")
+    part = numbered_parts(column, "the table", name_of_row)
     rows = [np.flatnonzero(part == number).astype(np.int64) for number in range(len(PARTS))]
     for name, of_part in zip(PARTS, rows, strict=True):
         if not len(of_part):
@@ -219,13 +228,15 @@ def split_of_table(table: PhotoTable) -> Split:
     return Split(*rows)
 
 
-def numbered_parts(column: pa.ChunkedArray, where: str, *, first_row: int = 0) -> np.ndarray:
+def numbered_parts(
+    column: pa.ChunkedArray, where: str, name_of_row: Callable[[int], str]
+) -> np.ndarray:
     """0, 1, 2 for train, validation, test: (n,) int8.
 
     Raises
     ------
     GeolocError
-        If the column holds anything else; ``first_row`` is the number of the first row.
+        If the column holds anything else; ``name_of_row`` names the first such row.
     """
     names = texts(column)
     number = pc.index_in(names, value_set=pa.array(PARTS))
@@ -233,7 +244,7 @@ def numbered_parts(column: pa.ChunkedArray, where: str, *, first_row: int = 0) -
         row = pc.index(pc.is_null(number), True).as_py()
         raise GeolocError(
             f"The column part must hold train, validation or test; {number.null_count} of "
-            f"{len(names)} rows of {where} do not (first: row {row + first_row}, "
+            f"{len(names)} rows of {where} do not (first: {name_of_row(row)}, "
             f"{names[row].as_py()!r}). {_DAMAGED}"
         )
     return np.asarray(number, dtype=np.int8)
@@ -270,8 +281,8 @@ def subset_rows(table: PhotoTable, n_photos: int) -> np.ndarray:
     rows = np.flatnonzero((rank >= 0) & (rank < n_photos)).astype(np.int64)
     if len(rows) != n_photos:
         raise GeolocError(
-            f"The column subset_rank numbers {len(rows)} photos below {n_photos}; rows of the "
-            f"table are missing or repeated. {_DAMAGED}"
+            f"The column subset_rank numbers {len(rows)} photos below {n_photos}: rows of the table are missing, "
+            "left out as photos at sea are, or repeated. Split a table without such rows, as geoloc select writes it."
         )
     return rows
 

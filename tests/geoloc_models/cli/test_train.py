@@ -38,6 +38,9 @@ def train(folder, output, *more):
 def test_features_bring_their_encoder_with_them(prepared, tmp_path):
     result = train(prepared, tmp_path / "run", "--task", "cells", "--method", "bottom_up")
     assert "Cells, bottom-up" in result.stdout
+    counts = load_cells(tmp_path / "run" / "cells.parquet").counts
+    photos = f"{counts.min()} to {counts.max()} training photos"
+    assert f"{len(counts)} cells of {photos} (min_images 4)." in result.stdout
     again = geoloc("evaluate", tmp_path / "run")
     # The same test photos, from the same cache: the same table.
     table = result.stdout[result.stdout.index("Model ") : result.stdout.index("The run is in")]

@@ -83,7 +83,7 @@ def test_equal_keys_share_the_first_ones_row(tmp_path):
 
 def test_photos_that_are_not_there_are_named(path):
     cache = make_cache(path)
-    words = r"2 of 3 photos are not in .*features\.npy \(first: row 1, 'new'\); run geoloc embed"
+    words = r"2 of 3 photos are not in .*features\.npy \(first: 'new'\); run geoloc embed"
     with pytest.raises(GeolocError, match=words):
         cache.rows_of(["photo 1", "new", "newer"])
 

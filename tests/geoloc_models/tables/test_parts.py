@@ -231,14 +231,20 @@ def test_the_part_column_becomes_sorted_rows():
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        (["test", "train", "dev"], "1 of 3 rows of the table do not.*row 2, 'dev'"),
-        (["test", "train", None], "row 2"),
+        (["test", "train", "dev"], "1 of 3 rows of the table do not.*photo 2, 'dev'"),
+        (["test", "train", None], "photo 2"),
         (["train", "train", "test"], "no photo in its validation part"),
     ],
 )
 def test_a_strange_part_column_is_refused(parts, words):
     with pytest.raises(ValueError, match=words):
         split_of_table(table_of(parts))
+
+
+def test_a_photo_is_named_by_its_id_as_rows_of_its_file_may_have_been_left_out():
+    table = table_of(["train", "dev", "test"])
+    with pytest.raises(ValueError, match=r"first: photo 'b', 'dev'"):
+        split_of_table(PhotoTable(table.frame.assign(id=["a", "b", "c"])))
 
 
 def test_subsets_are_nested_and_lie_in_training():

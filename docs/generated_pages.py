@@ -81,7 +81,7 @@ def write_reference(folder):
 def write_commands(folder):
     """Write a page for each program: all commands with all their options."""
     from geocells.cli import app
-    from geoloc_models.cli._app import make_app
+    from geoloc_models.cli.app import make_app
 
     for program in (app, make_app(lists_commands=True, shows_all_options=True)):
         text = program.generate_docs("markdown").replace(" *[default: ()]*", "")

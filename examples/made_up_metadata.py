@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from geoloc_models._files import replacing
+from geoloc_models.files import replacing
 from geoloc_models.photos.satellite import SatelliteCrops
 from geoloc_models.tables import place_blocks
 from geoloc_models.tables.demo import demo_places, gallery_coordinates

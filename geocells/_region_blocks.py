@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import shapely
 
-from geocells._types import FloatArray, IntArray, ObjectArray
+from geocells.array_types import FloatArray, IntArray, ObjectArray
 from geocells.sphere import SphereSums
 from geocells.sphere.polygons import border_points
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from geocells._errors import GeocellsWarning
-from geocells._estimator import CellEstimator
-from geocells._types import ArrayLike
+from geocells.array_types import ArrayLike
 from geocells.constructions import Competition, Ranking, bin_codes
+from geocells.errors import GeocellsWarning
+from geocells.estimator import CellEstimator
 from geocells.fitting import (
     Images,
     Leftover,

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from geocells._errors import refuse_rows
-from geocells._estimator import CellEstimator
-from geocells._types import ArrayLike, FloatArray, IntArray
+from geocells.array_types import ArrayLike, FloatArray, IntArray
 from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, VoronoiIndex
+from geocells.errors import refuse_rows
+from geocells.estimator import CellEstimator
 from geocells.fitting import Images, partition_from_labels
 from geocells.sphere import EARTH_RADIUS_KM, SphereSums, haversine, to_unit_vectors
 from geocells.validation import check_choice, check_count

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from geocells import fitting
-from geocells._types import CodeArray, IntArray, ObjectArray
+from geocells.array_types import CodeArray, IntArray, ObjectArray
 from geocells.cells import CellPartition, CodeRangeIndex, Ranges, RepresentativePoints
 from geocells.constructions import Bins, bin_codes
 from geocells.fitting import Images, Options
@@ -93,8 +93,8 @@ class Photos:
         pair = None
         if not is_array:
             wanted = dict(zip(("latitude", "longitude"), columns, strict=True))
-            found = find_columns(list(names), wanted, where="coords")
-            pair = [names[found["latitude"]], names[found["longitude"]]]
+            pair_columns = find_columns(list(names), wanted, where="coords")
+            pair = [names[pair_columns["latitude"]], names[pair_columns["longitude"]]]
         elif rows.ndim != 2 or rows.shape[1] != 2:
             raise ValueError(
                 "coords must hold one (latitude, longitude) pair a row, shape (n, 2); got shape "

@@ -14,9 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from geocells import constructions
-from geocells._errors import refuse_rows
-from geocells._jit import over_rows
-from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.array_types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.cells import (
     LOCATION_CHOICES,
     OUTSIDE_CHOICES,
@@ -29,8 +27,10 @@ from geocells.cells import (
     nearest_points,
 )
 from geocells.constructions import Bins, Competition, PrioritizedRanges, Ranking
+from geocells.errors import refuse_rows
 from geocells.grids import Grid, GroupedGrid, HealpixGrid, LatLonGrid, S2Grid, n_codes
 from geocells.grids.bounds import Box, box_of_bounds, box_of_coords
+from geocells.jit import over_rows
 from geocells.moments import Moments, moments_of_images
 from geocells.sphere import SphereSums
 from geocells.validation import (
@@ -325,9 +325,11 @@ def construct(
 ) -> PrioritizedRanges:
     """Cells by the chosen method, root by root."""
     faces = [
-        _Face(own, own.max_level - options.extra_levels, grid.group_start(group), face)
-        for group, own in enumerate(grid.grids)
-        for face in range(own.n_faces)
+        _Face(
+            group_grid, group_grid.max_level - options.extra_levels, grid.group_start(group), face
+        )
+        for group, group_grid in enumerate(grid.grids)
+        for face in range(group_grid.n_faces)
     ]
     if options.method in ("bottom_up", "optimal"):
         return _from_heat_maps(options, faces, bins, moments_of)

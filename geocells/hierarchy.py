@@ -9,9 +9,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 
-from geocells._estimator import Estimator
-from geocells._frames import labels_like
-from geocells._types import ArrayLike, CodeArray, IntArray
+from geocells.array_types import ArrayLike, CodeArray, IntArray
 from geocells.builder import CellBuilder
 from geocells.cells import (
     CellPartition,
@@ -21,6 +19,7 @@ from geocells.cells import (
     save_partitions,
 )
 from geocells.constructions import bin_codes
+from geocells.estimator import Estimator
 from geocells.fitting import (
     Images,
     Options,
@@ -28,6 +27,7 @@ from geocells.fitting import (
     make_grid,
     partition_from_labels,
 )
+from geocells.frames import labels_like
 from geocells.grids import GroupedGrid, common_grid, refined
 from geocells.validation import check_coords
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from geocells._jit import inline_kernel, kernel, n_threads, run_blocks
-from geocells._types import ArrayLike, FloatArray, IntArray
+from geocells.array_types import ArrayLike, FloatArray, IntArray
+from geocells.jit import inline_kernel, kernel, n_threads, run_blocks
 from geocells.sphere import EARTH_RADIUS_KM
 from geocells.sphere.means import NO_WEIGHTS, sincos_degrees
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geocells._types import FloatArray, IntArray
+from geocells.array_types import FloatArray, IntArray
 from geocells.moments import moments_of_images
 from geocells.sphere import haversine
 

@@ -8,13 +8,13 @@ from typing import Any, Self
 import numpy as np
 import shapely
 
-from geocells._errors import refuse_rows
-from geocells._estimator import CellEstimator
-from geocells._frames import shapes_of
 from geocells._region_blocks import EVERYWHERE, cut_blocks, merge_regions
-from geocells._types import ArrayLike, IntArray, ObjectArray
+from geocells.array_types import ArrayLike, IntArray, ObjectArray
 from geocells.cells import LOCATION_CHOICES, OUTSIDE_CHOICES, RegionIndex
+from geocells.errors import refuse_rows
+from geocells.estimator import CellEstimator
 from geocells.fitting import Images, partition_from_labels
+from geocells.frames import shapes_of
 from geocells.sphere import SphereSums
 from geocells.sphere.polygons import cut_at_antimeridian, only_polygons, refuse_off_globe
 from geocells.validation import check_choice, check_count, check_groups, number_groups

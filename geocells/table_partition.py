@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
 
-from geocells._errors import GeocellsWarning
-from geocells._files import replacing_folder
-from geocells._types import FloatArray, IntArray
+from geocells.array_types import FloatArray, IntArray
 from geocells.builder import CellBuilder
 from geocells.cells import CellPartition
+from geocells.errors import GeocellsWarning
+from geocells.files import replacing_folder
 from geocells.tables import TableError, TableFile, coordinates, open_table
 from geocells.tables.writer import with_column
 from geocells.validation import check_count
@@ -159,13 +159,13 @@ class _Runs:
         self._tables, self._n_bytes = [], 0
         labels = table["__cell"].to_numpy()
         order = np.lexsort((table["__code"].to_numpy(), labels))
-        found, starts = np.unique(labels[order], return_index=True)
+        cells_of_batch, starts = np.unique(labels[order], return_index=True)
         table = table.drop_columns(["__cell"])
         with pa.ipc.new_file(self._path(len(self._batch_of_cell)), table.schema) as writer:
             for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
                 part = table.take(pa.array(order[start:stop]))
                 writer.write_batch(part.combine_chunks().to_batches()[0])
-        self._batch_of_cell.append({int(cell): place for place, cell in enumerate(found)})
+        self._batch_of_cell.append({int(cell): place for place, cell in enumerate(cells_of_batch)})
 
     def table_of(self, cell: int) -> pa.Table:
         """All rows of a cell, by code."""

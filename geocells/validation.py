@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geocells._errors import refuse_off_globe, refuse_rows
-from geocells._frames import columns_of, names_of, shapes_of
-from geocells._jit import over_rows
-from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
+from geocells.array_types import ArrayLike, FloatArray, IntArray, ObjectArray
+from geocells.errors import refuse_off_globe, refuse_rows
+from geocells.frames import columns_of, names_of, shapes_of
+from geocells.jit import over_rows
 
 _UNNAMED = re.compile(r"(column_?)?\d+")  # as pandas, Polars and DuckDB call columns without names
 GROUP_KINDS = ("string", "boolean", "integer", "floating", "mixed-integer-float")

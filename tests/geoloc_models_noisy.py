@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from geoloc_models._errors import BrokenImageError
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.features.embed_options import EmbedOptions
 from geoloc_models.features.embedding import embed
 from geoloc_models.models.encoders import build_encoder

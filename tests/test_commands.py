@@ -13,8 +13,8 @@ from fresh_process import run_python
 
 from geocells import cli as geocells_cli
 from geoloc_models import cli as geoloc_cli
-from geoloc_models.cli._app import COMMANDS
-from geoloc_models.cli._shared import command_line
+from geoloc_models.cli.app import COMMANDS
+from geoloc_models.cli.common import command_line
 
 ROOT = Path(__file__).parents[1]
 COMMANDS_OF_BOTH = [

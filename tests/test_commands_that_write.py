@@ -9,7 +9,7 @@ from command_line import full_disk, geocells, geocells_refuses, geoloc, geoloc_r
 from geoloc_models_small import small_table
 from safetensors.torch import save_file
 
-from geocells._files import locked, replacing
+from geocells.files import locked, replacing
 from geoloc_models.models.encoders import build_encoder
 
 TRAIN = "--encoder tiny --image-size 32 --epochs 1 --min-images 5 --hidden 8"

@@ -104,7 +104,7 @@ def commands_of(page: Path) -> list[list[str]]:
 @every_page
 def test_commands_of_a_page_are_understood(page):
     from geocells.cli import app
-    from geoloc_models.cli._app import make_app
+    from geoloc_models.cli.app import make_app
 
     programs = {"geocells": app, "geoloc": make_app()}
     makefile = (ROOT / "Makefile").read_text("utf-8")
@@ -124,7 +124,7 @@ def test_commands_of_a_page_are_understood(page):
 def options():
     """Every option of the programs and of the examples."""
     from geocells.cli import app
-    from geoloc_models.cli._app import make_app
+    from geoloc_models.cli.app import make_app
 
     texts = [
         program.generate_docs("markdown") for program in (app, make_app(shows_all_options=True))

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.array_types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.cells.ranges import Ranges, quadtree_cells
 from geocells.grids import OUTSIDE, GroupedGrid, grid_from_dict, n_codes
 from geocells.sphere import haversine, to_unit_vectors

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from geocells._files import replacing
-from geocells._types import IntArray, ObjectArray
+from geocells.array_types import IntArray, ObjectArray
 from geocells.cells.index import CellIndex, CodeRangeIndex, VoronoiIndex, points_of
 from geocells.cells.region_index import RegionIndex
 from geocells.cells.representative_points import RepresentativePoints
+from geocells.files import replacing
 from geocells.validation import check_choice
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from geocells._errors import GeocellsWarning
+from geocells.errors import GeocellsWarning
 from geocells.grids.bounds import shortest_arc
 from geocells.validation import check_choice, check_count
 from geocells.web_map import MapPage, country_borders, leaflet_file, map_page, tile_source

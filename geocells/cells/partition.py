@@ -13,14 +13,14 @@ import numpy as np
 import shapely
 
 from geocells import quality
-from geocells._errors import GeocellsWarning
-from geocells._frames import labels_like
-from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
+from geocells.array_types import ArrayLike, FloatArray, IntArray, ObjectArray
 from geocells.cells import io, maps
 from geocells.cells.index import CellIndex, CodeRangeIndex
 from geocells.cells.io import OUTSIDE_CHOICES
 from geocells.cells.ranges import Ranges
 from geocells.cells.representative_points import RepresentativePoints
+from geocells.errors import GeocellsWarning
+from geocells.frames import labels_like
 from geocells.grids import GroupedGrid, S2Grid
 from geocells.grids.s2_covering import coarsened, meeting_cells
 from geocells.sphere.polygons import areas_km2

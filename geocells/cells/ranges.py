@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geocells._jit import kernel, over_rows
-from geocells._types import CodeArray, IntArray
+from geocells.array_types import CodeArray, IntArray
 from geocells.grids import OUTSIDE
+from geocells.jit import kernel, over_rows
 
 if TYPE_CHECKING:
     from geocells.constructions import PrioritizedRanges

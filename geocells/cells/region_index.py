@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import shapely
 
-from geocells._types import FloatArray, IntArray, ObjectArray
+from geocells.array_types import FloatArray, IntArray, ObjectArray
 from geocells.cells.index import NO_CELL
 from geocells.sphere import PolygonIndex, to_unit_vectors
 from geocells.sphere.polygons import border_points, only_polygons

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from geocells._jit import inline_kernel, kernel, n_threads, run_blocks
-from geocells._types import FloatArray, IntArray
+from geocells.array_types import FloatArray, IntArray
 from geocells.grids.base import morton
+from geocells.jit import inline_kernel, kernel, n_threads, run_blocks
 from geocells.moments import order_by_label
 from geocells.sphere import EARTH_RADIUS_KM, SphereSums, to_unit_vectors
 

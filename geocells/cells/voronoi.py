@@ -11,7 +11,7 @@ import math
 import numpy as np
 import shapely
 
-from geocells._types import FloatArray, ObjectArray
+from geocells.array_types import FloatArray, ObjectArray
 from geocells.sphere import EARTH_RADIUS_KM, from_unit_vectors, to_unit_vectors
 from geocells.sphere.polygons import cut_at_antimeridian, repaired
 

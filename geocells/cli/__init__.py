@@ -15,17 +15,17 @@ from typing import Annotated, Any
 from cyclopts import CycloptsError, Parameter
 
 from geocells import __version__
-from geocells._errors import GeocellsWarning
-from geocells._output import say
-from geocells._program import (
+from geocells.errors import GeocellsWarning
+from geocells.output import echo
+from geocells.program import (
     INTERRUPTED,
     OPTIONS,
     end,
     end_of_error,
     make_program,
     offer_completion,
-    speaking,
     summary_of,
+    verbosity,
 )
 
 app = make_program(
@@ -57,7 +57,7 @@ def _run_command(
     quiet : bool
         Print only results and errors.
     """
-    with speaking(verbose=verbose, quiet=quiet):
+    with verbosity(verbose=verbose, quiet=quiet):
         app(words)
 
 
@@ -84,4 +84,4 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def _print_warning(message: Any, *_: Any, **__: Any) -> None:
-    say(f"Note: {message}", error=True)
+    echo(f"Note: {message}", error=True)

@@ -10,8 +10,7 @@ import pyarrow as pa
 from cyclopts import Parameter
 
 from geocells import CellPartition, load_cells
-from geocells._output import say
-from geocells.cli._shared import (
+from geocells.cli.common import (
     CLUSTER,
     GroupedTableOptions,
     busy,
@@ -19,6 +18,7 @@ from geocells.cli._shared import (
     cluster,
     read_photos,
 )
+from geocells.output import echo
 from geocells.tables import WRITABLE, TableError, write_table
 
 _ROWS_AT_A_TIME = 1_000_000
@@ -66,7 +66,7 @@ def assign(
                 latitude_column=table.latitude_column,
                 longitude_column=table.longitude_column,
             )
-        say(f"{n_rows} photos: {output}")
+        echo(f"{n_rows} photos: {output}")
         return
     target = Path(output)
     check_output(target, WRITABLE, cells)
@@ -86,8 +86,8 @@ def assign(
         write_table(written, target, coords=read.coords)
     n_none = int((~assigned).sum())
     left = f", {n_none} in none" if n_none else ""
-    say(f"{len(labels)} photos in {len(np.unique(labels[assigned]))} cells{left}: {output}")
-    say(read.note)
+    echo(f"{len(labels)} photos in {len(np.unique(labels[assigned]))} cells{left}: {output}")
+    echo(read.note)
 
 
 def _labels(

@@ -12,12 +12,9 @@ from cyclopts import Group, Parameter
 from docstring_parser import parse
 
 from geocells import CellBuilder, CellPartition
-from geocells._errors import refuse_rows
-from geocells._files import replacing
-from geocells._output import say, without_formulas
 from geocells.builder import usual_min_images
 from geocells.cells.io import SUFFIXES
-from geocells.cli._shared import (
+from geocells.cli.common import (
     CLUSTER,
     GroupedTableOptions,
     busy,
@@ -26,7 +23,10 @@ from geocells.cli._shared import (
     read_features,
     read_photos,
 )
+from geocells.errors import refuse_rows
+from geocells.files import replacing
 from geocells.fitting import Options
+from geocells.output import echo, without_formulas
 from geocells.tables import TableError, numbers
 from geocells.tables.writer import table_suffix
 
@@ -137,7 +137,7 @@ def build(
     left = f"; {unassigned} photos belong to none" if unassigned else ""
     n_cells = f"{partition.n_cells} cell{'s' if partition.n_cells != 1 else ''}"
     chosen = f"\nOf {builder.min_images} photos at least." if chooses else ""
-    say(f"{n_cells} of {n_rows} photos, {span} a cell{left}: {output}{chosen}{note}")
+    echo(f"{n_cells} of {n_rows} photos, {span} a cell{left}: {output}{chosen}{note}")
 
 
 def _fit_here(

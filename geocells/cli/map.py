@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 
 from geocells import load_cells
-from geocells._files import replacing
-from geocells._output import say
-from geocells.cli._shared import busy, check_output
+from geocells.cli.common import busy, check_output
+from geocells.files import replacing
+from geocells.output import echo
 
 
 def map(
@@ -49,4 +49,4 @@ def map(
         else:
             axes: Any = partition.plot(**options)
             axes.figure.savefig(draft, dpi=200)
-    say(f"{partition.n_cells} cells: {output}")
+    echo(f"{partition.n_cells} cells: {output}")

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from geocells._output import say
-from geocells.cli._shared import TableOptions, busy
+from geocells.cli.common import TableOptions, busy
+from geocells.output import echo
 from geocells.table_partition import partition_table
 from geocells.tables import columns_note, open_table
 
@@ -44,5 +44,5 @@ def partition(
         )  # fmt: skip
     n_rows, least, most = cells.counts.sum(), cells.counts.min(), cells.counts.max()
     files = f"{cells.n_cells} file{'s' if cells.n_cells != 1 else ''}"
-    say(f"{files} of {n_rows} rows, {least} to {most} a file: {output}")
-    say(columns_note(columns))
+    echo(f"{files} of {n_rows} rows, {least} to {most} a file: {output}")
+    echo(columns_note(columns))

@@ -10,10 +10,7 @@ import numpy as np
 from cyclopts import Parameter
 
 from geocells import CellBuilder, CellPartition, load_cells
-from geocells._errors import GeocellsWarning
-from geocells._files import replacing
-from geocells._output import say, without_formulas
-from geocells.cli._shared import (
+from geocells.cli.common import (
     GroupedTableOptions,
     ReadPhotos,
     busy,
@@ -21,6 +18,9 @@ from geocells.cli._shared import (
     read_features,
     read_photos,
 )
+from geocells.errors import GeocellsWarning
+from geocells.files import replacing
+from geocells.output import echo, without_formulas
 from geocells.quality import RADII_KM
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ def report(
     with busy("measuring cells"):
         if min_images:
             frame = _curve(partition, min_images, read, feats)
-            say(frame.reset_index().round(1).to_string(index=False))
+            echo(frame.reset_index().round(1).to_string(index=False))
         else:
             result = partition.report(read.coords, feats, groups=read.groups)
             frame = result.frame
-            say(repr(result))
-    say(read.note)
+            echo(repr(result))
+    echo(read.note)
     if output is None:
         return
     with replacing(output) as draft:
@@ -76,7 +76,7 @@ def report(
         else:
             axes: Any = result.plot()[0]
             axes.figure.savefig(draft, dpi=200)
-    say(f"\nWritten: {output}")
+    echo(f"\nWritten: {output}")
 
 
 def _curve(cells: CellPartition, min_images: str, photos: ReadPhotos, feats: Any) -> pd.DataFrame:

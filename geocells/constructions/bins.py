@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geocells._jit import kernel, row_blocks, run_blocks
-from geocells._types import CodeArray, IntArray
+from geocells.array_types import CodeArray, IntArray
+from geocells.jit import kernel, row_blocks, run_blocks
 from geocells.sphere.means import NO_WEIGHTS
 
 FEW_CODES = 2**15

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from geocells._jit import inline_kernel, kernel
-from geocells._types import IntArray
+from geocells.array_types import IntArray
 from geocells.constructions.bins import PrioritizedRanges
 from geocells.constructions.heat_map import HeatMaps
+from geocells.jit import inline_kernel, kernel
 from geocells.moments import Moments, order_by_label
 
 Competition = Literal["level", "all"]

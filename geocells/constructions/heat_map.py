@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geocells._types import CodeArray, IntArray
+from geocells.array_types import CodeArray, IntArray
 from geocells.constructions.bins import Bins, PrioritizedRanges
 from geocells.grids.base import morton, rows_and_columns
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from geocells._jit import inline_kernel, kernel
-from geocells._types import BoolArray, FloatArray
+from geocells.array_types import BoolArray, FloatArray
 from geocells.constructions.bins import PrioritizedRanges
 from geocells.constructions.bottom_up import gather_moments
 from geocells.constructions.heat_map import HeatMaps
+from geocells.jit import inline_kernel, kernel
 from geocells.moments import Moments
 
 MOST_TURNS = 100
@@ -45,10 +45,10 @@ def optimal(maps: HeatMaps, moments: Moments, *, min_images: int) -> Prioritized
     n_nodes = len(maps.node_level)
     if not n_nodes:
         return maps.window_ranges(np.empty(0, dtype=np.int64))
-    own = maps.own_counts, moments.mean, moments.m2
+    node_moments = maps.own_counts, moments.mean, moments.m2
     counts, m2 = np.zeros(n_nodes, dtype=np.int64), np.empty(n_nodes)
     centres = np.empty_like(moments.mean)
-    gather_moments(0, n_nodes, maps.node_children, *own, counts, centres, m2)
+    gather_moments(0, n_nodes, maps.node_children, *node_moments, counts, centres, m2)
     held = maps.own_counts.copy()  # by the consolidated cells
     for low, high in pairwise(maps.level_nodes[:-1]):
         short = low + np.flatnonzero(held[low:high] < min_images)

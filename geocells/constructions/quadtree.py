@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from geocells._types import BoolArray, CodeArray
+from geocells.array_types import BoolArray, CodeArray
 from geocells.constructions.bins import Bins, PrioritizedRanges
 
 

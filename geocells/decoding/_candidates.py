@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geocells._types import FloatArray, IntArray
+from geocells.array_types import FloatArray, IntArray
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 
 GROUP_SIZE = 64

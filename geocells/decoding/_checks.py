@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from geocells._errors import refuse_rows
-from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray
+from geocells.array_types import ArrayLike, BoolArray, FloatArray, IntArray
+from geocells.errors import refuse_rows
 from geocells.validation import as_numbers, check_coords
 
 SUM_TOLERANCE = 0.01

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from geocells._jit import inline_kernel, kernel
+from geocells.jit import inline_kernel, kernel
 
 WIDTH = 64
 """Candidates in a block."""
@@ -86,9 +86,9 @@ def add_counts(block, low, high, vectors, chord2, opened, counts):
         for r in range(chord2.size):
             if opened[r]:
                 limit = chord2[r]
-                own = counts[r]
+                counts_of_radius = counts[r]
                 for c in range(WIDTH):
-                    own[c] += 1.0 if squares[c] <= limit else 0.0
+                    counts_of_radius[c] += 1.0 if squares[c] <= limit else 0.0
 
 
 @inline_kernel
@@ -97,9 +97,9 @@ def share_of_class(block, ball, k, radii, chord2, images, counts, opened):
     _, _, groups, group_balls, vectors = images
     counts[:] = 0.0
     for group in range(groups[k], groups[k + 1]):
-        own = group_balls[group]
-        low, high = int(own[4]), int(own[5])
-        apart, reach = angle(ball, own), ball[3] + own[3]
+        group_ball = group_balls[group]
+        low, high = int(group_ball[4]), int(group_ball[5])
+        apart, reach = angle(ball, group_ball), ball[3] + group_ball[3]
         any_open = False
         for r in range(radii.size):
             opened[r] = False
@@ -132,9 +132,9 @@ def table_of_blocks(first, last, writes, blocks, radii, chord2, images, entries)
         tile = np.int64(tile_edges[block] if writes else 0)
         constant = np.int64(constant_edges[block] if writes else 0)
         for k in range(class_counts.size):
-            own = class_balls[k]
-            apart = angle(ball, own)
-            reach = ball[3] + own[3]
+            class_ball = class_balls[k]
+            apart = angle(ball, class_ball)
+            reach = ball[3] + class_ball[3]
             if apart - reach > farthest:
                 continue
             any_open = False
@@ -177,13 +177,13 @@ def bounds_of_table(first, last, weights, units, family_of_class, entries, bound
     tile_edges, tile_classes, tile_radii, tiles = entries[:4]
     constant_edges, constant_classes, constant_radii, constants = entries[4:]
     ends, classes, most = bounds
-    own = np.zeros(units.size)
+    most_of_class = np.zeros(units.size)
     sums = np.empty(WIDTH)
     for block in range(first, last):
-        own[:] = 0.0
+        most_of_class[:] = 0.0
         for e in range(constant_edges[block], constant_edges[block + 1]):
             k = constant_classes[e]
-            own[k] += weights[constant_radii[e]] * constants[e] / units[k]
+            most_of_class[k] += weights[constant_radii[e]] * constants[e] / units[k]
         e = np.int64(tile_edges[block])
         while e < tile_edges[block + 1]:
             k = tile_classes[e]
@@ -193,11 +193,11 @@ def bounds_of_table(first, last, weights, units, family_of_class, entries, bound
                 for c in range(WIDTH):
                     sums[c] += weight * tiles[e, c]
                 e += 1
-            own[k] += sums.max() / units[k]
+            most_of_class[k] += sums.max() / units[k]
         e = np.int64(tile_edges[block] + constant_edges[block])
         for k in range(units.size):
-            if own[k] > 0.0:
-                classes[e], most[e] = k, own[k] * (1.0 + 1e-7)
+            if most_of_class[k] > 0.0:
+                classes[e], most[e] = k, most_of_class[k] * (1.0 + 1e-7)
                 family = family_of_class[k]
                 families[family, block] = max(families[family, block], most[e])
                 e += 1
@@ -209,12 +209,12 @@ def add_columns(first, last, columns, sums, class_of_column, classes):
     """Write into rows ``first:last`` of ``classes`` (n, n_classes) the columns of each class, over the row's sum."""
     shares = np.empty(class_of_column.size)
     for row in range(first, last):
-        own, total = classes[row], sums[row]
+        class_sums, total = classes[row], sums[row]
         for k in range(shares.size):
             shares[k] = columns[row, k] / total
-        own[:] = 0.0
+        class_sums[:] = 0.0
         for k in range(shares.size):
-            own[class_of_column[k]] += shares[k]
+            class_sums[class_of_column[k]] += shares[k]
 
 
 @inline_kernel
@@ -262,10 +262,10 @@ def search_table(first, last, probabilities, classes, bounds, weights, places, e
     bound = np.empty(n_blocks, dtype=np.float32)
     masses = np.empty(bounds_of_families[0].size - 1)
     for row in range(first, last):
-        own = probabilities[row]
+        row_probabilities = probabilities[row]
         masses[:] = 0.0
         for k in range(counts.size):
-            masses[family_of_class[k]] += own[k]
+            masses[family_of_class[k]] += row_probabilities[k]
         add_bounds(masses, bounds_of_families, weights.sum(), bound)
         n_seen, best_utility, likeliest = 0, -1.0, bound.argmax()
         for step in range(n_blocks):
@@ -274,17 +274,17 @@ def search_table(first, last, probabilities, classes, bounds, weights, places, e
                 continue
             sharper = 0.0
             for e in range(tile_edges[block] + constant_edges[block], ends[block]):
-                sharper += own[bounded[e]] * most[e]
+                sharper += row_probabilities[bounded[e]] * most[e]
             if sharper <= best_utility - TIE:
                 continue
             base = 0.0
             for e in range(constant_edges[block], constant_edges[block + 1]):
                 k = constant_classes[e]
-                base += own[k] / counts[k] * weights[constant_radii[e]] * constants[e]
+                base += row_probabilities[k] / counts[k] * weights[constant_radii[e]] * constants[e]
             sums[:] = base
             for e in range(tile_edges[block], tile_edges[block + 1]):
                 k = tile_classes[e]
-                share = own[k] / counts[k] * weights[tile_radii[e]]
+                share = row_probabilities[k] / counts[k] * weights[tile_radii[e]]
                 if share > 0.0:
                     tile = tiles[e]
                     for c in range(WIDTH):
@@ -319,7 +319,7 @@ def bounds_of_balls(first, last, block_balls, group_balls, apart, radii, weights
 
 
 @inline_kernel
-def bound_of_group(ball, own, mass, group, centre, points, radii, wide, weights):
+def bound_of_group(ball, shares, mass, group, centre, points, radii, wide, weights):
     """Most that the points of a group add to the utility of any point of a ball.
 
     ``centre`` is the angle to the centre of the group; ``wide`` are the squared chords of the radii widened by the
@@ -338,18 +338,18 @@ def bound_of_group(ball, own, mass, group, centre, points, radii, wide, weights)
         within = 0.0
         for j in range(edges[group], edges[group + 1]):
             dx, dy, dz = vectors[0, j] - x, vectors[1, j] - y, vectors[2, j] - z
-            within += own[j] if dx * dx + dy * dy + dz * dz <= wide[r] else 0.0
+            within += shares[j] if dx * dx + dy * dy + dz * dz <= wide[r] else 0.0
         bound += within * weights[r]
     return bound
 
 
 @inline_kernel
-def add_points(block, own, low, high, vectors, chord2, weights, opened, sums):
+def add_points(block, shares, low, high, vectors, chord2, weights, opened, sums):
     """Add to ``sums`` (64,) the utility of points ``low:high`` at each candidate, of the opened radii."""
     xs, ys, zs = block[0], block[1], block[2]
     squares = np.empty(WIDTH)
     for j in range(low, high):
-        share = own[j]
+        share = shares[j]
         if share > 0.0:
             x, y, z = vectors[0, j], vectors[1, j], vectors[2, j]
             for c in range(WIDTH):
@@ -379,7 +379,7 @@ def search_points(first, last, shares, masses, bounds, utility, blocks, points, 
     wide = np.empty(radii.size)
     opened = np.empty(radii.size, dtype=np.bool_)
     for row in range(first, last):
-        own, mass = shares[row], masses[row]
+        row_shares, mass = shares[row], masses[row]
         used = np.flatnonzero(mass > 0.0)
         n_seen, best_utility = 0, -1.0
         while True:
@@ -395,7 +395,7 @@ def search_points(first, last, shares, masses, bounds, utility, blocks, points, 
             for group in used:
                 centre = apart[block, group]
                 sharper += bound_of_group(
-                    ball, own, mass[group], group, centre, points, radii, wide, weights
+                    ball, row_shares, mass[group], group, centre, points, radii, wide, weights
                 )
             if sharper <= best_utility - TIE:
                 continue
@@ -413,7 +413,9 @@ def search_points(first, last, shares, masses, bounds, utility, blocks, points, 
                         opened[r] = any_open = True
                 if any_open:
                     low, high, block_of = edges[group], edges[group + 1], block_vectors[block]
-                    add_points(block_of, own, low, high, vectors, chord2, weights, opened, sums)
+                    add_points(
+                        block_of, row_shares, low, high, vectors, chord2, weights, opened, sums
+                    )
             sums += base
             mosts[n_seen], bests[n_seen] = best_of_block(sums, places[block])
             best_utility = max(best_utility, mosts[n_seen])
@@ -423,14 +425,14 @@ def search_points(first, last, shares, masses, bounds, utility, blocks, points, 
 
 
 @inline_kernel
-def mass_of_group(point, own, group, images, chord2):
+def mass_of_group(point, shares, group, images, chord2):
     """Probability of those images of a group that are within the chord of a point."""
     classes, edges, _, vectors = images
     x, y, z = point[0], point[1], point[2]
     mass = 0.0
     for j in range(edges[group], edges[group + 1]):
         dx, dy, dz = vectors[0, j] - x, vectors[1, j] - y, vectors[2, j] - z
-        mass += own[classes[j]] if dx * dx + dy * dy + dz * dz <= chord2 else 0.0
+        mass += shares[classes[j]] if dx * dx + dy * dy + dz * dz <= chord2 else 0.0
     return mass
 
 
@@ -439,7 +441,7 @@ def mass_within(first, last, shares, masses, points, radii, images, within):
     """Probability within each radius of a row's point; ``radii`` (n, n_radii) or (1, n_radii), in radians."""
     group_balls = images[2]
     for row in range(first, last):
-        point, own = points[row], shares[row]
+        point, row_shares = points[row], shares[row]
         limits = radii[row if radii.shape[0] > 1 else 0]
         within[row] = 0.0
         for group in range(len(group_balls)):
@@ -453,7 +455,7 @@ def mass_within(first, last, shares, masses, points, radii, images, within):
                     within[row, r] += mass
                 elif apart - ball[3] <= limits[r]:
                     chord2 = chord2_of_angle(limits[r])
-                    within[row, r] += mass_of_group(point, own, group, images, chord2)
+                    within[row, r] += mass_of_group(point, row_shares, group, images, chord2)
 
 
 @kernel
@@ -469,7 +471,7 @@ def mass_radius(first, last, shares, masses, points, level, beyond, images, radi
     apart = np.empty(n_groups)
     goal = level + ROUNDING if beyond else level - ROUNDING
     for row in range(first, last):
-        point, own = points[row], shares[row]
+        point, row_shares = points[row], shares[row]
         n_active = 0
         total = 0.0
         for group in range(n_groups):
@@ -493,7 +495,7 @@ def mass_radius(first, last, shares, masses, points, level, beyond, images, radi
                 if apart[group] + reach <= middle:
                     mass += masses[row, group]
                 elif apart[group] - reach <= middle:
-                    mass += mass_of_group(point, own, group, images, chord2)
+                    mass += mass_of_group(point, row_shares, group, images, chord2)
             if mass > goal if beyond else mass >= goal:
                 high = middle
             else:

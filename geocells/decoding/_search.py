@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from geocells._jit import n_threads, run_blocks
-from geocells._types import FloatArray
+from geocells.array_types import FloatArray
 from geocells.decoding import _kernels
 from geocells.decoding._candidates import GROUP_SIZE, CandidateBlocks, ImageGroups
+from geocells.jit import n_threads, run_blocks
 from geocells.sphere import EARTH_RADIUS_KM
 
 MOST_IN_UINT16 = 65_535

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geocells._types import ArrayLike, BoolArray, FloatArray
+from geocells.array_types import ArrayLike, BoolArray, FloatArray
 from geocells.decoding._checks import check_numbers, check_truth
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geocells._types import ArrayLike, BoolArray, FloatArray, IntArray
+from geocells.array_types import ArrayLike, BoolArray, FloatArray, IntArray
 from geocells.decoding._checks import (
     BATCH_BYTES,
     check_labels,

@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from geocells._types import ArrayLike, FloatArray
+from geocells.array_types import ArrayLike, FloatArray
 from geocells.decoding._checks import check_numbers
 from geocells.decoding.expected_utility import ExpectedUtility
 from geocells.sphere import haversine

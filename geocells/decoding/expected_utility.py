@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from geocells._types import ArrayLike, FloatArray, IntArray
+from geocells.array_types import ArrayLike, FloatArray, IntArray
 from geocells.decoding import _kernels
 from geocells.decoding._candidates import CandidateBlocks, ImageGroups, thinned
 from geocells.decoding._checks import (

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from geocells._types import ArrayLike, FloatArray
+from geocells.array_types import ArrayLike, FloatArray
 from geocells.decoding._checks import check_numbers, check_probabilities
 
 OPTIMAL_TO = 1e-7

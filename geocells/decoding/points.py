@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from geocells._types import ArrayLike, BoolArray, FloatArray
+from geocells.array_types import ArrayLike, BoolArray, FloatArray
 from geocells.decoding._checks import check_probabilities, check_scores, locations_of
 from geocells.sphere import from_unit_vectors, to_unit_vectors
 from geocells.sphere.means import CANCELLED

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse, special
 
-from geocells._types import ArrayLike, FloatArray
+from geocells.array_types import ArrayLike, FloatArray
 from geocells.decoding._checks import check_numbers, check_probabilities
 from geocells.validation import as_numbers
 

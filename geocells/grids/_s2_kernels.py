@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from geocells._jit import inline_kernel, kernel
 from geocells.grids.base import gather_bits_inline, spread_bits_inline
+from geocells.jit import inline_kernel, kernel
 from geocells.sphere.means import sincos_degrees
 
 LEVELS = 30

@@ -18,9 +18,9 @@ from functools import partial
 import numpy as np
 import shapely
 
-from geocells._jit import inline_kernel, kernel
-from geocells._types import BoolArray, FloatArray, IntArray, ObjectArray
+from geocells.array_types import BoolArray, FloatArray, IntArray, ObjectArray
 from geocells.grids._square_unions import Rings, union_squares
+from geocells.jit import inline_kernel, kernel
 
 SIZE = 1 << 30
 HALF = SIZE >> 1

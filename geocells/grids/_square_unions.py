@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import shapely
 
-from geocells._jit import kernel
-from geocells._types import BoolArray, FloatArray, IntArray, ObjectArray
+from geocells.array_types import BoolArray, FloatArray, IntArray, ObjectArray
+from geocells.jit import kernel
 
 
 class Rings(NamedTuple):

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 
-from geocells._jit import inline_kernel, over_rows
-from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.array_types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.jit import inline_kernel, over_rows
 from geocells.sphere.means import as_pairs
 
 CodeType = type[np.uint64] | type[np.uint32]

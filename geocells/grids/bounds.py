@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geocells._frames import shapes_of
-from geocells._jit import kernel, over_rows
-from geocells._types import FloatArray
+from geocells.array_types import FloatArray
+from geocells.frames import shapes_of
 from geocells.grids.latlon import wrap
+from geocells.jit import kernel, over_rows
 from geocells.sphere.polygons import refuse_off_globe
 
 Box = tuple[float, float, float, float]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.array_types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids.base import CodeType, Grid, n_codes, outside_code
 
 

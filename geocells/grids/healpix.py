@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geocells._jit import kernel
-from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.array_types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids._s2_outlines import assemble, neighbours
 from geocells.grids._square_unions import Rings, union_squares
 from geocells.grids.base import CodeType, GlobalGrid, encoded, rows_and_columns, spread_bits_inline
+from geocells.jit import kernel
 from geocells.sphere.polygons import cut_at_antimeridian
 
 DEEPEST = 29

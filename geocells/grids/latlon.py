@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from geocells._jit import inline_kernel, kernel
-from geocells._types import CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.array_types import CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids._square_unions import Rings, union_squares
 from geocells.grids.base import (
     CodeType,
@@ -22,6 +21,7 @@ from geocells.grids.base import (
     rows_and_columns,
     spread_bits_inline,
 )
+from geocells.jit import inline_kernel, kernel
 from geocells.sphere.polygons import cut_at_antimeridian
 
 DEEPEST = 31

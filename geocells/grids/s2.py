@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from geocells._jit import over_rows
-from geocells._types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
+from geocells.array_types import ArrayLike, CodeArray, FloatArray, IntArray, ObjectArray
 from geocells.grids import _s2_kernels
 from geocells.grids._s2_outlines import outlines
 from geocells.grids.base import CodeType, GlobalGrid, check_level, encoded, outside_code
+from geocells.jit import over_rows
 from geocells.validation import check_coords
 
 DEEPEST = 30

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from geocells._types import CodeArray, IntArray, ObjectArray
+from geocells.array_types import CodeArray, IntArray, ObjectArray
 from geocells.grids._s2_outlines import outlines
 from geocells.grids.s2 import AVERAGE_EDGE, DEEPEST, S2Grid
 

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from geocells._jit import inline_kernel, kernel, over_rows
-from geocells._types import ArrayLike, FloatArray
+from geocells.array_types import ArrayLike, FloatArray
+from geocells.jit import inline_kernel, kernel, over_rows
 from geocells.sphere.means import RADIANS, as_pairs
 
 EARTH_RADIUS_KM = 6371.0088

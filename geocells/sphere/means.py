@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from geocells._jit import inline_kernel, kernel, over_rows, row_blocks, run_blocks
-from geocells._types import ArrayLike, FloatArray, IntArray
+from geocells.array_types import ArrayLike, FloatArray, IntArray
+from geocells.jit import inline_kernel, kernel, over_rows, row_blocks, run_blocks
 
 RADIANS = math.pi / 180.0
 

@@ -9,8 +9,8 @@ import numpy as np
 import shapely
 from shapely import affinity
 
-from geocells._errors import refuse_rows
-from geocells._types import ArrayLike, FloatArray, IntArray, ObjectArray
+from geocells.array_types import ArrayLike, FloatArray, IntArray, ObjectArray
+from geocells.errors import refuse_rows
 from geocells.sphere.distance import EARTH_RADIUS_KM
 from geocells.sphere.means import to_unit_vectors
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from geocells._types import IntArray
+from geocells.array_types import IntArray
 
 WRONG_FIELDS = "another number of fields than the header"
 UNBALANCED = "a double quote that is not closed"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from geocells._output import printable
+from geocells.output import printable
 from geocells.tables.columns import ROLE_NAMES, candidates, columns_note, find_columns
 from geocells.tables.rows import Batch, TableError
 from geocells.tables.values import texts

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from geocells._errors import refuse_off_globe, refuse_rows
-from geocells._types import FloatArray, IntArray, ObjectArray
+from geocells.array_types import FloatArray, IntArray, ObjectArray
+from geocells.errors import refuse_off_globe, refuse_rows
 from geocells.tables.rows import TableError
 
 MISSING = (

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from geocells._files import replacing
-from geocells._types import FloatArray
+from geocells.array_types import FloatArray
+from geocells.files import replacing
 from geocells.tables.parquet import PARQUET
 from geocells.tables.rows import TableError
 

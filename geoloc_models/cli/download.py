@@ -6,8 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from geocells._output import say
-from geocells._program import INTERRUPTED
+from geocells.output import echo
+from geocells.program import INTERRUPTED
 from geoloc_models.download.download_options import DownloadOptions, State
 
 _DEFAULTS = DownloadOptions()
@@ -63,11 +63,11 @@ def download(
             )
         except KeyboardInterrupt:
             bar.close()
-            say(
+            echo(
                 "\nInterrupted; what was fetched is kept. The same command continues from here.",
                 error=True,
             )
             sys.exit(INTERRUPTED)
-    say(summary.text())
+    echo(summary.text())
     is_there = "The photos that are there" if summary.counts[State.OK] else "No photo is there"
-    say(f"\n{is_there}: {summary.table}")
+    echo(f"\n{is_there}: {summary.table}")

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from geocells._output import say
-from geoloc_models._errors import GeolocError
-from geoloc_models.cli._shared import command_line, report_skipped
+from geocells.output import echo
+from geoloc_models.cli.common import command_line, report_skipped
+from geoloc_models.errors import GeolocError
 from geoloc_models.features.embed_options import EmbedOptions
 
 _DEFAULTS = EmbedOptions()
@@ -77,26 +77,26 @@ def embed(
         root=None if root is None else root.resolve(),
         countries=False,
     )
-    say(columns_note(photos.columns))
+    echo(columns_note(photos.columns))
     size = image_encoder.preprocessing.image_size
     images = FileImages(photos.frame["path"].to_numpy(), min_side=size)
     record = embed_photos(images, row_keys(photos), image_encoder, output, options)
     card = record.cache.card
-    say(
+    echo(
         f"{card.n_rows:,} photos, {card.dim} numbers each, of {card.title}, in {record.cache.path}."
     )
     if record.n_embedded:
         images_word = "image" if record.n_embedded == 1 else "images"
-        say(
+        echo(
             f"{record.n_embedded:,} {images_word} in {record.seconds:.1f} s: "
             f"{record.images_per_second:.0f} images a second, {record.batch_size} at a time."
         )
     else:
-        say("All had been embedded before.")
+        echo("All had been embedded before.")
     report_skipped(record.broken, files.broken)
     if record.missing_shards:
         missing = ", ".join(map(str, record.missing_shards))
-        say(f"\nStill missing before {output} is merged: shards {missing}.")
+        echo(f"\nStill missing before {output} is merged: shards {missing}.")
     else:
         columns = {
             "--path-column": path_column,
@@ -105,4 +105,4 @@ def embed(
             "--root": root,
         }
         words = ("geoloc", "train", table, *([] if quoting else ["--no-quoting"]))
-        say(f"\nTrain on them: {command_line(*words, **{'--features': output}, **columns)}")
+        echo(f"\nTrain on them: {command_line(*words, **{'--features': output}, **columns)}")

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from geocells._output import say
-from geoloc_models.cli._shared import command_line
+from geocells.output import echo
+from geoloc_models.cli.common import command_line
 
 
 def pull(
@@ -33,7 +33,7 @@ def pull(
 
     folder = output or Path("models") / repository.rpartition("/")[2]
     pull_bundle(repository, folder, revision=revision)
-    say(
+    echo(
         f"{load_model(folder)!r}\nAsk it: {command_line('geoloc', 'predict', 'PHOTOS', **{'--model': folder})}"
     )
 
@@ -63,7 +63,7 @@ def import_model(
     from geoloc_models.inference.hub import hub_file
 
     import_geoclip(clip or hub_file(CLIP, "model.safetensors"), output)
-    say(
+    echo(
         f"The model is in {output}. Ask it: "
         f"{command_line('geoloc', 'predict', 'PHOTOS', **{'--model': output})}"
     )
@@ -96,4 +96,4 @@ def push(
 
     folder = load_model(model).folder
     address = push_bundle(folder, repository, public=public, with_places=with_places)
-    say(f"The model is at {address}.")
+    echo(f"The model is at {address}.")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from geocells._output import say
-from geoloc_models._errors import GeolocError
+from geocells.output import echo
+from geoloc_models.errors import GeolocError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,7 +51,7 @@ def index(
     sea_tolerance_km : float
         Photos at sea belong to the nearest country within this distance, in kilometres.
     """
-    from geoloc_models._files import refuse_input
+    from geoloc_models.files import refuse_input
     from geoloc_models.photos.folders import scan_photos
 
     if output.suffix.lower() not in (".parquet", ".pq"):
@@ -70,9 +70,9 @@ def index(
     )
     lists = scan.save(output)
     _report(scan, coordinates)
-    say(f"\n{_counted(len(scan.frame), 'photo')} in {output}.")
+    echo(f"\n{_counted(len(scan.frame), 'photo')} in {output}.")
     for path in lists:
-        say(f"Listed in {path}: {_WHAT_OF_LIST[path.name]}.")
+        echo(f"Listed in {path}: {_WHAT_OF_LIST[path.name]}.")
 
 
 def _report(scan: FolderScan, coordinates: Path | None) -> None:
@@ -87,12 +87,12 @@ def _report(scan: FolderScan, coordinates: Path | None) -> None:
     ]
     for what, count in lines:
         if count or what == "photos":
-            say(f"{what:<28}{count:>10,}")
+            echo(f"{what:<28}{count:>10,}")
     if len(scan.unreadable):
         first = scan.unreadable.iloc[0]
-        say(f"First that could not be read: {first['path']}, {first['reason']}.")
+        echo(f"First that could not be read: {first['path']}, {first['reason']}.")
     if scan.n_unmatched and coordinates is not None:
-        say(f"{_counted(scan.n_unmatched, 'row')} of {coordinates} matched no photo here.")
+        echo(f"{_counted(scan.n_unmatched, 'row')} of {coordinates} matched no photo here.")
     _report_countries(scan.frame)
 
 
@@ -101,11 +101,11 @@ def _report_countries(frame: pd.DataFrame) -> None:
     if len(countries):
         shown = [f"{code} {count:,}" for code, count in countries.head(_MOST_COUNTRIES).items()]
         more = len(countries) - len(shown)
-        say(f"Countries: {', '.join(shown)}{f' and {more} more' if more else ''}.")
+        echo(f"Countries: {', '.join(shown)}{f' and {more} more' if more else ''}.")
     at_sea = frame.loc[frame["country"].isna() & frame["latitude"].notna(), "path"]
     if len(at_sea):
         etc = ", ..." if len(at_sea) > _MOST_NAMED else ""
-        say(
+        echo(
             f"{_counted(len(at_sea), 'photo')} at sea: {', '.join(at_sea[:_MOST_NAMED])}{etc}. "
             "Training leaves them out, unless the column country is filled in."
         )

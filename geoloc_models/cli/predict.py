@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.types import NonNegativeInt, PositiveInt
 
-from geocells._output import printable, say, without_formulas
-from geoloc_models._errors import GeolocError
+from geocells.output import echo, printable, without_formulas
+from geoloc_models.errors import GeolocError
 
 if TYPE_CHECKING:
     from geoloc_models.inference.predictions import PhotoPredictions
@@ -96,7 +96,7 @@ def predict(
 
             tile_source(background)  # refuses an unknown one
     files = _files(photos)
-    from geoloc_models._files import refuse_input
+    from geoloc_models.files import refuse_input
 
     for written in filter(None, (output, map_file)):
         refuse_input(written, *files)
@@ -125,9 +125,9 @@ def predict(
     _write(_text(predictions, (*chosen, suffix)[0], top), output)
     if map_file is not None:
         predictions.save_map(map_file, tiles=background)
-        say(f"The map is {map_file}.", error=True)
+        echo(f"The map is {map_file}.", error=True)
     for note in predictions.notes:
-        say(f"Note: {note}", error=True)
+        echo(f"Note: {note}", error=True)
     _report_broken(predictions)
 
 
@@ -150,17 +150,17 @@ def _files(names: Sequence[str]) -> list[str]:
 
 
 def _write(text: str, output: Path | None) -> None:
-    from geoloc_models._files import replacing
+    from geoloc_models.files import replacing
 
     if output is None and sys.stdout.isatty():
-        say(text, fold=False)
+        echo(text, fold=False)
         return
     if output is None:  # a program reads names as they are, but for bytes that are not text
         sys.stdout.write(text.encode("utf-8", "replace").decode() + "\n")
         return
     with replacing(output) as partial:
         partial.write_text(text + "\n", encoding="utf-8")
-    say(f"The answers are in {output}.", error=True)
+    echo(f"The answers are in {output}.", error=True)
 
 
 def _text(predictions: PhotoPredictions, kind: str, top: int) -> str:
@@ -248,13 +248,13 @@ def _short_names(names: list[str]) -> list[str]:
 def _report_broken(predictions: PhotoPredictions) -> None:
     broken = predictions.broken
     for name, reason in broken[:_MOST_NAMED]:
-        say(f"Skipped {printable(name)}: {printable(reason)}.", error=True)
+        echo(f"Skipped {printable(name)}: {printable(reason)}.", error=True)
     if len(broken) > _MOST_NAMED:
         n_more = len(broken) - _MOST_NAMED
-        say(f"{n_more} more photos could not be read; --json lists all.", error=True)
+        echo(f"{n_more} more photos could not be read; --json lists all.", error=True)
     if broken:
         n = len(predictions) + len(broken)
-        say(f"{len(predictions)} of {n} photos were placed.", error=True)
+        echo(f"{len(predictions)} of {n} photos were placed.", error=True)
 
 
 def export(
@@ -280,7 +280,7 @@ def export(
     loaded = load_model(model)
     card = export_onnx(loaded.task, output, folder=loaded.folder)
     sizes = ", ".join(f"{name} {shape}" for name, shape in card["outputs"].items())
-    say(
+    echo(
         f"{output}: image {card['input']['shape']} to {sizes}. onnxruntime and torch differ by at "
         f"most {card['largest_difference']:.1g}.\nWhat the numbers mean is in "
         f"{output.with_suffix('.json')}."

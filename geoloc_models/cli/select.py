@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from geocells._output import say
+from geocells.output import echo
 from geoloc_models.tables.select_options import SelectOptions
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def select(
         names = [name.strip() for text in options.countries for name in text.split(",")]
         options = replace(options, countries=tuple(filter(None, names)))
     report = select_photos(metadata, output, options, progress=True)
-    say(_report_text(report, options.tolerance_km))
-    say(f"\n{columns_note(report.sources)}")
-    say(f"The table is {output}, with the columns {', '.join(report.columns)}.")
+    echo(_report_text(report, options.tolerance_km))
+    echo(f"\n{columns_note(report.sources)}")
+    echo(f"The table is {output}, with the columns {', '.join(report.columns)}.")
 
 
 def _report_text(report: MetadataReport, tolerance_km: float) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
-from geocells._output import say
+from geocells.output import echo
 
 
 def serve(
@@ -75,7 +75,7 @@ def serve(
         if examples is None and (placer.model.folder / "examples").is_dir():
             examples = placer.model.folder / "examples"
         if not server.is_loopback(host):
-            say(
+            echo(
                 f"Warning: {host} lets other machines in: they can use the page without a password, "
                 "and what they send is not encrypted.",
                 error=True,
@@ -87,6 +87,6 @@ def serve(
             host=host,
             port=port,
             names=name or (),
-            report=lambda url: say(f"The page is {url} (Ctrl-C ends it)."),
+            report=lambda url: echo(f"The page is {url} (Ctrl-C ends it)."),
         )
-    say("Ended; nothing was kept.", error=True)
+    echo("Ended; nothing was kept.", error=True)

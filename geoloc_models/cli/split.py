@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from geocells._output import say
+from geocells.output import echo
 from geoloc_models.tables.split_options import LeakageOptions, SplitOptions
 
 if TYPE_CHECKING:
@@ -48,17 +48,17 @@ def split(
     from geoloc_models.tables.split_file import split_photo_file
 
     report = split_photo_file(table, output, options, quoting=quoting)
-    say(columns_note(report.columns))
+    echo(columns_note(report.columns))
     _print_split(report, options)
-    say(f"\nWritten to {output}.")
+    echo(f"\nWritten to {output}.")
 
 
 def _print_split(report: SplitReport, options: SplitOptions) -> None:
     if report.key == "path":
-        say("There are no ids: photos are identified by their paths.")
+        echo("There are no ids: photos are identified by their paths.")
     unit = "photo" if options.by == "id" else options.by
-    say(f"{report.n_rows:,} photos, split by {unit}:\n")
-    say(_counts_text(report.parts, shares=True))
+    echo(f"{report.n_rows:,} photos, split by {unit}:\n")
+    echo(_counts_text(report.parts, shares=True))
     counts = report.parts.sum()
     off = [
         name
@@ -69,23 +69,23 @@ def _print_split(report: SplitReport, options: SplitOptions) -> None:
         reason = "There are too few photos for chance to even out."
         if options.by != "id":
             reason = f"Some {unit}s hold many photos, or there are few of them; try another seed."
-        say(f"\nFar from the fractions: {', '.join(off)}. {reason}")
+        echo(f"\nFar from the fractions: {', '.join(off)}. {reason}")
     if report.trained_on:
         named = [f"{name} ({n:,} photos)" for name, n in report.trained_on.items()]
         more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
-        say(
+        echo(
             f"\nMoved to training, as too large to hold out: {'; '.join(named[:_MOST_NAMED])}{more}."
         )
     for part, (name, n_photos) in report.fullest.items():
         if n_photos > _FILLS * counts[part] and not options.exchangeable:
-            say(f"\n{n_photos:,} of the {counts[part]:,} {part} photos are of one {unit}: {name}.")
+            echo(f"\n{n_photos:,} of the {counts[part]:,} {part} photos are of one {unit}: {name}.")
     if report.n_without_user:
-        say(f"\n{report.n_without_user:,} photos without a {unit} are dealt out one by one.")
+        echo(f"\n{report.n_without_user:,} photos without a {unit} are dealt out one by one.")
     if len(report.subsets.columns):
-        say(f"\nNested subsets of the training part:\n\n{_counts_text(report.subsets)}")
+        echo(f"\nNested subsets of the training part:\n\n{_counts_text(report.subsets)}")
     if report.too_large and options.subsets != SplitOptions.subsets:  # that were asked for
         sizes = ", ".join(f"{size:,}" for size in report.too_large)
-        say(
+        echo(
             f"\nThe training part ({counts['train']:,} photos) is smaller than the subsets of "
             f"{sizes}; use all of it instead."
         )
@@ -127,36 +127,36 @@ def leakage(
         Parquet file of the pairs; by default leakage.parquet beside the table.
     """
     from geocells.tables import columns_note
-    from geoloc_models._files import refuse_input
+    from geoloc_models.files import refuse_input
     from geoloc_models.tables.leakage import find_leakage
 
     path = table.parent / "leakage.parquet" if output is None else output
     refuse_input(path, table)
     report = find_leakage(table, options)
     report.save(path)
-    say(columns_note(report.columns))
+    echo(columns_note(report.columns))
     _print_leakage(report)
-    say(f"\nAll are listed in {path}.")
+    echo(f"\nAll are listed in {path}.")
 
 
 def _print_leakage(report: LeakageReport) -> None:
     n_photos = report.n_photos
-    say(", ".join(f"{n:,} {name}" for name, n in n_photos.items()) + " photos.")
+    echo(", ".join(f"{n:,} {name}" for name, n in n_photos.items()) + " photos.")
     if report.n_images:
         first = f" (first: {report.broken[0]})" if report.broken else ""
-        say(
+        echo(
             f"{report.n_images:,} images read; {report.n_broken:,} are broken{first}; "
             f"{report.n_flat:,} are flat (about one colour) and compared by exact pixels only."
         )
     for reason in report.reasons:
-        say(f"\n{reason.capitalize()}")
+        echo(f"\n{reason.capitalize()}")
         for part, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
             pairs = report.select(reason, part, other)
             share = f" ({len(pairs) / n_photos[part]:.2%})" if n_photos[part] else ""
-            say(f"  {part} photos with one in {other}: {len(pairs):,}{share}")
+            echo(f"  {part} photos with one in {other}: {len(pairs):,}{share}")
             for pair in pairs.head(_MOST_EXAMPLES).to_dict("records"):
                 left, right = pair.get("id", pair["row"]), pair.get("other_id", pair["other_row"])
                 bits = f", {pair['distance']} bits apart" if reason == "near duplicate" else ""
-                say(f"    {left} and {right}{bits}")
+                echo(f"    {left} and {right}{bits}")
     if report.exchangeable:
-        say("\nPairs of test and validation photos are expected with --exchangeable.")
+        echo("\nPairs of test and validation photos are expected with --exchangeable.")

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from geocells._output import say
-from geocells._program import BAD_INPUT
-from geoloc_models._errors import GeolocError
+from geocells.output import echo
+from geocells.program import BAD_INPUT
+from geoloc_models.errors import GeolocError
 
 
 def strip(
@@ -41,8 +41,8 @@ def strip(
     overwrite : bool
         Replace files that are in the folder already.
     """
-    from geoloc_models._errors import BrokenImageError
-    from geoloc_models._files import locked
+    from geoloc_models.errors import BrokenImageError
+    from geoloc_models.files import locked
     from geoloc_models.photos.strip import strip_file
 
     if (output is None) == (not in_place):
@@ -60,11 +60,11 @@ def strip(
             except (BrokenImageError, GeolocError, OSError) as error:
                 if isinstance(error, OSError) and error.filename != str(source):
                     raise  # no other photo could be written either
-                say(f"Not stripped: {' '.join(str(error).split())}", error=True)
+                echo(f"Not stripped: {' '.join(str(error).split())}", error=True)
     where = f" into {output}" if output is not None else " in place"
-    say(f"{n_stripped} {'photo' if n_stripped == 1 else 'photos'} stripped{where}.")
+    echo(f"{n_stripped} {'photo' if n_stripped == 1 else 'photos'} stripped{where}.")
     if n_other:
-        say(f"{n_other} other {'file' if n_other == 1 else 'files'} left alone.")
+        echo(f"{n_other} other {'file' if n_other == 1 else 'files'} left alone.")
     if n_stripped < len(jobs):
         raise SystemExit(BAD_INPUT)
 
@@ -80,9 +80,9 @@ def _jobs(photos: list[Path], output: Path | None) -> tuple[list[tuple[Path, Pat
         if photo.is_dir():
             files = find_photo_files(photo).names
             # Members of tars are no files of their own, and not rewritten.
-            own = [f for f in files if (photo / f).is_file() and is_photo(str(photo / f), f)]
-            names += [(photo, name) for name in own]
-            n_other += len(files) - len(own)
+            in_folder = [f for f in files if (photo / f).is_file() and is_photo(str(photo / f), f)]
+            names += [(photo, name) for name in in_folder]
+            n_other += len(files) - len(in_folder)
         elif photo.exists():
             names.append((photo.parent, photo.name))
         else:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from geocells._output import say
-from geoloc_models._errors import GeolocError
-from geoloc_models.cli._shared import command_line, report_skipped
+from geocells.output import echo
+from geoloc_models.cli.common import command_line, report_skipped
+from geoloc_models.errors import GeolocError
 from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.training.sources import TableOptions
 
@@ -73,10 +73,10 @@ def train(
     run_dir = output or Path("runs") / f"{table.stem}-{plan.name}"
     image_size = training.resolve().image_size
     source = table_source(table, columns, image_size=image_size, run_dir=run_dir)
-    say(columns_note(source.table.columns))
+    echo(columns_note(source.table.columns))
     split = split_source(source, seed=training.seed)
     plan = plan.resolve(len(split.train))
-    say(
+    echo(
         f"{source.table.n_rows} photos: {len(split.train)} to train, {len(split.validation)} to "
         f"validate, {len(split.test)} to test."
     )
@@ -94,12 +94,12 @@ def train(
         counts, of_each = run.cells.counts, ""
         if cells is None:
             of_each = f" of {counts.min()} to {counts.max()} training photos (min_images {plan.min_images})"
-        say(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}{of_each}.")
+        echo(f"{run.cells.n_cells} cell{'s' if run.cells.n_cells != 1 else ''}{of_each}.")
         if plan.partitions and cells is None:
-            say(f"Partitions: {', '.join(plan.partitions)}.")
+            echo(f"Partitions: {', '.join(plan.partitions)}.")
     _report_results(run)
     report_skipped(run.broken, run_dir / "skipped.csv")
-    say(
+    echo(
         f"\nThe run is in {run_dir}. Ask it, or test it again:\n"
         f"  {command_line('geoloc', 'predict', 'PHOTOS', **{'--model': run_dir})}\n"
         f"  {command_line('geoloc', 'evaluate', run_dir)}"
@@ -134,8 +134,8 @@ def evaluate(
     import numpy as np
 
     from geocells.tables import columns_note
-    from geoloc_models._files import locked
     from geoloc_models.evaluation import write_predictions, write_results
+    from geoloc_models.files import locked
     from geoloc_models.training import read_split
     from geoloc_models.training.run import evaluate_run
     from geoloc_models.training.run_folder import run_options
@@ -156,10 +156,10 @@ def evaluate(
         source = table_source(table, columns)
         rows = np.arange(source.table.n_rows)
         folder = output or run_dir / f"on-{table.stem}"
-        say(columns_note(source.table.columns))
+        echo(columns_note(source.table.columns))
         n_known = _n_trained_on(run_dir, source.table)
         if n_known:
-            say(
+            echo(
                 f"Note: the model was trained on {n_known} of these {len(rows)} photos, so the figures "
                 "are too good. Without --table, it is tested on its own test photos.",
                 error=True,
@@ -174,7 +174,7 @@ def evaluate(
             run.broken.write_csv(skipped)
     _report_results(run)
     report_skipped(run.broken, skipped)
-    say(f"\nResults and predictions are in {folder}.")
+    echo(f"\nResults and predictions are in {folder}.")
 
 
 def _n_trained_on(run_dir: Path, table: PhotoTable) -> int:
@@ -187,22 +187,22 @@ def _n_trained_on(run_dir: Path, table: PhotoTable) -> int:
         trained = source_of_run(run_dir).table.take(read_split(run_dir).train)
     except (ValueError, IndexError):
         return 0
-    known, asked = (
+    trained_on, evaluated = (
         set(zip(row_keys(each), *each.coords.T.tolist(), strict=True)) for each in (trained, table)
     )
-    return len(known & asked)
+    return len(trained_on & evaluated)
 
 
 def _report_results(run: ModelRun) -> None:
     from geoloc_models.reports import table_text
 
     calibration = {run.name: run.calibration_report}
-    say("\n" + table_text(run.evaluations, run.reference, calibration))
+    echo("\n" + table_text(run.evaluations, run.reference, calibration))
     report = run.calibration_report
     errors = (None, None) if report is None else (report.error_as_trained, report.error_calibrated)
     before, after = errors
     if before is not None and after is not None and after > before + _WORSE:
-        say(
+        echo(
             "Note: calibration raised the error of the likeliest class's probability on the test "
             f"photos from {100 * before:.1f} to {100 * after:.1f} %: do not rely on these "
             "probabilities. More validation photos help.",

@@ -10,9 +10,9 @@ import shapely
 from numpy.typing import ArrayLike
 
 from geocells.sphere import EARTH_RADIUS_KM, PolygonIndex
-from geoloc_models._coordinates import as_coords
-from geoloc_models._errors import GeolocError
+from geoloc_models.coordinates import as_coords
 from geoloc_models.countries.polygons import load_countries
+from geoloc_models.errors import GeolocError
 
 if TYPE_CHECKING:
     import geopandas as gpd

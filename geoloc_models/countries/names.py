@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from geocells.tables import read_parquet
 from geocells.web_map import COUNTRIES_FILE
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 
 def country_code(name_or_code: str) -> str:

@@ -12,8 +12,8 @@ import shapely
 
 from geocells.tables import read_parquet
 from geocells.web_map import COUNTRIES_FILE
-from geoloc_models._errors import GeolocError, reason_of
 from geoloc_models.countries.names import alpha_2
+from geoloc_models.errors import GeolocError, reason_of
 
 if TYPE_CHECKING:
     import geopandas as gpd

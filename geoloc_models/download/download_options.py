@@ -11,7 +11,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 MAX_MEGAPIXELS = 178.0  # above, pillow refuses by itself
 

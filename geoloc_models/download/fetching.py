@@ -10,7 +10,6 @@ from typing import Any
 
 from yarl import URL
 
-from geoloc_models._errors import BrokenImageError
 from geoloc_models.download.addresses import Resolver
 from geoloc_models.download.client import PhotoClient, Redirect, Rejected, Retry, Success
 from geoloc_models.download.download_options import DownloadOptions, State
@@ -18,6 +17,7 @@ from geoloc_models.download.politeness import HostTurns, backoff_wait
 from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto
 from geoloc_models.download.store import FolderStore, TarStore
 from geoloc_models.download.verify import PreparedImage, prepare_image
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.photos.guarded import GuardedDecoder
 from geoloc_models.photos.opening import TooManyPixelsError, quiet_pillow
 

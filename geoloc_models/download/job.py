@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from geocells.tables import TableFile, ids, open_table, texts, write_batches
-from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models._files import locked, read_json, write_json
 from geoloc_models.download.download_options import DownloadOptions, State
 from geoloc_models.download.queue import DownloadQueue, PhotoRecord, QueuedPhoto
 from geoloc_models.download.store import FolderStore, StoredImage, TarStore, safe_name
+from geoloc_models.errors import BrokenImageError, GeolocError
+from geoloc_models.files import locked, read_json, write_json
 from geoloc_models.photos.opening import open_header
 from geoloc_models.tables.photo_ids import refuse_missing
 
@@ -196,8 +196,8 @@ def download_photos(
     with _disk_errors(folder), _open_folder(folder, options) as (queue, store):
         n_photos = queue.fill(rows.batches(), options.retry)
         images, unread_shards = store.scan(queue.shards() if options.shard_size else ())
-        n_lost, found = queue.compare(images, unread_shards)
-        n_recovered = queue.finish(_found_records(found, folder))
+        n_lost, downloaded = queue.compare(images, unread_shards)
+        n_recovered = queue.finish(_found_records(downloaded, folder))
         n_left = queue.n_waiting()
         report(0, n_left)
         fetching = Fetching(
@@ -248,10 +248,10 @@ def _open_folder(
 
 
 def _found_records(
-    found: list[tuple[str, str | None, StoredImage]], folder: Path
+    downloaded: list[tuple[str, str | None, StoredImage]], folder: Path
 ) -> Iterator[PhotoRecord]:
     """Records of images that a killed run stored before it could say so, if they are whole."""
-    for photo_id, url, image in found:
+    for photo_id, url, image in downloaded:
         sizes = image.bytes, image.width, image.height
         if image.width is None:  # a file, whose header tells
             try:

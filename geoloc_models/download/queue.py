@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geoloc_models._errors import GeolocError, reason_of
-from geoloc_models._files import replacing
 from geoloc_models.download.download_options import State
 from geoloc_models.download.store import StoredImage, safe_name
+from geoloc_models.errors import GeolocError, reason_of
+from geoloc_models.files import replacing
 
 LEDGER = "ledger.parquet"
 QUEUE = "queue.sqlite"

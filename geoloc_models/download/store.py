@@ -17,8 +17,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from geoloc_models._files import replacing
 from geoloc_models.download.verify import EXTENSIONS, PreparedImage
+from geoloc_models.files import replacing
 from geoloc_models.photos.tar_shards import tar_members
 
 _SAFE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

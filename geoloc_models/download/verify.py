@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from geoloc_models._errors import BrokenImageError
 from geoloc_models.download.download_options import DownloadOptions
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.photos.opening import PHOTO_FORMATS, open_header, open_photo
 
 _EXTENSION_OF_FORMAT = {

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geocells.decoding import conformal_quantile
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from geocells import sphere
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from geoloc_models._files import reading, replacing, write_json
 from geoloc_models.evaluation.scores import Evaluation, Predictions
+from geoloc_models.files import reading, replacing, write_json
 
 
 def results_content(

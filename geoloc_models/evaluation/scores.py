@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geocells import sphere
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 FloatArray = npt.NDArray[np.float64]
 RowIndex = Any  # (n,) int64, or ... for each row once

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_record, reading
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import read_record, reading
 from geoloc_models.tables.hashing import hash_texts, stream_start
 from geoloc_models.tables.photo_ids import refuse_repeated
 from geoloc_models.tables.photo_table import PhotoTable

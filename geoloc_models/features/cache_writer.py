@@ -13,8 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import holding, replacing, write_record
+from geoloc_models.errors import GeolocError
 from geoloc_models.features.cache import (
     BROKEN,
     DONE,
@@ -27,6 +26,7 @@ from geoloc_models.features.cache import (
     digest_of,
     hash_keys,
 )
+from geoloc_models.files import holding, replacing, write_record
 
 
 class FeatureWriter:

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from geoloc_models._devices import (
+from geoloc_models.best_device import (
     autocast,
     best_device,
     free_memory,
     is_out_of_memory,
     resolve_precision,
 )
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.features.cache import FeatureCache, FeatureCard, FeatureFiles, read_card
 from geoloc_models.features.cache_writer import FeatureWriter
 from geoloc_models.features.embed_options import EmbedOptions

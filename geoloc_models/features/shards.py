@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from geoloc_models._files import holding
 from geoloc_models.features.cache import (
     BROKEN,
     DONE,
@@ -16,6 +15,7 @@ from geoloc_models.features.cache import (
     FeatureFiles,
 )
 from geoloc_models.features.cache_writer import FeatureWriter
+from geoloc_models.files import holding
 
 _BLOCK_ROWS = 1 << 14
 

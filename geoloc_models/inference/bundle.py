@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_record, reading, replacing_folder, write_record
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation.references import TrainingSummary
+from geoloc_models.files import read_record, reading, replacing_folder, write_record
 from geoloc_models.models.encoders import CachedFeatures, Preprocessing, build_encoder
 from geoloc_models.models.options import ModelPlan, TrainingOptions, check_number
 from geoloc_models.models.tasks import TASKS, PlaceTask

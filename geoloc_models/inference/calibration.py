@@ -13,9 +13,9 @@ import numpy.typing as npt
 from scipy import sparse
 
 from geocells import decoding, sphere
-from geoloc_models._coordinates import as_coords
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_record, write_record
+from geoloc_models.coordinates import as_coords
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import read_record, write_record
 
 FloatArray = npt.NDArray[np.float64]
 Probabilities: TypeAlias = Any  # (n, C), an array or a sparse one

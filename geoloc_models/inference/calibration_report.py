@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from geocells import decoding, sphere
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_record, write_record
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation.coverage import Coverage, chance_interval, coverage
+from geoloc_models.files import read_record, write_record
 from geoloc_models.inference.calibration import LEVEL
 from geoloc_models.inference.model import Model
 from geoloc_models.inference.predictions import WITHIN_KM

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geocells.tables import as_numpy, check_coordinates, read_parquet
-from geoloc_models._coordinates import as_coords
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import reading, replacing
+from geoloc_models.coordinates import as_coords
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import reading, replacing
 from geoloc_models.models.tasks.classes import Images
 
 DECODER_FILE = "decoder.parquet"

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing, write_record
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import replacing, write_record
 from geoloc_models.inference.calibration import load_calibration
 from geoloc_models.models.tasks import HierarchyTask, OffsetTask, PlaceTask, RetrievalTask
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_models._files import reading
+from geoloc_models.files import reading
 from geoloc_models.models.gallery import unit_rows
 
 KNOWN_FILE = "known_photos.safetensors"

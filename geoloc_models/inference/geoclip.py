@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.countries import country_of
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import summarise_training
 from geoloc_models.inference.bundle import Bundle, save_bundle
 from geoloc_models.models.encoders import LocationEncoder, build_encoder

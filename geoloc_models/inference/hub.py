@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing_folder
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import replacing_folder
 from geoloc_models.inference.bundle import load_bundle
 from geoloc_models.inference.calibration import CALIBRATION_FILE
 from geoloc_models.inference.decoder_file import DECODER_FILE

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.photos.images import IN_MEMORY, FileImages, ImageSource
 from geoloc_models.photos.opening import is_photo, split_tar_path
 from geoloc_models.photos.photo_files import find_photo_files

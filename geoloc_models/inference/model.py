@@ -16,8 +16,8 @@ import torch
 from scipy import sparse
 
 from geocells import decoding
-from geoloc_models._coordinates import as_coords
-from geoloc_models._errors import GeolocError
+from geoloc_models.coordinates import as_coords
+from geoloc_models.errors import GeolocError
 from geoloc_models.inference.bundle import Bundle, load_bundle
 from geoloc_models.inference.calibration import (
     LEVEL,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_models._files import read_record, write_record
 from geoloc_models.countries.names import country_name
+from geoloc_models.files import read_record, write_record
 
 if TYPE_CHECKING:
     from geoloc_models.evaluation import Evaluation

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from geoloc_models._devices import best_device
+from geoloc_models.best_device import best_device
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.tasks import PlaceTask
 from geoloc_models.photos.dataset import BrokenImages

@@ -17,8 +17,8 @@ from scipy.spatial import cKDTree
 
 from geocells import sphere
 from geocells.tables import as_numpy
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import replacing
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from scipy import sparse
 
 from geocells import decoding, sphere
 from geocells.web_map import MapPage
-from geoloc_models._errors import BrokenImageError
-from geoloc_models._files import replacing
+from geoloc_models.errors import BrokenImageError
+from geoloc_models.files import replacing
 from geoloc_models.inference.familiarity import UNLIKE
 from geoloc_models.inference.map import MappedPhoto, RegionCell, draw_map
 from geoloc_models.inference.place_names import CREDIT, NearestPlace, nearest_places

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from scipy.special import softmax
 
-from geoloc_models._coordinates import as_coords
-from geoloc_models._errors import GeolocError
+from geoloc_models.coordinates import as_coords
+from geoloc_models.errors import GeolocError
 from geoloc_models.models.encoders import LocationEncoder
 
 logger = logging.getLogger(__name__)

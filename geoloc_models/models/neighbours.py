@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from geocells import sphere
-from geoloc_models._coordinates import as_coords
+from geoloc_models.coordinates import as_coords
 from geoloc_models.models.gallery import Gallery, unit_rows
 
 FloatArray = npt.NDArray[np.float64]

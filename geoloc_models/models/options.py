@@ -18,7 +18,7 @@ from typing import (
     get_type_hints,
 )
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 if TYPE_CHECKING:
     from geoloc_models.features.cache import FeatureCard
@@ -247,7 +247,7 @@ class TrainingOptions(_Options):
         n_train : int, optional
             Training images: of many cached features, more are taken a step.
         """
-        from geoloc_models._devices import best_device  # with torch
+        from geoloc_models.best_device import best_device  # with torch
         from geoloc_models.models.encoders import has_imagenet_weights
 
         encoder = self.encoder or ("resnet50" if features is None else features.encoder)

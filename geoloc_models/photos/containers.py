@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from geoloc_models._errors import BrokenImageError
+from geoloc_models.errors import BrokenImageError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # What a picture is made of, its colours and its animation. Anything else goes, known or not.

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch.utils.data import DataLoader, Dataset
 
-from geocells._output import without_formula
-from geoloc_models._devices import auto_workers
-from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models._files import replacing
+from geocells.output import without_formula
+from geoloc_models.best_device import auto_workers
+from geoloc_models.errors import BrokenImageError, GeolocError
+from geoloc_models.files import replacing
 from geoloc_models.photos.images import ImageSource
 
 Sample = dict[str, Any]

@@ -165,11 +165,11 @@ def _numbers(value: Any) -> list[float]:
 
 def _time(details: dict[int, Any]) -> str | None:
     for tag, offset_tag in _TAGS_OF_TIME:
-        found = _TIME.match(_text(details.get(tag)).strip())
-        if found is None:
+        match = _TIME.match(_text(details.get(tag)).strip())
+        if match is None:
             continue
         try:
-            time = datetime(*(int(part) for part in found.groups())).isoformat()  # type: ignore[arg-type]
+            time = datetime(*(int(part) for part in match.groups())).isoformat()  # type: ignore[arg-type]
         except ValueError:  # 0000:00:00, or a 31st of June
             continue
         offset = _OFFSET.fullmatch(_text(details.get(offset_tag)).strip())

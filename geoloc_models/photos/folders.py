@@ -20,9 +20,9 @@ from tqdm import tqdm
 
 from geocells.tables import coordinates as checked_coordinates
 from geocells.tables import ids, numbers, open_table, texts, with_column, write_table
-from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models._files import replacing
 from geoloc_models.countries import country_of
+from geoloc_models.errors import BrokenImageError, GeolocError
+from geoloc_models.files import replacing
 from geoloc_models.photos.exif import PhotoExif, is_position, read_exif
 from geoloc_models.photos.opening import looks_like_photo, open_header, quiet_pillow, read_bytes
 from geoloc_models.photos.photo_files import PhotoFiles, find_photo_files

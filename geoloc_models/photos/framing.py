@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

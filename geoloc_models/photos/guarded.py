@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from geoloc_models._errors import BrokenImageError
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.photos.opening import TooManyPixelsError, open_photo, quiet_pillow
 
 SECONDS_TO_DECODE = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 
 def find_installed_file(distribution: str, package: str, file: str) -> Path:

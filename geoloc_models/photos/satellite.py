@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from PIL import Image
 
 from geocells.sphere import EARTH_RADIUS_KM
-from geoloc_models._coordinates import as_coords
-from geoloc_models._errors import GeolocError
+from geoloc_models.coordinates import as_coords
+from geoloc_models.errors import GeolocError
 from geoloc_models.photos.installed import find_installed_file
 from geoloc_models.photos.opening import quiet_pillow
 

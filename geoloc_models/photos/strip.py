@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image, ImageSequence
 
-from geoloc_models._errors import BrokenImageError, GeolocError
-from geoloc_models._files import replacing
+from geoloc_models.errors import BrokenImageError, GeolocError
+from geoloc_models.files import replacing
 from geoloc_models.photos.containers import bare_jpeg, bare_png, bare_webp
 from geoloc_models.photos.exif import exif_of
 from geoloc_models.photos.opening import (

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from geoloc_models._errors import BrokenImageError
+from geoloc_models.errors import BrokenImageError
 
 _BLOCK = 512
 _LONGEST_HEADER = 1 << 20

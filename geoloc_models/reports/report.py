@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import replacing
 from geoloc_models.reports.tables import Table, escape_markdown, markdown_table
 
 if TYPE_CHECKING:

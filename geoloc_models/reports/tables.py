@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 if TYPE_CHECKING:
     from geoloc_models.evaluation import Evaluation

@@ -16,7 +16,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from geoloc_models._errors import BrokenImageError
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.serve.components import page_html
 from geoloc_models.serve.inference import PhotoPlacer
 from geoloc_models.serve.middleware import LOOPBACK, GuardMiddleware, sentence

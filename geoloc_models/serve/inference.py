@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from geocells import web_map
-from geoloc_models._errors import BrokenImageError
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.inference.map import map_content
 from geoloc_models.inference.model import Model
 from geoloc_models.inference.predictions import PhotoPredictions

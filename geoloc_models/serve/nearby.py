@@ -54,8 +54,10 @@ class TrainingPhotoIndex:
 
     def nearest(self, answer: FloatArray, *, k: int = 8) -> list[NearbyPlace]:
         """At most k places, the nearest to a (2,) answer first."""
-        _, found = self._tree.query(sphere.to_unit_vectors(answer[None]), k=np.arange(1, 1 + k))
-        rows = found[found < len(self._coords)]  # there may be fewer than k
+        _, neighbours = self._tree.query(
+            sphere.to_unit_vectors(answer[None]), k=np.arange(1, 1 + k)
+        )
+        rows = neighbours[neighbours < len(self._coords)]  # there may be fewer than k
         coords = self._coords[rows]
         distances = sphere.haversine(np.tile(answer, (len(rows), 1)), coords)
         return [

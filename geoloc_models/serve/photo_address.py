@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from geoloc_models._errors import BrokenImageError
 from geoloc_models.download.client import PhotoClient, Redirect, Rejected, Success
 from geoloc_models.download.download_options import DownloadOptions, State
+from geoloc_models.errors import BrokenImageError
 
 
 async def fetch_photo(address: str, options: DownloadOptions) -> bytes:

@@ -16,7 +16,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from geoloc_models._errors import GeolocError, reason_of
+from geoloc_models.errors import GeolocError, reason_of
 from geoloc_models.serve.application import make_application
 from geoloc_models.serve.inference import PhotoPlacer
 from geoloc_models.serve.middleware import LOOPBACK, is_address

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from geocells._output import printable
-from geoloc_models._errors import BrokenImageError, GeolocError
+from geocells.output import printable
+from geoloc_models.errors import BrokenImageError, GeolocError
 from geoloc_models.inference.inputs import as_photos
 from geoloc_models.inference.map import picture_bytes
 from geoloc_models.photos.opening import open_header, open_photo

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.countries.lookup import CountryIndex
 from geoloc_models.countries.names import country_code
 from geoloc_models.countries.polygons import load_countries
+from geoloc_models.errors import GeolocError
 
 if TYPE_CHECKING:
     import geopandas as gpd

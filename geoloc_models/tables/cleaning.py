@@ -21,8 +21,8 @@ from geocells.tables import (
     numbers,
     texts,
 )
-from geoloc_models._errors import GeolocError
 from geoloc_models.countries.names import country_code
+from geoloc_models.errors import GeolocError
 from geoloc_models.tables.hashing import hash_texts, stream_start
 from geoloc_models.tables.presets import Preset
 

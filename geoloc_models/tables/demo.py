@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.countries import country_of, load_countries
+from geoloc_models.errors import GeolocError
 from geoloc_models.photos.installed import find_installed_file
 from geoloc_models.tables.photo_table import PhotoTable
 from geoloc_models.tables.split import place_blocks

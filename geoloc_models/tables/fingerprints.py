@@ -13,7 +13,7 @@ import scipy.fft
 from PIL import Image
 from tqdm import tqdm
 
-from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.errors import BrokenImageError, GeolocError
 from geoloc_models.photos.images import ImageSource
 
 _SIDE = 32

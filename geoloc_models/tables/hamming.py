@@ -60,9 +60,9 @@ def nearest_within(
         for flipped in _masks_within(radius):
             bucket = query_band ^ flipped
             _meet(best, queries, targets, order, starts[bucket], starts[bucket + 1], max_distance)
-    found = best < none
-    target = np.where(found, best & 0xFFFFFFFF, -1)
-    return target, np.where(found, best >> 32, -1)
+    has_match = best < none
+    target = np.where(has_match, best & 0xFFFFFFFF, -1)
+    return target, np.where(has_match, best >> 32, -1)
 
 
 def n_different_bits(left: np.ndarray, right: np.ndarray) -> np.ndarray:

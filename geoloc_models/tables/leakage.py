@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 
 from geocells.tables import numbers, open_table, texts
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import replacing
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.fingerprints import Fingerprints, fingerprint_images
 from geoloc_models.tables.hamming import nearest_within

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import ArrayLike
 
 from geocells.tables import texts
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.tables.hashing import hash_numbers, hash_texts, hash_to_unit, stream_start
 from geoloc_models.tables.photo_ids import chunked, id_texts, refuse_repeated
 from geoloc_models.tables.photo_table import PhotoTable

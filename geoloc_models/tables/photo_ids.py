@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from geocells.tables import ids
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 
 def id_texts(values: Any, where: str = "the table", first_row: int = 0) -> pa.ChunkedArray:

@@ -14,10 +14,10 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from geocells import tables
-from geoloc_models._coordinates import as_coords
-from geoloc_models._errors import GeolocError
+from geoloc_models.coordinates import as_coords
 from geoloc_models.countries.lookup import country_of
 from geoloc_models.countries.names import country_code
+from geoloc_models.errors import GeolocError
 from geoloc_models.tables.photo_ids import refuse_missing, refuse_repeated
 
 logger = logging.getLogger(__name__)

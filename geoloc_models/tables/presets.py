@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from geocells.tables import ROLE_NAMES, TableFile, open_table, plain_name
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 ROLES = ("id", "latitude", "longitude", "url", "path", "user", "time", "group", "country")
 """What a column of metadata can stand for."""

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from tqdm import tqdm
 
 from geocells.tables import PARQUET, TableFile, ids, texts, with_column, write_batches
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import refuse_input
 from geoloc_models.countries.polygons import read_countries
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import refuse_input
 from geoloc_models.tables.chooser import CountryChooser
 from geoloc_models.tables.cleaning import RowCleaner, SeenIds, refuse_if_none
 from geoloc_models.tables.hashing import hash_texts, stream_start

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from geocells.sphere import EARTH_RADIUS_KM
-from geoloc_models._coordinates import as_coords
-from geoloc_models._errors import GeolocError
+from geoloc_models.coordinates import as_coords
+from geoloc_models.errors import GeolocError
 from geoloc_models.tables.split_options import check_fractions
 
 PARTS = ("train", "validation", "test")

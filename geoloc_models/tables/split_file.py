@@ -21,7 +21,7 @@ from geocells.tables import (
     with_column,
     write_batches,
 )
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.tables.hashing import HASH_VERSION
 from geoloc_models.tables.parts import assign_parts, in_large_unit, subset_ranks
 from geoloc_models.tables.photo_ids import id_texts

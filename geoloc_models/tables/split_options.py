@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from torch import Tensor
 from tqdm import tqdm
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import replacing
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import replacing
 from geoloc_models.models.options import TrainingOptions
 from geoloc_models.photos.dataset import BrokenImages
 from geoloc_models.training.run_folder import METRICS, best_epoch, has_ended

@@ -14,8 +14,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.multiprocessing.spawn import ProcessException, ProcessExitedException
 from tqdm import tqdm
 
-from geoloc_models._devices import speaks_of_little_memory
-from geoloc_models._errors import GeolocError, reason_of
+from geoloc_models.best_device import speaks_of_little_memory
+from geoloc_models.errors import GeolocError, reason_of
 
 _LOGGERS = (
     "lightning.pytorch",

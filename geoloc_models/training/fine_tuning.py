@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.models.encoders import CachedFeatures, ImageEncoder
 from geoloc_models.models.options import TrainingOptions
 from geoloc_models.models.tasks import PlaceTask

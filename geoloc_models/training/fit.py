@@ -23,8 +23,8 @@ from torch.multiprocessing.spawn import ProcessException
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from geoloc_models._devices import best_device, is_out_of_memory, resolve_precision
-from geoloc_models._errors import GeolocError
+from geoloc_models.best_device import best_device, is_out_of_memory, resolve_precision
+from geoloc_models.errors import GeolocError
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.models.options import TrainingOptions
 from geoloc_models.models.tasks import PlaceTask

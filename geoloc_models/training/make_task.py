@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from geocells import CellBuilder, CellHierarchy, CellPartition
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.models.encoders import ImageEncoder, LocationEncoder
 from geoloc_models.models.losses import balanced_class_weights

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from geoloc_models._devices import free_memory, is_out_of_memory
-from geoloc_models._errors import GeolocError
+from geoloc_models.best_device import free_memory, is_out_of_memory
+from geoloc_models.errors import GeolocError
 from geoloc_models.models.options import TrainingOptions
 from geoloc_models.models.tasks import PlaceTask, Scored
 from geoloc_models.training.augmentation import numbers_of_rows, vary_colours

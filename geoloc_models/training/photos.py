@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.inference.network import NetworkOutputs, run_network

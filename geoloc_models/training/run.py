@@ -14,8 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from geocells import CellPartition, load_cells
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import locked, reading, write_record
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import (
     Evaluation,
     Predictions,
@@ -27,6 +26,7 @@ from geoloc_models.evaluation import (
 )
 from geoloc_models.evaluation.references import TrainingSummary, references
 from geoloc_models.features.cache import FeatureCache
+from geoloc_models.files import locked, reading, write_record
 from geoloc_models.inference.bundle import Bundle, save_bundle
 from geoloc_models.inference.calibration_report import (
     CALIBRATION_REPORT_FILE,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import read_record, reading, replacing
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import read_record, reading, replacing
 from geoloc_models.models.options import ModelPlan, TrainingOptions
 from geoloc_models.models.tasks import TASKS
 from geoloc_models.tables.split import Split

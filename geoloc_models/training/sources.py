@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 if TYPE_CHECKING:
     from PIL import Image

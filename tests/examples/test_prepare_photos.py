@@ -12,8 +12,8 @@ import prepare_photos
 import pytest
 from photo_server import mixed_faults
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.download import State, read_ledger
+from geoloc_models.errors import GeolocError
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec(package) is None, reason=f"needs {package}")

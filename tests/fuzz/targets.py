@@ -88,7 +88,7 @@ class Tables:
         from geocells import cli as cells_command
         from geocells.tables import TableError, read_table
         from geoloc_models import cli as photos_command
-        from geoloc_models._errors import GeolocError
+        from geoloc_models.errors import GeolocError
         from geoloc_models.tables.photo_table import read_photo_table
         from geoloc_models.tables.select import select_photos
 
@@ -137,7 +137,7 @@ class Photos:
     def read(self, path, n, number=0):
         """Read the EXIF data, decode the pixels, strip, code anew."""
         from geoloc_models import cli
-        from geoloc_models._errors import BrokenImageError
+        from geoloc_models.errors import BrokenImageError
         from geoloc_models.photos.exif import read_exif
         from geoloc_models.photos.opening import open_photo
         from geoloc_models.photos.strip import reencode_photo, strip_photo
@@ -207,8 +207,8 @@ class Cells:
     def read(self, path, n, number=0):
         """Load it and use what was loaded."""
         from geocells import CellHierarchy, cli, load_cells
-        from geoloc_models._errors import GeolocError
         from geoloc_models.countries import read_countries
+        from geoloc_models.errors import GeolocError
 
         if path.name.startswith("countries"):
             tried(GeolocError, read_countries, path)
@@ -255,7 +255,7 @@ class Bundles:
     def read(self, path, n, number=0):
         """Load the bundle with this file in place of its own, and place a photo."""
         from geoloc_models import cli, load_model
-        from geoloc_models._errors import GeolocError
+        from geoloc_models.errors import GeolocError
 
         bundle = self._bundles[number]
         damaged = self._folder / "damaged"

@@ -215,7 +215,7 @@ def test_the_order_of_the_rows_does_not_matter(coords, options, leftover, random
 def test_the_number_of_threads_does_not_matter(monkeypatch, method, leftover):
     coords, groups = swiss_and_swedish(2000)
     results = []
-    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 16)
+    monkeypatch.setattr("geocells.jit.ROWS_WORTH_A_THREAD", 16)
     for n_threads in ("1", "2", "5"):
         monkeypatch.setenv("GEOCELLS_NUM_THREADS", n_threads)
         builder = CellBuilder(15, method=method, leftover=leftover, min_cell_size=0.1)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from command_line import full_disk
 
-from geocells._files import holding, locked, replacing, replacing_folder
+from geocells.files import holding, locked, replacing, replacing_folder
 
 WRITERS = {
     "text": lambda path: path.write_text("x"),
@@ -36,8 +36,8 @@ def kill(process):
 
 HOLD = """
 import pathlib, sys, time
-from geocells import _files
-with getattr(_files, sys.argv[1])(sys.argv[2]) as path:
+from geocells import files
+with getattr(files, sys.argv[1])(sys.argv[2]) as path:
     if path and path.is_dir():
         path = path / "half"
     if path:
@@ -101,9 +101,9 @@ def test_a_target_that_cannot_be_replaced_is_named(tmp_path):
 
 @pytest.mark.parametrize("holder", ["replacing", "replacing_folder", "locked"])
 def test_an_output_has_one_process_and_a_killed_one_holds_nothing(holder, tmp_path):
-    from geocells import _files
+    from geocells import files
 
-    hold = getattr(_files, holder)
+    hold = getattr(files, holder)
     target = tmp_path / "out"
     process = start(HOLD, holder, target)
     with pytest.raises(BlockingIOError, match=f"Another process is writing {target}"), hold(target):
@@ -138,7 +138,7 @@ def test_what_killed_processes_left_beside_an_output_goes_and_what_living_ones_w
 def test_a_lock_ends_with_its_process_though_forked_ones_live_on(tmp_path):
     process = start(
         "import os, sys, time\n"
-        "from geocells._files import locked\n"
+        "from geocells.files import locked\n"
         "with locked(sys.argv[1]):\n"
         "    if os.fork() == 0:\n"
         "        print('here', flush=True)\n"

@@ -11,14 +11,14 @@ from command_line import full_disk
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geocells import _jit
+from geocells import jit
 
 
 @given(st.integers(0, 10**9), st.integers(1, 64))
 def test_blocks_cover_every_row_once(n_rows, n_threads):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GEOCELLS_NUM_THREADS", str(n_threads))
-        blocks = _jit.row_blocks(n_rows)
+        blocks = jit.row_blocks(n_rows)
     assert blocks[0][0] == 0
     assert blocks[-1][1] == n_rows
     assert all(left[1] == right[0] for left, right in zip(blocks[:-1], blocks[1:], strict=True))
@@ -27,14 +27,12 @@ def test_blocks_cover_every_row_once(n_rows, n_threads):
 
 def test_few_rows_stay_in_one_thread(monkeypatch):
     monkeypatch.setenv("GEOCELLS_NUM_THREADS", "8")
-    assert _jit.row_blocks(_jit.ROWS_WORTH_A_THREAD * 2 - 1) == [
-        (0, _jit.ROWS_WORTH_A_THREAD * 2 - 1)
-    ]
+    assert jit.row_blocks(jit.ROWS_WORTH_A_THREAD * 2 - 1) == [(0, jit.ROWS_WORTH_A_THREAD * 2 - 1)]
 
 
 def test_threads_are_those_given_for(monkeypatch):
     monkeypatch.setenv("GEOCELLS_NUM_THREADS", "3")
-    assert _jit.n_threads() == 3
+    assert jit.n_threads() == 3
 
 
 @pytest.mark.parametrize("unset", ["", None])
@@ -43,7 +41,7 @@ def test_threads_are_the_processors_of_this_process_otherwise(monkeypatch, unset
         monkeypatch.delenv("GEOCELLS_NUM_THREADS", raising=False)
     else:
         monkeypatch.setenv("GEOCELLS_NUM_THREADS", unset)
-    assert 1 <= _jit.n_threads() <= (os.cpu_count() or 1)
+    assert 1 <= jit.n_threads() <= (os.cpu_count() or 1)
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "two", "1.5"])
@@ -53,24 +51,22 @@ def test_other_numbers_of_threads_are_refused(monkeypatch, given):
         ValueError,
         match=f"GEOCELLS_NUM_THREADS must be an integer of at least 1, got '{given}'",
     ):
-        _jit.n_threads()
+        jit.n_threads()
 
 
 def test_results_come_in_the_order_of_the_calls(monkeypatch):
     monkeypatch.setenv("GEOCELLS_NUM_THREADS", "4")
-    assert _jit.run_blocks(pow, [(base, 2) for base in range(10)]) == [
-        base**2 for base in range(10)
-    ]
+    assert jit.run_blocks(pow, [(base, 2) for base in range(10)]) == [base**2 for base in range(10)]
 
 
 def test_an_error_in_a_thread_reaches_the_caller(monkeypatch):
     monkeypatch.setenv("GEOCELLS_NUM_THREADS", "2")
     with pytest.raises(ZeroDivisionError):
-        _jit.run_blocks(divmod, [(1, 1), (1, 0)])
+        jit.run_blocks(divmod, [(1, 1), (1, 0)])
 
 
 def test_compiled_arithmetic_follows_ieee():
-    @_jit.inline_kernel
+    @jit.inline_kernel
     def reassociation(a, b):
         return (a + b) - a, a / (b - b)
 
@@ -82,7 +78,7 @@ def test_compiled_arithmetic_follows_ieee():
 FACTOR = 2
 
 
-@_jit.inline_kernel
+@jit.inline_kernel
 def helper(number):
     return FACTOR * number
 
@@ -96,7 +92,7 @@ def test_an_edit_of_a_helper_or_a_constant_is_noticed_and_nothing_else(tmp_path,
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
 
     def answer_and_hits():
-        kernel = _jit.kernel(calls_a_helper)
+        kernel = jit.kernel(calls_a_helper)
         return kernel(21), sum(kernel.stats.cache_hits.values())
 
     assert answer_and_hits() == (42, 0)
@@ -111,7 +107,7 @@ def test_an_edit_of_a_helper_or_a_constant_is_noticed_and_nothing_else(tmp_path,
     assert of_another_installation.called
     monkeypatch.setitem(globals(), "FACTOR", 3)
 
-    @_jit.inline_kernel
+    @jit.inline_kernel
     def helper(number):
         return FACTOR * number
 
@@ -121,11 +117,11 @@ def test_an_edit_of_a_helper_or_a_constant_is_noticed_and_nothing_else(tmp_path,
 
 def test_one_line_says_that_it_compiles(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(_jit._Cache, "seconds", 0.0)
-    monkeypatch.setattr(_jit, "PATIENCE_S", 1e-9)
+    monkeypatch.setattr(jit._Cache, "seconds", 0.0)
+    monkeypatch.setattr(jit, "PATIENCE_S", 1e-9)
     for _ in range(2):
-        assert _jit.kernel(calls_a_helper)(1.0) == FACTOR
-        assert _jit.kernel(calls_a_helper)(1) == FACTOR
+        assert jit.kernel(calls_a_helper)(1.0) == FACTOR
+        assert jit.kernel(calls_a_helper)(1) == FACTOR
     assert [record.message[:9] for record in caplog.records] == ["Compiling"]
 
 
@@ -133,11 +129,11 @@ def test_one_line_says_that_it_compiles(tmp_path, monkeypatch, caplog):
 def test_a_kernel_needs_no_room_on_a_disk(place, tmp_path, monkeypatch):
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
     if place == "read-only":
-        monkeypatch.setattr(_jit.FunctionCache._impl_class, "_locator_classes", [])
+        monkeypatch.setattr(jit.FunctionCache._impl_class, "_locator_classes", [])
 
     def twice(number):
         return 2 * number
 
     with full_disk() if place == "full" else contextlib.nullcontext():
-        assert _jit.kernel(twice)(21) == 42
+        assert jit.kernel(twice)(21) == 42
     assert any(path.suffix == ".nbc" for path in tmp_path.rglob("*")) == (place == "writable")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
-from geocells import _jit, moments
+from geocells import jit, moments
 from geocells.moments import Moments, feature_blocks, moments_by_label, moments_of_places
 from geocells.sphere import EARTH_RADIUS_KM, to_unit_vectors
 
@@ -174,7 +174,7 @@ def test_threads_do_not_show_and_blocks_in_the_last_digits_alone(
         monkeypatch.setattr(moments, "BLOCK_BYTES", block_bytes)
         for threads in ("1", "2", "3", "5"):
             monkeypatch.setenv("GEOCELLS_NUM_THREADS", threads)
-            assert _jit.n_threads() == int(threads)
+            assert jit.n_threads() == int(threads)
             other = moments_by_label(feats, labels, 50)
             assert np.array_equal(whole.count, other.count)
             assert same(whole.mean, other.mean)

@@ -11,15 +11,15 @@ import pytest
 
 import geocells
 import geoloc_models
-from geocells._output import SayingHandler, printable, say, without_formula, without_formulas
+from geocells.output import EchoHandler, echo, printable, without_formula, without_formulas
 
 ESCAPES = ["\x1b[31m", "\x9b31m", "\x07", "\r", "\b", "\x7f", "\u202e", "\u2028", "\udcff", "\0"]
 
 
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_what_a_terminal_may_obey_is_a_question_mark(escape, capsys):
-    say(f"a{escape}b\nsecond line")
-    say(f"a{escape}b", error=True)
+    echo(f"a{escape}b\nsecond line")
+    echo(f"a{escape}b", error=True)
     shown = capsys.readouterr()
     assert shown.out == f"a?{escape[1:]}b\nsecond line\n"
     assert shown.err == f"a?{escape[1:]}b\n"
@@ -37,13 +37,13 @@ def test_sentences_fold_on_a_terminal_and_commands_and_tables_do_not(monkeypatch
     sentence = "Latitude must lie in [-90, 90] degrees; 12 of 300 rows do not (first: row 3, 95.0)."
     command = f"  geoloc predict {'a-photo.jpg ' * 8}"
     table = f"{'name':<40}{'value':>40}"
-    say(sentence)
+    echo(sentence)
     assert capsys.readouterr().out == f"{sentence}\n"
     for stream, columns in (("stdout", 40), ("stderr", 100)):
         monkeypatch.setenv("COLUMNS", str(columns))
         terminal = Terminal()
         monkeypatch.setattr(sys, stream, terminal)
-        say(f"{sentence}\n{command}\n\n{table}", error=stream == "stderr")
+        echo(f"{sentence}\n{command}\n\n{table}", error=stream == "stderr")
         *folded, shown, empty, row, _ = terminal.getvalue().split("\n")
         assert " ".join(folded) == sentence
         assert len(folded) == (2 if columns == 40 else 1)
@@ -52,7 +52,7 @@ def test_sentences_fold_on_a_terminal_and_commands_and_tables_do_not(monkeypatch
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     logger = logging.Logger("of this test")
-    logger.addHandler(SayingHandler())
+    logger.addHandler(EchoHandler())
     logger.warning("\x1b[31m%s", sentence * 2)
     assert max(map(len, terminal.getvalue().splitlines())) <= 100
     assert "\x1b" not in terminal.getvalue()

@@ -47,7 +47,7 @@ def test_a_fit_walks_through_at_most_18_files():
 
 def test_another_process_with_other_threads_gives_the_same_bits():
     code = (
-        "import numpy as np, geocells, geocells._jit as jit; jit.ROWS_WORTH_A_THREAD = 64\n"
+        "import numpy as np, geocells, geocells.jit as jit; jit.ROWS_WORTH_A_THREAD = 64\n"
         "coords = np.random.default_rng(5).normal((47, 8), 0.8, size=(3000, 2))\n"
         "builder = geocells.CellBuilder(40, method='consolidated').fit(coords)\n"
         "print(builder.labels_.sum(), builder.centroids_.tobytes().hex())"

@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from geocells import CellBuilder
-from geoloc_models._devices import auto_workers, autocast, best_device, resolve_precision
+from geoloc_models.best_device import auto_workers, autocast, best_device, resolve_precision
 from geoloc_models.features.batches import FeatureDataset
 from geoloc_models.features.cache import FeatureCache, FeatureCard
 from geoloc_models.features.cache_writer import FeatureWriter

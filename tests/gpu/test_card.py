@@ -7,7 +7,7 @@ import pytest
 import torch
 from geoloc_models_small import note_who_loads, random_batch, small_dataset, small_table, small_task
 
-from geoloc_models._devices import auto_workers
+from geoloc_models.best_device import auto_workers
 from geoloc_models.models import TrainingOptions
 from geoloc_models.training.augmentation import numbers_of_rows, vary_colours
 from geoloc_models.training.fit import fit_task

@@ -7,7 +7,7 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
-from geoloc_models._errors import GeolocError, MissingWeightsError
+from geoloc_models.errors import GeolocError, MissingWeightsError
 from geoloc_models.models.encoders.weights import load_weights
 from geoloc_models.photos.installed import find_installed_file
 

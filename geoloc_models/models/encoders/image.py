@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.photos.framing import IMAGENET_MEAN, IMAGENET_STD, make_framing, normalised
 
 Three = tuple[float, float, float]

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from geoloc_models._errors import GeolocError, MissingWeightsError
+from geoloc_models.errors import GeolocError, MissingWeightsError
 from geoloc_models.models.encoders.weights import read_state_dict
 from geoloc_models.models.float64 import Float64Buffers
 from geoloc_models.photos.installed import find_installed_file

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geoloc_models._errors import GeolocError, MissingWeightsError
+from geoloc_models.errors import GeolocError, MissingWeightsError
 from geoloc_models.models.encoders import efficientnet_lite
 from geoloc_models.models.encoders.image import ImageEncoder, Preprocessing
 from geoloc_models.models.encoders.weights import WEIGHTS_QUESTION, downloaded_weights, load_weights

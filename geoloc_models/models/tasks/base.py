@@ -13,7 +13,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.losses import accuracy, cross_entropy

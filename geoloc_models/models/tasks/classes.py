@@ -11,10 +11,10 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from geocells import CellPartition, decoding, sphere
-from geoloc_models._coordinates import as_coords
-from geoloc_models._errors import GeolocError
+from geoloc_models.coordinates import as_coords
 from geoloc_models.countries.lookup import country_of
 from geoloc_models.countries.names import alpha_2
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import Predictions
 
 FloatArray = npt.NDArray[np.float64]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from geocells import CellHierarchy, decoding
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.heads import MLPHead

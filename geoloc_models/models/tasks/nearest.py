@@ -12,7 +12,7 @@ from scipy import sparse
 from torch import Tensor
 
 from geocells import decoding
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.neighbours import NearestImages

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.countries import country_of
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.models.encoders import ImageEncoder
 from geoloc_models.models.float64 import Float64Table

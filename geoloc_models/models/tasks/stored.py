@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from geocells.tables import as_numpy, read_parquet
-from geoloc_models._errors import GeolocError, reason_of
+from geoloc_models.errors import GeolocError, reason_of
 
 FloatArray = npt.NDArray[np.float64]
 Read = TypeVar("Read")

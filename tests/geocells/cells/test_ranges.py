@@ -146,7 +146,7 @@ def test_threads_do_not_change_what_is_found(monkeypatch):
     ranges = ranges_of((0, 50, 1), (60, 70, 0), (70, 255, 2))
     codes = np.random.default_rng(0).integers(0, 300, size=303).astype(np.uint64)
     alone = ranges.cell_of_codes(codes)
-    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
+    monkeypatch.setattr("geocells.jit.ROWS_WORTH_A_THREAD", 8)
     monkeypatch.setenv("GEOCELLS_NUM_THREADS", "3")
     assert np.array_equal(ranges.cell_of_codes(codes), alone)
 

@@ -49,7 +49,7 @@ def test_threads_and_width_of_the_codes_do_not_change_the_bins(monkeypatch, dtyp
     # The last code's run is shared by several threads.
     codes = np.append(np.random.default_rng(0).integers(0, 50, size=501), [50] * 300).astype(dtype)
     expected = naive.bins(codes.tolist())
-    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
+    monkeypatch.setattr("geocells.jit.ROWS_WORTH_A_THREAD", 8)
     for n_threads in ("1", "2", "7"):
         monkeypatch.setenv("GEOCELLS_NUM_THREADS", n_threads)
         assert as_pairs(bin_codes(codes, 30)) == expected

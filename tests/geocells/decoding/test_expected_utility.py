@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from naive_decoding import best, expected_utility, radii_utility
 from strategies import coordinates
 
-from geocells import CellBuilder, _jit, decoding
+from geocells import CellBuilder, decoding, jit
 from geocells.decoding import ExpectedUtility, nearest_images
 
 RADII_KM = (1, 25, 200, 750, 2500)
@@ -163,7 +163,7 @@ def test_the_table_of_classes_and_the_search_over_points_agree():
 
 def test_answers_depend_neither_on_threads_nor_on_the_order_of_rows(monkeypatch):
     coords, labels, probabilities = many(seed=2)
-    monkeypatch.setattr(_jit, "ROWS_WORTH_A_THREAD", 64)
+    monkeypatch.setattr(jit, "ROWS_WORTH_A_THREAD", 64)
     answers = []
     for n_threads, seed in ((1, 0), (3, 1), (7, 2)):
         monkeypatch.setenv("GEOCELLS_NUM_THREADS", str(n_threads))

@@ -42,7 +42,7 @@ def test_a_gap_counts_from_a_fifth_of_a_degree_on():
 def test_threads_do_not_change_the_box(monkeypatch):
     longitudes = np.concatenate([np.linspace(100, 180, 30), np.linspace(-180, -120, 30)])
     coords = np.random.default_rng(0).permutation(np.column_stack([longitudes / 9, longitudes]))
-    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
+    monkeypatch.setattr("geocells.jit.ROWS_WORTH_A_THREAD", 8)
     monkeypatch.setenv("GEOCELLS_NUM_THREADS", "5")
     assert box_of_coords(coords) == (-20, 100, 20, -120)
 

@@ -42,7 +42,7 @@ def test_codes_without_their_last_bits_are_those_of_the_coarser_grid(coords, one
 
 def test_codes_do_not_depend_on_threads(make, monkeypatch):
     codes = make(20).encode(COORDS)
-    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
+    monkeypatch.setattr("geocells.jit.ROWS_WORTH_A_THREAD", 8)
     monkeypatch.setenv("GEOCELLS_NUM_THREADS", "3")
     assert np.array_equal(make(20).encode(COORDS), codes)
 

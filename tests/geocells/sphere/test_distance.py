@@ -83,6 +83,6 @@ def test_threads_do_not_change_the_distances(monkeypatch):
     rng = np.random.default_rng(0)
     a, b = rng.uniform((-90, -180), (90, 180), size=(2, 100, 2))
     alone = sphere.haversine(a, b)
-    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
+    monkeypatch.setattr("geocells.jit.ROWS_WORTH_A_THREAD", 8)
     monkeypatch.setenv("GEOCELLS_NUM_THREADS", "4")
     assert np.array_equal(sphere.haversine(a, b), alone)

@@ -66,7 +66,7 @@ def test_mean_is_the_same_to_the_last_bit_in_any_order(coords, random):
 def test_mean_does_not_depend_on_the_number_of_threads(monkeypatch):
     coords = np.random.default_rng(3).uniform((-90, -180), (90, 180), size=(200, 2))
     alone = spherical_mean(coords).tolist()
-    monkeypatch.setattr("geocells._jit.ROWS_WORTH_A_THREAD", 8)
+    monkeypatch.setattr("geocells.jit.ROWS_WORTH_A_THREAD", 8)
     for n_threads in ("1", "2", "3", "7"):
         monkeypatch.setenv("GEOCELLS_NUM_THREADS", n_threads)
         assert spherical_mean(coords).tolist() == alone

@@ -9,9 +9,9 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.countries import country_of, load_countries, read_countries
 from geoloc_models.countries.names import country_code
+from geoloc_models.errors import GeolocError
 
 # Degrees of latitude per km.
 KM = 1 / 111.195

@@ -7,7 +7,6 @@ import socket
 import pytest
 from geoloc_models_download import run_without_waiting
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.download import DownloadOptions
 from geoloc_models.download.addresses import (
     AddressPolicy,
@@ -16,6 +15,7 @@ from geoloc_models.download.addresses import (
     UnknownHostError,
     system_addresses,
 )
+from geoloc_models.errors import GeolocError
 
 PUBLIC = """
 93.184.216.34 8.8.8.8 1.1.1.1 1.0.0.0 223.255.255.255 2606:2800:220:1:248:1893:25c8:1946

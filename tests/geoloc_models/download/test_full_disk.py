@@ -10,10 +10,10 @@ import pytest
 from geoloc_models_download import jpeg, quick, states, write_photos
 from photo_server import PhotoServer
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.download import State, download_photos
 from geoloc_models.download import store as store_module
 from geoloc_models.download.queue import DownloadQueue
+from geoloc_models.errors import GeolocError
 
 
 def table_of(tmp_path, server):

@@ -11,12 +11,12 @@ import pytest
 from geoloc_models_download import jpeg, quick, states, write_photos
 from photo_server import PhotoServer, mixed_faults
 
-from geoloc_models._errors import GeolocError
-from geoloc_models._files import locked
 from geoloc_models.download import DownloadOptions, State, download_photos, read_ledger
 from geoloc_models.download import fetching as fetching_module
 from geoloc_models.download.queue import SCHEMA
 from geoloc_models.download.store import safe_name
+from geoloc_models.errors import GeolocError
+from geoloc_models.files import locked
 
 PHOTO = jpeg(0)
 

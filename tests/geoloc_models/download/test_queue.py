@@ -15,10 +15,10 @@ from geoloc_models_download import states
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.download import State, read_ledger
 from geoloc_models.download.queue import LEDGER, QUEUE, DownloadQueue, PhotoRecord, QueuedPhoto
 from geoloc_models.download.store import StoredImage, safe_name
+from geoloc_models.errors import GeolocError
 
 TIME = datetime(2026, 5, 1, 12, 30, 15, 123000, tzinfo=UTC)
 

@@ -8,9 +8,9 @@ from geoloc_models_download import jpeg
 from geoloc_models_photos import encoded
 from PIL import Image
 
-from geoloc_models._errors import BrokenImageError
 from geoloc_models.download import DownloadOptions
 from geoloc_models.download.verify import prepare_image
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.photos.opening import TooManyPixelsError
 
 

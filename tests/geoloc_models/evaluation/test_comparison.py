@@ -7,7 +7,7 @@ import pytest
 from geoloc_models_answers import along_equator, answers
 from scipy import stats
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import Predictions, compare, evaluate, over_seeds
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from geocells.decoding import conformal_quantile
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation.coverage import chance_interval, coverage
 
 

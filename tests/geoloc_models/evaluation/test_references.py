@@ -5,7 +5,7 @@ import pytest
 from geoloc_models_answers import DEGREE_KM
 
 from geocells import sphere
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import nearest_km, summarise_training
 from geoloc_models.evaluation.references import references
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from geoloc_models_answers import along_equator, answers
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import Predictions, errors_km, evaluate
 from geoloc_models.evaluation.scores import geoscores
 

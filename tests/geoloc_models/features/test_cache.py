@@ -7,7 +7,7 @@ import pytest
 import torch
 from fresh_process import loaded_by
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.features import batches
 from geoloc_models.features import cache_writer as feature_writer_module
 from geoloc_models.features.batches import FeatureDataset

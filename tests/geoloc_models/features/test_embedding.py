@@ -14,8 +14,8 @@ from geoloc_models_noisy import (
 )
 from torch import nn
 
-from geoloc_models._devices import is_out_of_memory, resolve_precision
-from geoloc_models._errors import GeolocError
+from geoloc_models.best_device import is_out_of_memory, resolve_precision
+from geoloc_models.errors import GeolocError
 from geoloc_models.features import embedding
 from geoloc_models.features.cache import FeatureCache
 from geoloc_models.features.embed_options import EmbedOptions

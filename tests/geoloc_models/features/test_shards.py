@@ -14,7 +14,7 @@ from geoloc_models_noisy import (
     tiny_encoder,
 )
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.features import embedding
 from geoloc_models.features.cache import FeatureCache, FeatureFiles
 

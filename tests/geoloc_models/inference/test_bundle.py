@@ -10,7 +10,7 @@ from geoloc_models_bundles import small_bundle
 from geoloc_models_small import outputs_of, small_table, small_task
 from safetensors.torch import load_file, save_file
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import summarise_training
 from geoloc_models.inference.bundle import Bundle, load_bundle, save_bundle
 from geoloc_models.inference.model import load_model

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from geocells import decoding, sphere
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.inference import calibration as module
 from geoloc_models.inference.calibration import (
     CALIBRATION_FILE,

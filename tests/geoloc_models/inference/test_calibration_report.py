@@ -10,7 +10,7 @@ from geoloc_models_small import outputs_of, small_table
 
 from geocells import decoding, sphere
 from geoloc_models import load_model
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import Predictions
 from geoloc_models.evaluation.coverage import chance_interval
 from geoloc_models.inference.calibration_report import (

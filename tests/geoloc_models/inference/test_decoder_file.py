@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.inference.decoder_file import DECODER_FILE, read_decoder, save_decoder
 
 IMAGES = (np.array([(59.0, 18.0), (59.6, 18.0), (47.0, 8.0)]), np.array([0, 0, 1]))

@@ -10,7 +10,7 @@ from geoloc_models_bundles import save_small_bundle
 from geoloc_models_small import outputs_of, small_table
 
 from geoloc_models import load_model
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.inference import export
 from geoloc_models.inference.calibration import Calibration, save_calibration
 from geoloc_models.inference.export import TOLERANCE, export_onnx

@@ -6,7 +6,7 @@ from geoloc_models_bundles import save_small_bundle
 from geoloc_models_small import small_table
 
 from geoloc_models import load_model
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.inference.familiarity import KNOWN_FILE, UNLIKE, KnownPhotos
 from geoloc_models.models.tasks import TASKS
 

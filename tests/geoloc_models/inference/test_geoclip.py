@@ -11,7 +11,7 @@ from timm.models import generate_default_cfgs, register_model
 from timm.models.vision_transformer import default_cfgs as known_cfgs
 
 from geoloc_models import load_model
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.inference.geoclip import CLIP_ENCODER, import_geoclip
 from geoloc_models.tables.demo import gallery_coordinates
 

@@ -8,7 +8,7 @@ from geoloc_models_bundles import few_places, save_small_bundle
 from geoloc_models_small import small_table
 
 from geoloc_models import load_model
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation.scores import Interval
 from geoloc_models.inference.model_card import ModelCard, load_model_card, save_model_card
 from geoloc_models.photos.images import FileImages

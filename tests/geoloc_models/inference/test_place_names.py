@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from geocells import sphere
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.inference import place_names as places_module
 from geoloc_models.inference.place_names import (
     Gazetteer,

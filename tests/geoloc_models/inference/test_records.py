@@ -7,7 +7,7 @@ import pytest
 from geoloc_models_bundles import save_small_bundle
 from geoloc_models_small import small_table
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.features.cache import FeatureCache, FeatureCard
 from geoloc_models.features.cache_writer import FeatureWriter
 from geoloc_models.inference.bundle import load_bundle

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.models import gallery as module
 from geoloc_models.models.encoders import LocationEncoder
 from geoloc_models.models.gallery import Gallery, embed_places, unit_rows

@@ -5,7 +5,7 @@ import json
 import pytest
 from fresh_process import loaded_by
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.features.cache import FeatureCard
 from geoloc_models.models.options import ModelPlan, TrainingOptions
 

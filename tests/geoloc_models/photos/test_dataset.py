@@ -8,7 +8,7 @@ from geoloc_models_photos import noise
 from PIL import Image
 from torchvision.transforms import v2
 
-from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.errors import BrokenImageError, GeolocError
 from geoloc_models.photos.dataset import BrokenImages, PhotoDataset, collate_photos, make_loader
 from geoloc_models.photos.framing import IMAGENET_MEAN, IMAGENET_STD, make_framing, normalised
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from geoloc_models_photos import encoded, gps_exif, noise, write_tar
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.photos.folders import scan_photos, unique_ids
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.photo_table import read_photo_table

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from geoloc_models_photos import encoded, gps_exif, noise
 
-from geoloc_models._errors import BrokenImageError
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.photos import guarded
 from geoloc_models.photos.guarded import GuardedDecoder
 from geoloc_models.photos.opening import open_photo

@@ -12,7 +12,7 @@ from fresh_process import run_python
 from geoloc_models_photos import encoded, gps_exif, noise, write_tar
 from PIL import Image, ImageCms
 
-from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.errors import BrokenImageError, GeolocError
 from geoloc_models.photos import opening as open_module
 from geoloc_models.photos.dataset import PhotoDataset
 from geoloc_models.photos.framing import make_framing

@@ -8,9 +8,9 @@ from geoloc_models_photos import encoded, many_scans, noise
 from geoloc_models_serve import png_bomb, png_with_text_bomb
 from PIL import Image
 
-from geoloc_models._errors import BrokenImageError
 from geoloc_models.download import DownloadOptions
 from geoloc_models.download.verify import prepare_image
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.photos import open_photo, read_exif, strip_photo
 from geoloc_models.photos.strip import reencode_photo
 from geoloc_models.serve import Limits, read_upload

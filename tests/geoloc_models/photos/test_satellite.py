@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.photos.installed import find_installed_file
 from geoloc_models.photos.satellite import SatelliteCrops
 

@@ -14,7 +14,7 @@ from geoloc_models_photos import (
 )
 from PIL import Image
 
-from geoloc_models._errors import BrokenImageError
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.photos import open_photo
 from geoloc_models.photos.gates import MOST_SCANS, has_many_scans
 from geoloc_models.photos.images import FileImages

@@ -10,7 +10,7 @@ import pytest
 from geoloc_models_photos import encoded, gps_exif, noise
 from PIL import Image, ImageCms, PngImagePlugin
 
-from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.errors import BrokenImageError, GeolocError
 from geoloc_models.photos.exif import read_exif
 from geoloc_models.photos.images import FileImages
 from geoloc_models.photos.strip import check_stripped, reencode_photo, strip_file, strip_photo

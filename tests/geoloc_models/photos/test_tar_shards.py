@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from geoloc_models_photos import encoded, noise, write_tar
 
-from geoloc_models._errors import BrokenImageError
+from geoloc_models.errors import BrokenImageError
 from geoloc_models.photos import tar_shards as tar_images
 from geoloc_models.photos.images import FileImages
 from geoloc_models.photos.opening import split_tar_path

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from matplotlib.figure import Figure
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.reports import Section, Table, write_report
 
 EMPTY = {"meta", "img", "br", "hr", "link"}

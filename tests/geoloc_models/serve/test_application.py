@@ -15,8 +15,8 @@ from geoloc_models_download import quick
 from geoloc_models_serve import SECRET, ask, photo, served, small_placer, upload
 from PIL import Image
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.download import DownloadOptions
+from geoloc_models.errors import GeolocError
 from geoloc_models.serve import Limits, application, read_examples, server
 from geoloc_models.serve.middleware import LOOPBACK
 
@@ -141,7 +141,7 @@ def test_the_page_and_its_files_run_nothing_but_themselves(port):
         ("GET", "/static/", 404),
         ("GET", "/static/../server.py", 404),
         ("GET", "/static/../../../../etc/passwd", 404),
-        ("GET", "/static/%2e%2e/%2e%2e/_files.py", 404),
+        ("GET", "/static/%2e%2e/%2e%2e/files.py", 404),
         ("GET", "/docs", 404),
         ("GET", "/static/" + "a" * 5000, 404),
         ("GET", "/static/a%00b", 404),

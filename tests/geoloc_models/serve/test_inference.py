@@ -15,7 +15,7 @@ from geoloc_models_small import small_table
 from PIL import Image
 
 from geocells import sphere
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.inference.place_names import NearestPlace
 from geoloc_models.serve import components
 

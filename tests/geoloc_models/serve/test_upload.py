@@ -5,7 +5,7 @@ from geoloc_models_photos import encoded, noise
 from geoloc_models_serve import hostile_uploads
 from PIL import Image
 
-from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.errors import BrokenImageError, GeolocError
 from geoloc_models.serve import Limits, read_upload
 
 

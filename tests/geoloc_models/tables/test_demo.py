@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from fresh_process import loaded_by
 
-from geoloc_models._errors import GeolocError
 from geoloc_models.countries import country_of
+from geoloc_models.errors import GeolocError
 from geoloc_models.tables.demo import demo_places, gallery_coordinates
 from geoloc_models.tables.split import split_rows
 

@@ -7,7 +7,7 @@ import pytest
 from geoloc_models_photos import encoded, scene
 from PIL import Image, ImageEnhance
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.photos.images import FileImages
 from geoloc_models.tables.fingerprints import content_hash, fingerprint_images, perceptual_hash
 

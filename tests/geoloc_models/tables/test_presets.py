@@ -5,7 +5,7 @@ import bz2
 import pandas as pd
 import pytest
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.tables.select import select_photos
 from geoloc_models.tables.select_options import SelectOptions
 

@@ -9,7 +9,7 @@ from geoloc_models_noisy import FailingImages
 from geoloc_models_small import small_table, small_task
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.models import TrainingOptions
 from geoloc_models.photos.dataset import PhotoDataset
 from geoloc_models.photos.framing import make_framing
@@ -46,7 +46,7 @@ def test_more_devices_than_cards_are_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("last_line", "words"),
     [
-        ("geoloc_models._errors.GeolocError: The loss is odd.", r"^The loss is odd\.$"),
+        ("geoloc_models.errors.GeolocError: The loss is odd.", r"^The loss is odd\.$"),
         ("torch.OutOfMemoryError: CUDA out of memory. Tried", "--batch-size 4"),
         ("KeyError: 5", r"process 1 of 2 failed \(KeyError: 5\)"),
         ("", r"process 1 of 2 failed \(no reason given\)"),

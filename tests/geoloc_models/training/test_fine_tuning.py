@@ -9,8 +9,8 @@ import pytest
 import torch
 from geoloc_models_small import random_batch, small_dataset, small_table, small_task
 
-from geoloc_models._devices import auto_workers, best_device, resolve_precision
-from geoloc_models._errors import GeolocError
+from geoloc_models.best_device import auto_workers, best_device, resolve_precision
+from geoloc_models.errors import GeolocError
 from geoloc_models.models import TrainingOptions
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.photos.dataset import PhotoDataset

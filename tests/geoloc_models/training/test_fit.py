@@ -10,7 +10,7 @@ import pytest
 import torch
 from geoloc_models_small import note_who_loads, small_dataset, small_table, small_task
 
-from geoloc_models._errors import BrokenImageError, GeolocError
+from geoloc_models.errors import BrokenImageError, GeolocError
 from geoloc_models.models import TrainingOptions
 from geoloc_models.photos.dataset import PhotoDataset
 from geoloc_models.training.callbacks import WholeCheckpoints

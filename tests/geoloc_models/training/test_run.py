@@ -9,7 +9,7 @@ from geoloc_models_small import small_table
 
 from geocells import load_cells, sphere
 from geoloc_models import load_model
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.features.cache import FeatureCache, row_keys
 from geoloc_models.features.embedding import embed
 from geoloc_models.inference.bundle import load_bundle

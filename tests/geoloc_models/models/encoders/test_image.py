@@ -12,7 +12,7 @@ from fresh_process import loaded_by
 from PIL import Image
 from safetensors.torch import save_file
 
-from geoloc_models._errors import GeolocError, MissingWeightsError
+from geoloc_models.errors import GeolocError, MissingWeightsError
 from geoloc_models.models.encoders import (
     ENCODER_NAMES,
     CachedFeatures,

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from strategies import coordinates
 
-from geoloc_models._errors import GeolocError, MissingWeightsError
+from geoloc_models.errors import GeolocError, MissingWeightsError
 from geoloc_models.models.encoders import LocationEncoder, location
 from geoloc_models.models.encoders.location import FourierFeatures, equal_earth
 from geoloc_models.tables.demo import gallery_coordinates

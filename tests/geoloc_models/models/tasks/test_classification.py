@@ -4,7 +4,7 @@ import pytest
 import torch
 from geoloc_models_small import random_batch, small_table, small_task
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 TABLE = small_table()
 

@@ -5,7 +5,7 @@ import pytest
 from geoloc_models_small import small_table, small_task
 
 from geocells import decoding
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.models.encoders import build_encoder
 from geoloc_models.models.tasks import PooledTask
 from geoloc_models.models.tasks import pooled as module

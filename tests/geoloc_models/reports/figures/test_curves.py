@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geocells.decoding import risk_coverage
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.evaluation import Evaluation
 from geoloc_models.evaluation.scores import Interval
 from geoloc_models.inference.calibration_report import Bin

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 from geoloc_models.reports import figures
 
 

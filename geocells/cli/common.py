@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from cyclopts import Group, Parameter
 
-from geocells._files import refuse_input
+from geocells.files import refuse_input
 from geocells.tables import TableError, columns_note, coordinates, groups, open_table
 from geocells.tables.writer import table_suffix
 

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geocells._output import say
+from geocells.output import echo
 
 if TYPE_CHECKING:
     from geoloc_models.photos.dataset import BrokenImages
@@ -19,7 +19,8 @@ def command_line(*words: object, **options: object) -> str:
 
 
 def report_skipped(broken: BrokenImages, path: Path) -> None:
+    """Print how many images were skipped, and where they are listed."""
     if len(broken):
         first = broken.messages[0]
         images = "1 broken image was" if len(broken) == 1 else f"{len(broken)} broken images were"
-        say(f"\n{images} skipped (first: {first}); all are listed in {path}.")
+        echo(f"\n{images} skipped (first: {first}); all are listed in {path}.")

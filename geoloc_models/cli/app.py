@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
-from geocells._output import say
-from geocells._program import (
+from geocells.output import echo
+from geocells.program import (
     EVERY_COMMAND,
     INTERRUPTED,
     OPTIONS,
@@ -28,11 +28,11 @@ from geocells._program import (
     end_of_error,
     make_program,
     offer_completion,
-    speaking,
     summary_of,
+    verbosity,
 )
 from geoloc_models import __version__
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpPanel
@@ -172,7 +172,7 @@ def make_app(*, lists_commands: bool = False, shows_all_options: bool = False) -
             YAML or JSON file with options of the command, such as a run's options.json; options on
             the command line win.
         """
-        with speaking(verbose=verbose, quiet=quiet):
+        with verbosity(verbose=verbose, quiet=quiet):
             if config is not None:
                 app.config = (_read_config(config),)
             app(words)
@@ -262,6 +262,6 @@ def _with_common_options_first(words: list[str]) -> list[str]:
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if category.__name__ == "GeocellsWarning":  # for the user; importing it would take seconds
-        say(f"Note: {message}", error=True)
+        echo(f"Note: {message}", error=True)
     else:
         logger.debug("%s: %s", category.__name__, message)

@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Self
 
-from geocells._frames import labels_like
-from geocells._types import ArrayLike
+from geocells.array_types import ArrayLike
+from geocells.frames import labels_like
 
 
 class Estimator:

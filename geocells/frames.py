@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from geocells._types import IntArray
+from geocells.array_types import IntArray
 
 
 def index_of(coords: Any) -> Any:

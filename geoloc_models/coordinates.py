@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from geocells import tables
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 
 def as_coords(coords: ArrayLike) -> np.ndarray:

@@ -15,7 +15,7 @@ from typing import Any
 
 from cyclopts import App, Group, Parameter, UnusedCliTokensError
 
-from geocells._output import SayingHandler, say
+from geocells.output import EchoHandler, echo
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -71,7 +71,7 @@ def offer_completion(app: App) -> None:
 
 
 @contextlib.contextmanager
-def speaking(*, verbose: bool, quiet: bool) -> Iterator[None]:
+def verbosity(*, verbose: bool, quiet: bool) -> Iterator[None]:
     """Log to standard error as ``--verbose`` and ``--quiet`` say; characters that cannot be shown are escaped."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -80,7 +80,7 @@ def speaking(*, verbose: bool, quiet: bool) -> Iterator[None]:
     else:
         level = logging.ERROR if quiet else logging.WARNING
         text = "Note: %(message)s"
-    logging.basicConfig(level=level, format=text, handlers=[SayingHandler()])
+    logging.basicConfig(level=level, format=text, handlers=[EchoHandler()])
     for name in ("matplotlib", "PIL", "numba", "fsspec", "pyogrio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with contextlib.ExitStack() as stack:
@@ -92,7 +92,7 @@ def speaking(*, verbose: bool, quiet: bool) -> Iterator[None]:
 
 def end(message: str, code: int = BAD_INPUT) -> None:
     """Print a sentence to standard error and exit."""
-    say(message, error=True)
+    echo(message, error=True)
     sys.exit(code)
 
 

@@ -27,7 +27,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in _HARMLESS else "?" for c in text)
 
 
-def say(text: object = "", *, error: bool = False, fold: bool = True) -> None:
+def echo(text: object = "", *, error: bool = False, fold: bool = True) -> None:
     """Print lines to standard output, or to standard error.
 
     On a terminal, sentences are folded between words where it ends, or at 80 columns in a narrower one; indented
@@ -52,12 +52,12 @@ def _folded(line: str, width: int) -> str:
     )
 
 
-class SayingHandler(logging.Handler):
-    """Log messages, said on standard error."""
+class EchoHandler(logging.Handler):
+    """Log messages, printed to standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say one message."""
-        say(self.format(record), error=True)
+        """Print one message."""
+        echo(self.format(record), error=True)
 
 
 def without_formula(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from geocells._types import BoolArray, FloatArray
+from geocells.array_types import BoolArray, FloatArray
 
 
 class GeocellsWarning(UserWarning):

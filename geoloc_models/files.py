@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from geocells._files import holding, locked, refuse_input, replacing, replacing_folder
-from geoloc_models._errors import GeolocError, reason_of
+from geocells.files import holding, locked, refuse_input, replacing, replacing_folder
+from geoloc_models.errors import GeolocError, reason_of
 
 __all__ = [
     "holding",
@@ -73,10 +73,10 @@ def read_record(
     content = read_json(path)
     if not isinstance(content, dict) or content.pop("format", None) != kind:
         raise GeolocError(f"{path} is not a file of the format {kind}.")
-    found = content.pop("version", None)
-    if found != version:
+    version_of_file = content.pop("version", None)
+    if version_of_file != version:
         raise GeolocError(
-            f"{path} is of version {found}; this release reads version {version}. {remedy}"
+            f"{path} is of version {version_of_file}; this release reads version {version}. {remedy}"
         )
     try:
         return build(content)

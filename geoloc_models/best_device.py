@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from geoloc_models._errors import GeolocError
+from geoloc_models.errors import GeolocError
 
 _NUMBERS = {"16": torch.float16, "bf16": torch.bfloat16}
 

@@ -70,7 +70,7 @@ def test_commands_print_by_one_function_alone(package):
             node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
         ]
         names = [call.func.id for call in calls if isinstance(call.func, ast.Name)]
-        assert names.count("print") == (path.name == "_output.py"), path
+        assert names.count("print") == (path.name == "output.py"), path
 
 
 @pytest.mark.parametrize(

@@ -16,8 +16,8 @@ from geoloc_models.errors import GeolocError, MissingWeightsError
 logger = logging.getLogger(__name__)
 
 WEIGHTS_QUESTION = (
-    "Choose: a file of weights; the encoder efficientnet_lite0, whose weights come in a package; or "
-    "weights none, which are random numbers and need very many photos."
+    "Choose: a file of weights; the encoder efficientnet_lite0, whose weights come in a package; or train "
+    "with weights none: random numbers, which need very many photos."
 )
 """What to do where there are no pretrained weights."""
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import numbers
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import shapely
 
-from geocells.array_types import ArrayLike, FloatArray, IntArray, ObjectArray
+from geocells.array_types import ArrayLike, BoolArray, FloatArray, IntArray, ObjectArray
 from geocells.errors import refuse_off_globe, refuse_rows
 from geocells.frames import columns_of, names_of, shapes_of
 from geocells.jit import over_rows
@@ -242,8 +243,6 @@ def check_groups(groups: ArrayLike, n_rows: int, table: Any = None) -> ObjectArr
 
     A text names a column of the table that the coordinates come from.
     """
-    import pandas as pd
-
     if isinstance(groups, str):
         columns = [] if table is None else names_of(table)
         if groups not in columns:
@@ -261,13 +260,21 @@ def check_groups(groups: ArrayLike, n_rows: int, table: Any = None) -> ObjectArr
             f"groups must name one group per row, shape ({n_rows},) like coords; got shape {names.shape}."
         )
     refuse_rows(
-        pd.isna(names),
+        _is_missing(names),
         "Every image needs a group",
         "have none",
         lambda row: names[row],
         "Drop those rows or name a group for them.",
     )
     return names
+
+
+def _is_missing(names: ObjectArray) -> BoolArray:
+    pandas = sys.modules.get("pandas")  # which takes 0.4 s to import; who has its NA has done so
+    if pandas is not None:
+        missing: BoolArray = pandas.isna(names)
+        return missing
+    return np.array([name is None or name != name for name in names], dtype=bool)  # noqa: PLR0124
 
 
 def check_feats(feats: ArrayLike | None, n_rows: int) -> Any:

@@ -278,12 +278,10 @@ class CellPartition:
             return None
         if self.group_names is None:
             raise ValueError("These cells were built without groups: leave groups out of assign.")
-        import pandas as pd
-
         check_choice(unknown_group, "unknown_group", ("warn", "raise"))
         names = check_groups(groups, len(coords), coords.table)
-        known = pd.Index(self.group_names)
-        numbers_: IntArray = known.get_indexer(pd.Index(names, dtype=object)).astype(np.int64)
+        number_of = {name: number for number, name in enumerate(self.group_names)}
+        numbers_ = np.fromiter((number_of.get(name, -1) for name in names), np.int64, len(names))
         unknown = np.flatnonzero(numbers_ < 0)
         if len(unknown):
             message = (

@@ -92,8 +92,8 @@ class Tables:
         from geoloc_models.tables.photo_table import read_photo_table
         from geoloc_models.tables.select import select_photos
 
-        tried(GeolocError, read_photo_table, path, images=False)
-        tried(GeolocError, select_photos, [path], self._out)
+        tried((GeolocError, TableError), read_photo_table, path, images=False)
+        tried((GeolocError, TableError), select_photos, [path], self._out)
         tried(TableError, read_table, path)
         if n % COMMAND_EVERY == 0:
             told(cells_command.main, ["assign", self._cells, path, "-o", self._out])

@@ -72,8 +72,8 @@ def read_stored(
 
 def _read_places(path: Path) -> tuple[FloatArray, npt.NDArray[np.object_]]:
     places = read_parquet(path, columns=["latitude", "longitude", "country"])
-    latitude, longitude, countries = (as_numpy(column) for column in places.columns)
+    latitude, longitude = (as_numpy(places[name]) for name in ("latitude", "longitude"))
     coords = np.column_stack([latitude, longitude]).astype(np.float64)
     if not np.isfinite(coords).all():
         raise ValueError("it has places without coordinates")
-    return coords, countries.astype(object)
+    return coords, np.array(places["country"].to_pylist(), dtype=object)  # to_numpy loads pandas

@@ -82,10 +82,11 @@ def test_polygons_are_valid_disjoint_and_hold_their_images(data, box, options, l
 @given(coordinates(max_rows=60), methods() | bottom_up_options(), leftovers, min_cell_sizes)
 def test_polygons_of_the_datas_own_box_hold_their_images(coords, options, leftover, min_cell_size):
     builder = CellBuilder(**options, leftover=leftover, min_cell_size=min_cell_size).fit(coords)
+    is_drawn_exactly = options.get("grid", "latlon") == "latlon"  # others have curved sides
     polygons = builder.cells_.polygons()
     assert shapely.is_valid(polygons).all()
     for (latitude, longitude), label in zip(coords, builder.labels_, strict=True):
-        if label >= 0:
+        if label >= 0 and is_drawn_exactly:
             assert degrees_away(polygons[label], latitude, longitude) <= EDGE_TOLERANCE
 
 

@@ -212,12 +212,10 @@ def split_of_table(table: PhotoTable) -> Split:
     array([0])
     """
     frame = table.frame
-    photos = frame.get(
-        "id", frame.get("path", frame.index)
-    )  # rows of its file may have been left out
 
-    def name_of_row(row: int) -> str:
-        return f"photo {photos[row]!r}"
+    def name_of_row(row: int) -> str:  # no number: rows of its file may have been left out
+        photos = frame.get("id", frame.get("path", frame.index))
+        return f"photo {photos.tolist()[row]!r}"
 
     column = chunked(_column(table, "part").astype(object), "part")
     part = numbered_parts(column, "the table", name_of_row)

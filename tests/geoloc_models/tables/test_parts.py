@@ -242,9 +242,10 @@ def test_a_strange_part_column_is_refused(parts, words):
 
 
 def test_a_photo_is_named_by_its_id_as_rows_of_its_file_may_have_been_left_out():
-    table = table_of(["train", "dev", "test"])
-    with pytest.raises(ValueError, match=r"first: photo 'b', 'dev'"):
-        split_of_table(PhotoTable(table.frame.assign(id=["a", "b", "c"])))
+    frame = table_of(["train", "dev", "test"]).frame.assign(id=["a", "b", "c"])
+    for index in (frame.index, [7, 8, 9]):  # the caller's own, of a longer table
+        with pytest.raises(ValueError, match=r"first: photo 'b', 'dev'"):
+            split_of_table(PhotoTable(frame.set_axis(index)))
 
 
 def test_subsets_are_nested_and_lie_in_training():

@@ -16,7 +16,7 @@ from geocells.estimator import CellEstimator
 from geocells.fitting import Images, partition_from_labels
 from geocells.frames import shapes_of
 from geocells.sphere import SphereSums
-from geocells.sphere.polygons import cut_at_antimeridian, only_polygons, refuse_off_globe
+from geocells.sphere.polygons import cut_at_antimeridian, only_polygons, refuse_polygons_off_globe
 from geocells.validation import check_choice, check_count, check_groups, number_groups
 
 
@@ -260,5 +260,5 @@ def check_regions(regions: Any) -> ObjectArray:
     empty = np.flatnonzero(shapely.is_empty(outlines))
     if len(empty):
         raise ValueError(f"regions must have an extent; row {empty[0]} is empty. Drop it.")
-    refuse_off_globe(outlines, "regions")
+    refuse_polygons_off_globe(outlines, "regions")
     return cut_at_antimeridian(outlines)

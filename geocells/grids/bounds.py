@@ -11,7 +11,7 @@ from geocells.array_types import FloatArray
 from geocells.frames import shapes_of
 from geocells.grids.latlon import wrap
 from geocells.jit import kernel, over_rows
-from geocells.sphere.polygons import refuse_off_globe
+from geocells.sphere.polygons import refuse_polygons_off_globe
 
 Box = tuple[float, float, float, float]
 
@@ -118,7 +118,7 @@ def _box_of_polygons(polygons: Any) -> Box:
     parts = parts[~shapely.is_empty(parts)]
     if len(parts) == 0:
         raise ValueError("bounds holds only empty polygons.")
-    refuse_off_globe(polygons, "bounds")
+    refuse_polygons_off_globe(polygons, "bounds")
     west, south, east, north = shapely.total_bounds(parts).tolist()
     if east > 180.0:
         return south, wrap(west), north, wrap(east)

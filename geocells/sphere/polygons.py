@@ -104,7 +104,7 @@ def repaired(polygon: shapely.Geometry) -> shapely.Geometry:
     return mended
 
 
-def refuse_off_globe(polygons: ObjectArray, name: str) -> None:
+def refuse_polygons_off_globe(polygons: ObjectArray, name: str) -> None:
     """Raise where a polygon, of (n,) shapely geometries, leaves the globe; longitudes may run on to 360 degrees."""
     corners = shapely.bounds(polygons)
     west, south, east, north = corners.T
